@@ -1,0 +1,213 @@
+"""An exported project on disk: whole files or none, private, and locked by one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cmlutils import __version__
+from cmlutils.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+FORMAT = 1
+METADATA = ("project", "models", "applications", "jobs")
+_FOLDERS = ("project-data", "project-metadata", "logs", "state")
+
+
+def folder_name(section: str) -> str:
+    """Return the one safe folder name of a section: its own name wherever that is a plain one."""
+    plain = bool(section) and section not in {".", ".."} and not re.search(r"[/\\\x00-\x1f\x7f]", section)
+    if plain and len(os.fsencode(section)) <= 200:
+        return section
+    digest = hashlib.sha256(section.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file with mode 0600, whole or not at all."""
+    write_bytes(path, json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False).encode() + b"\n")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file by this content; after a crash there is the old one or the new one."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            os.unlink(name)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise BundleError(
+            f"{path} can't be written: {error.strerror}.",
+            hint="Make room or mend the permissions, run it again.",
+        ) from error
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
+    except ValueError as error:
+        raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
+    if not isinstance(content, kind):
+        raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
+    return content
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One section's folder below output_dir."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        """The project's files."""
+        return self.folder / "project-data"
+
+    @property
+    def logs(self) -> Path:
+        """Logs, metrics and reports."""
+        return self.folder / "logs"
+
+    @property
+    def state(self) -> Path:
+        """Journals and file lists."""
+        return self.folder / "state"
+
+    @property
+    def manifest(self) -> Path:
+        """The file that says that the export is whole."""
+        return self.folder / "manifest.json"
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.state / "export-unfinished"
+
+    def metadata(self, kind: str) -> Path:
+        """Return the path of one metadata file; `kind` is one of METADATA."""
+        return self.folder / "project-metadata" / f"{kind}-metadata.json"
+
+    def create(self) -> None:
+        """Make the folders, mode 0700; refuse one that is a link or somebody else's."""
+        try:
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
+                if folder.is_symlink():
+                    raise BundleError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if folder.stat().st_uid != os.geteuid():
+                    raise BundleError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
+                folder.chmod(0o700)
+        except OSError as error:
+            raise BundleError(
+                f"{error.filename or self.folder} can't be created or written: {error.strerror}.",
+                hint="Choose an output_dir that you may write to.",
+            ) from error
+
+    def open(self) -> None:
+        """Check that an import can use it; raise BundleError when there is none or it is not whole."""
+        if not self.metadata("project").is_file() or not self.data.is_dir():
+            raise BundleError(
+                f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
+            )
+        if self._unfinished.exists():
+            raise BundleError(
+                f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
+            )
+        if self.manifest.exists():
+            self._check_digests()
+        self.create()
+
+    @property
+    def foreign(self) -> bool:
+        """Whether cloudera/cmlutils wrote it: it has no manifest."""
+        return not self.manifest.exists()
+
+    def _check_digests(self) -> None:
+        manifest = read_json(self.manifest, dict)
+        if int(manifest.get("format", 0)) > FORMAT:
+            raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
+        for kind, digest in dict(manifest.get("digests") or {}).items():
+            if kind in METADATA and _digest(self.metadata(kind)) != digest:
+                raise BundleError(f"{self.metadata(kind)} is not what the export wrote.", hint="Run the export again.")
+
+    def begin_export(self) -> None:
+        """Mark the bundle unfinished until seal()."""
+        write_bytes(self._unfinished, b"")
+        self.manifest.unlink(missing_ok=True)
+
+    def seal(self, source: str, counts: dict[str, int]) -> None:
+        """Write the manifest, last of all: the export is whole."""
+        write_json(
+            self.manifest,
+            {
+                "format": FORMAT,
+                "tool": f"cmlutil {__version__}",
+                "source": source,
+                "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "counts": counts,
+                "digests": {kind: _digest(self.metadata(kind)) for kind in METADATA},
+            },
+        )
+        self._unfinished.unlink(missing_ok=True)
+
+    def lock(self) -> Lock:
+        """Return the lock that keeps two runs apart."""
+        return Lock(self.folder / "state" / "lock", self.folder)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
+
+
+class Lock:
+    """A flock that dies with its process and says who holds it."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._path, self._folder, self._handle = path, folder, -1
+
+    def __enter__(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._handle = os.open(self._path, flags, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(self._handle)
+            raise BundleError(
+                f"{self._folder} is in use by {holder}.",
+                hint="Wait until it ends, or stop it with kill -INT.",
+            ) from None
+        os.ftruncate(self._handle, 0)
+        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        os.pwrite(self._handle, f"process {os.getpid()} since {since}\n".encode(), 0)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.ftruncate(self._handle, 0)
+        os.close(self._handle)

@@ -1,0 +1,113 @@
+"""What a listing of files is made of: entries, their totals, and how two listings differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Entry(NamedTuple):
+    """One name in a tree. `path` is relative and never empty; `link` is a symbolic link's target, else empty.
+
+    `kind` is find's letter: f(ile), d(irectory), l(ink), p(ipe), s(ocket), b(lock) or c(haracter device).
+    """
+
+    path: bytes
+    kind: str
+    size: int
+    mtime_ns: int
+    mode: int
+    link: bytes = b""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How much a listing holds: `bytes` is that of regular files; `others` are pipes, sockets and devices."""
+
+    files: int = 0
+    folders: int = 0
+    links: int = 0
+    others: int = 0
+    bytes: int = 0
+
+
+def totals(entries: Iterable[Entry]) -> Totals:
+    """Count a listing."""
+    count = dict.fromkeys("fdlpsbc", 0)
+    size = 0
+    for entry in entries:
+        count[entry.kind] += 1
+        if entry.kind == "f":
+            size += entry.size
+    return Totals(count["f"], count["d"], count["l"], sum(map(count.__getitem__, "psbc")), size)
+
+
+class Change(NamedTuple):
+    """One path on both sides, and what differs: kind, or some of size, mtime, mode and link."""
+
+    wanted: Entry
+    found: Entry
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What `compare` found; true if the sides differ, which `not_carried` (pipes, devices) has no say in."""
+
+    only_left: list[Entry] = field(default_factory=list)
+    only_right: list[Entry] = field(default_factory=list)
+    changed: list[Change] = field(default_factory=list)
+    not_carried: list[Entry] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.only_left or self.only_right or self.changed)
+
+
+def compare(
+    wanted: Iterable[Entry] | Mapping[bytes, Entry],
+    found: Iterable[Entry] | Mapping[bytes, Entry],
+    *,
+    times: bool = True,
+    modes: bool = True,
+    folder_times: bool = False,
+) -> Differences:
+    """Compare two listings; the second is held in memory.
+
+    The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
+    listed as not carried; anything else that is found in its place is extra.
+    """
+    extra = dict(found) if isinstance(found, Mapping) else {entry.path: entry for entry in found}
+    result = Differences()
+    for left in wanted.values() if isinstance(wanted, Mapping) else wanted:
+        special = left.kind not in "fdl"
+        if special:
+            result.not_carried.append(left)
+        right = extra.get(left.path)
+        if right is None or (special and right.kind != left.kind):
+            result.only_left.extend([] if special else [left])
+            continue
+        del extra[left.path]
+        what = () if special else _changes(left, right, times=times, modes=modes, folder_times=folder_times)
+        if what:
+            result.changed.append(Change(left, right, what))
+    result.only_right.extend(extra.values())
+    return result
+
+
+def _changes(left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool) -> tuple[str, ...]:
+    if left.kind != right.kind:
+        return ("kind",)
+    kind = left.kind
+    # rsync leaves a folder's or link's time alone when it is right to the second
+    apart = abs(left.mtime_ns - right.mtime_ns) >= (1 if kind == "f" else 10**9)
+    different = {
+        "size": kind == "f" and left.size != right.size,
+        "mtime": times and (kind != "d" or folder_times) and apart,
+        "mode": modes and kind != "l" and left.mode != right.mode,
+        "link": left.link != right.link,
+    }
+    return tuple(name for name, differs in different.items() if differs)

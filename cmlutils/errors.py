@@ -1,0 +1,89 @@
+"""Every failure we expect, with its hint and the exit code it ends in."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `cmlutil` tells the shell; 128+N stands for an end by signal N."""
+
+    OK = 0  # all done and, where asked, verified
+    FAILED = 1  # something that should work did not
+    USAGE = 2  # usage or configuration; nothing was touched
+    BUG = 3  # a defect of cmlutil; the traceback is in the log
+    DIFFERENCES = 4  # the comparison found differences
+    NEEDS_HAND = 5  # finished, but some workload or file needs a person
+
+
+class CmlutilError(Exception):
+    """A failure told in one sentence, with a hint on what to do about it."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConfigError(CmlutilError):
+    """The configuration or the command line can't be used; nothing was touched."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ApiError(CmlutilError):
+    """A workspace answered in a way that we can't use."""
+
+
+class Rejected(ApiError):
+    """A workspace refused a request; `status` is the HTTP status code."""
+
+    def __init__(self, message: str, *, status: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class NotFound(Rejected):
+    """What was asked for is not there (404)."""
+
+
+class Unauthorized(Rejected):
+    """The key or the permission is not enough (401, 403)."""
+
+
+class AnswerLost(ApiError):
+    """A request was sent and no usable answer came; it may have had its effect or not."""
+
+
+class Unreachable(ApiError):
+    """The workspace can't be reached, or stayed away longer than our patience."""
+
+
+class CommandError(CmlutilError):
+    """A program that we ran is missing or failed."""
+
+
+class TunnelError(CmlutilError):
+    """The session or the ssh connection to it can't be opened or kept."""
+
+
+class TransferError(CmlutilError):
+    """Files can't be listed or copied."""
+
+
+class BundleError(CmlutilError):
+    """An exported project on disk can't be read, written or locked."""
+
+
+class CheckFailed(CmlutilError):
+    """A precondition does not hold."""
+
+
+class Interrupted(CmlutilError):
+    """A signal asked us to end; `signum` says which."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"ended by signal {signum}")
+        self.signum = signum

@@ -1,0 +1,210 @@
+"""One listing of a tree, remote or local: entries, totals, differences, and a file to keep it in.
+
+A listing travels as NUL-ended fields, six a record (kind, size, mtime, mode, path, link target), from GNU
+find: first the root itself, last a lone END, so that no cut or failed listing passes for a whole one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.entries import Change, Differences, Entry, Totals, compare, totals
+from cmlutils.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
+    "find_script", "parse_find", "read_list", "show", "totals", "walk", "write_list",
+]  # fmt: skip
+
+FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
+END = b"END"
+MAX_FIELD = 1 << 20
+MAX_PRUNES = 200
+SECOND = 1_000_000_000
+
+_KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
+_KIND_OF_FORMAT = {
+    stat.S_IFREG: "f",
+    stat.S_IFDIR: "d",
+    stat.S_IFLNK: "l",
+    stat.S_IFIFO: "p",
+    stat.S_IFSOCK: "s",
+    stat.S_IFBLK: "b",
+    stat.S_IFCHR: "c",
+}
+_UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
+_COMPLAINT = re.compile(rb"(?:\S*/)?find: (?:\xe2\x80\x98|['`\"])(.*)(?:\xe2\x80\x99|['\"]): (.+)")
+_ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
+_ESCAPED = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True))
+
+
+class Unread(NamedTuple):
+    """What a listing could not enter or read (b"." is the root, b"" unknown), and why."""
+
+    path: bytes
+    reason: str
+
+
+def find_command(prune: Iterable[bytes] = ()) -> list[str]:
+    """Build the argv that lists the current folder; GNU find only, as no other has -printf.
+
+    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere.
+    """
+    tests: list[str] = []
+    for name in list(prune)[:MAX_PRUNES]:  # it only saves time, and a command line has an end
+        glob = os.fsdecode(re.sub(rb"([*?[\\])", rb"\\\1", name))
+        tests += ["-o", "-path", "." + glob] if glob.startswith("/") else ["-o", "-name", glob]
+    pruning = ["-type", "d", "(", *tests[1:], ")", "-prune", "-o"] if tests else []
+    return ["find", ".", *pruning, "-printf", FIND_FORMAT]
+
+
+def find_script(prune: Iterable[bytes] = ()) -> str:
+    """Build the same for a POSIX shell; it exits as find does: with 1 after naming what it could not read."""
+    return (
+        f"LC_ALL=C {shlex.join(find_command(prune))}; "
+        f"code=$?; [ $code -le 1 ] && printf '{END.decode()}\\000'; exit $code"
+    )
+
+
+def find_complaints(stderr: bytes) -> list[Unread]:
+    """Read find's error lines, in any of its ways to quote; an unknown line is a reason without a path."""
+    unread = []
+    for line in filter(None, stderr.split(b"\n")):
+        match = _COMPLAINT.fullmatch(line)
+        path = _ESCAPE.sub(_unescaped, match[1]).removeprefix(b"./") if match else b""
+        unread.append(Unread(path, (match[2] if match else line).decode("utf-8", "backslashreplace")))
+    return unread
+
+
+def _unescaped(match: re.Match[bytes]) -> bytes:
+    code = match[1]
+    return bytes([int(code, 8) & 255 if len(code) == 3 else _ESCAPED.get(code[0], code[0])])
+
+
+def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Iterator[Entry]:
+    """Read a listing as it arrives, the root left out; raise TransferError if it is cut, malformed or unsafe.
+
+    Parents come first. No path leads out of the tree: `..`, `.`, `//` and a leading slash are refused. Only
+    when the iterator has ended is the listing known to be whole.
+    """
+    records = _records(chunks, source)
+    root = next(records, None)
+    if root is None or root[0] != b"d" or root[4]:
+        raise TransferError(
+            f"{source} does not begin with the folder itself",
+            hint="It takes GNU find (findutils); the one of busybox has no -printf.",
+        )
+    for fields in records:
+        entry = _parsed(fields)
+        if entry is None:
+            raise TransferError(f"{source} is malformed at {show(fields[4])}")
+        path = entry.path
+        if (b"/." in path or b"//" in path or path[:1] in b"./" or path[-1:] == b"/") and _UNSAFE.search(path):
+            raise TransferError(f"{source} holds a name that leads out of the project: {show(path)}")
+        yield entry
+
+
+def _parsed(fields: tuple[bytes, ...]) -> Entry | None:
+    """Make an entry of six fields; None if they are none. find writes a time of -1.5 s as -2.5."""
+    kind, size, time, mode, path, link = fields
+    whole, _, fraction = time.partition(b".")
+    if not (size.isdigit() and fraction.isdigit()):
+        return None
+    try:
+        mtime_ns = int(whole) * SECOND + int((fraction + b"000000000")[:9])
+        return Entry(path, _KINDS[kind], int(size), mtime_ns, int(mode, 8) & 0o7777, link)
+    except (ValueError, KeyError):
+        return None
+
+
+def _records(chunks: Iterable[bytes], source: str) -> Iterator[tuple[bytes, ...]]:
+    """Cut a stream into records of six fields; at its end there must be END and nothing else."""
+    rest, fields = b"", list[bytes]()
+    for chunk in chunks:
+        *more, rest = (rest + chunk).split(b"\0")
+        fields += more
+        if len(rest) > MAX_FIELD:
+            raise TransferError(f"{source} is malformed: a name of more than {MAX_FIELD >> 20} MiB")
+        columns = [iter(fields)] * 6
+        yield from zip(*columns, strict=False)
+        fields = fields[len(fields) - len(fields) % 6 :]
+    if rest or fields != [END]:
+        raise TransferError(f"{source} is cut short", hint="Run the command again; nothing was changed.")
+
+
+def show(path: bytes) -> str:
+    """Quote a path for a message: nothing in it reaches a terminal unescaped."""
+    return repr(os.fsdecode(path))
+
+
+def walk(root: Path, *, unread: list[Unread] | None = None) -> Iterator[Entry]:
+    """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
+
+    Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
+    """
+    top = os.fsencode(root)
+    folders = [b""]
+    while folders:
+        folder = folders.pop()
+        place = top + b"/" + folder if folder else top
+        try:
+            with os.scandir(place) as names:
+                found = [_entry(folder, name) for name in names]
+        except OSError as error:
+            if folder and isinstance(error, FileNotFoundError):
+                continue
+            reason = error.strerror or str(error)
+            if unread is None or not folder:
+                raise TransferError(f"cannot read {show(place)}: {reason}") from error
+            unread.append(Unread(folder, reason))
+            continue
+        for entry in filter(None, found):
+            yield entry
+            if entry.kind == "d":
+                folders.append(entry.path)
+
+
+def _entry(folder: bytes, name: os.DirEntry[bytes]) -> Entry | None:
+    try:
+        status = name.stat(follow_symlinks=False)
+        link = os.readlink(name.path) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 - bytes
+    except FileNotFoundError:
+        return None
+    path = folder + b"/" + name.name if folder else name.name
+    kind = _KIND_OF_FORMAT[stat.S_IFMT(status.st_mode)]
+    return Entry(path, kind, status.st_size, status.st_mtime_ns, stat.S_IMODE(status.st_mode), link)
+
+
+def write_list(path: Path, entries: Iterable[Entry]) -> None:
+    """Keep a listing in a file, whole or not at all, mode 0600; in find's form, which `parse_find` reads."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(b"d\x000\x000.0\x00755\0\0\0")
+            for path_, kind, size, mtime_ns, mode, link in entries:
+                seconds, fraction = divmod(mtime_ns, SECOND)
+                file.write(
+                    b"%b\0%d\0%d.%09d\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
+                )
+            file.write(END + b"\0")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_list(path: Path) -> Iterator[Entry]:
+    """Read what `write_list` wrote; raise TransferError, naming the file, if it is not whole."""
+    with path.open("rb") as file:
+        yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path))

@@ -1,0 +1,221 @@
+"""`.exportignore` text to decisions: what git makes of the same lines in a `.gitignore` at the root.
+
+A line becomes a `Rule`, its pattern a row of tokens (gitglob). One rule set answers two askers: pathspec,
+which decides (`ignored`, `keep`), and rsync, which is told the same in its own words (`rsync_filters`).
+pathspec's own reading of the lines differs from git's, so it is given ours and lets the last match win.
+Names are bytes; inside they are latin-1 text, one character a byte, since pathspec wants text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils import gitglob
+from cmlutils.errors import ConfigError
+from cmlutils.gitglob import BELOW, DEEP, SLASH, STAR
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cmlutils.filelist import Entry
+    from cmlutils.gitglob import Glob
+
+MAX_BYTES, MAX_RULES, MAX_LENGTH = 1 << 20, 10_000, 4096
+
+
+class Rule(NamedTuple):
+    """One effective line: its number, its text, and what it means.
+
+    `floating`: the glob is matched against the last segment alone; else against the whole path.
+    """
+
+    line: int
+    text: bytes
+    negated: bool
+    folders_only: bool
+    floating: bool
+    glob: Glob
+
+
+class IgnoreRules:
+    """The parsed rules of one file, in its order; lines that git never matches anything with are left out."""
+
+    def __init__(self, patterns: Iterable[Rule], *, source: str) -> None:
+        self.patterns = tuple(patterns)
+        self.source = source
+
+    @classmethod
+    def parse(cls, text: bytes, *, source: str) -> IgnoreRules:
+        """Read a file's content; raise ConfigError, naming `source`, if its size is no list's."""
+        if len(text) > MAX_BYTES:
+            raise ConfigError(f"{source} has more than {MAX_BYTES >> 20} MiB; that is no list of patterns")
+        rules: list[Rule] = []
+        for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+            pattern = _trimmed(line)
+            if len(pattern) > MAX_LENGTH:
+                raise ConfigError(f"{source}, line {number}: a pattern of more than {MAX_LENGTH} bytes")
+            rule = _rule(number, pattern)
+            rules += [rule] if rule else []
+            if len(rules) > MAX_RULES:
+                raise ConfigError(f"{source} has more than {MAX_RULES} patterns", hint="Use wildcards, or fewer lines.")
+        return cls(rules, source=source)
+
+    @cached_property
+    def _decide(self) -> Callable[[str], bool]:
+        return _decider(self.patterns) if self.patterns else lambda _: False
+
+    def ignored(self, path: bytes, *, is_dir: bool) -> bool:
+        """Decide on this path alone, the last match wins; `keep` also prunes what lies in an ignored folder.
+
+        A symbolic link is never a folder, wherever it leads.
+        """
+        name = path.decode("latin-1")
+        return self._decide(name + "/" if is_dir else name)
+
+    def rsync_filters(self) -> list[bytes]:
+        r"""Say the same in rsync's words, where the first match wins: lines for `--filter='merge,s FILE'`.
+
+        No rule holds a newline or carriage return: git reads no pattern with a newline, and the other is
+        written as a range around it. ConfigError for what cannot be said so: a bracket such as `[\t\r]`, or
+        more than six `/**/` in a pattern.
+        """
+        return [line for rule in reversed(self.patterns) for line in self._rsync_lines(rule)]
+
+    def _rsync_lines(self, rule: Rule) -> list[bytes]:
+        sign, end = (b"+ " if rule.negated else b"- "), (b"/" if rule.folders_only else b"")
+        try:
+            return [sign + text + end for text in gitglob.rsync_patterns(rule.glob, floating=rule.floating)]
+        except ValueError as error:
+            shown = rule.text.decode("utf-8", "backslashreplace")
+            raise ConfigError(f"{self.source}, line {rule.line}: rsync has no words for {shown!r}: {error}") from None
+
+    def prunes(self) -> list[bytes]:
+        """Name folders that a listing need not enter: `/a/b` from the root, `name` anywhere.
+
+        Only plain names that no later line could take back.
+        """
+        last = max((rule.line for rule in self.patterns if rule.negated), default=0)
+        rules = [rule for rule in self.patterns if rule.line > last]
+        named = [(rule.floating, gitglob.literal(rule.glob)) for rule in rules]
+        return [(b"" if floating else b"/") + name.encode("latin-1") for floating, name in named if name]
+
+
+def default_rules() -> IgnoreRules:
+    """What stays behind when a project has no `.exportignore`: caches and user-site packages at the root."""
+    return IgnoreRules.parse(b"/.cache/\n/.local/\n", source="the built-in rules")
+
+
+def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
+    """Yield what is neither ignored nor below an ignored folder, in the given order, whatever that is."""
+    gone = {b"": False}
+
+    def is_gone(folder: bytes) -> bool:
+        unknown = []
+        while folder not in gone:
+            unknown.append(folder)
+            folder = folder.rpartition(b"/")[0]
+        lost = gone[folder]
+        for path in reversed(unknown):
+            lost = gone[path] = lost or rules.ignored(path, is_dir=True)
+        return lost
+
+    for entry in entries:
+        if entry.kind == "d":
+            ignored = is_gone(entry.path)
+        else:
+            ignored = is_gone(entry.path.rpartition(b"/")[0]) or rules.ignored(entry.path, is_dir=False)
+        if not ignored:
+            yield entry
+
+
+def _trimmed(line: bytes) -> bytes:
+    """Strip what git strips: a comment, one CR, all from a NUL on, and trailing spaces unless escaped."""
+    if line.startswith(b"#"):
+        return b""
+    kept = line.removesuffix(b"\r").partition(b"\0")[0]
+    stripped = kept.rstrip(b" ")
+    escapes = len(stripped) - len(stripped.rstrip(b"\\"))
+    return stripped + b" " if escapes % 2 and len(stripped) < len(kept) else stripped
+
+
+def _rule(line: int, pattern: bytes) -> Rule | None:
+    """Read one trimmed line; None if it is empty or can never match."""
+    body = pattern.removeprefix(b"!")
+    whole_path = b"/" in body.removesuffix(b"/")
+    glob = gitglob.tokens(body.removesuffix(b"/").removeprefix(b"/"), whole_path=whole_path)
+    if not glob:
+        return None
+    if glob in {(BELOW,), (DEEP, BELOW)}:
+        glob, whole_path = (STAR,), False
+    elif glob[0] == DEEP and not {SLASH, DEEP, BELOW} & set(glob[1:]):
+        glob, whole_path = glob[1:], False
+    return Rule(line, pattern, pattern[:1] == b"!", body.endswith(b"/"), not whole_path, glob)
+
+
+class _Matcher:
+    """Tells whether any of several rules matches; plain names and `*.ext` by look-up, others by regex."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.names: set[str] = set()
+        self.paths: set[str] = set()
+        self.tails: set[str] = set()
+        name_regexes: list[str] = []
+        path_regexes: list[str] = []
+        numbers = itertools.count()
+        for rule in rules:
+            name, tail = gitglob.literal(rule.glob), gitglob.literal(rule.glob[1:])
+            if name:
+                (self.names if rule.floating else self.paths).add(name)
+            elif rule.floating and rule.glob[0] == STAR and tail:
+                self.tails.add(tail)
+            else:
+                (name_regexes if rule.floating else path_regexes).append(gitglob.regex(rule.glob, numbers))
+        self.tail_lengths = sorted({len(tail) for tail in self.tails})
+        self.by_name = re.compile("|".join(name_regexes), re.DOTALL).fullmatch if name_regexes else None
+        self.by_path = re.compile("|".join(path_regexes), re.DOTALL).fullmatch if path_regexes else None
+
+    def matches(self, path: str, name: str) -> bool:
+        if name in self.names or path in self.paths:
+            return True
+        for length in self.tail_lengths:
+            if name[-length:] in self.tails:
+                return True
+        return bool((self.by_name and self.by_name(name)) or (self.by_path and self.by_path(path)))
+
+
+def _decider(rules: Sequence[Rule]) -> Callable[[str], bool]:
+    """Hand the rules to pathspec, neighbours of the same sign as one pattern: any match there is as good."""
+    from pathspec import PathSpec  # not at the top: start-up time
+    from pathspec.pattern import Pattern
+
+    class Run(Pattern):
+        __slots__ = ("anything", "folders")
+
+        def __init__(self, rules: Sequence[Rule]) -> None:
+            super().__init__(include=not rules[0].negated)
+            self.anything = _Matcher([rule for rule in rules if not rule.folders_only])
+            only = [rule for rule in rules if rule.folders_only]
+            self.folders = _Matcher(only) if only else None
+
+        def match_file(self, file: str) -> bool | None:
+            path = file.removesuffix("/")
+            name = path.rpartition("/")[2]
+            if self.anything.matches(path, name):
+                return True
+            if self.folders and file.endswith("/") and self.folders.matches(path, name):
+                return True
+            return None
+
+    runs = [Run(list(run)) for _, run in itertools.groupby(rules, key=lambda rule: rule.negated)]
+    try:
+        spec = PathSpec(runs, backend="simple")  # from 1.0: or it takes re2 where that happens to be installed
+    except TypeError:
+        spec = PathSpec(runs)
+    decide: Callable[[str], bool] = partial(spec.match_file, separators=())
+    if len(runs) == 1:
+        return decide
+    anything = Run(rules)
+    return lambda file: anything.match_file(file) is not None and decide(file)

@@ -1,0 +1,77 @@
+"""Terminal and per-project file logging; secrets are masked at the handler."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = "cmlutils"
+_secrets: set[str] = set()
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def hide(secret: str) -> None:
+    """Register a text that must never appear in a log or on the terminal."""
+    if len(secret) >= 4:
+        _secrets.add(secret)
+
+
+def mask(text: str) -> str:
+    """Return the text with every registered secret as *** and without control characters."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _CONTROL.sub("?", text)
+
+
+class _Masked(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+class _Terminal(_Masked):
+    """Warnings carry their level; other lines are plain."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+
+
+def to_terminal(stream: TextIO | None = None, *, verbose: bool = False) -> None:
+    """Send log lines to standard error, replacing what an earlier call set up."""
+    close()
+    root = logging.getLogger(ROOT)
+    root.setLevel(logging.DEBUG)
+    root.propagate = False
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setLevel(logging.DEBUG if verbose else logging.INFO)
+    handler.setFormatter(_Terminal("%(message)s"))
+    root.addHandler(handler)
+
+
+def to_file(path: Path) -> None:
+    """Write every line to a rotating file of mode 0600 as well, until `close()`."""
+    handler = _Private(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
+    handler.setLevel(logging.DEBUG)
+    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.getLogger(ROOT).addHandler(handler)
+
+
+def close() -> None:
+    """Close every handler, and with them the log files."""
+    root = logging.getLogger(ROOT)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+
+
+class _Private(logging.handlers.RotatingFileHandler):
+    def _open(self) -> TextIO:  # type: ignore[override]
+        handle = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        return os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace")

@@ -1,0 +1,126 @@
+"""A project: where it is, and what it is set to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import BundleError
+from cmlutils.workloads import OURS, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEGACY_ENGINE = "legacy_engine"
+
+
+@dataclass(frozen=True)
+class ProjectRef:
+    """A project on a workspace: owner and slug make its path, id and public_id its identities."""
+
+    owner: str
+    slug: str
+    id: int
+    name: str
+    public_id: str = ""
+    engine_type: str = "ml_runtime"
+
+    @property
+    def path(self) -> str:
+        """The owner/slug form that cdswctl takes."""
+        return f"{self.owner}/{self.slug}"
+
+    @classmethod
+    def from_v1(cls, reply: object, owner: str = "") -> ProjectRef:
+        """Read a project object; the slug is read back, never computed."""
+        top = Reader(reply, "A project")
+        top.what = f"Project {top.text('name', None)!r}"
+        both = top.text("slug").rpartition("/")
+        return cls(
+            owner=owner or top.inner("owner").text("username") or both[0],
+            slug=top.text("slug_raw") or both[2],
+            id=int(top.number("id")),
+            name=top.text("name", None),
+            public_id=top.text("public_identifier"),
+            engine_type=top.text("default_project_engine_type", "ml_runtime"),
+        )
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """What project-metadata.json holds."""
+
+    name: str
+    description: str = ""
+    visibility: str = "private"
+    shared_memory_limit: int = 0
+    engine_type: str = "ml_runtime"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    team: str = ""
+    collaborators: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def from_v1(
+        cls, reply: object, environment: Mapping[str, str], collaborators: list[dict[str, Any]]
+    ) -> ProjectSettings:
+        """Read GET projects/{owner}/{slug} and its environment."""
+        top = Reader(reply, "The project")
+        owner = top.inner("owner")
+        return cls(
+            name=top.text("name", None),
+            description=top.text("description"),
+            visibility=top.text("project_visibility", "private"),
+            shared_memory_limit=int(top.number("shared_memory_limit")),
+            engine_type=top.text("default_project_engine_type", "ml_runtime"),
+            environment=dict(environment),
+            owner=owner.text("username"),
+            team=owner.text("username") if owner.text("type") == "organization" else "",
+            collaborators=tuple(
+                {"username": str(one.get("username")), "permissions": str(one.get("permissions") or "read")}
+                for one in collaborators
+            ),
+        )
+
+    def to_bundle(self) -> dict[str, Any]:
+        """Return the content of project-metadata.json."""
+        record: dict[str, Any] = {
+            "name": self.name,
+            "description": self.description,
+            "visibility": self.visibility,
+            "shared_memory_limit": self.shared_memory_limit,
+            "template": "blank",
+            "environment": dict(self.environment),
+            "original_owner_username": self.owner,
+            OURS: {
+                "engine_type": self.engine_type,
+                "team": self.team,
+                "collaborators": [dict(one) for one in self.collaborators],
+            },
+        }
+        if self.team:
+            record["team_name"] = self.team
+        if self.engine_type == LEGACY_ENGINE:
+            record["default_project_engine_type"] = LEGACY_ENGINE
+        return record
+
+    @classmethod
+    def from_bundle(cls, record: object) -> ProjectSettings:
+        """Read project-metadata.json, ours or one of cloudera/cmlutils."""
+        top = Reader(record, "project-metadata.json", BundleError)
+        ours = top.inner(OURS)
+        owner = top.text("original_owner_username")
+        team = ours.text("team")
+        if OURS not in top.data and top.text("team_name"):
+            team = owner or top.text("team_name")  # there, team_name is who ran the export
+        return cls(
+            name=top.text("name", None),
+            description=top.text("description"),
+            visibility=top.text("visibility", "private"),
+            shared_memory_limit=int(top.number("shared_memory_limit")),
+            engine_type=ours.text("engine_type", top.text("default_project_engine_type", "ml_runtime")),
+            environment=top.environment(),
+            owner=owner,
+            team=team,
+            collaborators=ours.items("collaborators"),
+        )

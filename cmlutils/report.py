@@ -1,0 +1,128 @@
+"""Outcomes and the report of a run: counts, what is left to do, JSON, exit code."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+from cmlutils import __version__
+from cmlutils.errors import ExitCode
+
+GUIDELINES = (
+    "Stop each workload on the source before you start it on the target: two would write the same data.",
+    "Models, jobs and applications are paused, stopped or not deployed: start them in the target workspace.",
+    "The user's outbound SSH key differs on the target: update it wherever it is registered (git servers).",
+    "Model API keys and endpoint URLs are new: update what calls them.",
+    "Settings outside of the project (user environment, quotas, Kerberos, SMTP) are to be copied by hand.",
+)
+
+
+class Status(str, Enum):
+    """How it went with one workload."""
+
+    CREATED = "created"
+    PRESENT = "present"
+    FALLBACK = "fallback"  # made with a difference, which is named
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one project, model, application or job."""
+
+    kind: str
+    name: str
+    status: Status
+    target_id: str = ""
+    note: str = ""
+    todo: str = ""
+    needs_hand: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference that a comparison found; values of secrets are *** already."""
+
+    where: str
+    what: str
+    left: str
+    right: str
+    expected: bool = False
+
+
+@dataclass
+class Report:
+    """All that a run has to tell; it grows while the run goes on and is written whatever happens."""
+
+    verb: str
+    project: str
+    started: float = field(default_factory=time.time)
+    source: str = ""
+    target: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
+    file_problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    todos: list[str] = field(default_factory=list)
+    phases: dict[str, float] = field(default_factory=dict)
+    differences: list[Difference] = field(default_factory=list)
+    verified: bool | None = None
+    error: str = ""
+    error_code: int = 0
+
+    @property
+    def unexpected(self) -> list[Difference]:
+        """The differences that nothing explains."""
+        return [one for one in self.differences if not one.expected]
+
+    @property
+    def exit_code(self) -> int:
+        """What the shell is told."""
+        if self.error_code:
+            return self.error_code
+        if self.unexpected:
+            return ExitCode.DIFFERENCES
+        if self.file_problems or any(o.status is Status.FAILED or o.needs_hand for o in self.outcomes):
+            return ExitCode.NEEDS_HAND
+        return ExitCode.OK
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of one kind of workload that are there at the end."""
+        there = {Status.CREATED, Status.PRESENT, Status.FALLBACK}
+        return sorted(one.name for one in self.outcomes if one.kind == kind and one.status in there)
+
+    def to_do(self) -> list[str]:
+        """Return what is left for a person, the particular before the general."""
+        mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]
+        general = list(GUIDELINES) if self.verb == "import" and self.outcomes else []
+        return [*mine, *self.todos, *general]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the metrics file; the first keys are those of cloudera/cmlutils."""
+        content: dict[str, Any] = {"project_name": self.project}
+        for kind in ("model", "application", "job"):
+            names = self.names(kind)
+            content |= {f"total_{kind}": len(names), f"{kind}_name_list": names}
+        if self.verified is not None:
+            content["isMigrationSuccessful"] = self.verified
+        return content | {
+            "tool": f"cmlutil {__version__}",
+            "verb": self.verb,
+            "exit_code": int(self.exit_code),
+            "error": self.error,
+            "started_at": datetime.fromtimestamp(self.started, timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 1),
+            "source": self.source,
+            "target": self.target,
+            "files": self.files,
+            "file_problems": self.file_problems,
+            "outcomes": [asdict(one) | {"status": one.status.value} for one in self.outcomes],
+            "differences": [asdict(one) for one in self.differences],
+            "notes": self.notes,
+            "to_do": self.to_do(),
+            "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},
+        }

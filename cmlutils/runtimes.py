@@ -1,0 +1,185 @@
+"""Runtimes: which one of the target takes the place of the source's; engine and runtime maps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.constants import LEGACY_ENGINE_MAP
+from cmlutils.errors import ApiError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime as a workspace lists it; `id` counts on that workspace only (0: unknown)."""
+
+    image: str
+    kernel: str = ""
+    editor: str = ""
+    edition: str = ""
+    short_version: str = ""
+    full_version: str = ""
+    id: int = 0
+    enabled: bool = True
+
+    @classmethod
+    def from_v1(cls, reply: Mapping[str, Any]) -> Runtime:
+        """Read one item of GET runtimes, or the runtime object within a workload."""
+        number = reply.get("id", 0)
+        if not isinstance(number, int) or not isinstance(reply.get("imageIdentifier", ""), str):
+            raise ApiError("The workspace lists a runtime without a numeric id or an image.")
+        return cls(
+            image=str(reply.get("imageIdentifier") or ""),
+            kernel=str(reply.get("kernel") or ""),
+            editor=str(reply.get("editor") or ""),
+            edition=str(reply.get("edition") or ""),
+            short_version=str(reply.get("shortVersion") or ""),
+            full_version=str(reply.get("fullVersion") or ""),
+            id=number,
+            enabled=str(reply.get("status") or "ENABLED").upper() in {"ENABLED", "AVAILABLE"},
+        )
+
+    def to_bundle(self) -> dict[str, str]:
+        """Return the keys of cloudera/cmlutils for a runtime."""
+        return {
+            "runtime_kernel": self.kernel,
+            "runtime_editor": self.editor,
+            "runtime_edition": self.edition,
+            "runtime_shortversion": self.short_version,
+            "runtime_fullversion": self.full_version,
+        }
+
+    @classmethod
+    def from_bundle(cls, record: Mapping[str, Any], image: str = "") -> Runtime | None:
+        """Read those keys back; None when the record has neither them nor an image."""
+        image = image or str(record.get("runtime_identifier") or "")
+        if not image and not record.get("runtime_kernel"):
+            return None
+        return cls(
+            image=image,
+            kernel=str(record.get("runtime_kernel") or ""),
+            editor=str(record.get("runtime_editor") or ""),
+            edition=str(record.get("runtime_edition") or ""),
+            short_version=str(record.get("runtime_shortversion") or ""),
+            full_version=str(record.get("runtime_fullversion") or ""),
+        )
+
+    def __str__(self) -> str:
+        words = " ".join(filter(None, (self.kernel, self.editor, self.edition, self.full_version)))
+        return words or self.image
+
+
+@dataclass(frozen=True)
+class Match:
+    """A runtime of the target for a workload; `note` names a difference, `fallback` a large one."""
+
+    runtime: Runtime
+    note: str = ""
+    fallback: bool = False
+
+
+def version_key(text: str) -> tuple[int, ...]:
+    """Order versions by number: 2023.12 comes after 2023.5."""
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
+def _newest(runtimes: Iterable[Runtime]) -> Runtime | None:
+    return max(runtimes, key=lambda one: (one.enabled, version_key(one.full_version), one.image), default=None)
+
+
+def nearest(wanted: Runtime, available: Sequence[Runtime]) -> Match | None:
+    """Return the target's runtime nearest to the wanted one, never one of another kernel.
+
+    The same image; else the same (kernel, editor, edition, short, full version), dropping from the right.
+    """
+    for runtime in available:
+        if wanted.image and runtime.image == wanted.image:
+            return Match(runtime)
+    if not wanted.kernel:
+        return _same_repository(wanted, available)
+    parts = ("kernel", "editor", "edition", "short_version", "full_version")
+    for length in range(len(parts), 0, -1):
+        same = [one for one in available if all(getattr(one, p) == getattr(wanted, p) for p in parts[:length])]
+        best = _newest(same)
+        if best is None:
+            continue
+        if length == len(parts):
+            return Match(best, note=f"runtime image {best.image} instead of {wanted.image}" if wanted.image else "")
+        return Match(best, note=f"runtime {best} instead of {wanted}", fallback=length < 3)
+    return None
+
+
+def _same_repository(wanted: Runtime, available: Sequence[Runtime]) -> Match | None:
+    """Match an image of which only the name is known: the same repository's newest tag."""
+    name = _repository(wanted.image)
+    best = _newest(one for one in available if name and _repository(one.image) == name)
+    return Match(best, note=f"runtime image {best.image} instead of {wanted.image}") if best else None
+
+
+def _repository(image: str) -> str:
+    return image.rsplit("/", 1)[-1].split(":", maxsplit=1)[0]
+
+
+def rsync_runtime(available: Sequence[Runtime]) -> Runtime | None:
+    """Return the newest usable runtime whose edition says rsync, Python first."""
+    found = [one for one in available if "rsync" in one.edition.lower() and one.enabled]
+    python = [one for one in found if one.kernel.startswith("Python")]
+    return _newest(python or found)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The user's own maps: source image to target image, and engine kernel to image."""
+
+    images: Mapping[str, str]
+    engines: Mapping[str, str]
+
+    def find(self, wanted: Runtime | None, kernel: str, available: Sequence[Runtime]) -> Match | None:
+        """Return the runtime for a workload that had a runtime, or (None) an engine of this kernel."""
+        if wanted is None:
+            image = self.engines.get(kernel) or self.engines.get("default", "")
+            found = nearest(Runtime(image=image), available) if image else None
+            if found is None:
+                return None
+            return Match(found.runtime, note=f"engine {kernel or 'default'} became runtime {found.runtime}")
+        mapped = self.images.get(wanted.image)
+        if mapped:
+            exact = [one for one in available if one.image == mapped]
+            return Match(exact[0], note=f"runtime-map.yaml: {mapped} for {wanted.image}") if exact else None
+        return nearest(wanted, available)
+
+
+def load_maps(folders: Iterable[Path]) -> Maps:
+    """Read runtime-map.yaml and engine-map.yaml from the first configuration folder that has each.
+
+    Raises ConfigError for a file that is not a flat YAML mapping of texts.
+    """
+    folders = list(folders)
+    images = _read_map(folders, "runtime-map.yaml")
+    engines = _read_map(folders, "engine-map.yaml")
+    return Maps(images or {}, LEGACY_ENGINE_MAP if engines is None else engines)
+
+
+def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
+    import yaml
+
+    for folder in folders:
+        path = folder / file_name
+        if not path.is_file():
+            continue
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"{path} is not readable YAML.", hint="Write lines of the form from: to.") from error
+        content = {} if content is None else content
+        if not isinstance(content, dict) or not all(
+            isinstance(k, str) and isinstance(v, str) for k, v in content.items()
+        ):
+            raise ConfigError(f"{path} is not a map of texts.", hint="Write lines of the form from: to.")
+        return content
+    return None
