@@ -1,0 +1,160 @@
+"""The workspace's own client: fetched, and logged in privately.
+
+The client keeps one login in `$HOME/.cdsw/config.yaml`. We write that file ourselves into a private HOME, as
+the vendor's document has it, so parallel runs don't meet and the key is on no command line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import shutil
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cmlutils.errors import Rejected, TunnelError
+from cmlutils.remote import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cmlutils.config import Workspace
+
+    Download = Callable[[str, BinaryIO, int], None]
+
+log = logging.getLogger(__name__)
+MAX_ARCHIVE = 200 << 20
+MAX_CLIENT = 400 << 20
+MAX_MEMBERS = 1000
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client that is logged in to one workspace, in a HOME of its own."""
+
+    path: Path
+    home: Path
+    workspace: Workspace
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Its environment; a CA file reaches a Go program on Linux through SSL_CERT_FILE."""
+        env = {**os.environ, "HOME": str(self.home)}
+        if isinstance(self.workspace.verify, str):
+            env["SSL_CERT_FILE"] = self.workspace.verify
+        return env
+
+    @property
+    def flags(self) -> list[str]:
+        """What `login` and `ssh-endpoint` take besides."""
+        return ["--insecure-skip-verify"] if self.workspace.verify is False else []
+
+    def run(self, *words: str, timeout: float = 30) -> process.Result:
+        """Run one of its commands; the exit code is the caller's to judge."""
+        return process.run([str(self.path), *words], env=self.env, timeout=timeout, check=False)
+
+    def mask(self, data: bytes) -> str:
+        """Return the end of its output for a message, without the key."""
+        key = self.workspace.api_key.reveal()
+        shown = process.text(data)
+        return shown.replace(key, "***") if key else shown
+
+    def log_in(self) -> None:
+        """Log in by command, the second choice: the key is then visible to the machine's other users."""
+        log.warning("cdswctl took no login from its file; the API key is in the process list while it logs in.")
+        user, key = self.workspace.username, self.workspace.api_key.reveal()
+        argv = [str(self.path), "login", "-n", user, "-u", self.workspace.url, "-y", key, *self.flags]
+        result = process.run(argv, env=self.env, timeout=60, check=False, secret=key)
+        if result.code:
+            raise TunnelError(
+                f"cdswctl can't log in to {self.workspace.host}: {self.mask(result.err or result.out)}",
+                hint="Check username and apiv1_key; some workspaces want the other kind of API key here.",
+            )
+
+
+@contextlib.contextmanager
+def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
+    """Fetch the client and log it in, in a private folder that is gone when the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="cmlutil-"))
+    try:
+        yield log_in(workspace, fetch(download, folder), folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
+    """Write the login file that the client reads, and return the client."""
+    import yaml
+
+    folder = home / ".cdsw"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    auth = {"authtype": 1, "basic": None, "apikey": workspace.api_key.reveal()}
+    login = {"username": workspace.username, "url": workspace.url, "auth": auth}
+    descriptor = os.open(folder / "config.yaml", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        yaml.safe_dump(login, file, sort_keys=False)
+    return Client(path, home, workspace)
+
+
+def _architectures() -> list[tuple[str, str]]:
+    """Name the archives to try, best first."""
+    if sys.platform == "darwin":
+        return [("darwin", "amd64")]  # Rosetta runs it on the newer machines
+    if platform.machine().lower() in {"aarch64", "arm64"}:
+        return [("linux", "arm64")]
+    return [("linux", "amd64")]
+
+
+def fetch(http_download: Download, folder: Path) -> Path:
+    """Download the client's archive and return the client, read out of it into `folder` (mode 0700).
+
+    `http_download(path, file, limit)` writes what the workspace serves and raises over `limit` bytes.
+    """
+    [(system, machine)] = _architectures()
+    where = f"/cli/{system}/{machine}/cdsw.tar.gz"
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        try:
+            http_download(where, archive, MAX_ARCHIVE)
+        except Rejected as error:
+            if machine != "arm64":
+                raise
+            raise TunnelError(
+                "The workspace has no cdswctl for this machine (Linux on arm64).",
+                hint="Run cmlutil on an x86-64 machine or on macOS.",
+            ) from error
+        archive.seek(0)
+        if archive.read(2) != b"\x1f\x8b":
+            raise TunnelError(
+                f"{where} is no archive: the workspace answered with something else, such as a web page.",
+                hint="Check the url of the workspace, and whether a proxy or a login page is in between.",
+            )
+        archive.seek(0)
+        return _unpack(archive, folder / "cdswctl", where)
+
+
+def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
+    """Copy the one member that is the client; nothing else in the archive is looked at."""
+    try:
+        with tarfile.open(fileobj=archive, mode="r|gz") as members:
+            for number, member in enumerate(members):
+                if number > MAX_MEMBERS:
+                    break
+                if not member.isreg() or member.name.rpartition("/")[2] != "cdswctl":
+                    continue
+                if member.size > MAX_CLIENT:
+                    raise TunnelError(f"{where}: its cdswctl has {member.size} bytes, which can't be right.")
+                source = members.extractfile(member)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o700)
+                with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+                    if source is not None:
+                        shutil.copyfileobj(source, file)
+                return path
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise TunnelError(f"{where} can't be unpacked: {error}.", hint="Run the command again.") from error
+    raise TunnelError(f"{where} holds no cdswctl.", hint="Check the url of the workspace.")

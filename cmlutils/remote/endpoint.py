@@ -1,0 +1,166 @@
+"""The one session that the client opens for us on a workspace, with a local port that leads into it.
+
+cdswctl is the tunnel for as long as it runs; SIGINT ends both it and the session. That the session is gone is
+looked up afterwards, and a note on disk lets the next run stop what this one could not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import CommandError, TunnelError
+from cmlutils.remote import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cmlutils.remote.cdswctl import Client
+
+log = logging.getLogger(__name__)
+PORT_TRIES = 5
+_PORT = re.compile(rb"local port (\d{1,5})\b|ssh -p (\d{1,5})\b")
+_SESSION = re.compile(rb"on session (\w+) in project")
+_LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
+_NO_PORT_FLAG = re.compile(rb"(unknown|undefined|not defined|unrecogni[sz]ed).*port", re.IGNORECASE)
+_PORT_TAKEN = re.compile(rb"can.?t listen on port|address already in use", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An open session: its id (empty if the client did not say) and the local port that leads to its sshd."""
+
+    child: process.Running
+    port: int
+    session: str
+
+
+@contextlib.contextmanager
+def endpoint(
+    client: Client, project: str, *, runtime_id: int | None, session_file: Path | None, deadline: float
+) -> Iterator[Endpoint]:
+    """Open a session of `project` (owner/slug) for as long as the block takes; it is always stopped."""
+    own_port, logged_in = True, False
+    for attempt in range(PORT_TRIES):
+        argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]
+        argv += ["-r", str(runtime_id)] if runtime_id is not None else []
+        argv += ["--port", str(_free_port())] if own_port else []
+        note = _Note(session_file, client.workspace.url, project)
+        with contextlib.ExitStack() as stack:
+            stack.callback(_confirm_stopped, client, project, note)
+            child = stack.enter_context(
+                process.running([*argv, *client.flags], env=client.env, death=signal.SIGINT, grace=3.5)
+            )
+            said, port = _await_port(child, note, deadline)
+            if port:
+                child.drop()
+                yield Endpoint(child, port, note.session)
+                return
+        last = attempt + 1 == PORT_TRIES
+        if _PORT_TAKEN.search(said) and not last:
+            continue
+        if own_port and _NO_PORT_FLAG.search(said):
+            own_port = False
+        elif _LOGIN.search(said) and not logged_in:
+            client.log_in()
+            logged_in = True
+        else:
+            raise _failure(client, project, said, deadline)
+    raise TunnelError("cdswctl could not open a local port.")
+
+
+def _await_port(child: process.Running, note: _Note, deadline: float) -> tuple[bytes, int]:
+    """Read what the client says until it has named port and session; return all it said, and port or 0."""
+    said, port, end = b"", 0, time.monotonic() + deadline
+    for _, line in child.lines(deadline):
+        said = (said + line + b"\n")[-20_000:]
+        if found := _SESSION.search(line):
+            note.opened(found[1].decode())
+        if found := _PORT.search(line):
+            port = int(found[1] or found[2])
+        if port or _PORT_TAKEN.search(line):
+            break
+    if port and not note.session:  # the other line may come second
+        for _, line in child.lines(min(1.0, max(end - time.monotonic(), 0.1))):
+            if found := _SESSION.search(line):
+                note.opened(found[1].decode())
+                break
+    return said, port
+
+
+def _failure(client: Client, project: str, said: bytes, deadline: float) -> TunnelError:
+    if said:
+        return TunnelError(
+            f"cdswctl could not open a session of {project}: {client.mask(said)}",
+            hint="Check the API key and whether the user may start sessions in the project.",
+        )
+    return TunnelError(
+        f"cdswctl gave no output at all for {deadline:g} s: {project} could not start a session, or the name is wrong.",
+        hint="Check the user's quota, the cluster's free capacity, and that remote editing is allowed.",
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class _Note:
+    """The open session's id on disk, so that the next run can stop what this one could not."""
+
+    def __init__(self, path: Path | None, url: str, project: str) -> None:
+        self.path, self.url, self.project, self.session = path, url, project, ""
+
+    def opened(self, session: str) -> None:
+        self.session = session
+        if self.path:
+            note = {"id": session, "project": self.project, "url": self.url, "pid": os.getpid()}
+            new = self.path.with_name(self.path.name + ".new")
+            new.write_text(json.dumps(note), encoding="utf-8")
+            new.replace(self.path)
+
+    def closed(self) -> None:
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+
+def _confirm_stopped(client: Client, project: str, note: _Note) -> None:
+    if note.session and stop_session(client, project, note.session):
+        note.closed()
+
+
+def stop_session(client: Client, project: str, session: str) -> bool:
+    """Stop a session unless it is gone already; return whether it is. Never raises an expected failure."""
+    try:
+        listed = client.run("sessions", "list", "-p", project, timeout=2)
+        if not listed.code and session.encode() not in listed.out:
+            return True
+        stopped = client.run("sessions", "stop", "-s", session, "-p", project, timeout=2)
+        gone = not stopped.code or b"unexpected end of JSON input" in stopped.out + stopped.err
+    except CommandError as error:
+        log.debug("stopping the session: %s", error)
+        gone = False
+    if not gone:
+        log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
+    return gone
+
+
+def close_orphan(client: Client, session_file: Path) -> None:
+    """Stop the session that an earlier run left behind, if its note is of this workspace."""
+    try:
+        note = json.loads(session_file.read_text(encoding="utf-8"))
+        session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if url == client.workspace.url and stop_session(client, project, session):
+        session_file.unlink(missing_ok=True)

@@ -1,0 +1,247 @@
+"""Programs that we run: `run` waits for one, `running` keeps one beside us. The only import of subprocess.
+
+A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. On Linux
+the kernel signals it when the thread that started it dies, hence start programs from the main thread: then
+not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their defaults in it, whatever
+nohup made of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from cmlutils.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+log = logging.getLogger(__name__)
+PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
+TAIL_LINES = 200
+_PR_SET_PDEATHSIG = 1
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+class Result(NamedTuple):
+    """How a program ended: its exit code (-N: killed by signal N) and what it wrote."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+def text(data: bytes, lines: int = 12) -> str:
+    """Return the last lines of a program's output, fit for a message."""
+    return "\n".join(data.decode("utf-8", "backslashreplace").strip().splitlines()[-lines:])
+
+
+def _prepare(death: int) -> Callable[[], None]:
+    """Return what the child does between fork and exec; all it needs is looked up before."""
+    prctl = None
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def prepare() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, death, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return prepare
+
+
+def _start(
+    argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, death: int, secret: str = ""
+) -> subprocess.Popen[bytes]:
+    program = os.fsdecode(argv[0])
+    log.debug("running %s", " ".join("***" if word == secret else os.fsdecode(word) for word in argv))
+    try:
+        with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `prepare` takes no lock
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return subprocess.Popen(
+                list(argv),
+                env=None if env is None else dict(env),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_prepare(death),  # noqa: PLW1509
+            )
+    except FileNotFoundError as error:
+        package = PACKAGES.get(program)
+        hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
+        raise CommandError(f"The program {program} is not installed.", hint=hint) from error
+    except OSError as error:
+        raise CommandError(f"The program {program} can't be started: {error.strerror}.") from error
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, number)
+
+
+def run(
+    argv: Sequence[str | bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,  # noqa: A002 - subprocess's word
+    timeout: float,
+    check: bool = True,
+    ok: Sequence[int] = (0,),
+    secret: str = "",
+) -> Result:
+    """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
+
+    No secret belongs into `argv`, as any user of the machine can see it; `secret` is one that is not logged.
+    """
+    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
+    program = os.fsdecode(argv[0])
+    process = _start(argv, env, stdin, signal.SIGTERM, secret)
+    with process:
+        try:
+            out, err = process.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"{program} did not end within {timeout:g} s.") from error
+        finally:
+            if process.poll() is None:
+                _signal_group(process, signal.SIGKILL)
+    if check and process.returncode not in ok:
+        raise CommandError(f"{program} ended with exit code {process.returncode}: {text(err or out)}")
+    return Result(process.returncode, out, err)
+
+
+class Running:
+    """A program beside us. Both pipes are drained by threads all its life; what nobody reads is dropped."""
+
+    def __init__(self, process: subprocess.Popen[bytes], *, raw: bool) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=256)
+        self._dropping = threading.Event()
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        pipes = (("out", process.stdout, raw), ("err", process.stderr, False))
+        self._left = len(pipes)
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._drain, args=pipe, daemon=True) for pipe in pipes]
+        for thread in self._threads:
+            thread.start()
+
+    def _drain(self, name: str, pipe: IO[bytes], raw: bool) -> None:  # noqa: FBT001 - a thread's argument
+        rest = b""
+        while chunk := os.read(pipe.fileno(), 1 << 16):
+            if raw:
+                self._put((name, chunk))
+                continue
+            *lines, rest = _LINE_END.split(rest + chunk)
+            for line in lines:
+                self._line(name, line)
+        if rest:
+            self._line(name, rest)
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._put(None)
+
+    def _line(self, name: str, line: bytes) -> None:
+        if line and name == "err":
+            self._tail.append(line)
+        self._put((name, line))
+
+    def _put(self, item: tuple[str, bytes] | None) -> None:
+        while not self._dropping.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=0.5)
+                return
+
+    def lines(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield ("out" or "err", line) until both pipes end, or until `timeout` seconds have passed.
+
+        A carriage return ends a line too. Of a `raw` program, "out" comes as chunks.
+        """
+        end = time.monotonic() + (threading.TIMEOUT_MAX / 2 if timeout is None else timeout)
+        while True:
+            try:
+                item = self._queue.get(timeout=max(end - time.monotonic(), 0.001))
+            except queue.Empty:
+                return
+            if item is None:
+                self._dropping.set()
+                return
+            yield item
+
+    def drop(self) -> None:
+        """Read on, but keep nothing more than the tail of standard error."""
+        self._dropping.set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+
+    @property
+    def err(self) -> bytes:
+        """The last lines of its standard error."""
+        return b"\n".join(tuple(self._tail))
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout: float) -> int | None:
+        """Wait for its end, no longer than `timeout` seconds; return its exit code or None."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self, grace: float = 3.0) -> int:
+        """Send SIGINT, then SIGTERM, then SIGKILL, to it and what it started; return its exit code."""
+        for number, patience in ((signal.SIGINT, grace), (signal.SIGTERM, 0.5)):
+            if self.poll() is None:
+                _signal_group(self._process, number)
+                self.wait(patience)
+        _signal_group(self._process, signal.SIGKILL)
+        code = self._process.wait()
+        self.drop()
+        for thread in self._threads:
+            thread.join(1.0)
+        for pipe, thread in zip((self._process.stdout, self._process.stderr), self._threads, strict=True):
+            if pipe is not None and not thread.is_alive():
+                pipe.close()
+        return code
+
+
+@contextlib.contextmanager
+def running(
+    argv: Sequence[str | bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    raw: bool = False,
+    death: int = signal.SIGTERM,
+    grace: float = 3.0,
+) -> Iterator[Running]:
+    """Run a program beside us for as long as the block takes; it is stopped on every way out."""
+    child = Running(_start(argv, env, subprocess.DEVNULL, death), raw=raw)
+    try:
+        yield child
+    finally:
+        child.stop(grace)

@@ -1,0 +1,140 @@
+"""What we say to rsync and what it says to us: argv, filter files, exit codes, progress lines. All pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+PLACE = "cdsw@localhost:./"
+BIG = 64 << 20  # from here on a file is worth being resumed in its middle
+TIMEOUT = 300  # seconds without a byte
+MAX_LITERALS = 200
+
+Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
+_CONNECTION = {10, 12, 30, 35, 255}
+_PROGRESS = re.compile(rb"\s*([\d,.]+)\s+(\d+)%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=(\d+)/(\d+)\))?")
+_NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
+_ESCAPED = re.compile(rb"\\#(\d{3})")
+
+
+class Progress(NamedTuple):
+    """One line of `--info=progress2`: bytes so far, percent, and files sent, left to check, in all."""
+
+    done: int
+    percent: int
+    sent: int = 0
+    left: int = 0
+    total: int = 0
+
+
+class Complaint(NamedTuple):
+    """A path as rsync names it, and why."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """What `rsync --version` says: its number and whether it can zstd."""
+
+    number: tuple[int, ...]
+    zstd: bool
+
+
+def version(text: bytes) -> Version | None:
+    """Read the output of `rsync --version`; None if that is no rsync's."""
+    match = re.search(rb"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if match is None or b"rsync" not in text:
+        return None
+    listed = re.search(rb"Compress list:\s*([\w \n]+)", text)
+    return Version(tuple(int(part or 0) for part in match.groups()), bool(listed and b"zstd" in listed[1].split()))
+
+
+def shell(argv: Sequence[str]) -> str:
+    """Quote an argv for `-e`, by rsync's own rules: a quote within quotes is doubled."""
+    return " ".join(
+        "'" + word.replace("'", "''") + "'" if not word or re.search(r"[\s'\"]", word) else word for word in argv
+    )
+
+
+def literal(path: bytes, *, folder: bool) -> bytes:
+    """Return an exclude pattern for exactly this path; rsync heeds a backslash only beside a wildcard."""
+    name = re.sub(rb"([*?[\\])", rb"\\\1", path) if re.search(rb"[*?[]", path) else path
+    return b"- " + name + (b"/" if folder else b"")
+
+
+def rules_file(lines: Iterable[bytes]) -> bytes:
+    """Return the content of a filter file: NUL-ended (`--from0`), as a name may hold a newline."""
+    return b"".join(line + b"\0" for line in lines)
+
+
+def names_file(paths: Iterable[bytes]) -> bytes:
+    """Return the content of a `--files-from` file; NUL-ended (`--from0`); `#` and `;` would comment."""
+    return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
+
+
+def _base(ssh: Sequence[str], temp: str, *, zstd: bool) -> list[str]:
+    argv = ["rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0"]
+    argv += [f"--timeout={TIMEOUT}", f"--temp-dir={temp}", "-e", shell(ssh)]
+    return argv + (["-z", "--zc=zstd", "--zl=1"] if zstd else [])
+
+
+def tree(
+    ssh: Sequence[str], source: str, target: str, *, temp: str, rules: Path | None = None, zstd: bool = False
+) -> list[str]:
+    """Build the argv that copies a whole tree but its big files."""
+    argv = [*_base(ssh, temp, zstd=zstd), "-r", f"--max-size={BIG - 1}"]
+    argv += [f"--filter=merge,s {rules}"] if rules else []
+    return [*argv, "--", source, target]
+
+
+def short(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, zstd: bool = False) -> list[str]:
+    """Build the argv that copies the named files and folders (not what is in those)."""
+    argv = [*_base(ssh, temp, zstd=zstd), "--no-recursive", "--dirs", f"--files-from={names}"]
+    return [*argv, "--", source, target]
+
+
+def big(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, partial: str) -> list[str]:
+    """Build the argv that copies the named big files, each resumable in its middle.
+
+    `partial` is absolute, one folder for all: a half file there is only what rsync begins from.
+    """
+    argv = [*_base(ssh, temp, zstd=False), "--no-recursive", "--dirs", f"--files-from={names}"]
+    return [*argv, f"--partial-dir={partial}", "--sparse", "--", source, target]
+
+
+def cause(code: int, err: bytes) -> Cause:
+    """Say what an exit code means for us."""
+    if code and b"No space left on device" in err:
+        return "space"
+    if code < 0 or code in _CONNECTION:
+        return "connection"
+    return {0: "done", 24: "vanished", 23: "partial", 11: "partial", 25: "partial"}.get(code, "fatal")  # type: ignore[return-value]
+
+
+def complaints(err: bytes) -> list[Complaint]:
+    """Read the paths that rsync's error lines name, and why."""
+    found = []
+    for line in err.split(b"\n"):
+        match = _NAMED.fullmatch(line)
+        if match:
+            path = _ESCAPED.sub(lambda code: bytes([int(code[1], 8) & 255]), match[2])
+            reason = f"{os.fsdecode(match[1])}: {os.fsdecode(match[3])}"
+            found.append(Complaint(path, reason.encode("utf-8", "backslashreplace").decode()))
+    return found
+
+
+def progress(line: bytes) -> Progress | None:
+    """Read one progress line; None if it is none."""
+    match = _PROGRESS.fullmatch(line.rstrip())
+    if match is None:
+        return None
+    done = int(re.sub(rb"\D", b"", match[1]))
+    return Progress(done, int(match[2]), *(int(part or 0) for part in match.groups()[2:]))

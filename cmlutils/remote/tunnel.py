@@ -1,0 +1,245 @@
+"""One ssh connection into a session on a workspace, kept up: what runs over it, and what reopens it.
+
+cdswctl leads a local port to the session's sshd; one ssh master rides on it, and every command and every
+rsync uses that master. ssh falls back to a connection of its own where the master is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import CommandError, TransferError, TunnelError
+from cmlutils.remote import endpoint, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cmlutils.config import Workspace
+    from cmlutils.remote.cdswctl import Client
+    from cmlutils.remote.endpoint import Endpoint
+
+log = logging.getLogger(__name__)
+LOGIN = "cdsw@localhost"
+REOPENINGS = 6
+CONNECT_SECONDS = 20
+DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
+SETTINGS = (
+    "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
+    "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
+    "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
+    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+)  # fmt: skip
+
+
+def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
+    """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
+    if workspace.identity_file:
+        return [workspace.identity_file]
+    folder = (home or Path.home()) / ".ssh"
+    others = sorted(path.with_suffix("") for path in folder.glob("*.pub")) if folder.is_dir() else []
+    named = [folder / name for name in DEFAULT_KEYS]
+    return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
+
+
+def ssh_command(workspace: Workspace, port: int, folder: Path) -> list[str]:
+    """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
+    argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
+    known = f"UserKnownHostsFile={folder / f'known-{port}'}"
+    for setting in (*SETTINGS, f"ConnectTimeout={CONNECT_SECONDS}", known):
+        argv += ["-o", setting]
+    for key in identities(workspace):
+        argv += ["-i", str(key)]
+    return [*argv, "-o", "IdentitiesOnly=yes"] if workspace.identity_file else argv
+
+
+class Tunnel:
+    """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`."""
+
+    def __init__(self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint]) -> None:
+        self.workspace = workspace
+        self.ssh_argv: list[str] = []
+        self.session = ""
+        self._folder = folder
+        self._dial = dial
+        self._endpoint: Endpoint | None = None
+        self._master = contextlib.ExitStack()
+        self._attempts = 0
+
+    def open(self) -> None:
+        """Open the endpoint and the master on it."""
+        self._endpoint = self._dial()
+        self.session = self._endpoint.session
+        self.ssh_argv = ssh_command(self.workspace, self._endpoint.port, self._folder)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Start the master and wait for it; where none comes up, plain connections must do."""
+        argv = [*self.ssh_argv, "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
+        master = self._master.enter_context(process.running(argv, grace=1.0))
+        end = time.monotonic() + CONNECT_SECONDS + 5
+        while time.monotonic() < end and master.poll() is None:
+            if (self._folder / "s").exists() and self._check():
+                master.drop()
+                return
+            time.sleep(0.05)
+        said = b"\n".join(line for _, line in master.lines(1.0))
+        self._hang_up()
+        result = self._plain("true")
+        if result.code:
+            raise self._refused(said + b"\n" + result.err)
+        log.debug("no ssh master: %s", process.text(said))
+
+    def _plain(self, script: str) -> process.Result:
+        argv = [*self.ssh_argv, "-n", LOGIN, script]
+        return process.run(argv, timeout=CONNECT_SECONDS + 10, check=False)
+
+    def _check(self) -> bool:
+        try:
+            return not process.run([*self.ssh_argv, "-O", "check", LOGIN], timeout=5, check=False).code
+        except CommandError:
+            return False
+
+    def _refused(self, said: bytes) -> TunnelError:
+        """Say why ssh did not get in."""
+        host = self.workspace.host
+        if b"Permission denied" not in said:
+            return TunnelError(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
+        keys = identities(self.workspace)
+        locked = [key for key in keys if needs_passphrase(key)]
+        names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
+        if keys and len(locked) == len(keys):
+            return TunnelError(
+                f"The ssh key {locked[0]} has a passphrase, and no agent holds it.",
+                hint=f"Run: eval $(ssh-agent); ssh-add {locked[0]}",
+            )
+        return TunnelError(
+            f"{host} accepted no ssh key (offered: {names}).",
+            hint=f"Upload the public key in User Settings > Remote Editing of {self.workspace.url}.",
+        )
+
+    def run(
+        self,
+        script: str,
+        input: bytes = b"",  # noqa: A002 - as process.run
+        *,
+        timeout: float = 60,
+        ok: Sequence[int] = (0,),
+    ) -> process.Result:
+        """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`."""
+        argv = [*self.ssh_argv, LOGIN, script]
+        result = process.run(argv, input=input, timeout=timeout, check=False)
+        _judge(result.code, result.err, ok)
+        return result
+
+    def stream(self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None) -> Iterator[bytes]:
+        """Yield the script's standard output as it comes, then judge its end; its errors go to `err`."""
+        errors = bytearray() if err is None else err
+        with process.running([*self.ssh_argv, "-n", LOGIN, script], raw=True, grace=1.0) as child:
+            for name, chunk in child.lines():
+                if name == "out":
+                    yield chunk
+                else:
+                    errors += chunk + b"\n"
+            code = child.wait(30)
+        _judge(255 if code is None else code, bytes(errors), ok)
+
+    def alive(self) -> bool:
+        """Tell whether the way in works right now."""
+        child = self._endpoint.child if self._endpoint else None
+        if child is None or child.poll() is not None:
+            return False
+        try:
+            return not self._plain("true").code
+        except CommandError:
+            return False
+
+    def progressed(self) -> None:
+        """Something got through: the count of vain attempts begins again."""
+        self._attempts = 0
+
+    def reopen(self) -> None:
+        """Make the way in work again, waiting longer each time; raise TunnelError after six vain attempts."""
+        self._hang_up()
+        while True:
+            self._attempts += 1
+            if self._attempts > REOPENINGS:
+                raise TunnelError(
+                    f"The tunnel to {self.workspace.host} dropped {REOPENINGS} times without progress.",
+                    hint="Run the command again; it goes on where it stopped.",
+                )
+            pause = min(2.0 ** (self._attempts - 1), 30) * random.uniform(0.5, 1)  # noqa: S311 - jitter
+            log.warning("The tunnel dropped; reopening it in %.1f s (attempt %d).", pause, self._attempts)
+            time.sleep(pause)
+            try:
+                if self._endpoint and self._endpoint.child.poll() is None and not self._plain("true").code:
+                    self._connect()
+                else:
+                    self.open()
+            except (TunnelError, CommandError) as error:
+                log.warning("Reopening failed: %s", error)
+                self._hang_up()
+                continue
+            return
+
+    def _hang_up(self) -> None:
+        self._master.close()
+        (self._folder / "s").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End the master; the endpoint is ended by who opened it."""
+        self._hang_up()
+
+
+def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
+    if code == 255 or code < 0:
+        raise TunnelError(f"The ssh connection broke: {process.text(err) or 'no word of why'}")
+    if code not in ok:
+        raise TransferError(f"A command on the workspace ended with exit code {code}: {process.text(err)}")
+
+
+def needs_passphrase(key: Path) -> bool:
+    """Tell whether a private key can't be read without its passphrase."""
+    result = process.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=10, check=False)
+    return bool(result.code) and re.search(rb"passphrase", result.err) is not None
+
+
+@contextlib.contextmanager
+def open_tunnel(
+    workspace: Workspace,
+    project: str,
+    client: Client,
+    *,
+    runtime_id: int | None = None,
+    session_file: Path | None = None,
+    deadline: float = 120,
+) -> Iterator[Tunnel]:
+    """Open a session of `project` (owner/slug) and a connection into it; both end with the block."""
+    folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
+    if session_file:
+        endpoint.close_orphan(client, session_file)
+    sessions = contextlib.ExitStack()
+
+    def dial() -> Endpoint:
+        sessions.close()
+        return sessions.enter_context(
+            endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
+        )
+
+    tunnel = Tunnel(workspace, folder, dial)
+    try:
+        tunnel.open()
+        yield tunnel
+    finally:
+        try:
+            tunnel.close()
+        finally:
+            sessions.close()
+            shutil.rmtree(folder, ignore_errors=True)
