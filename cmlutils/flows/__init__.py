@@ -1,0 +1,1 @@
+"""The verbs: export, import, validate, replay, doctor."""

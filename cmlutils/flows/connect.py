@@ -1,0 +1,133 @@
+"""What every flow needs first: the workspace's API, the project, a tunnel to its files."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from cmlutils import log as logs
+from cmlutils.config import Secret
+from cmlutils.errors import CheckFailed, CommandError, ConfigError
+from cmlutils.flows import files
+from cmlutils.project import LEGACY_ENGINE, ProjectRef
+from cmlutils.remote import cdswctl, process
+from cmlutils.remote.http import Http
+from cmlutils.remote.tunnel import open_tunnel
+from cmlutils.remote.v1 import ApiV1
+from cmlutils.runtimes import rsync_runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.config import Section, Workspace
+    from cmlutils.remote.tunnel import Tunnel
+    from cmlutils.report import Report
+    from cmlutils.runtimes import Runtime
+
+
+class Progress(files.Progress, Protocol):
+    """Where a flow says how far it is."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Name what goes on within the block, and take its time."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One section's workspace, ready to be talked to."""
+
+    section: Section
+    http: Http
+    v1: ApiV1
+
+
+def resolve_key(workspace: Workspace) -> Workspace:
+    """Return the workspace with its API key, run from apiv1_key_command where one is given."""
+    key = workspace.api_key.reveal()
+    if workspace.key_command:
+        result = process.run(list(workspace.key_command), timeout=60, check=False)
+        key = result.out.decode(errors="replace").partition("\n")[0].strip()
+        if result.code or not key:
+            raise ConfigError(
+                f"apiv1_key_command {workspace.key_command[0]!r} gave no key (exit code {result.code}).",
+                hint="Run it by hand: its first output line must be the key.",
+            )
+    logs.hide(key)
+    return replace(workspace, api_key=Secret(key))
+
+
+def _require(*programs: str) -> None:
+    for program in programs:
+        if not shutil.which(program):
+            package = {"ssh": "openssh-client"}.get(program, program)
+            raise CommandError(
+                f"{program} is not installed here.",
+                hint=f"Install it: apt-get install {package}, dnf install {package} or brew install {package}.",
+            )
+
+
+@contextmanager
+def connect(section: Section) -> Iterator[Connection]:
+    """Open the API and check that key and user are right."""
+    _require("rsync", "ssh")
+    section = replace(section, workspace=resolve_key(section.workspace))
+    with Http(section.workspace) as http:
+        v1 = ApiV1(http)
+        v1.user(section.workspace.username)
+        yield Connection(section, http, v1)
+
+
+def find_project(connection: Connection) -> ProjectRef:
+    """Return the section's project; raise CheckFailed when the workspace has none of this name."""
+    section = connection.section
+    found = connection.v1.find_project(section.name, section.workspace.username, section.owner)
+    if found is None:
+        owner = section.owner or section.workspace.username
+        raise CheckFailed(
+            f"{section.workspace.host} has no project {section.name!r} of {owner}, nor of a team of theirs.",
+            hint="Check the section's name, or name the project's owner with owner_username.",
+        )
+    ref = ProjectRef.from_v1(found)
+    return ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+
+
+@contextmanager
+def project_tunnel(
+    connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle
+) -> Iterator[Tunnel]:
+    """Open a session in the project and the ssh connection to it; all is closed and removed at the end."""
+    workspace = connection.section.workspace
+    runtime_id = None
+    if project.engine_type != LEGACY_ENGINE:
+        runtime = rsync_runtime(runtimes)
+        if runtime is None:
+            raise CheckFailed(
+                f"{workspace.host} has no rsync-enabled runtime in its catalogue.",
+                hint="Add cloudera/ml-runtime-workbench-python3.9-standard-rsync to it.",
+            )
+        runtime_id = runtime.id
+    session_file = bundle.state / "session.json"
+    with cdswctl.private_client(workspace, connection.http.download) as client:
+        with open_tunnel(workspace, project.path, client, runtime_id=runtime_id, session_file=session_file) as tunnel:
+            yield tunnel
+
+
+def note_files(report: Report, result: files.FileResult) -> None:
+    """Put what became of the files into the report."""
+    report.files = {
+        "files": result.totals.files,
+        "folders": result.totals.folders,
+        "links": result.totals.links,
+        "bytes": result.totals.bytes,
+        "transferred": result.transferred,
+        "deleted": result.deleted,
+        "kept_extras": result.kept_extras,
+    }
+    report.file_problems += result.problems
+    if result.kept_extras:
+        report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
+    report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]

@@ -1,0 +1,79 @@
+"""Export: from the source to a bundle; the source is only read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.bundle import write_json
+from cmlutils.errors import NotFound, Rejected
+from cmlutils.flows import files
+from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
+from cmlutils.project import ProjectRef, ProjectSettings
+from cmlutils.report import Outcome, Status
+from cmlutils.runtimes import Runtime
+from cmlutils.workloads import Application, Job, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.flows.connect import Progress
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.report import Report
+
+log = logging.getLogger(__name__)
+
+
+def export_project(connection: Connection, bundle: Bundle, report: Report, progress: Progress) -> None:
+    """Bring a project down: files, settings, models, applications, jobs.
+
+    Everything it learns goes into the report as it learns it; a failure is an exception of `cmlutils.errors`.
+    """
+    with progress.phase("project"):
+        project = find_project(connection)
+        report.source = f"{connection.section.workspace.url} {project.path}"
+        runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
+    bundle.begin_export()
+    with progress.phase("metadata"):
+        counts = write_metadata(connection.v1, project, runtimes, bundle, report)
+    with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
+        with progress.phase("files"):
+            note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
+    bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
+
+
+def write_metadata(
+    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report
+) -> dict[str, int]:
+    """Write the four metadata files; return how many workloads of each kind there are."""
+    settings, workloads = read_source(v1, project, runtimes)
+    write_json(bundle.metadata("project"), settings.to_bundle())
+    for kind, found in workloads.items():
+        write_json(bundle.metadata(kind), [one.to_bundle() for one in found])
+        report.outcomes += [Outcome(one.kind, one.name, Status.CREATED) for one in found]
+    if settings.team:
+        report.notes.append(f"The project belongs to team {settings.team}: it must exist on the target.")
+    return {kind: len(found) for kind, found in workloads.items()}
+
+
+def read_source(
+    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]
+) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
+    """Read a project's settings and workloads from a workspace."""
+    owner, slug = project.owner, project.slug
+    settings = ProjectSettings.from_v1(
+        v1.project(owner, slug), v1.environment(owner, slug), _collaborators(v1, project)
+    )
+    models = [Model.from_v1(one, runtimes) for one in v1.models(project.id)]
+    applications = [Application.from_v1(one, runtimes) for one in v1.applications(owner, slug)]
+    jobs = [Job.from_v1(v1.job(owner, slug, int(one["id"])), runtimes) for one in v1.jobs(owner, slug)]
+    return settings, {"models": models, "applications": applications, "jobs": jobs}
+
+
+def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
+    try:
+        return v1.collaborators(project.owner, project.slug)
+    except (NotFound, Rejected) as error:
+        log.warning("Collaborators can't be read: %s", error)
+        return []

@@ -1,0 +1,33 @@
+"""The engine map, from the target's runtimes: Workbench Standard first, then PBJ Workbench Standard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import CheckFailed
+from cmlutils.runtimes import version_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.runtimes import Runtime
+
+_KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
+
+
+def map_engines(runtimes: Sequence[Runtime]) -> dict[str, str]:
+    """Return engine kernel → image, the newest by number; raise CheckFailed without any Python runtime."""
+    for editor in ("Workbench", "PBJ Workbench"):
+        fit = [one for one in runtimes if one.editor == editor and one.edition == "Standard" and one.enabled]
+        found = {}
+        for kernel, start in _KERNELS.items():
+            same = [one for one in fit if one.kernel.startswith(start)]
+            if same:
+                best = max(same, key=lambda one: (version_key(one.kernel), version_key(one.full_version)))
+                found[kernel] = best.image
+        if "python3" in found:
+            return {**found, "python2": found["python3"], "default": found["python3"]}
+    raise CheckFailed(
+        "The target has no Python runtime of editor Workbench or PBJ Workbench in edition Standard.",
+        hint="Add one to its catalogue.",
+    )

@@ -1,0 +1,211 @@
+"""Take the bundle's files up, take away only what an earlier push put there, and prove it by a listing."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from cmlutils.entries import Differences, compare, totals
+from cmlutils.errors import CmlutilError, TransferError
+from cmlutils.filelist import Entry, read_list, walk, write_list
+from cmlutils.flows.pull import ROUNDS, FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.transfer import (
+    OURS,
+    Kept,
+    Mover,
+    Progress,
+    Silent,
+    emptied,
+    persist,
+    remote_listing,
+    remote_rsync,
+    zstd_here,
+)
+from cmlutils.ignore import IgnoreRules
+from cmlutils.remote import rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from cmlutils.remote.tunnel import Tunnel
+
+_OURS = OURS.decode()
+_OPEN = (
+    f"umask 077; rm -rf {_OURS}/new && mkdir -p {_OURS}/new {_OURS}/partial && printf '%s\\000' \"$PWD\" && "
+    "find . -maxdepth 0 -printf '%m %T@\\000' && rsync --version"
+)
+_DELETE = "xargs -0 rm -f --"
+_RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
+_UNLOCK = "xargs -0 chmod u+w --"
+
+
+def pushed_list(state: Path, url: str, project: str) -> Path:
+    """Name the file that remembers what we put into this project (owner/slug) of this workspace."""
+    digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
+    return state / f"pushed-{digest}.list"
+
+
+def import_rules(data: Path) -> tuple[IgnoreRules, str]:
+    """Read the `.importignore` beside the bundle's files; none ignores nothing."""
+    path = data.parent / ".importignore"
+    text = path.read_bytes() if path.is_file() else b""
+    return IgnoreRules.parse(text, source=str(path)), text.decode("utf-8", "backslashreplace")
+
+
+def push(tunnel: Tunnel, data: Path, state: Path, *, project: str, progress: Progress | None = None) -> FileResult:
+    """Put the bundle's files into the project and take away what an earlier push put there and is gone.
+
+    `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
+    """
+    rules, rules_text = import_rules(data)
+    memory = pushed_list(state, tunnel.workspace.url, project)
+    one = _Push(tunnel, data, state, rules, memory, progress or Silent())
+    done = False
+    try:
+        result = one.run(rules_text)
+        done = True
+    finally:
+        data.chmod(0o700)
+        with contextlib.suppress(CmlutilError):
+            tunnel.run(f"rm -rf {_OURS}{'' if done else '/new'}", timeout=60 if done else 2)
+    return result
+
+
+class _Push:
+    """One push: what is here, what is there, and what we remember to have put there."""
+
+    def __init__(
+        self, tunnel: Tunnel, data: Path, state: Path, rules: IgnoreRules, memory: Path, progress: Progress
+    ) -> None:
+        self.tunnel, self.data, self.rules, self.memory = tunnel, data, rules, memory
+        self.progress = progress
+        self.work = emptied(state / "tmp")
+        self.local = Kept(walk(data), rules)
+        self.ignored = {entry.path for entry in self.local.tops}
+        self.put = list(read_list(memory)) if memory.exists() else []
+
+    def run(self, rules_text: str) -> FileResult:
+        """Do it all and say what was done."""
+        mover = self._prepare()
+        self.progress.step("listing")
+        there = self._there()
+        doomed = self._doomed(there.entries)
+        if doomed:
+            self._delete(doomed, there.entries)
+            there = self._there()
+        differences = compare(self.local.entries, there.entries, folder_times=True)
+        first = wanted = _to_send(differences)
+        if wanted:
+            self._remember([*self.put, *wanted])
+        before: set[bytes] = set()
+        for _ in range(ROUNDS + 1):
+            names = {entry.path for entry in wanted}
+            if not wanted or names == before:
+                break
+            before = names
+            self.progress.step("copying")
+            mover.move(wanted, lambda: self.local.excludes(self.rules))
+            self.progress.step("checking")
+            there = self._there()
+            differences = compare(self.local.entries, there.entries, folder_times=True)
+            wanted = _to_send(differences)
+        if first or doomed:
+            self._settle(first, there.entries)
+        return FileResult(
+            totals=totals(self.local.entries.values()),
+            transferred=len(first),
+            deleted=sum(path not in there.entries for path in doomed),
+            kept_extras=len(differences.only_right),
+            problems=problems_of(differences, mover.complaints) + unread_of(there.unread),
+            skipped=specials_of(differences),
+            rules_text=rules_text,
+            listing=self.memory,
+        )
+
+    def _prepare(self) -> Mover:
+        """Make our folder there, and give the local root the mode and time of the target's.
+
+        Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
+        """
+        said = persist(self.tunnel, lambda: self.tunnel.run(_OPEN, ok=range(128)))
+        home, _, rest = said.out.partition(b"\0")
+        root, _, versions = rest.partition(b"\0")
+        match = re.fullmatch(rb"(\d+) (-?\d+)\.(\d+)", root)
+        if match is None or not home.startswith(b"/"):
+            reason = said.err.decode("utf-8", "backslashreplace").strip()
+            raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
+        zstd = remote_rsync(said.code, versions).zstd and zstd_here()
+        time_ns = int(match[2]) * 10**9 + int(match[3][:9])
+        self.data.chmod(int(match[1], 8) | 0o700)
+        os.utime(self.data, ns=(time_ns, time_ns))
+        partial = os.fsdecode(home.rstrip(b"/")) + f"/{_OURS}/partial"
+        ends = (f"{self.data}/", rsync.PLACE)
+        mover = Mover(self.tunnel, ends, work=self.work, temp=f"{_OURS}/new", partial=partial, zstd=zstd)
+        mover.progress, mover.space = self.progress, self._free
+        return mover
+
+    def _free(self) -> str:
+        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
+        return said.out.decode("ascii", "replace").strip() or "an unknown number of"
+
+    def _there(self) -> Kept:
+        return remote_listing(self.tunnel, self.rules, "the target's listing")
+
+    def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
+        """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
+        doomed: dict[bytes, Entry] = {}
+        for mine in self.put:
+            now, here = found.get(mine.path), self.local.entries.get(mine.path)
+            if now is None or (here is not None and (here.kind == "d" or now.kind != "d")):
+                continue
+            if now.kind == mine.kind and self._as_left(mine, now) and not self._is_ignored(mine.path):
+                doomed[mine.path] = now
+        return doomed
+
+    @staticmethod
+    def _as_left(mine: Entry, now: Entry) -> bool:
+        if mine.kind == "f":
+            return (mine.size, mine.mtime_ns) == (now.size, now.mtime_ns)
+        return mine.kind == "d" or (mine.kind == "l" and mine.link == now.link)
+
+    def _is_ignored(self, path: bytes) -> bool:
+        while path:
+            if path in self.ignored:
+                return True
+            path = path.rpartition(b"/")[0]
+        return False
+
+    def _delete(self, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
+        """Delete on the target; folders that are not empty stay."""
+        parents = {path.rpartition(b"/")[0] for path in doomed}
+        locked = [found[path] for path in parents if path in found and not found[path].mode & 0o200]
+        files = [entry for entry in doomed.values() if entry.kind != "d"]
+        folders = sorted((entry for entry in doomed.values() if entry.kind == "d"), reverse=True)
+        for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders)):
+            if entries:
+                names = b"".join(b"./" + entry.path + b"\0" for entry in entries)
+                persist(
+                    self.tunnel,
+                    lambda script=script, names=names: self.tunnel.run(  # type: ignore[misc]
+                        script, names, timeout=600, ok=range(128)
+                    ),
+                )
+
+    def _remember(self, entries: Iterable[Entry]) -> None:
+        write_list(self.memory, entries)
+
+    def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
+        """Remember only what is ours and there now."""
+        ours = {entry.path for entry in self.put} | {entry.path for entry in sent}
+        mine = [entry for path, entry in self.local.entries.items() if path in ours and path in there]
+        mine += [each for each in self.put if each.path not in self.local.entries and each.path in there]
+        mine += [each for each in self.put if each.path not in self.local.entries and self._is_ignored(each.path)]
+        self._remember({each.path: each for each in mine}.values())
+
+
+def _to_send(differences: Differences) -> list[Entry]:
+    return [*differences.only_left, *(each.wanted for each in differences.changed)]
