@@ -1,0 +1,73 @@
+"""What the emulator does without evidence, each with a name and a switch.
+
+"ASSUMED" in this package means: no public capture shows the behaviour (legacy-api.md L: no public capture). A rehearsal
+should be tried with these switched off as well, for the real workspace may lack them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """Behaviours no public capture proves; True means that the emulated workspace has them."""
+
+    job_patch: bool = True
+    """PATCH …/jobs/{id} exists in v1."""
+    job_parent_id: bool = True
+    """v1 takes a job's parent under the key ``parent_id``."""
+    job_parent: bool = True
+    """v1 takes a job's parent under the key ``parent``."""
+    job_paused: bool = True
+    """v1 honours ``paused`` at create and PATCH, and echoes it (never on CDSW)."""
+    job_notifications: bool = True
+    """GET …/jobs/{id} shows ``notifications``."""
+    addons_on_read: bool = True
+    """GET of a job or application, and a model build, show their ``addons``."""
+    application_stop: bool = True
+    """PUT …/applications/{id}/stop exists."""
+    application_patch: bool = True
+    """PATCH …/applications/{id} exists."""
+    dashboard_stop: bool = True
+    """PUT …/dashboards/{id}/stop works for an application's engine."""
+    model_stop: bool = True
+    """The verb stop-model exists."""
+    model_restart: bool = True
+    """The verb restart-model exists."""
+    model_update: bool = True
+    """The verb update-model exists."""
+    explicit_auto_false: bool = True
+    """create-model and build-model honour an explicit autoBuildModel / autoDeployModel false."""
+    project_patch: bool = True
+    """PATCH of a project takes name, description and shared_memory_limit."""
+    project_create_settings: bool = True
+    """POST of a project takes description, default_project_engine_type and shared_memory_limit."""
+    team_project_create: bool = True
+    """POST /users/{team}/projects creates a project in the team."""
+    v2_key_on_v1: bool = True
+    """CML takes a v2 key where v1 wants a legacy key."""
+
+    def without(self, *names: str) -> Assumptions:
+        """Return a copy with these behaviours absent; raise ValueError for a name that is none."""
+        for name in names:
+            if name not in assumption_names():
+                raise ValueError(f"no assumption is called {name!r}; there are {', '.join(assumption_names())}")
+        return replace(self, **dict.fromkeys(names, False))
+
+
+@dataclass
+class Switches:
+    """Evidenced behaviours that differ from workspace to workspace."""
+
+    environment_as_string: bool = False
+    """Jobs and applications show their environment as a JSON string."""
+    unauthenticated_applications: bool = False
+    """The site allows applications without authentication."""
+    no_v2: bool = False
+    """There is no API v2."""
+
+
+def assumption_names() -> list[str]:
+    """Return the names that Assumptions.without and ``--without`` take."""
+    return [field.name for field in fields(Assumptions)]

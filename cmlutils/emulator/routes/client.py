@@ -1,0 +1,140 @@
+"""The client's archive, and the private door through which it starts and stops sessions.
+
+Nothing below ``/emulator`` exists on a real workspace: there, cdswctl speaks a protocol of its own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.emulator.calls import Call, Refused, Reply, Route
+from cmlutils.emulator.shapes import project_json, runtime_json
+
+if TYPE_CHECKING:
+    from cmlutils.emulator.records import Json, Project
+    from cmlutils.emulator.sessions import Session
+
+_VERSION = "2.0.0.91635"
+_CDSWCTL = Path(__file__).parent.parent / "cdswctl.py"
+
+
+def client_archive(os_name: str) -> bytes:
+    """Return the gzipped tar that holds the stand-in cdswctl, in its one folder."""
+    folder = f"cdsw-{_VERSION}-{os_name}-amd64"
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
+        directory = tarfile.TarInfo(folder)
+        directory.type, directory.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(directory)
+        program = _CDSWCTL.read_bytes()
+        member = tarfile.TarInfo(f"{folder}/cdswctl")
+        member.size, member.mode = len(program), 0o755
+        tar.addfile(member, io.BytesIO(program))
+    return packed.getvalue()
+
+
+def get_archive(call: Call, os_name: str, arch: str) -> Reply:  # noqa: ARG001 - every view takes the call
+    """Answer with the client for an operating system; there are none but for amd64."""
+    if os_name not in {"linux", "darwin"} or arch != "amd64":
+        raise Refused(404, "Not Found")
+    return Reply(client_archive(os_name), content_type="application/x-gzip")
+
+
+def login(call: Call) -> Reply:
+    """Answer who the key belongs to; refuse with 401 another's username."""
+    if str(call.body.get("username", "")).lower() != call.user.username.lower():
+        raise Refused(401, "Unauthorized")
+    if call.sessions.faults.for_session("", "unauthorized"):
+        raise Refused(401, "Unauthorized")
+    return Reply({"username": call.user.username})
+
+
+def _session_json(session: Session) -> Json:
+    return {
+        "id": session.id, "project": session.project, "state": "running", "host": "127.0.0.1",
+        "port": session.port, "cut_after": session.cut_after,
+    }  # fmt: skip
+
+
+def _silent() -> Reply:
+    return Reply({"silent": True})
+
+
+def _refused(text: str) -> Reply:
+    return Reply({"error": text})
+
+
+def open_session(call: Call) -> Reply:
+    """Start a session, or attach to the one that ``session`` names; say ``silent`` where the real one says nothing."""
+    name = str(call.body.get("project", ""))
+    owner, _, slug = name.rpartition("/")
+    project = call.world.find_project(owner or call.user.username, slug)
+    trouble = call.sessions.faults.for_session(name, "silent", "unauthorized", "port-taken", "no-port-flag")
+    if trouble and trouble.action == "unauthorized":
+        raise Refused(401, "Unauthorized")
+    if trouble and trouble.action == "no-port-flag" and call.body.get("port"):
+        return _refused("unknown flag `port'")
+    if trouble and trouble.action == "port-taken":
+        return _refused(f"can't listen on port {call.body.get('port') or 7468}")
+    if project is None or not call.world.may(call.user, project, "write") or (trouble and trouble.action == "silent"):
+        return _silent()
+    if call.body.get("session"):
+        return Reply(_session_json(_session(call, str(call.body["session"]))))
+    return _start(call, project)
+
+
+def _start(call: Call, project: Project) -> Reply:
+    wanted = call.body.get("runtime_id")
+    runtime = call.world.runtime(wanted)
+    if project.engine_type == "ml_runtime" and wanted is None:
+        return _refused("runtime-id is required for a project that uses ML runtimes")
+    if project.engine_type != "ml_runtime" and wanted is not None:
+        return _refused("runtime-id must not be given for a project that uses the legacy engine")
+    if wanted is not None and runtime is None:
+        return _refused(f"Failed to fetch runtime info for runtime {wanted} : record not found")
+    session = call.sessions.open(call.user, project, runtime)
+    return Reply(_session_json(session), 201)
+
+
+def _session(call: Call, session_id: str) -> Session:
+    for session in call.sessions.running():
+        if session.id == session_id:
+            return session
+    raise Refused(404, "session not found")
+
+
+def list_sessions(call: Call) -> Reply:
+    """Answer with the open sessions of a project."""
+    wanted = call.query.get("project", "")
+    return Reply([_session_json(session) for session in call.sessions.running() if session.project == wanted])
+
+
+def stop_session(call: Call, session_id: str) -> Reply:
+    """Stop a session."""
+    call.sessions.stop(_session(call, session_id), call.query.get("how", "sessions stop"))
+    return Reply(status=204)
+
+
+def list_own_projects(call: Call) -> Reply:
+    """Answer with the caller's projects."""
+    return Reply([project_json(call.world, p) for p in call.world.projects if call.world.may(call.user, p, "write")])
+
+
+def list_all_runtimes(call: Call) -> Reply:
+    """Answer as ``cdswctl runtimes list`` prints it."""
+    return Reply({"runtimes": [runtime_json(call.world, runtime) for runtime in call.world.runtimes]})
+
+
+ROUTES = [
+    Route("GET", "/cli/<os_name>/<arch>/cdsw.tar.gz", get_archive, "public"),
+    Route("POST", "/emulator/login", login),
+    Route("POST", "/emulator/sessions", open_session, "session"),
+    Route("GET", "/emulator/sessions", list_sessions),
+    Route("DELETE", "/emulator/sessions/<session_id>", stop_session, "session"),
+    Route("GET", "/emulator/projects", list_own_projects),
+    Route("GET", "/emulator/runtimes", list_all_runtimes),
+]

@@ -1,0 +1,188 @@
+"""The inside of a session: an ssh server on a port of its own, whose commands run in a project's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+_HOME = re.compile(r"(?<![\w./-])/home/cdsw(?![\w.-])")
+_BUFFER = 256 * 1024
+_SMALL = 16 * 1024
+_MOMENT = 0.001
+_GRACE = 1.0
+_NO_RSYNC = "#!/bin/sh\necho 'sh: rsync: command not found' >&2\nexit 127\n"
+
+
+def authorized_keys(entries: list[str]) -> str:
+    """Return the text of an authorized_keys file from its lines, or from paths of such files or public keys."""
+    lines: list[str] = []
+    for entry in entries:
+        if " " in entry.strip() and not entry.startswith(("/", "~")):
+            lines.append(entry.strip())
+            continue
+        for path in sorted(glob.glob(os.path.expanduser(entry))):  # noqa: PTH111, PTH207 - patterns may be absolute
+            lines += Path(path).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if line.strip()) + "\n"
+
+
+@dataclass
+class Place:
+    """What a session's ssh server serves, and what runs in it. All coroutines run in the sessions' one thread."""
+
+    folder: Path = Path()
+    keys: str = ""
+    has_rsync: bool = True
+    scratch: Path = Path()
+    _connections: set[Any] = field(default_factory=set)
+    _children: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _listener: Any = None
+
+    async def listen(self) -> int:
+        """Start to serve on a free port of 127.0.0.1 with a fresh host key; return the port."""
+        keys = asyncssh.import_authorized_keys(self.keys) if self.keys.strip() else None
+
+        self._listener = await asyncssh.listen(
+            "127.0.0.1", 0,
+            server_factory=lambda: _Gate(self, keys),
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            process_factory=self._serve,
+            encoding=None, line_editor=False,
+            encryption_algs=["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"],  # the fastest that ssh has
+            password_auth=False, kbdint_auth=False, gss_host=None,
+            window=16 * 1024 * 1024,
+        )  # fmt: skip
+        return int(self._listener.get_port())
+
+    async def drop_connections(self) -> None:
+        """Break every connection, as a cut cable would."""
+        for connection in list(self._connections):
+            connection.abort()
+
+    async def close(self) -> None:
+        """Stop to serve, and end everything that runs."""
+        self._listener.close()
+        await self._listener.wait_closed()
+        for child in list(self._children):
+            _signal(child, signal.SIGKILL)
+        await self.drop_connections()
+        while self._children:
+            await asyncio.sleep(0.01)
+
+    async def _serve(self, process: Any) -> None:
+        """Run one command, with its streams tied to the channel."""
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", self._command(process.command)] if process.command else ["/bin/sh"],
+            cwd=self.folder, env=self._environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, start_new_session=True, bufsize=0,
+        )  # fmt: skip
+        self._children.add(child)
+        try:
+            await process.redirect_stdin(child.stdin, bufsize=_BUFFER)
+            await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
+            process.exit(await asyncio.to_thread(child.wait))
+        except (OSError, asyncssh.Error):
+            process.close()
+        finally:
+            await asyncio.to_thread(_end, child)
+            self._children.discard(child)
+        await process.wait_closed()
+
+    def _command(self, text: str) -> str:
+        """Return the command with the session's home in the place of /home/cdsw."""
+        return _HOME.sub(str(self.folder), text)
+
+    def _environment(self) -> dict[str, str]:
+        path = os.environ.get("PATH", os.defpath)
+        if not self.has_rsync:
+            path = f"{self._empty_handed()}:{path}"
+        return {"PATH": path, "HOME": str(self.folder), "USER": "cdsw", "LOGNAME": "cdsw", "LANG": "C.UTF-8"}
+
+    def _empty_handed(self) -> Path:
+        """Return a folder whose rsync says that there is none."""
+        folder = self.scratch / "no-rsync"
+        folder.mkdir(exist_ok=True)
+        program = folder / "rsync"
+        if not program.exists():
+            program.write_text(_NO_RSYNC, encoding="utf-8")
+            program.chmod(0o755)
+        return folder
+
+    def joined(self, connection: Any) -> None:
+        """Count a connection in."""
+        self._connections.add(connection)
+
+    def left(self, connection: Any) -> None:
+        """Count a connection out."""
+        self._connections.discard(connection)
+
+
+class _Gate(asyncssh.SSHServer):
+    """Lets in ``cdsw`` with one of the session's keys, nobody else."""
+
+    def __init__(self, place: Place, keys: Any) -> None:
+        self._place = place
+        self._keys = keys
+        self._connection: Any = None
+
+    def connection_made(self, conn: Any) -> None:
+        self._connection = conn
+        self._place.joined(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._place.left(self._connection)
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def begin_auth(self, username: str) -> bool:
+        if username == "cdsw" and self._keys:
+            self._connection.set_authorized_keys(self._keys)
+        return True
+
+
+async def _pump(pipe: Any, channel: Any) -> None:
+    """Send what comes out of a pipe through the channel, to the end; raise OSError when the channel is gone.
+
+    Small pieces are gathered for a moment: a packet for each costs more than they wait.
+    """
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_BUFFER)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        while data := await reader.read(_BUFFER):
+            channel.write(data)
+            await channel.drain()
+            if len(data) < _SMALL:
+                await asyncio.sleep(_MOMENT)
+    finally:
+        transport.close()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Let the command see that its streams are closed, then end it and what it started."""
+    for step in (None, signal.SIGTERM, signal.SIGKILL):
+        if step:
+            _signal(child, step)
+        try:
+            child.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to the process group of a command that still runs."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
