@@ -1,0 +1,167 @@
+"""``cmlutil emulator``: local workspaces to rehearse a migration with."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from cmlutils.emulator.server import Workspace
+    from cmlutils.emulator.world import World
+
+_EXTRA = "the emulator needs the extra: python3 -m pip install 'cmlutils[emulator]'"
+_EMULATOR = Path(__file__).parent.parent / "emulator"
+_SAMPLES = {"cdsw": "demo.yaml", "cml": "demo-target.yaml"}
+
+
+@click.group()
+def emulator() -> None:
+    """Run stand-in workspaces to rehearse a migration with."""
+
+
+@emulator.command("world")
+@click.option("--personality", type=click.Choice(["cdsw", "cml"]), default="cdsw", show_default=True)
+def world_command(personality: str) -> None:
+    """Print a sample world to start from.
+
+    Example: cmlutil emulator world > source.yaml
+    """
+    click.echo((_EMULATOR / _SAMPLES[personality]).read_text(encoding="utf-8"), nl=False)
+
+
+@emulator.command()
+@click.option("--personality", type=click.Choice(["cdsw", "cml"]), required=True, help="Which product to behave like.")
+@click.option(
+    "--world",
+    "world_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What is in the workspace; without it, the sample world.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; a free one without it.")
+@click.option("--tls", is_flag=True, help="Serve https with a certificate of an authority of its own.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the projects' files live; kept at the end. Without it, a temporary folder.",
+)
+@click.option(
+    "--ini-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write export-config.ini (cdsw) or import-config.ini (cml) there, unless there is one.",
+)
+@click.option("--without", multiple=True, metavar="NAME", help="Switch off an assumed behaviour; may be repeated.")
+@click.option(
+    "--ssh-key",
+    "ssh_keys",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A public key file that opens every user's sessions; may be repeated.",
+)
+def start(
+    personality: Literal["cdsw", "cml"],
+    world_file: Path | None,
+    port: int,
+    *,
+    tls: bool,
+    state_dir: Path | None,
+    ini_dir: Path | None,
+    without: tuple[str, ...],
+    ssh_keys: tuple[Path, ...],
+) -> None:
+    """Run a workspace until Ctrl-C, SIGTERM or SIGHUP.
+
+    Example: cmlutil emulator start --personality cdsw --world source.yaml --ini-dir ~/rehearsal
+    """
+    try:
+        from cmlutils.emulator.server import start_workspace
+    except ImportError as error:
+        raise click.UsageError(f"{_EXTRA} ({error.name} is missing)") from error
+    with tempfile.TemporaryDirectory(prefix="cmlutils-emulator-") as scratch:
+        try:
+            world = _load(world_file or _EMULATOR / _SAMPLES[personality], without, ssh_keys)
+            running = start_workspace(
+                world, personality=personality, tls=tls, port=port, state_dir=(state_dir or Path(scratch)).resolve()
+            )
+            with running as workspace:
+                _announce(workspace, ini_dir)
+                _wait()
+        except (OSError, ValueError) as error:
+            raise click.UsageError(str(error)) from error
+
+
+def _load(world_file: Path, without: tuple[str, ...], ssh_keys: tuple[Path, ...]) -> World:
+    """Read the world and change it as the options say; raise ValueError for what is wrong."""
+    from cmlutils.emulator.world import World
+
+    world = World.load(world_file)
+    world.assume = world.assume.without(*without)
+    for user in world.users:
+        user.ssh_keys += [str(key.resolve()) for key in ssh_keys]
+    return world
+
+
+def _announce(workspace: Workspace, ini_dir: Path | None) -> None:
+    """Say where the workspace is, who may use it, and how."""
+    click.echo(f"{workspace.personality} workspace at {workspace.url}")
+    click.echo(f"files of its projects in {workspace.state_dir}")
+    if workspace.ca_file:
+        click.echo(f"certificate authority in {workspace.ca_file}")
+    for user in workspace.world.users:
+        if not user.is_team:
+            click.echo(f"user {user.username}{' (administrator)' if user.admin else ''}: apiv1_key={user.api_key}")
+    name = "export-config.ini" if workspace.personality == "cdsw" else "import-config.ini"
+    click.echo(f"\n{name}:\n")
+    click.echo(_ini(workspace, ini_dir))
+    if ini_dir:
+        click.echo(_write_ini(ini_dir / name, _ini(workspace, ini_dir)))
+    click.echo("Stop with Ctrl-C.")
+
+
+def _ini(workspace: Workspace, ini_dir: Path | None) -> str:
+    """Return an ini file for the first user: a section for each project, or for those that are to be exported."""
+    user = next(user for user in workspace.world.users if not user.is_team)
+    lines = [
+        "[DEFAULT]", f"url={workspace.url}", f"username={user.username}", f"apiv1_key={user.api_key}",
+        f"output_dir={(ini_dir or Path.cwd()).resolve() / 'bundles'}",
+    ]  # fmt: skip
+    if workspace.ca_file:
+        lines.append(f"ca_path={workspace.ca_file}")
+    sections = [project.name for project in workspace.world.projects] or _exported(ini_dir)
+    return "\n".join([*lines, *(f"\n[{name}]" for name in sections), ""])
+
+
+def _exported(ini_dir: Path | None) -> list[str]:
+    """Return the sections of the folder's export-config.ini."""
+    parser = configparser.ConfigParser(interpolation=None)
+    if ini_dir:
+        parser.read(ini_dir / "export-config.ini", encoding="utf-8")
+    return parser.sections()
+
+
+def _write_ini(path: Path, text: str) -> str:
+    """Write the file, readable by its owner only, unless there is one; return a sentence about it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return f"{path} is there already and was left as it is"
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return f"written to {path}"
+
+
+def _wait() -> None:
+    """Wait for a signal that ends; a SIGHUP that nohup had ignored stays ignored."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: ended.set())
+    while not ended.wait(3600):
+        continue
