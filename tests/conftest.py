@@ -1,0 +1,70 @@
+"""What every test gets: a home of its own, no network beyond loopback, and a command line to type."""
+
+import json
+import os
+import shlex
+import socket
+from dataclasses import dataclass
+
+import pytest
+
+from cmlutils.cli.main import run
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory, monkeypatch):
+    """A HOME of the test's own, without the developer's variables."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(folder))
+    for name in list(os.environ):
+        if name.startswith(("CMLUTILS_", "GIT_", "SSH_", "REQUESTS_", "CURL_", "SSL_")) or name.lower().endswith(
+            "_proxy"
+        ):
+            monkeypatch.delenv(name)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch):
+    """A connection beyond loopback is a mistake of the test."""
+    real = socket.socket.connect
+
+    def connect(self, address):
+        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in {
+            "127.0.0.1",
+            "::1",
+            "localhost",
+        }:
+            raise AssertionError(f"a test wants to connect to {address}")
+        return real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@dataclass
+class Line:
+    """What a command line printed and how it ended."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def run_line(capfd):
+    """Type a line; fail, with its output, when it ends with another exit code."""
+
+    def type_line(line, exit_code=0):
+        words = shlex.split(line)
+        assert words[0] == "cmlutil"
+        code = run(words[1:])
+        out, err = capfd.readouterr()
+        wanted = {exit_code} if isinstance(exit_code, int) else set(exit_code)
+        assert code in wanted, f"exit code {code}\n--- out\n{out}\n--- err\n{err}"
+        return Line(code, out, err)
+
+    return type_line

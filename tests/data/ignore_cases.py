@@ -1,0 +1,91 @@
+"""Names and pattern files on which git is asked for its opinion; read with runpy."""
+
+PATHS = [
+    b"a.txt", b"b.log", b"keep.log", b"A.TXT", b"README", b"data.csv", b"x", b"1", b"42", b"7up", b"-dash",
+    b"--", b"+ x", b"- x", b"#hash", b"!bang", b";semi", b" lead", b"trail ", b"trail  ", b"tab\t",
+    b"two words", b"new\nline", b"cr\r", b"c\rr", b"back\\slash", b"end\\", b"st*r", b"*", b"?", b"[", b"]",
+    b"[a]", b"[x", b"a]b", b"q?q", b"qxq", b"{a,b}", b"~", b"$HOME", b"\xe9.txt", b"\xc3\xa9.txt",
+    b"e\xcc\x81.txt", b"\xff", b"\x01", b"\x7f", b"...", b"..a", b".b", b".env", b".gitignore",
+    b".exportignore", b"\xef\xbb\xbfbom", b"a\\b", b"a-b", b"a_b", b"a^b", b"a!b", b"foobar", b"foo.bar",
+    b"aab", b"aaaaab", b"abab", b".cache/pip/x.whl", b".cache/y", b".local/lib/z.py", b"sub/.cache/y",
+    b"sub/.local/z", b"dir/a.txt", b"dir/b.log", b"dir/keep.log", b"dir/sub/a.txt", b"dir/sub/keep.log",
+    b"dir/sub/deep/a.txt", b"dir/empty/", b"empty/", b"build/out.o", b"build/keep.txt", b"src/build/out.o",
+    b"src/build.py", b"src/a/b/c/d.py", b"src/a/b.py", b"src/b", b"foo/bar", b"foo/x/bar", b"foo/x/y/bar",
+    b"foo/x/y/z/bar/baz", b"foo/barbaz", b"q/foo/bar", b"q/foo/x/bar", b"foo/foo/foo/bar",
+    b"node_modules/m/index.js", b"src/node_modules/m/index.js", b"x y/z w", b"a/b", b"a/x/b", b"a/x/y/b",
+    b"a/a/b/b", b"z/a/b", b"a/1/b/2/c", b"a/1/2/b/c", b"lib/x.so", b"lib/x.so.1", b"lib/sub/x.so",
+    b"\xe9/\xff", b"new\nfolder/a.txt", b"st*r folder/a.txt", b"[d]/a.txt", b"d/a.txt", b"logs/1.log",
+    b"logs/2024/1.log", b"logs/2024/keep/1.log", b"logs/2025/1.log", b"__pycache__/a.pyc",
+    b"src/__pycache__/a.pyc", b"t/a b/c.txt", b"t/-x/+y", b"deep/1/2/3/4/5/6/7/8/9/end", b"back/a\\b/c",
+    b"\x0b", b"\x0c", b"vt\x0bff\x0c",
+]  # fmt: skip
+LINKS = [b"link", b"dir/link", b"linked.log", b"build-link"]
+
+CASES = [
+    # nothing, blanks, comments
+    b"", b"\n", b"\n\n\r\n", b" ", b"   \n", b"#hash", b"\\#hash", b" #hash", b"a.txt #hash",
+    b"a.txt # no comment", b"#\n#\n", b"\t", b"\tb.log", b"# c\na.txt\n#d",
+    # line ends, encodings, byte order marks
+    b"a.txt\r\n", b"a.txt\r", b"a.txt\r\r\n", b"cr\r\r\n", b"cr\r", b"c\rr", b"c?r", b"c[\r]r",
+    b"a.txt\nb.log", b"\xef\xbb\xbfa.txt", b"\xef\xbb\xbf#c\na.txt", b"\xef\xbb\xbf\xef\xbb\xbfbom",
+    b"\n\xef\xbb\xbfbom", b"a.txt\0b", b"\0", b"a.txt  \0", b"!\0\n", b"\xe9.txt", b"\xc3\xa9.txt", b"?.txt",
+    b"??.txt", b"[\xe9].txt", b"[\x80-\xff]*", b"\xff", b"\xe9/", b"e\xcc\x81.txt", b"\x01", b"new\\\nline",
+    b"new?line", b"new*", b"new[[:space:]]line", b"new[[:cntrl:]]line", b"new[!a]folder/",
+    # trailing spaces and tabs
+    b"trail ", b"trail\\ ", b"trail\\  ", b"trail\\ \\ ", b"trail \\ ", b"trail  \\", b"trail?", b"a.txt   ",
+    b"tab\t", b"tab", b"two words", b"two\\ words", b" lead", b"\\ lead", b"lead", b"back\\\\slash  ",
+    b"trail\\\\ ", b"dir/ ", b"dir/\\ ", b"tab\t ",
+    # escapes, and lines that match nothing
+    b"\\!bang", b"!bang", b"!!bang", b"\\", b"!", b"!\\", b"end\\", b"end\\\\", b"\\a.txt", b"\\*", b"\\?",
+    b"\\[", b"\\]", b"\\[a\\]", b"st\\*r", b"st*r", b"back\\slash", b"back\\\\slash", b"a\\\\b",
+    b"back/a\\\\b", b"back/a\\\\b/", b"back/a\\\\b*", b"q\\?q", b"end\\/", b"\\/a.txt", b"dir\\/a.txt",
+    b"dir/\\a.txt", b"a.txt\n!\nb.log", b"a.txt\n\\\nb.log", b"a.txt\nend\\\nb.log", b"\\-dash", b"\\.env",
+    # slashes
+    b"/", b"//", b"!/", b"/a.txt", b"//a.txt", b"a.txt/", b"a.txt//", b"dir", b"dir/", b"/dir", b"/dir/",
+    b"dir//", b"dir/a.txt", b"/dir/a.txt", b"dir//a.txt", b"sub", b"sub/", b"/sub/", b"dir/sub", b"dir/sub/",
+    b"foo/bar", b"foo/bar/", b"foo/bar//", b"bar", b"bar/", b"./a.txt", b"../a.txt", b"dir/./a.txt",
+    b"dir/../a.txt", b".", b"..", b"./", b"/.", b"...", b"/..a", b".*", b"/.*", b"?", b"/?", b"/??", b"link",
+    b"link/", b"/link/", b"dir/link/", b"*link/", b"*link", b"linked.log", b"build*/", b"empty", b"empty/",
+    b"e*y/",
+    # one star, question mark
+    b"*", b"/*", b"*/", b"/*/", b"*/*", b"/*/*", b"*/*/", b"*.txt", b"/*.txt", b"*.log", b"dir/*",
+    b"dir/*.txt", b"dir/*/a.txt", b"*a*", b"a*b", b"a*b*", b"*a*b", b"*a*a*b", b"f*o*r", b"*.so*",
+    b"lib/*.so", b"lib*", b"*/a.txt", b"*/sub/*", b"?/?", b"?/*/?", b"a?b", b"a??b", b"?????", b"-*", b"--",
+    b"+*", b"+ x", b"- x", b"- *", b";*", b"~", b"$HOME", b"{a,b}", b"{a*", b"*\\*", b"*\\**", b"\\**",
+    b"[*]*", b"foo*/*ba?",
+    # two stars and more
+    b"**", b"/**", b"**/", b"/**/", b"**/**", b"**/*", b"*/**", b"***", b"/***", b"***/", b"****/bar", b"**a",
+    b"**.txt", b"a**", b"**/bar", b"**/bar/", b"**/foo/bar", b"/**/bar", b"/**/foo/bar", b"foo/**",
+    b"foo/**/", b"/foo/**", b"foo/**/bar", b"foo/***/bar", b"foo/**/**/bar", b"foo/**/bar/**", b"**/foo/**",
+    b"**/foo/**/bar", b"**/**/bar", b"**/a/**/b", b"a/**/b/**/c", b"a/**/*/b", b"a/*/**/b", b"a/**/?",
+    b"**/*.py", b"src/**/*.py", b"src/**/*", b"src/**/*/", b"**/*/", b"**/.cache", b"**/.cache/", b"**//bar",
+    b"foo/**//bar", b"**/ ", b"foo/**\\/bar", b"**\\/bar", b"**\\/", b"foo/\\**/bar", b"logs/**/*.log",
+    b"logs/**/1.log", b"deep/**/end", b"deep/**/9/**", b"deep/**/5/**/e*d", b"dir/**a", b"dir/**a.txt",
+    b"back/**/c", b"back/a\\\\b/**", b"back/**/a\\\\b", b"**/a\\\\b/c", b"**/[ab]", b"f**/", b"**foo",
+    b"f**r",
+    # brackets
+    b"[a].txt", b"[ab].*", b"[!a].txt", b"[^a].txt", b"[a-c]*", b"[!a-c]*", b"[]", b"[]]", b"[!]]", b"[]a]*",
+    b"[a", b"[x", b"\\[x", b"[[]", b"[[]x", b"[\\]]", b"[\\[]", b"[\\\\]", b"a[\\\\]b", b"a[-]b", b"a[!-]b",
+    b"a[a-]b", b"a[_-]b", b"a[-_]b", b"a[^^]b", b"a[\\^]b", b"a[!!]b", b"a[\\!]b", b"a[+--]b", b"a[+-\\-]b",
+    b"a[\\+-\\-]b", b"a[z-a]b", b"a[]-_]b", b"a[^]b", b"a[!]b", b"[0-9]", b"[0-9]*", b"[a-z][a-z]*",
+    b"[A-Z]*", b"[/]", b"dir[/]a.txt", b"dir[!a]a.txt", b"dir/[!/]*", b"[a/b]", b"foo[.-0]bar", b"foo[^x]bar",
+    b"*[!o]", b"?[!.]*", b"[\x01-\x1f]*", b"a[\\", b"[[:digit:]]", b"[[:digit:]]*", b"[[:alpha:]]*",
+    b"[![:alnum:]]*", b"[[:upper:]]*", b"[[:lower:]]", b"[[:punct:]]*", b"[[:space:]]*", b"*[[:space:]]",
+    b"*[[:blank:]]", b"*[[:cntrl:]]", b"[[:graph:]]", b"[![:print:]]*", b"[[:xdigit:]]", b"[[:foo:]]",
+    b"[[:alpha:]", b"[[:alpha]]", b"[[:]]", b"[[:]x", b"[[::]]", b"[:alpha:]", b"[[:alpha:][:digit:]]*",
+    b"[[:digit:]-z]", b"[x-[:digit:]]", b"[!-[:alpha:]]*", b"[[.a.]]", b"[[=a=]]", b"[d]/a.txt",
+    b"\\[d\\]/a.txt", b"[[]d[]]/", b"[d]/", b"**/[d]", b"vt[[:space:]]*", b"*[!\r]", b"*[\r]",
+    b"*[^[:cntrl:]]",
+    # negation, order, and what lies in an ignored folder
+    b"*.log\n!keep.log", b"!keep.log\n*.log", b"*\n!*/\n!*.txt", b"*\n!*.txt", b"*\n!dir/",
+    b"*\n!/dir/\n!a.txt", b"dir/\n!dir/keep.log", b"dir/*\n!dir/keep.log", b"dir/**\n!dir/keep.log",
+    b"dir/**\n!dir/**/\n!dir/**/keep.log", b"/*\n!/src", b"/*\n!/src/\n/src/*\n!/src/a",
+    b"a/**\n!a/x/\n!a/x/b", b"foo/**\n!foo/x/", b"logs/*\n!logs/2024/\nlogs/2024/*\n!logs/2024/keep/",
+    b"*.txt\n!dir/*.txt\ndir/sub/*.txt", b"a.txt\n!a.txt\na.txt", b"a.txt\n!a.txt\na.txt\n!a.txt", b"!*",
+    b"*\n!*", b"**\n!**/", b"*/\n!dir/", b"*/\n!dir", b"build/\n!build/keep.txt", b"build\n!build/\n",
+    b"!build\nbuild/", b".*\n!.env", b".*\n!.gitignore\n!.exportignore",
+    b"node_modules/\n*.pyc\n__pycache__/\n.cache/\n!src/node_modules/", b"[a-c]*\n!b*\nb.log",
+    b"link\n!link/", b"*\n!link", b"*\n!foo/\n!foo/**", b"/.cache/\n/.local/\n",
+    b"*\n!*/\n!**/keep.log\n*.log\n!dir/sub/keep.log", b"foo\n!foo/bar", b"foo/*\n!foo/bar\n!foo/x/",
+    b"src\n!src\nsrc/*\n!src/b", b"!\n*.txt\n!/\n!a.txt\n\\\n",
+]  # fmt: skip

@@ -1,0 +1,125 @@
+"""``cmlutil emulator``."""
+
+from __future__ import annotations
+
+import builtins
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from cmlutils.cli.emulator import emulator
+from cmlutils.emulator.world import DEMO, DEMO_TARGET, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = [sys.executable, "-c", "from cmlutils.cli.emulator import emulator; emulator()"]
+
+
+def begin(*words: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """Start the emulator; return the process and what it said before it began to wait."""
+    process = subprocess.Popen([*PROGRAM, "start", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said: list[str] = []
+    for line in process.stdout:  # type: ignore[union-attr]
+        said.append(line.strip())
+        if line.startswith("Stop with"):
+            break
+    return process, said
+
+
+def test_the_sample_world_is_printed() -> None:
+    assert CliRunner().invoke(emulator, ["world"]).output == DEMO.read_text(encoding="utf-8")
+    assert CliRunner().invoke(emulator, ["world", "--personality", "cml"]).output == DEMO_TARGET.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_runs_until_a_signal(number: signal.Signals, tmp_path: Path) -> None:
+    words = ("--personality", "cdsw", "--tls", "--state-dir", str(tmp_path / "s"), "--ini-dir", str(tmp_path / "i"))
+    process, said = begin(*words)
+    url, ca_file = said[0].split()[-1], tmp_path / "s" / "ca.pem"
+    assert requests.get(f"{url}/api/v1/", verify=str(ca_file), timeout=5).ok
+    assert "user dana: apiv1_key=k3m9q0s7d1f5h2j8l4z6x0c9v7b3n1m5" in said
+    process.send_signal(number)
+    assert process.communicate(timeout=10)[1] == ""
+    assert process.returncode == 0
+    ini = tmp_path / "i" / "export-config.ini"
+    assert f"url={url}\n" in ini.read_text()
+    assert f"ca_path={ca_file}" in ini.read_text()
+    assert "[Churn Model]" in ini.read_text()
+    assert ini.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "s" / "dana" / "churn-model" / "README.md").exists()
+
+
+def test_the_target_takes_the_sections_of_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
+    (tmp_path / "export-config.ini").write_text("[DEFAULT]\nurl=x\n[A %]\n[B]\n")
+    (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA x\n")
+    words = ["start", "--personality", "cml", "--ini-dir", str(tmp_path), "--ssh-key", str(tmp_path / "key.pub")]
+    first = CliRunner().invoke(emulator, words)
+    assert first.exit_code == 0, first.output
+    assert "written to" in first.output
+    assert (tmp_path / "import-config.ini").read_text().endswith("\n[A %]\n\n[B]\n")
+    assert "left as it is" in CliRunner().invoke(emulator, words).output
+
+
+def test_a_running_workspace_can_be_a_world_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
+    monkeypatch.setattr("cmlutils.cli.emulator._announce", lambda workspace, _: seen.append(workspace))
+    world = tmp_path / "w.yaml"
+    world.write_text("users: [{username: u, api_key: k}]\n")
+    words = [
+        "start",
+        "--personality",
+        "cml",
+        "--world",
+        str(world),
+        "--without",
+        "job_patch",
+        "--without",
+        "job_parent",
+    ]
+    assert CliRunner().invoke(emulator, words).exit_code == 0
+    assert (seen[0].world.assume.job_patch, seen[0].world.assume.job_paused) == (False, True)
+    assert isinstance(seen[0].world, World)
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (["--without", "odd"], "no assumption is called 'odd'"),
+    (["--world", "bad"], "unknown key 'odd'"),
+    (["--port", "1"], "ermission denied"),
+])  # fmt: skip
+def test_mistakes_are_usage_errors(words: list[str], text: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("odd: 1\n")
+    words = [str(bad) if word == "bad" else word for word in words]
+    if "--port" in words:
+        with requests.Session():
+            import socket
+
+            taken = socket.create_server(("127.0.0.1", 0))
+            words, text = ["--port", str(taken.getsockname()[1])], "in use"
+    done = CliRunner().invoke(emulator, ["start", "--personality", "cml", *words])
+    if "--port" in words:
+        taken.close()
+    assert done.exit_code == 2
+    assert text in done.output
+
+
+def test_a_missing_extra_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without_flask(name: str, *more: Any) -> Any:
+        if name == "cmlutils.emulator.server":
+            raise ImportError("no", name="flask")
+        return real(name, *more)
+
+    monkeypatch.setattr(builtins, "__import__", without_flask)
+    done = CliRunner().invoke(emulator, ["start", "--personality", "cml"])
+    assert done.exit_code == 2
+    assert "cmlutils[emulator]" in done.output

@@ -1,0 +1,342 @@
+"""cdswctl, ssh and rsync, all of them real but for the first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.ssh import authorized_keys
+
+from .conftest import DANA, KAI
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cmlutils.emulator.server import Workspace
+
+    from .conftest import Client
+
+CHURN = ("-p", "dana/churn-model", "-r", "85")
+
+
+def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+def tree(folder: Path) -> dict[str, object]:
+    """Return what a folder holds: contents, link targets, modes and times by path."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        elif path.is_dir():
+            found[name] = None
+        else:
+            found[name] = (path.read_bytes(), path.stat().st_mode, path.stat().st_mtime_ns)
+    return found
+
+
+def test_rsync_down_and_up(workspace: Workspace, client: Callable[..., Client], tmp_path: Path) -> None:
+    cdswctl = client(workspace)
+    process, port = cdswctl.tunnel(*CHURN)
+    files = workspace.project("dana", "churn-model").files
+    control = f"{' '.join(cdswctl.ssh(port))} -oControlMaster=auto -oControlPath={tmp_path}/c -oControlPersist=9"
+    down, remote = tmp_path / "down", "cdsw@localhost:/home/cdsw/"
+    subprocess.run(["rsync", "-a", "-e", control, remote, f"{down}/"], check=True, timeout=30)
+    assert tree(down) == tree(files)
+    (down / "more").write_bytes(os.urandom(3_000_000))
+    subprocess.run(["rsync", "-a", "-e", control, f"{down}/", f"{remote}up/"], check=True, timeout=30)
+    assert tree(files / "up") == tree(down)
+    subprocess.run([*control.split(), "-O", "exit", "cdsw@localhost"], check=True, capture_output=True, timeout=9)
+    process.send_signal(signal.SIGINT)
+    process.wait(10)
+    assert workspace.sessions == []
+    (session,) = workspace.session_log
+    assert (session.project, session.how, len(session.id)) == ("dana/churn-model", "interrupted", 16)
+    assert session.stopped is not None
+
+
+def test_commands_run_in_the_project(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace)
+    _, port = cdswctl.tunnel(*CHURN)
+    done = cdswctl.on(port, "pwd; cat; echo err >&2; ls '/home/cdsw/a b' ~/jobs; exit 7", b"in\0put")
+    files = workspace.project("dana", "churn-model").files
+    assert done.returncode == 7
+    assert done.stdout.startswith(f"{files}\nin\0put{files}".encode())
+    assert "ü.txt".encode() in done.stdout
+    assert done.stderr == b"err\n"
+    big = os.urandom(2_000_000)
+    assert cdswctl.on(port, "cat", big).stdout == big
+    assert cdswctl.on(port, "", b"echo shell\n").stdout == b"shell\n"
+
+
+def test_only_the_right_user_and_key_get_in(
+    workspace: Workspace, client: Callable[..., Client], tmp_path: Path
+) -> None:
+    cdswctl = client(workspace)
+    _, port = cdswctl.tunnel(*CHURN)
+    stranger = subprocess.run([*cdswctl.ssh(port), "root@localhost", "id"], capture_output=True, timeout=9, check=False)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    cdswctl.ssh_key = tmp_path / "other"
+    for refused in (stranger, cdswctl.on(port, "id")):
+        assert refused.returncode == 255
+        assert b"Permission denied (publickey)" in refused.stderr
+
+
+def test_keys_come_from_lines_and_files(tmp_path: Path) -> None:
+    (tmp_path / "a.pub").write_text("ssh-ed25519 AAAA a\n\n")
+    (tmp_path / "b.pub").write_text("ssh-ed25519 BBBB b\n")
+    text = authorized_keys([f"{tmp_path}/*.pub", "ssh-ed25519 CCCC c", f"{tmp_path}/none.pub"])
+    assert [line[-1] for line in text.splitlines()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (("-p", "dana/churn-model"), "runtime-id is required"),
+    (("-p", "dana/churn-model", "-r", "1"), "record not found"),
+    (("-p", "dana/churn-model", "-r", "img"), "expected int"),
+    (("-p", "dana/churn-model", "--odd"), "unknown flag `odd'"),
+    (("-p",), "expected argument for flag `--project'"),
+    (("-r", "85"), "the required flag `--project' was not specified"),
+])  # fmt: skip
+def test_what_ssh_endpoint_refuses(
+    workspace: Workspace, client: Callable[..., Client], words: tuple[str, ...], text: str
+) -> None:
+    done = client(workspace).run("ssh-endpoint", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+    assert workspace.session_log == []
+
+
+def test_legacy_engines_take_no_runtime_and_have_rsync(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace, log_in=False)
+    cdswctl.run("login", "--username=kai", "--url", workspace.url, "--api-key", KAI)
+    assert "must not be given" in cdswctl.run("ssh-endpoint", "-p", "kai/open", "-r", "85").stderr
+    workspace.world.user("kai").ssh_keys = workspace.world.user("dana").ssh_keys
+    _, port = cdswctl.tunnel("-p", "open", "-c", "1", "-m", "0.5", "-g=0", "--addons=7")
+    assert cdswctl.on(port, "rsync --version").returncode == 0
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_session_may_lack_rsync(workspace: Workspace, client: Callable[..., Client], fault: bool) -> None:
+    if fault:
+        workspace.faults.add(Fault("no-rsync", path="churn"))
+    cdswctl = client(workspace)
+    _, port = cdswctl.tunnel("-p", "dana/churn-model", "-r", "85" if fault else "84")
+    done = cdswctl.on(port, "rsync --server .")
+    assert (done.returncode, done.stderr) == (127, b"sh: rsync: command not found\n")
+
+
+@pytest.mark.parametrize("project", ["dana/Churn Model", "kai/secret", "nobody/x", "kai/open"])
+def test_a_wrong_project_is_met_with_silence(workspace: Workspace, client: Callable[..., Client], project: str) -> None:
+    process = client(workspace).spawn("ssh-endpoint", "-p", project, "-r", "85")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=5) == ("", "")
+    assert workspace.session_log == []
+
+
+@pytest.mark.parametrize(("action", "text"), [
+    ("unauthorized", "401"), ("port-taken", "can't listen on port 43210"), ("no-port-flag", "unknown flag `port'"),
+])  # fmt: skip
+def test_faults_of_the_endpoint(workspace: Workspace, client: Callable[..., Client], action: str, text: str) -> None:
+    cdswctl = client(workspace)
+    workspace.faults.add(Fault(action))
+    done = cdswctl.run("ssh-endpoint", *CHURN, "--port", "43210")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+    cdswctl.tunnel(*CHURN)
+
+
+def test_silence_by_fault_and_keys_refused(workspace: Workspace, client: Callable[..., Client]) -> None:
+    workspace.faults.add(Fault("silent"), Fault("refused-key"))
+    cdswctl = client(workspace)
+    with pytest.raises(subprocess.TimeoutExpired):
+        cdswctl.spawn("ssh-endpoint", *CHURN).wait(0.7)
+    _, port = cdswctl.tunnel(*CHURN)
+    assert b"Permission denied" in cdswctl.on(port, "id").stderr
+
+
+def test_the_port_asked_for_or_a_sentence(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert "can't listen on port" in cdswctl.run("ssh-endpoint", *CHURN, "--port", port).stderr
+    _, got = cdswctl.tunnel(*CHURN, "--port", port)
+    assert got == int(port)
+
+
+def test_tunnels_cut_on_command_stay_cut(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace)
+    process, port = cdswctl.tunnel(*CHURN)
+    running = subprocess.Popen(
+        [*cdswctl.ssh(port), "cdsw@localhost", "touch going; exec sleep 60"], stderr=subprocess.PIPE
+    )
+    going = workspace.project("dana", "churn-model").files / "going"
+    eventually(going.exists)
+    workspace.cut_tunnels()
+    running.communicate(timeout=10)
+    assert running.returncode == 255
+    eventually(lambda: cdswctl.on(port, "id").returncode == 255)
+    assert process.poll() is None
+    assert len(workspace.sessions) == 1
+    process.send_signal(signal.SIGINT)
+    process.wait(10)
+    assert workspace.sessions == []
+
+
+def test_a_tunnel_cut_after_some_bytes(workspace: Workspace, client: Callable[..., Client]) -> None:
+    workspace.faults.add(Fault("cut", after_bytes=200_000))
+    cdswctl = client(workspace)
+    _, port = cdswctl.tunnel(*CHURN)
+    done = cdswctl.on(port, "head -c 5000000 /dev/zero")
+    assert done.returncode == 255
+    assert len(done.stdout) < 2_000_000
+    assert cdswctl.on(port, "id").returncode == 255
+
+
+def test_a_tunnel_dies_with_the_workspace_and_the_session_does_not(
+    workspace: Workspace, client: Callable[..., Client]
+) -> None:
+    cdswctl = client(workspace)
+    process, port = cdswctl.tunnel(*CHURN)
+    workspace.go_down()
+    eventually(lambda: cdswctl.on(port, "id").returncode == 255)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "refused" in process.communicate(timeout=10)[1]
+    workspace.come_up()
+    (session,) = workspace.sessions
+    _, port = cdswctl.tunnel("-p", "dana/churn-model", "-s", session.id)
+    assert cdswctl.on(port, "true").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_other_signals_leave_the_session(
+    workspace: Workspace, client: Callable[..., Client], number: signal.Signals
+) -> None:
+    cdswctl = client(workspace)
+    process, _ = cdswctl.tunnel(*CHURN)
+    process.send_signal(number)
+    process.wait(5)
+    (session,) = workspace.sessions
+    assert cdswctl.run("sessions", "list", "-p", "dana/churn-model").stdout.startswith(f"{session.id}: running")
+    stopped = cdswctl.run("sessions", "stop", "-s", session.id, "-p", "dana/churn-model")
+    assert (stopped.returncode, stopped.stderr) == (1, "unexpected end of JSON input\n")
+    assert "404" in cdswctl.run("sessions", "stop", "-s", session.id, "-p", "dana/churn-model").stderr
+    assert workspace.session_log[0].how == "sessions stop"
+    assert cdswctl.run("sessions", "list", "-p", "dana/churn-model").stdout == ""
+
+
+def test_interrupting_an_attached_endpoint_leaves_the_session(
+    workspace: Workspace, client: Callable[..., Client]
+) -> None:
+    cdswctl = client(workspace)
+    started = cdswctl.run("sessions", "start", "--project=dana/churn-model", "--runtime-id=85", "--cpu=1", "--memory=1")
+    assert started.stdout.strip() == workspace.sessions[0].id
+    process, port = cdswctl.tunnel("-p", "dana/churn-model", "-s", workspace.sessions[0].id)
+    assert cdswctl.on(port, "true").returncode == 0
+    process.send_signal(signal.SIGINT)
+    process.wait(5)
+    assert len(workspace.sessions) == 1
+    assert "404" in cdswctl.run("ssh-endpoint", "-p", "dana/churn-model", "-s", "none").stderr
+
+
+def test_the_end_of_a_session_ends_what_runs_in_it(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace)
+    _, port = cdswctl.tunnel(*CHURN)
+    running = subprocess.Popen(
+        [*cdswctl.ssh(port), "cdsw@localhost", "sleep 987 & echo $! > pid; wait"], stderr=subprocess.PIPE
+    )
+    pid = workspace.project("dana", "churn-model").files / "pid"
+    eventually(lambda: pid.exists() and pid.read_text().strip())
+    workspace.close()
+    running.communicate(timeout=10)
+    eventually(lambda: not _alive(int(pid.read_text())))
+    assert workspace.session_log[0].how == "workspace closed"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False).stdout[:1] != b"Z"
+
+
+def test_deleting_a_project_ends_its_sessions(workspace: Workspace, client: Callable[..., Client]) -> None:
+    client(workspace).tunnel(*CHURN)
+    requests.delete(f"{workspace.url}/api/v1/projects/dana/churn-model", auth=(DANA, ""), timeout=9)
+    assert workspace.session_log[0].how == "project deleted"
+
+
+def test_tls_is_checked_unless_skipped(start: Callable[..., Workspace], client: Callable[..., Client]) -> None:
+    workspace = start(tls=True)
+    cdswctl = client(workspace, log_in=False)
+    words = ("login", "-n", "dana", "-u", workspace.url, "-y", DANA)
+    refused = cdswctl.run(*words)
+    assert refused.returncode == 1
+    assert "x509: certificate signed by unknown authority" in refused.stderr
+    assert cdswctl.run(*words, SSL_CERT_FILE=str(workspace.ca_file)).stdout == "Login succeeded\n"
+    assert cdswctl.run(*words, "--insecure-skip-verify").stdout == "Login succeeded\n"
+    _, port = cdswctl.tunnel(*CHURN, "--insecure-skip-verify")
+    assert cdswctl.on(port, "true").returncode == 0
+
+
+def test_login_writes_the_documented_file(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace, log_in=False)
+    assert "not logged in" in cdswctl.run("runtimes", "list").stderr
+    for name, key in (("dana", "wrong"), ("kai", DANA)):
+        done = cdswctl.run("login", "-n", name, "-u", workspace.url, "-y", key)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "401" in done.stderr
+    assert cdswctl.run("login", "-n", "DANA", "-u", workspace.url, "-y", DANA).returncode == 0
+    config = cdswctl.folder / ".cdsw" / "config.yaml"
+    assert config.read_text() == (
+        f"username: DANA\nurl: {workspace.url}\nauth:\n  authtype: 1\n  basic: null\n  apikey: {DANA}\n"
+    )
+    workspace.faults.add(Fault("unauthorized"))
+    assert "401" in cdswctl.run("login", "-n", "dana", "-u", workspace.url, "-y", DANA).stderr
+    assert "unsupported protocol" in cdswctl.run("login", "-n", "dana", "-u", "nowhere", "-y", DANA).stderr
+
+
+def test_a_file_written_by_hand_will_do(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace, log_in=False)
+    config = cdswctl.folder / ".cdsw" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text(f"auth:\n  apikey: '{DANA}'\nurl: \"{workspace.url}\"\n")
+    assert "is missing" in cdswctl.run("projects", "list").stderr
+    config.write_text(f"username: dana\n{config.read_text()}")
+    assert '"Churn Model"' in cdswctl.run("projects", "list").stdout
+    assert cdswctl.run("projects", "getEngineType", "-p", "dana/churn-model").stdout == "ml_runtime\n"
+    assert "404" in cdswctl.run("projects", "getEngineType", "-p", "dana/none").stderr
+    assert '"imageIdentifier": "img-rsync:2"' in cdswctl.run("runtimes", "list").stdout
+
+
+def test_versions_help_and_nonsense(workspace: Workspace, client: Callable[..., Client]) -> None:
+    cdswctl = client(workspace)
+    assert cdswctl.run("version").stdout == "2.0.0.91635\n"
+    assert "ssh-endpoint" in cdswctl.run().stdout
+    for words in (("odd",), ("sessions", "odd", "-p", "x"), ("projects", "odd"), ("runtimes", "odd")):
+        done = cdswctl.run(*words)
+        assert (done.returncode, "Unknown command" in done.stderr) == (1, True)
+
+
+def test_clients_exist_for_amd64_only(workspace: Workspace) -> None:
+    for place, status in (("linux/amd64", 200), ("darwin/amd64", 200), ("linux/arm64", 404), ("windows/amd64", 404)):
+        assert requests.get(f"{workspace.url}/cli/{place}/cdsw.tar.gz", timeout=5).status_code == status

@@ -1,0 +1,194 @@
+"""The smaller commands, typed as a user types them."""
+
+import json
+import os
+
+import pytest
+import yaml
+
+from cmlutils.cli.main import cli
+from cmlutils.emulator.faults import Fault
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+IMPORT = 'cmlutil project import -p "Churn Model"'
+
+
+def test_list_shows_what_each_section_would_address(workspaces, run_line, home):
+    source, target = workspaces()
+    line = run_line("cmlutil project list")
+    assert f"{source.url} dana/Churn Model" in line.out
+    rows = run_line("cmlutil project list --json").json
+    assert [row["side"] for row in rows] == ["export", "import"]
+    (home / "cmlutils/import-config.ini").write_text("[P]\nurl=x\n")
+    assert "not usable" in run_line("cmlutil project list").out
+    assert source.requests == target.requests == []
+
+
+def test_list_without_any_file_says_so(run_line):
+    assert "export-config.ini" in run_line("cmlutil project list", exit_code=2).err
+
+
+def test_status_tells_what_is_done_without_asking_a_workspace(workspaces, run_line, home):
+    source, target = workspaces()
+    assert run_line("cmlutil project status").out.count("not begun") == 2
+    run_line(EXPORT)
+    source.forget_requests()
+    rows = run_line('cmlutil project status -p "Churn Model" --json').json
+    assert rows[0]["state"].startswith("done")
+    assert rows[1]["state"] == "not begun"
+    assert source.requests == target.requests == []
+    run_line("cmlutil project status -p Nobody", exit_code=2)
+    (home / "bundles/Churn Model/logs/export_metrics.json").write_text("{cut")
+    assert "damaged" in run_line("cmlutil project status").out
+
+
+def test_validate_migration_names_each_difference_and_no_secret(workspaces, run_line):
+    source, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    assert "verified: equal" in run_line('cmlutil project validate-migration -p "Churn Model"').out
+    project = target.project("dana", "churn-model")
+    project.environment["TOKEN"] = "other"
+    project.jobs[0].arguments = "--none"
+    project.jobs[2].parent_id = project.jobs[0].id
+    project.applications.pop()
+    project.description = "changed"
+    path = project.files / "keep.log"
+    before = path.stat()
+    path.write_text("YES\n")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (project.files / ".env").unlink()
+    (project.files / "extra").write_text("x")
+    (source.project("dana", "churn-model").files / "serve.py").chmod(0o700)
+    line = run_line('cmlutil project validate-migration -p "Churn Model" --json', exit_code=4)
+    found = {(one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]}
+    assert found == {
+        ("target project", "environment TOKEN"),
+        ("target project", "description"),
+        ("target job ingest", "arguments"),
+        ("target job mail", "parent"),
+        ("target application Board", "existence"),
+        ("target file", "'keep.log': content"),
+        ("target file", "'.env'"),
+        ("target file", "'extra'"),
+        ("source file", "'serve.py': mode"),
+    }
+    assert line.json["isMigrationSuccessful"] is False
+    assert "canary-environment-value" not in line.out + line.err
+
+
+def test_without_an_export_file_the_target_is_compared_alone(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    (home / "cmlutils/export-config.ini").unlink()
+    assert "source is not compared" in run_line('cmlutil project validate-migration -p "Churn Model"').out
+
+
+def test_doctor_finds_everything_at_once(workspaces, run_line, home):
+    source, target = workspaces(target_more={"runtimes": []})
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text() + "[Nobody]\n[Other]\nusername=\n")
+    line = run_line("cmlutil doctor", exit_code=1)
+    for word in ("Nobody", "username", "rsync-enabled runtime", "ready"):
+        assert word in line.out
+    findings = run_line('cmlutil doctor --json -p "Churn Model"', exit_code=1).json
+    assert {one["section"] for one in findings} == {"Churn Model"}
+    assert {request.method for request in [*source.requests, *target.requests]} == {"GET"}
+
+
+def test_doctor_says_ready(workspaces, run_line):
+    workspaces()
+    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 2  # http is a warning
+
+
+def test_the_engine_map_takes_the_newest_by_number(workspaces, run_line, home):
+    runtimes = [
+        {"id": n, "image_identifier": f"reg/{kernel}:{n}", "editor": "Workbench", "kernel": kernel,
+         "edition": "Standard", "short_version": "2023.05", "full_version": "2023.05.1-b1"}
+        for n, kernel in enumerate(["Python 3.9", "Python 3.10", "R 4.1", "Scala 2.12"], 1)
+    ]  # fmt: skip
+    workspaces(target_more={"runtimes": runtimes})
+    run_line("cmlutil helpers populate_engine_runtimes_mapping")
+    mapping = yaml.safe_load((home / "cmlutils/engine-map.yaml").read_text())
+    assert mapping["python3"] == mapping["default"] == "reg/Python 3.10:2"
+    assert mapping["r"] == "reg/R 4.1:3"
+
+
+def test_the_engine_map_needs_a_python(workspaces, run_line):
+    workspaces(target_more={"runtimes": []})
+    run_line("cmlutil helpers populate_engine_runtimes_mapping", exit_code=1)
+
+
+@pytest.mark.parametrize("engine_map", ["{}\n", None], ids=["stays on engines", "becomes a runtime"])
+def test_a_legacy_engine_project(workspaces, run_line, home, sample, engine_map):
+    sample["engine_type"] = "legacy_engine"
+    sample["applications"][1]["bypass_authentication"] = False
+    for one in [*sample["jobs"], *sample["models"], *sample["applications"]]:
+        del one["runtime_id"]
+        one["kernel"] = "python3"
+    _, target = workspaces(target_more={"engine_images": [{"repository": "engine", "tag": "13", "id": 900}]})
+    folder = home / "cmlutils"
+    image = "reg.example.com/ml-runtime-workbench-python3.9-standard:2023.08.1-b2"
+    (folder / "engine-map.yaml").write_text(engine_map if engine_map else f"default: {image}\n")
+    run_line(EXPORT)
+    line = run_line(IMPORT + " --json", exit_code={0, 5})
+    assert {one["status"] for one in line.json["outcomes"]} == {"created"}, line.out
+    project = target.project("dana", "churn-model")
+    if engine_map:
+        assert project.engine_type == "legacy_engine"
+        assert {job.kernel for job in project.jobs} == {"python3"}
+    else:
+        assert {job.runtime_id for job in project.jobs} == {72}
+
+
+def test_a_team_project_is_created_in_the_team(workspaces, run_line, sample):
+    sample["owner"] = "crew"
+    team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
+    _, target = workspaces(target_more={"teams": [team]}, source_more={"teams": [team]})
+    run_line(EXPORT)
+    run_line(IMPORT)
+    assert target.project("crew", "churn-model").owner == "crew"
+
+
+def test_a_runtime_that_is_not_there_fails_its_workload_only(workspaces, run_line, sample):
+    sample["jobs"][2]["runtime_id"] = 13
+    _, target = workspaces(source_runtimes=[(13, "Scala 2.11")])
+    run_line(EXPORT)
+    line = run_line(IMPORT, exit_code=5)
+    assert "Scala 2.11" in line.out
+    assert [job.name for job in target.project("dana", "churn-model").jobs] == ["ingest", "score"]
+
+
+def test_a_lost_answer_never_doubles(workspaces, run_line):
+    _, target = workspaces()
+    for path in ("/jobs$", "/applications$", "create-model$", "users/dana/projects$"):
+        target.faults.add(Fault("reset-after", method="POST", path=path))
+    run_line(EXPORT)
+    run_line(IMPORT)
+    project = target.project("dana", "churn-model")
+    assert len(target.world.projects) == 1
+    assert sorted(job.name for job in project.jobs) == ["ingest", "mail", "score"]
+    assert len(project.models) == len(project.applications) == 2
+    assert {one.status for one in project.applications} == {"stopped"}
+
+
+def test_every_command_has_help_with_an_example(run_line):
+    def walk(command, words):
+        if hasattr(command, "commands"):
+            for name, inner in command.commands.items():
+                yield from walk(inner, [*words, name])
+        else:
+            yield words
+
+    for words in walk(cli, ["cmlutil"]):
+        out = run_line(" ".join([*words, "--help"])).out
+        assert "Example" in out, words
+
+
+def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    metrics = json.loads((home / "bundles/Churn Model/logs/export_metrics.json").read_text())
+    assert metrics["total_model"] == 2
+    assert metrics["job_name_list"] == ["ingest", "mail", "score"]

@@ -1,0 +1,171 @@
+"""Bad input and bad luck: one sentence, a hint, the right exit code, no traceback, no session left."""
+
+import os
+import socket
+import stat
+
+import pytest
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.server import start_workspace
+from cmlutils.emulator.world import World
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+IMPORT = 'cmlutil project import -p "Churn Model"'
+
+
+def told(line, *words):
+    """The line failed in few words, these among them."""
+    assert "Traceback" not in line.err + line.out
+    assert sum(text.startswith("error:") for text in line.err.splitlines()) == 1
+    for word in words:
+        assert word in line.err
+
+
+@pytest.fixture
+def edit(home):
+    """Change an ini file that `workspaces` wrote."""
+
+    def change(side, old, new):
+        path = home / "cmlutils" / f"{side}-config.ini"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def test_without_an_ini_file(run_line):
+    told(run_line(EXPORT, exit_code=2), "export-config.ini", "section for each project")
+    told(run_line(IMPORT, exit_code=2), "import-config.ini")
+
+
+def test_a_section_that_is_not_there(workspaces, run_line):
+    workspaces()
+    told(run_line('cmlutil project export -p "Churn Mode"', exit_code=2), "[Churn Mode]", "Did you mean [Churn Model]")
+
+
+def test_a_missing_key(workspaces, run_line, edit):
+    source, _ = workspaces()
+    edit("export", "username=dana\n", "")
+    told(run_line(EXPORT, exit_code=2), "username", "[Churn Model]", "export-config.ini")
+    assert source.requests == []
+
+
+def test_a_connection_refused(workspaces, run_line, edit):
+    source, _ = workspaces()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        edit("export", source.url, f"http://127.0.0.1:{free.getsockname()[1]}")
+        told(run_line(EXPORT, exit_code=1), "127.0.0.1", "url")
+
+
+def test_a_wrong_key(workspaces, run_line, edit, home):
+    source, _ = workspaces()
+    edit("export", "source0key0", "mistaken0key")
+    line = run_line(EXPORT, exit_code=1)
+    told(line, "apiv1_key")
+    assert "mistaken0key" not in line.err
+    assert not (home / "bundles").exists()
+    assert source.session_log == []
+
+
+def test_an_unknown_ca_and_the_right_one(workspaces, run_line, edit, tmp_path, keys):
+    source, _ = workspaces()
+    world = {"users": [{"username": "dana", "api_key": "tls0key0tls0key0tls0key0tls0key0", "ssh_keys": [keys]}]}
+    with start_workspace(World.load(world), personality="cdsw", tls=True, state_dir=tmp_path / "tls") as secure:
+        edit("export", source.url, secure.url)
+        edit("export", "source0key0source0key0source0key0", "tls0key0tls0key0tls0key0tls0key0")
+        told(run_line(EXPORT, exit_code=1), "ca_path")
+        edit("export", "username=dana", f"username=dana\nca_path={secure.ca_file}")
+        told(run_line(EXPORT, exit_code=1), "no project")
+        edit("export", f"ca_path={secure.ca_file}", "skip_tls_verification=true")
+        line = run_line(EXPORT, exit_code=1)
+        told(line, "no project", "any certificate")
+
+
+def test_a_project_that_is_not_there(workspaces, run_line):
+    source, _ = workspaces(section="Nobody knows")
+    told(run_line('cmlutil project export -p "Nobody knows"', exit_code=1), "Nobody knows", "owner_username")
+    assert source.session_log == []
+
+
+@pytest.mark.parametrize("program", ["rsync", "ssh"])
+def test_an_absent_program(workspaces, run_line, monkeypatch, tmp_path, program):
+    source, _ = workspaces()
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    other = {"rsync": "ssh", "ssh": "rsync"}[program]
+    (folder / other).symlink_to(f"/usr/bin/{other}")
+    monkeypatch.setenv("PATH", str(folder))
+    told(run_line(EXPORT, exit_code=1), program, "apt-get install")
+    assert source.requests == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_that_cannot_be_written(workspaces, run_line, home):
+    workspaces()
+    (home / "bundles").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+    told(run_line(EXPORT, exit_code=1), "bundles", "output_dir")
+
+
+def test_an_output_folder_that_is_a_file(workspaces, run_line, home):
+    workspaces()
+    (home / "bundles").write_text("")
+    told(run_line(EXPORT, exit_code=1), "bundles", "output_dir")
+
+
+def test_html_where_json_should_be(workspaces, run_line):
+    source, _ = workspaces()
+    source.faults.add(Fault("html", path="users/dana$", times=None))
+    told(run_line(EXPORT, exit_code=1), "HTML")
+
+
+def test_an_import_before_the_export(workspaces, run_line, home):
+    _, target = workspaces()
+    told(run_line(IMPORT, exit_code=1), "project export")
+    assert target.requests == []
+    assert not (home / "bundles").exists()
+
+
+@pytest.mark.parametrize("kind", ["project", "models", "applications", "jobs"])
+def test_cut_metadata_is_named_and_nothing_touched(workspaces, run_line, home, kind):
+    _, target = workspaces()
+    run_line(EXPORT)
+    path = home / f"bundles/Churn Model/project-metadata/{kind}-metadata.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    told(run_line(IMPORT, exit_code=1), f"{kind}-metadata.json", "export again")
+    assert target.requests == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("unauthorized"), ("401",)),
+        (Fault("no-rsync"), ("rsync",)),
+        (Fault("refused-key"), ("ssh key", "Remote Editing")),
+    ],
+    ids=lambda value: getattr(value, "action", ""),
+)
+def test_a_session_that_cannot_be_used(workspaces, run_line, fault, words):
+    source, _ = workspaces()
+    fault.times = None
+    source.faults.add(fault)
+    told(run_line(EXPORT, exit_code=1), *words)
+    assert source.sessions == []
+
+
+@pytest.mark.parametrize("action", ["port-taken", "no-port-flag"])
+def test_a_port_that_cannot_be_had_at_first(workspaces, run_line, action):
+    source, _ = workspaces()
+    source.faults.add(Fault(action))
+    run_line(EXPORT)
+    assert source.sessions == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "R&D", "100%", "größe", "C# + more?", "..", "x y"])
+def test_any_name_of_a_project_migrates(workspaces, run_line, sample, name):
+    sample["name"], sample["slug"] = name, "odd"
+    _, target = workspaces(section=name)
+    run_line(f"cmlutil project export -p '{name}'")
+    run_line(f"cmlutil project import --verify -p '{name}'")
+    assert [project.name for project in target.world.projects] == [name]

@@ -1,0 +1,111 @@
+"""A project migrates end to end, through real ssh and rsync."""
+
+import json
+
+import pytest
+
+BUNDLE = "bundles/Churn Model"
+
+
+def live(workspace):
+    """What was live on a workspace, an application's unavoidable start apart."""
+    return [event for event in workspace.went_live if event.kind != "application-started"]
+
+
+def running(workspace):
+    return [event for event in workspace.went_live if event.kind == "application-started" and event.stopped is None]
+
+
+def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
+    source, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    line = run_line('cmlutil project import -p "Churn Model" --verify')
+    assert "verified: equal" in line.out
+    project = target.project("dana", "churn-model")
+    assert {job.name: (job.paused, job.schedule) for job in project.jobs} == {
+        "ingest": (True, "0 2 * * *"),
+        "score": (True, ""),
+        "mail": (True, ""),
+    }
+    by_id = {job.id: job.name for job in project.jobs}
+    assert {job.name: by_id.get(job.parent_id) for job in project.jobs} == {
+        "ingest": None,
+        "score": "ingest",
+        "mail": "score",
+    }
+    assert [one.status for one in project.applications] == ["stopped", "stopped"]
+    assert [bool(one.builds) and not one.deployments for one in project.models] == [True, True]
+    assert live(target) == []
+    assert running(target) == []
+    assert project.environment["TOKEN"] == "canary-environment-value"
+    assert project.visibility == "public"
+    assert project.shared_memory == 256
+    files = project.files
+    assert (files / "keep.log").exists()
+    assert not (files / "a.log").exists()
+    assert not (files / ".cache").exists()
+    assert (files / "latest").is_symlink()
+    assert (files / "empty").is_dir()
+    assert (files / "serve.py").stat().st_mode & 0o777 == 0o755
+    assert source.sessions == target.sessions == []
+    assert {request.method for request in source.requests} <= {"GET", "POST"}
+    assert all("list-models" in r.path or "get-model" in r.path for r in source.requests if r.method == "POST")
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is True
+    assert metrics["total_job"] == 3
+    assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
+
+
+def test_a_second_import_changes_nothing(workspaces, run_line):
+    _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    run_line('cmlutil project import -p "Churn Model"')
+    target.project("dana", "churn-model").applications[0].status = "running"  # a person started it
+    target.forget_requests()
+    line = run_line('cmlutil project import -p "Churn Model" --json')
+    assert {one["status"] for one in line.json["outcomes"]} == {"present"}
+    writes = [r for r in target.requests if r.method != "GET" and "list-models" not in r.path]
+    assert writes == []
+    assert target.project("dana", "churn-model").applications[0].status == "running"
+
+
+def test_no_secret_is_in_logs_or_reports(workspaces, run_line, home):
+    workspaces()
+    outputs = [
+        run_line('cmlutil project export -v -p "Churn Model"'),
+        run_line('cmlutil project import -v --verify -p "Churn Model"'),
+    ]
+    text = "".join(one.out + one.err for one in outputs)
+    for path in (home / BUNDLE / "logs").iterdir():
+        text += path.read_text()
+    for secret in ("source0key0", "target0key0", "canary-environment-value"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        ("job_paused",),
+        ("job_patch",),
+        ("job_parent_id", "job_parent"),
+        ("application_stop",),
+        ("application_stop", "dashboard_stop"),
+        ("explicit_auto_false",),
+        ("project_patch", "project_create_settings"),
+        ("job_patch", "job_paused", "application_stop", "dashboard_stop"),
+    ],
+    ids="+".join,
+)
+@pytest.mark.parametrize("no_v2", [False, True], ids=["v2", "no v2"])
+def test_targets_that_do_less_are_never_left_live(workspaces, run_line, without, no_v2):
+    _, target = workspaces(without=without, switches={"no_v2": no_v2})
+    run_line('cmlutil project export -p "Churn Model"')
+    line = run_line('cmlutil project import -p "Churn Model" --json', exit_code={0, 5})
+    project = target.project("dana", "churn-model")
+    assert [job for job in project.jobs if job.can_fire] == []
+    assert {one.status for one in project.applications} <= {"stopped"}
+    assert running(target) == []
+    assert not [event for event in target.went_live if event.kind.startswith("job")]
+    assert not [one for one in project.models if one.deployments]
+    needs_hand = any(one["needs_hand"] or one["status"] == "failed" for one in line.json["outcomes"])
+    assert needs_hand == (line.exit_code == 5)

@@ -1,0 +1,84 @@
+import io
+import tarfile
+
+import pytest
+import yaml
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import Rejected, TunnelError
+from cmlutils.remote import cdswctl
+
+SPACE = Workspace("https://ws.test", "me", Secret("sekrit"), verify="/ca.pem")
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    monkeypatch.setattr(cdswctl.sys, "platform", "linux")
+    monkeypatch.setattr(cdswctl.platform, "machine", lambda: "x86_64")
+
+
+def archive(name="cdsw-2.0/cdswctl", kind=tarfile.REGTYPE):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for path, what in (("cdsw-2.0", tarfile.DIRTYPE), ("../evil", tarfile.REGTYPE), (name, kind)):
+            member = tarfile.TarInfo(path)
+            member.type = what
+            member.size = 3 if what == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(b"bin"))
+    return out.getvalue()
+
+
+def serve(data):
+    def download(path, file, limit):
+        assert path == "/cli/linux/amd64/cdsw.tar.gz"
+        assert limit == 200 << 20
+        file.write(data)
+
+    return download
+
+
+def test_private_client_comes_and_goes():
+    with cdswctl.private_client(SPACE, serve(archive())) as client:
+        assert client.path.read_bytes() == b"bin"
+        assert client.path.stat().st_mode & 0o777 == 0o700
+        assert client.home.stat().st_mode & 0o777 == 0o700
+        config = client.home / ".cdsw/config.yaml"
+        assert config.stat().st_mode & 0o777 == 0o600
+        assert yaml.safe_load(config.read_text()) == {
+            "username": "me",
+            "url": "https://ws.test",
+            "auth": {"authtype": 1, "basic": None, "apikey": "sekrit"},
+        }
+        assert client.env["HOME"] == str(client.home)
+        assert client.env["SSL_CERT_FILE"] == "/ca.pem"
+        assert client.mask(b"bad key sekrit") == "bad key ***"
+        assert sorted(path.name for path in client.home.iterdir()) == [".cdsw", "cdswctl"]
+    assert not client.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"<html>log in", "is no archive"),
+        (b"", "is no archive"),
+        (archive()[:40], "can't be unpacked"),
+        (archive("cdsw/other"), "holds no cdswctl"),
+        (archive(kind=tarfile.SYMTYPE), "holds no cdswctl"),
+    ],
+    ids=["page", "empty", "cut", "other", "link"],
+)
+def test_odd_archives(data, words, tmp_path):
+    with pytest.raises(TunnelError, match=words):
+        cdswctl.fetch(serve(data), tmp_path)
+    assert list(tmp_path.glob("cdswctl")) == []
+
+
+def test_arm64(monkeypatch, tmp_path):
+    monkeypatch.setattr(cdswctl.platform, "machine", lambda: "aarch64")
+
+    def download(path, file, limit):
+        assert path == "/cli/linux/arm64/cdsw.tar.gz"
+        raise Rejected("no", status=404)
+
+    with pytest.raises(TunnelError, match="arm64"):
+        cdswctl.fetch(download, tmp_path)

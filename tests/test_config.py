@@ -1,0 +1,127 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from cmlutils import config
+from cmlutils.errors import ConfigError
+
+GOOD = "[DEFAULT]\nurl=https://cdsw.example.com/\noutput_dir=~/bundles\n[P]\nusername=dana\napiv1_key=k3y\n"
+
+
+@pytest.fixture
+def ini(home):
+    def write(text, side="export", folder="cmlutils"):
+        path = home / folder / f"{side}-config.ini"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+    return write
+
+
+def test_a_section_inherits_from_default_and_expands_home(ini, home):
+    ini(GOOD)
+    section = config.load("export", "P", environ={})
+    assert section.workspace.url == "https://cdsw.example.com"
+    assert section.output_dir == home / "bundles"
+    assert section.workspace.api_key.reveal() == "k3y"
+    assert "k3y" not in repr(section)
+    assert section.workspace.verify is True
+    assert section.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "R&D", "100%", "%(x)s", "größe", "C#", "..", "a=b"])
+def test_odd_section_names_are_just_names(ini, name):
+    ini(GOOD.replace("[P]", f"[{name}]"))
+    assert config.load("export", name, environ={}).name == name
+
+
+def test_a_percent_sign_in_a_key_is_kept(ini):
+    ini(GOOD.replace("k3y", "k%3y%(x)s"))
+    assert config.load("export", "P", environ={}).workspace.api_key.reveal() == "k%3y%(x)s"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("username=dana\n", ""), ["[P]", "username"]),
+        (GOOD.replace("url=https://cdsw.example.com/\n", ""), ["[P]", "url"]),
+        (GOOD.replace("apiv1_key=k3y\n", ""), ["[P]", "apiv1_key", "CMLUTILS_SOURCE_APIV1_KEY"]),
+        (GOOD.replace("output_dir=~/bundles\n", ""), ["[P]", "output_dir"]),
+        (GOOD.replace("https://", "ftp://"), ["url", "ftp"]),
+        (GOOD.replace("cdsw.example.com", "cdsw.example.com:port"), ["url"]),
+        (GOOD + "ca_path=/nowhere.pem\n", ["ca_path", "/nowhere.pem"]),
+        (GOOD + "identity_file=/nowhere\n", ["identity_file", "/nowhere"]),
+        (GOOD + "skip_tls_verification=perhaps\n", ["skip_tls_verification"]),
+        (GOOD + "[P]\n", ["line", "[P]", "twice"]),
+        (GOOD + "username=kai\n", ["username", "twice"]),
+        ("username=dana\n", ["line 1", "before"]),
+        (GOOD + "what is this\n", ["line 7"]),
+        (GOOD.replace("apiv1_key=k3y", "apiv1_key_command='open"), ["apiv1_key_command"]),
+    ],
+)
+def test_bad_input_is_one_sentence_with_file_section_and_key(ini, text, words):
+    path = ini(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "P", environ={})
+    told = f"{caught.value.message} {caught.value.hint}"
+    assert str(path) in told
+    assert "k3y" not in told
+    for word in words:
+        assert word in told
+
+
+def test_a_section_that_is_not_there_names_the_nearest(ini):
+    ini(GOOD.replace("[P]", "[Project-A]"))
+    with pytest.raises(ConfigError, match="no section") as caught:
+        config.load("export", "Project-B", environ={})
+    assert "Project-A" in caught.value.hint
+
+
+def test_no_file_says_where_it_looked(home):
+    with pytest.raises(ConfigError, match=r"export-config\.ini") as caught:
+        config.load("export", "P", environ={})
+    assert str(home / ".cmlutils") in caught.value.message
+
+
+def test_the_first_folder_wins_and_a_later_one_is_told(ini, home):
+    ini(GOOD.replace("dana", "first"))
+    ini(GOOD.replace("dana", "second"), folder=".cmlutils")
+    section = config.load("export", "P", environ={})
+    assert section.workspace.username == "first"
+    assert any(".cmlutils" in warning for warning in section.warnings)
+    assert config.load("export", "P", str(home / ".cmlutils"), environ={}).workspace.username == "second"
+    environ = {"CMLUTILS_CONFIG_DIR": str(home / ".cmlutils")}
+    assert config.load("export", "P", environ=environ).workspace.username == "second"
+
+
+def test_warnings_name_what_is_odd(ini):
+    path = ini(GOOD.replace("https", "http") + "skip_tls_verification=true\nowner_usrname=kai\n")
+    path.chmod(0o644)
+    warnings = "\n".join(config.load("export", "P", environ={}).warnings)
+    for word in ("owner_username", "chmod 600", "skip_tls_verification", "unencrypted"):
+        assert word in warnings
+
+
+def test_the_key_may_come_from_the_environment_or_a_command(ini):
+    ini(GOOD.replace("apiv1_key=k3y\n", ""))
+    section = config.load("export", "P", environ={"CMLUTILS_SOURCE_APIV1_KEY": "fromenv"})
+    assert section.workspace.api_key.reveal() == "fromenv"
+    ini(GOOD.replace("apiv1_key=k3y", "apiv1_key_command=pass show 'my key'"))
+    assert config.load("export", "P", environ={}).workspace.key_command == ("pass", "show", "my key")
+
+
+def test_ca_path_is_what_requests_takes(ini, tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_text("")
+    ini(GOOD + f"ca_path={ca}\n")
+    assert config.load("export", "P", environ={}).workspace.verify == str(ca)
+
+
+def test_unreadable_text_is_told(ini, home):
+    path = Path(os.fspath(ini(GOOD)))
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        config.load("export", "P", environ={})

@@ -1,0 +1,82 @@
+"""The house stands: modules import from their own floor or below, and each door has one module."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent / "cmlutils"
+GROUND = {"errors", "constants", "log"}
+MODULES = sorted(HOUSE.rglob("*.py"))
+
+
+def floor(parts):
+    if parts[0] in {"cli", "__main__"}:
+        return 4
+    if parts[0] == "flows":
+        return 3
+    if parts[0] == "remote":
+        return 2
+    return 0 if parts[0] in GROUND else 1
+
+
+def imports(path):
+    """Names of all modules that a file imports, those for type checking too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            if node.module and node.module.startswith("cmlutils"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def type_checking_only(path):
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.ImportFrom):
+                    found.add(inner.module)
+                elif isinstance(inner, ast.Import):
+                    found.update(alias.name for alias in inner.names)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(HOUSE)))
+def test_no_module_imports_from_a_floor_above(path):
+    own = path.relative_to(HOUSE).with_suffix("").parts
+    if own[0] in {"emulator", "__init__"}:
+        pytest.skip("the cellar has a test of its own")
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "cmlutils" and len(parts) > 1 and (HOUSE / parts[1]).with_suffix("").exists():
+            assert floor(parts[1:]) <= floor(own), f"{path.name} imports {name}"
+
+
+def test_the_cellar_shares_nothing_with_the_floors():
+    for path in MODULES:
+        in_cellar = path.is_relative_to(HOUSE / "emulator")
+        for name in imports(path):
+            if in_cellar and name.startswith("cmlutils."):
+                assert name.startswith("cmlutils.emulator"), f"{path} imports {name}"
+            if not in_cellar and name.startswith("cmlutils.emulator"):
+                assert path.parent.name == "cli", f"{path} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("requests", {"remote/http.py"}),
+        ("subprocess", {"remote/process.py"}),
+        ("click", {"cli/"}),
+        ("rich", {"cli/"}),
+    ],
+)
+def test_each_door_has_one_home(package, homes):
+    for path in MODULES:
+        where = path.relative_to(HOUSE).as_posix()
+        if where.startswith("emulator/") or any(where.startswith(home) for home in homes):
+            continue
+        for name in set(imports(path)) - type_checking_only(path):
+            assert name is None or name.split(".")[0] != package, f"{where} imports {package}"

@@ -1,0 +1,549 @@
+"""How Http authenticates, fails, waits and never repeats what may have worked."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+import socket
+import threading
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+import requests
+import responses
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unauthorized, Unreachable
+from cmlutils.remote import http as module
+from cmlutils.remote.http import Http, Patience
+
+URL = "https://ws.example.com"
+KEY = "k3m9k3m9k3m9k3m9k3m9k3m9k3m9k3m9"
+
+
+class Clock:
+    def __init__(self):
+        self.time = 0.0
+        self.pauses = []
+        self.said = []
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.time += seconds
+
+    def patience(self, seconds=3600.0):
+        return Patience(seconds, self.sleep, lambda: self.time, self.said.append)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def make(clock, url=URL, seconds=3600.0, verify=True, answered=True):
+    http = Http(Workspace(url, "dana", Secret(KEY), verify=verify), clock.patience(seconds))
+    http.answered = answered
+    return http
+
+
+@pytest.fixture
+def http(clock):
+    with make(clock) as made:
+        yield made
+
+
+@pytest.fixture
+def mock():
+    with responses.RequestsMock() as mocked:
+        yield mocked
+
+
+def bearer(request):
+    return request.headers.get("Authorization")
+
+
+def test_key_is_the_basic_user(http, mock):
+    mock.get(f"{URL}/x", json={"a": 1})
+    assert http.get("/x", params={"q": "a b"}) == {"a": 1}
+    request = mock.calls[0].request
+    assert bearer(request) == "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
+    assert request.url == f"{URL}/x?q=a+b"
+    assert request.body is None
+
+
+def test_netrc_is_not_used(http, mock, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine ws.example.com login other password stranger\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    mock.get(f"{URL}/x", json={})
+    mock.get(f"{URL}/cli", body=b"z")
+    mock.get(f"{URL}/b", json={})
+    http.get("/x")
+    http.download("/cli", io.BytesIO(), 10)
+    http.get("/b", bearer=Secret("v2"))
+    assert bearer(mock.calls[0].request).startswith("Basic " + base64.b64encode(KEY.encode())[:20].decode())
+    assert bearer(mock.calls[1].request) is None
+    assert bearer(mock.calls[2].request) == "Bearer v2"
+
+
+@pytest.mark.parametrize(("verify", "sent"), [("/ca.pem", "/ca.pem"), (False, False), (True, "/env.pem")])
+def test_verify(clock, verify, sent, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/env.pem")
+    seen = {}
+
+    def fake(self, request, **options):
+        seen.update(options)
+        raise requests.ConnectTimeout
+
+    monkeypatch.setattr(requests.Session, "send", fake)
+    with pytest.raises(Unreachable):
+        make(clock, verify=verify, answered=False).get("/x")
+    assert seen["verify"] == sent
+    assert seen["timeout"] == (10.0, 120.0)
+    assert seen["allow_redirects"] is False
+
+
+def test_unreadable_ca_bundle(clock):
+    with pytest.raises(Unreachable) as error:
+        make(clock, verify="/nowhere.pem").get("/x")
+    assert "ca_path" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, Unauthorized), (403, Unauthorized), (404, NotFound), (422, Rejected), (409, Rejected)],
+)
+def test_refusals(http, mock, clock, status, kind):
+    mock.get(f"{URL}/x", json={"message": "no\x1b[31m way"}, status=status)
+    with pytest.raises(kind) as error:
+        http.get("/x")
+    assert error.value.status == status
+    assert "no [31m way" in error.value.message
+    assert "GET /x" in error.value.message
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"error": "bad"}, ": bad"),
+        ({"error": {"message": "deep"}}, ": deep"),
+        ({"message": "", "error": "second"}, ": second"),
+        ({"message": "x" * 5000}, ": " + "x" * 300),
+        ([1], "(400)"),
+    ],
+)
+def test_server_message(http, mock, body, text):
+    mock.post(f"{URL}/x", json=body, status=400)
+    with pytest.raises(Rejected) as error:
+        http.send("POST", "/x", {"environment": {"PASSWORD": "geheim"}})
+    assert error.value.message.endswith(text)
+
+
+def test_nothing_secret_is_said(http, mock, caplog):
+    caplog.set_level(logging.DEBUG)
+    mock.post(f"{URL}/x", json={"message": f"key {KEY} or v2v2v2 unknown"}, status=400)
+    with pytest.raises(Rejected) as error:
+        http.send("POST", "/x", {"p": "geheim"}, bearer=Secret("v2v2v2"))
+    ours = "".join(record.getMessage() for record in caplog.records if record.name == module.__name__)
+    for text in (error.value.message, ours, repr(error.value)):
+        assert KEY not in text
+        assert "v2v2v2" not in text
+        assert "geheim" not in text
+    assert "POST /x: 400" in ours
+
+
+def test_redirect_is_not_followed(http, mock):
+    mock.get(f"{URL}/x", status=302, headers={"Location": "https://login.example.org/sso?token=abc"})
+    with pytest.raises(ApiError) as error:
+        http.get("/x")
+    assert "login.example.org" in error.value.message
+    assert "abc" not in error.value.message
+    assert len(mock.calls) == 1
+
+
+@pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
+def test_odd_redirects(http, mock, where):
+    mock.post(f"{URL}/x", status=307, headers={"Location": where})
+    with pytest.raises(ApiError, match="another page"):
+        http.send("POST", "/x", {})
+
+
+def test_html(http, mock):
+    mock.get(f"{URL}/x", body="<html>", content_type="text/html")
+    mock.post(f"{URL}/x", body="<html>", content_type="text/html")
+    with pytest.raises(ApiError, match=r"answered GET /x with HTML, not JSON \(status 200\)") as error:
+        http.get("/x")
+    assert not isinstance(error.value, AnswerLost)
+    assert "login page" in error.value.hint
+    with pytest.raises(AnswerLost, match="HTML"):
+        http.send("POST", "/x", {})
+
+
+def test_cut_json(http, mock):
+    mock.get(f"{URL}/x", body='{"a": [1, ')
+    mock.put(f"{URL}/x", body='{"a": [1, ')
+    mock.post(f"{URL}/q", body='{"a": [1, ')
+    with pytest.raises(ApiError) as error:
+        http.get("/x")
+    assert not isinstance(error.value, AnswerLost)
+    with pytest.raises(AnswerLost):
+        http.send("PUT", "/x", {}, repeat=True)
+    with pytest.raises(ApiError) as error:
+        http.send("POST", "/q", {}, repeat=True)
+    assert not isinstance(error.value, AnswerLost)
+
+
+def test_deep_json(http, mock):
+    mock.get(f"{URL}/x", body="[" * 200_000)
+    with pytest.raises(ApiError, match="not JSON"):
+        http.get("/x")
+
+
+def test_empty_reply(http, mock):
+    mock.put(f"{URL}/x", status=204)
+    assert http.send("PUT", "/x", {}, repeat=True) is None
+
+
+def test_size_cap(http, mock, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REPLY", 10)
+    mock.get(f"{URL}/cli", body=b"x" * 100)
+    to = io.BytesIO()
+    with pytest.raises(ApiError, match="larger than 10 bytes"):
+        http.download("/cli", to, 10)
+    with pytest.raises(ApiError, match="larger than 10 bytes"):
+        http.content("/cli", 10)
+
+
+def test_json_size_cap(http, mock):
+    mock.get(f"{URL}/x", body=b" " * (module.MAX_REPLY + 1))
+    with pytest.raises(ApiError, match="larger"):
+        http.get("/x")
+
+
+def test_reply_that_drips(http, mock, clock):
+    http._patience = Patience(now=lambda: clock.sleep(500) or clock.time)
+    mock.get(f"{URL}/x", body=b" " * 200_000)
+    mock.post(f"{URL}/x", body=b" " * 200_000)
+    with pytest.raises(ApiError, match="takes longer than 600 s"):
+        http.get("/x")
+    with pytest.raises(AnswerLost, match="takes longer"):
+        http.send("POST", "/x", {})
+
+
+def test_download(http, mock):
+    mock.get(f"{URL}/cli", status=503)
+    mock.get(f"{URL}/cli", body=b"archive")
+    to = io.BytesIO(b"longer than the archive")
+    http.download("/cli", to, 100)
+    assert to.getvalue() == b"archive"
+    assert all(bearer(call.request) is None for call in mock.calls)
+
+
+def test_download_of_a_login_page(http, mock):
+    mock.get(f"{URL}/cli", body="<html>", content_type="text/html; charset=utf-8")
+    with pytest.raises(ApiError, match="HTML, not a file"):
+        http.download("/cli", io.BytesIO(), 100)
+
+
+def test_content_may_be_html(http, mock):
+    mock.get(f"{URL}/f", body="<p>", content_type="text/html")
+    assert http.content("/f") == b"<p>"
+    assert bearer(mock.calls[0].request).startswith("Basic")
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_never_answered_fails_at_once(clock, mock, status):
+    http = make(clock, answered=False)
+    mock.get(f"{URL}/x", status=status)
+    with pytest.raises(Unreachable) as error:
+        http.get("/x")
+    assert error.value.hint
+    assert clock.pauses == []
+    assert http.answered is False
+
+
+def test_429_is_an_answer(clock, mock):
+    http = make(clock, answered=False)
+    mock.get(f"{URL}/x", status=429, headers={"Retry-After": "7"})
+    mock.get(f"{URL}/x", json=[])
+    assert http.get("/x") == []
+    assert clock.pauses == [7.0]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 429])
+def test_waits_once_answered(http, mock, clock, status):
+    mock.get(f"{URL}/x", json=[1])
+    assert http.get("/x") == [1]
+    mock.get(f"{URL}/y", status=status)
+    mock.get(f"{URL}/y", status=status)
+    mock.get(f"{URL}/y", json=[2])
+    assert http.get("/y") == [2]
+    assert len(clock.pauses) == 2
+    assert all(1 <= pause <= 2 for pause in clock.pauses)
+    assert clock.said[0].startswith("waiting for ws.example.com: ")
+    assert len(clock.said) == 1
+
+
+def test_patience_ends(http, mock, clock):
+    mock.get(f"{URL}/x", status=503)
+    with pytest.raises(Unreachable, match="stayed away for 3600 s"):
+        http.get("/x")
+    assert sum(clock.pauses) == pytest.approx(3600)
+    assert max(clock.pauses) <= 30
+    assert 5 < len(clock.said) < 15
+
+
+def test_retry_after_is_capped(clock, mock):
+    http = make(clock, seconds=60.0)
+    mock.get(f"{URL}/x", status=503, headers={"Retry-After": "999999"})
+    with pytest.raises(Unreachable):
+        http.get("/x")
+    assert clock.pauses == [60.0]
+
+
+def test_retry_after_date(http, mock, clock):
+    when = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
+    mock.get(f"{URL}/x", status=429, headers={"Retry-After": when})
+    mock.get(f"{URL}/x", status=429, headers={"Retry-After": "soon"})
+    mock.get(f"{URL}/x", json={})
+    http.get("/x")
+    assert 80 < clock.pauses[0] <= 90
+    assert 1 <= clock.pauses[1] <= 2
+
+
+def test_plain_500(http, mock, clock):
+    mock.get(f"{URL}/x", status=500, json={"message": "oops"})
+    with pytest.raises(Rejected, match="oops") as error:
+        http.get("/x")
+    assert error.value.status == 500
+    assert clock.pauses == [0.5, 1.0, 2.0]
+
+
+def test_501(http, mock, clock):
+    mock.get(f"{URL}/api/v1/runtimes", status=501)
+    mock.get(f"{URL}/api/v1/runtimes", json={"runtimes": []})
+    mock.put(f"{URL}/x", status=501)
+    assert http.get("/api/v1/runtimes") == {"runtimes": []}
+    assert len(clock.pauses) == 1
+    with pytest.raises(Rejected) as error:
+        http.send("PUT", "/x", {}, repeat=True)
+    assert error.value.status == 501
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_post_is_never_repeated(http, mock, clock, status):
+    mock.post(f"{URL}/x", status=status)
+    with pytest.raises(AnswerLost, match=f"POST /x: status {status}"):
+        http.send("POST", "/x", {})
+    assert len(mock.calls) == 1
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize(
+    "failure", [requests.ReadTimeout(), requests.ConnectionError(ConnectionResetError(104, "reset"))]
+)
+def test_lost_answers(http, mock, failure):
+    mock.post(f"{URL}/x", body=failure)
+    with pytest.raises(AnswerLost):
+        http.send("POST", "/x", {})
+    assert len(mock.calls) == 1
+
+
+def test_repeatable_write_waits(http, mock, clock):
+    mock.put(f"{URL}/x", body=requests.ReadTimeout())
+    mock.put(f"{URL}/x", status=204)
+    assert http.send("PUT", "/x", {}, repeat=True) is None
+    assert len(clock.pauses) == 1
+
+
+def test_post_after_429(http, mock, clock):
+    mock.post(f"{URL}/x", status=429, headers={"Retry-After": "3"})
+    mock.post(f"{URL}/x", json={"id": 1}, status=201)
+    assert http.send("POST", "/x", {}) == {"id": 1}
+    assert clock.pauses == [3.0]
+
+
+def test_impatient_call(http, mock, clock):
+    mock.delete(f"{URL}/x", status=503)
+    mock.delete(f"{URL}/y", status=500)
+    with pytest.raises(Unreachable):
+        http.send("DELETE", "/x", repeat=True, patient=False)
+    with pytest.raises(Rejected):
+        http.send("DELETE", "/y", repeat=True, patient=False)
+    assert clock.pauses == []
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_refused_post_was_not_sent(clock):
+    http = make(clock, f"http://127.0.0.1:{free_port()}", seconds=5.0)
+    with http, pytest.raises(Unreachable, match="stayed away"):
+        http.send("POST", "/x", {})
+    assert clock.pauses
+
+
+def test_refused_and_never_answered(clock):
+    with (
+        make(clock, f"http://127.0.0.1:{free_port()}", answered=False) as http,
+        pytest.raises(Unreachable, match="connection refused") as error,
+    ):
+        http.get("/x")
+    assert "url" in error.value.hint
+
+
+def test_unknown_name(clock):
+    with (
+        make(clock, "http://nowhere.invalid", answered=False) as http,
+        pytest.raises(Unreachable, match="resolved"),
+    ):
+        http.get("/x")
+
+
+class Peer:
+    """A server that gives one prepared answer of bytes a connection and closes it."""
+
+    def __init__(self, *answers):
+        self.answers = answers
+        self.seen = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        for answer in self.answers:
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.settimeout(10)
+                self.seen.append(connection.recv(65536))
+                connection.sendall(answer)
+        self.listener.close()
+
+    def join(self):
+        self.thread.join(10)
+
+
+GOOD = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{"a": 1}'
+CUT = b'HTTP/1.1 200 OK\r\nContent-Length: 800\r\n\r\n{"a": 1}'
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+CHUNKED = HEAD + b'4\r\n{"a"\r\n4\r\n: 1}\r\n0\r\n\r\n'
+CUT_CHUNKED = HEAD + b'4\r\n{"a"\r\n'
+
+
+@pytest.mark.parametrize("broken", [b"", b"HTTP/1.1", CUT, CUT_CHUNKED])
+def test_broken_answers_on_the_wire(clock, broken):
+    peer = Peer(broken, CHUNKED, broken)
+    with make(clock, peer.url) as http:
+        assert http.get("/x") == {"a": 1}
+        assert len(clock.pauses) == 1
+        with pytest.raises(AnswerLost):
+            http.send("POST", "/x", {"b": 2})
+    peer.join()
+    assert len(peer.seen) == 3
+
+
+def test_cookies_are_not_kept(clock):
+    first = GOOD.replace(b"Connection", b"Set-Cookie: session=1; Path=/\r\nConnection")
+    peer = Peer(first, GOOD)
+    with make(clock, peer.url) as http:
+        http.get("/x")
+        http.get("/x")
+    peer.join()
+    assert b"cookie" not in peer.seen[1].lower()
+
+
+def test_proxy_of_the_environment(clock, monkeypatch):
+    peer = Peer(GOOD)
+    monkeypatch.setenv("http_proxy", peer.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with make(clock, "http://ws.example.com") as http:
+        assert http.get("/x") == {"a": 1}
+    peer.join()
+    assert peer.seen[0].startswith(b"GET http://ws.example.com/x")
+
+
+def test_proxy_that_is_away(clock, monkeypatch):
+    monkeypatch.setenv("http_proxy", f"http://user:geheim@127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with (
+        make(clock, "http://ws.example.com", answered=False) as http,
+        pytest.raises(Unreachable, match="proxy") as error,
+    ):
+        http.get("/x")
+    assert "geheim" not in error.value.message + error.value.hint
+
+
+class TlsPeer(Peer):
+    def __init__(self, name, *answers):
+        import ssl
+
+        import trustme
+
+        self.authority = trustme.CA()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(name).configure_cert(self.context)
+        super().__init__(*answers)
+        self.url = self.url.replace("http:", "https:")
+
+    def serve(self):
+        for answer in self.answers:
+            connection, _ = self.listener.accept()
+            connection.settimeout(10)
+            try:
+                with self.context.wrap_socket(connection, server_side=True) as secured:
+                    self.seen.append(secured.recv(65536))
+                    secured.sendall(answer)
+            except OSError:
+                connection.close()
+        self.listener.close()
+
+
+def test_tls(clock, tmp_path):
+    peer = TlsPeer("127.0.0.1", GOOD, GOOD, GOOD)
+    bundle = tmp_path / "ca.pem"
+    peer.authority.cert_pem.write_to_path(bundle)
+    with make(clock, peer.url, verify=str(bundle)) as http:
+        assert http.get("/x") == {"a": 1}
+    with make(clock, peer.url, verify=False) as http:
+        assert http.get("/x") == {"a": 1}
+    with make(clock, peer.url) as http, pytest.raises(Unreachable, match="can't be trusted") as error:
+        http.send("POST", "/x", {})
+    assert "ca_path" in error.value.hint
+    assert clock.pauses == []
+    peer.join()
+
+
+def test_tls_other_name(clock, tmp_path):
+    peer = TlsPeer("other.example.com", GOOD)
+    bundle = tmp_path / "ca.pem"
+    peer.authority.cert_pem.write_to_path(bundle)
+    with make(clock, peer.url, verify=str(bundle)) as http, pytest.raises(Unreachable) as error:
+        http.get("/x")
+    assert "url must name" in error.value.hint
+    peer.join()
+
+
+def test_https_to_a_plain_server(clock):
+    peer = Peer(GOOD)
+    with make(clock, peer.url.replace("http:", "https:"), answered=False) as http, pytest.raises(Unreachable):
+        http.get("/x")
+    peer.join()
+
+
+def test_start_up_does_not_load_requests():
+    import subprocess
+    import sys
+
+    code = "import sys; from cmlutils.remote import http, v1, v2; print('requests' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

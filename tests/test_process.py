@@ -1,0 +1,82 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cmlutils.errors import CommandError
+from cmlutils.remote import process
+
+
+def test_run():
+    assert process.run(["cat"], input=b"a\0", timeout=5) == (0, b"a\0", b"")
+    assert process.run(["sh", "-c", "exit 3"], timeout=5, check=False).code == 3
+    assert process.run(["sh", "-c", "exit 3"], timeout=5, ok=(3,)).code == 3
+    with pytest.raises(CommandError, match="exit code 3: why"):
+        process.run(["sh", "-c", "echo why >&2; exit 3"], timeout=5)
+    with pytest.raises(CommandError, match=r"did not end within 0\.2 s"):
+        process.run(["sleep", "9"], timeout=0.2)
+
+
+def test_missing_program(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(CommandError, match="rsync is not installed") as caught:
+        process.run(["rsync"], timeout=5)
+    assert "apt-get install rsync" in caught.value.hint
+
+
+def test_secrets_are_not_logged(caplog):
+    caplog.set_level("DEBUG")
+    process.run(["echo", "sekrit"], timeout=5, secret="sekrit")
+    assert "echo ***" in caplog.text
+    assert "sekrit" not in caplog.text
+
+
+def test_lines_and_stop():
+    script = "printf 'a\\rb\\nc'; echo e >&2; sleep 60"
+    with process.running(["sh", "-c", script]) as child:
+        seen = list(child.lines(0.5))
+        assert sorted(seen) == [("err", b"e"), ("out", b"a"), ("out", b"b")]
+        assert child.err == b"e"
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2
+    assert child.poll() == -signal.SIGINT
+
+
+def test_stubborn_and_talkative_child_is_killed():
+    with process.running(["sh", "-c", "trap '' INT TERM; yes & yes"], grace=0.2) as child:
+        time.sleep(0.2)
+    assert child.poll() == -signal.SIGKILL
+
+
+def test_dispositions_are_reset():
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "from cmlutils.remote import process; "
+        "r = process.run(['grep', 'SigIgn', '/proc/self/status'], timeout=5); "
+        "sys.exit(int(r.out.split()[1], 16) & 3)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl")
+def test_kill_9_leaves_no_child():
+    code = (
+        "import os, signal; from cmlutils.remote import process\n"
+        "with process.running(['sleep', '60']) as child:\n"
+        "    print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        try:
+            os.kill(int(out), 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{int(out)}/stat").read_text().split()[2] == "Z":
+            return
+        time.sleep(0.02)
+    pytest.fail("the child lives")

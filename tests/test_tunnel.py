@@ -1,0 +1,117 @@
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from standin import StandIn
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import TransferError, TunnelError
+from cmlutils.remote import cdswctl, tunnel
+
+
+@pytest.fixture
+def standin(tmp_path, monkeypatch):
+    found = StandIn(tmp_path / "standin")
+    monkeypatch.setattr(tunnel, "LOGIN", found.login)
+    return found
+
+
+@pytest.fixture
+def space(standin):
+    return Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
+
+
+@pytest.fixture
+def client(standin, space):
+    return cdswctl.log_in(space, standin.client, standin.base)
+
+
+def test_runs_streams_and_leaves_nothing(standin, space, client, tmp_path):
+    note = tmp_path / "session.json"
+    (standin.project / "x").write_text("hello")
+    with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
+        assert json.loads(note.read_text())["id"] == one.session == "abcd1234abcd1234"
+        assert one.run("cat x").out == b"hello"
+        assert one.run("cat", b"in\0put").out == b"in\0put"
+        assert b"".join(one.stream("cat x; cat x")) == b"hellohello"
+        with pytest.raises(TransferError, match="exit code 3: why"):
+            one.run("echo why >&2; exit 3")
+        with pytest.raises(TransferError, match="exit code 4"):
+            list(one.stream("echo a; exit 4"))
+        assert one.alive()
+        assert (one._folder / "s").exists()
+    assert not standin.open_session()
+    assert not note.exists()
+    assert not any("sekrit" in call for call in standin.calls())
+    assert client.home.joinpath(".cdsw/config.yaml").stat().st_mode & 0o777 == 0o600
+
+
+def test_interrupt_closes_in_time(standin, space, client):
+    with pytest.raises(KeyboardInterrupt), tunnel.open_tunnel(space, "me/p", client):
+        begin = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - begin < 8
+    assert not standin.open_session()
+
+
+@pytest.mark.parametrize("mode", ["taken", "noport", "login", "stays"])
+def test_odd_clients(standin, space, client, mode, tmp_path):
+    standin.mode(mode)
+    with tunnel.open_tunnel(space, "me/p", client, session_file=tmp_path / "n", runtime_id=7) as one:
+        assert one.run("true").code == 0
+    assert not standin.open_session()
+    assert not (tmp_path / "n").exists()
+    assert any("-r 7" in call for call in standin.calls())
+
+
+def test_silent_client(standin, space, client):
+    standin.mode("silent")
+    with (
+        pytest.raises(TunnelError, match="no output at all"),
+        tunnel.open_tunnel(space, "me/p", client, deadline=0.5),
+    ):
+        pass
+
+
+def test_denied_client_shows_no_key(standin, space, client):
+    standin.mode("denied")
+    with pytest.raises(TunnelError) as caught, tunnel.open_tunnel(space, "me/p", client):
+        pass
+    assert "401" in caught.value.message
+    assert "sekrit" not in caught.value.message
+
+
+def test_key_not_uploaded_and_locked_key(standin, space, client, tmp_path):
+    (standin.base / "id.pub").write_text("")
+    with (
+        pytest.raises(TunnelError, match="accepted no ssh key") as caught,
+        tunnel.open_tunnel(space, "me/p", client),
+    ):
+        pass
+    assert "Remote Editing" in caught.value.hint
+    key = standin.base / "id"
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True)
+    with pytest.raises(TunnelError, match="has a passphrase"), tunnel.open_tunnel(space, "me/p", client):
+        pass
+
+
+def test_reopens(standin, space, client, monkeypatch):
+    monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        os.killpg(one._endpoint.child.pid, signal.SIGKILL)
+        one._endpoint.child.wait(2)
+        assert not one.alive()
+        one.reopen()
+        assert one.run("true").code == 0
+    assert not standin.open_session()
+
+
+def test_orphan_is_closed(standin, space, client, tmp_path):
+    note = tmp_path / "session.json"
+    (standin.base / "sessions").write_text("oldoldoldoldoldo")
+    note.write_text(json.dumps({"id": "oldoldoldoldoldo", "project": "me/p", "url": space.url, "pid": 1}))
+    with tunnel.open_tunnel(space, "me/p", client, session_file=note):
+        assert "sessions stop -s oldoldoldoldoldo -p me/p" in standin.calls()

@@ -1,0 +1,366 @@
+"""The routes of v1 and v2: addresses, bodies, shapes, paging, owners."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime, timedelta, timezone
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import responses
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound
+from cmlutils.remote.http import Http, Patience
+from cmlutils.remote.v1 import ApiV1
+from cmlutils.remote.v2 import ApiV2
+
+URL = "https://ws.example.com"
+SUMMARY = f"{URL}/api/v1/users/dana/projects-summary"
+PROJECT = f"{URL}/api/v1/projects/dana/churn-model"
+
+
+@pytest.fixture
+def api():
+    patience = Patience(60.0, lambda _: None, lambda: 0.0, lambda _: None)
+    with Http(Workspace(URL, "dana", Secret("k" * 32)), patience) as http:
+        yield ApiV1(http)
+
+
+@pytest.fixture
+def mock():
+    with responses.RequestsMock() as mocked:
+        yield mocked
+
+
+def row(number, name="Churn Model", owner="dana", kind="user", creator="dana"):
+    return {
+        "id": number,
+        "name": name,
+        "slug_raw": f"slug-{number}",
+        "owner": {"username": owner, "type": kind},
+        "creator": {"username": creator, "type": "user"},
+    }
+
+
+def query(call):
+    return {key: values[0] for key, values in parse_qs(urlsplit(call.request.url).query).items()}
+
+
+def sent(mock, index=-1):
+    return json.loads(mock.calls[index].request.body)
+
+
+def paged(rows):
+    def answer(request):
+        asked = parse_qs(urlsplit(request.url).query)
+        start = int(asked["offset"][0])
+        return 200, {}, json.dumps(rows[start : start + int(asked["limit"][0])])
+
+    return answer
+
+
+@pytest.mark.parametrize("count", [0, 1, 29, 30, 31, 60, 75])
+def test_paging_on_cml(api, mock, count):
+    mock.add_callback("GET", SUMMARY, paged([row(number) for number in range(count)]))
+    assert [found["id"] for found in api.projects("dana", "Churn")] == list(range(count))
+
+
+@pytest.mark.parametrize("count", [0, 1, 30, 31, 75])
+def test_paging_on_cdsw(api, mock, count):
+    mock.get(SUMMARY, json=[row(number) for number in range(count)])
+    assert len(api.projects("dana", "Churn")) == count
+    assert len(mock.calls) <= 2
+
+
+def test_summary_query(api, mock):
+    mock.get(SUMMARY, json=[])
+    api.projects("dana", "A & B/%")
+    assert query(mock.calls[0]) == {
+        "all": "true",
+        "scope": "all",
+        "context": "dana",
+        "sortColumn": "updated_at",
+        "projectName": "A & B/%",
+        "limit": "30",
+        "offset": "0",
+    }
+
+
+def test_rows_without_id(api, mock):
+    rows = [row(1), row(2), row(2)]
+    for one in rows:
+        del one["id"]
+    rows.append({"public_identifier": "ab-cd"})
+    mock.get(SUMMARY, json=rows)
+    assert len(api.projects("dana")) == 3
+
+
+def test_endless_paging(api, mock, monkeypatch):
+    monkeypatch.setattr("cmlutils.remote.v1.MAX_PAGES", 3)
+
+    def answer(request):
+        start = int(parse_qs(urlsplit(request.url).query)["offset"][0])
+        return 200, {}, json.dumps([row(start + number) for number in range(30)])
+
+    mock.add_callback("GET", SUMMARY, answer)
+    with pytest.raises(ApiError, match="does not come to an end"):
+        api.projects("dana")
+
+
+def test_exact_name_among_like(api, mock):
+    mock.get(SUMMARY, json=[row(1, "Churn Model 2"), row(2, "churn model"), row(3)])
+    assert api.find_project("Churn Model", "dana")["id"] == 3
+    assert api.find_project("Churn", "dana") is None
+
+
+def test_owner_order(api, mock):
+    rows = [row(1, owner="kai"), row(2, owner="risk", kind="organization"), row(3)]
+    mock.get(SUMMARY, json=rows)
+    assert api.find_project("Churn Model", "dana")["id"] == 3
+    assert api.find_project("Churn Model", "dana", "risk")["id"] == 2
+    assert api.find_project("Churn Model", "dana", "kai")["id"] == 1
+
+
+def test_owner_that_has_none_is_asked_itself(api, mock):
+    mock.get(SUMMARY, json=[row(3)])
+    mock.get(f"{URL}/api/v1/users/risk/projects-summary", json=[row(4, owner="risk"), row(5)])
+    assert api.find_project("Churn Model", "dana", "risk")["id"] == 4
+    mock.get(f"{URL}/api/v1/users/none/projects-summary", status=404, json={"message": "user.notFound"})
+    assert api.find_project("Churn Model", "dana", "none") is None
+
+
+def test_only_team(api, mock, caplog):
+    caplog.set_level(logging.INFO)
+    rows = [row(number, owner=f"t{number}", kind="organization", creator="kai") for number in (1, 2)]
+    mock.get(SUMMARY, json=[*rows, row(3, owner="kai", creator="kai"), {"name": "Churn Model", "owner": "odd"}])
+    mock.get(f"{URL}/api/v1/users/t1", json={"teamMembers": [{"username": "kai"}]})
+    mock.get(f"{URL}/api/v1/users/t2", json={"teamMembers": [{"username": "dana"}]})
+    assert api.find_project("Churn Model", "dana")["id"] == 2
+    assert "team t2" in caplog.text
+    assert api.teams("dana") == ["t2"]
+
+
+def test_several_teams(api, mock):
+    mock.get(SUMMARY, json=[row(number, owner=f"t{number}", kind="organization", creator="") for number in (1, 2)])
+    mock.get(f"{URL}/api/v1/users/t1", json={})
+    mock.get(f"{URL}/api/v1/users/t2", status=403)
+    with pytest.raises(ConfigError, match="t1, t2") as error:
+        api.find_project("Churn Model", "dana")
+    assert "owner_username" in error.value.hint
+
+
+def test_same_name_twice(api, mock):
+    mock.get(SUMMARY, json=[row(1), row(2)])
+    with pytest.raises(ConfigError) as error:
+        api.find_project("Churn Model", "dana")
+    assert "Rename" in error.value.hint
+
+
+READS = [
+    ("user", ("d/a na",), "GET", "/api/v1/users/d%2Fa%20na", {}),
+    ("project", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model", {}),
+    ("environment", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/environment", {}),
+    ("collaborators", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/collaborators", []),
+    ("engine_image", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/engine-images", {}),
+    ("jobs", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/jobs", []),
+    ("job", ("dana", "churn-model", 8), "GET", "/api/v1/projects/dana/churn-model/jobs/8", {}),
+    ("applications", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/applications", []),
+    (
+        "application",
+        ("dana", "churn-model", 8),
+        "GET",
+        "/api/v1/projects/dana/churn-model/applications/8",
+        {},
+    ),
+    ("model", (7,), "POST", "/api/altus-ds-1/models/get-model", {}),
+    ("models", (7,), "POST", "/api/altus-ds-1/models/list-models", []),
+    ("runtime_addons", (), "POST", "/api/v1/runtime-addons", []),
+    ("site_config", (), "GET", "/api/v1/site/config", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "method", "path", "reply"), READS)
+def test_reads_and_their_shapes(api, mock, name, args, method, path, reply):
+    mock.add(method, URL + path, json=reply)
+    assert getattr(api, name)(*args) == reply
+    assert urlsplit(mock.calls[0].request.url).path == path
+    mock.reset()
+    for wrong in ({"a": 1} if reply == [] else [], "text", 5, None, True):
+        mock.upsert(method, URL + path, json=wrong)
+        with pytest.raises(ApiError, match=f"{method} .* where a"):
+            getattr(api, name)(*args)
+    if reply == []:
+        mock.upsert(method, URL + path, json=[1])
+        with pytest.raises(ApiError, match="where objects were expected"):
+            getattr(api, name)(*args)
+
+
+WRITES = [
+    ("create_project", ("team", {"name": "x"}), "POST", "/api/v1/users/team/projects", {"name": "x"}),
+    ("create_job", ("dana", "s", {"a": 1}), "POST", "/api/v1/projects/dana/s/jobs", {"a": 1}),
+    ("create_application", ("dana", "s", {"a": 1}), "POST", "/api/v1/projects/dana/s/applications", {"a": 1}),
+    ("create_model", ({"a": 1},), "POST", "/api/altus-ds-1/models/create-model", {"a": 1}),
+    ("build_model", ({"a": 1},), "POST", "/api/altus-ds-1/models/build-model", {"a": 1}),
+    ("delete_model", (7,), "POST", "/api/altus-ds-1/models/delete-model", {"id": "7"}),
+    ("patch_project", ("dana", "s", {"a": 1}), "PATCH", "/api/v1/projects/dana/s", {"a": 1}),
+    ("put_environment", ("dana", "s", {"A": "1"}), "PUT", "/api/v1/projects/dana/s/environment", {"A": "1"}),
+    (
+        "put_collaborator",
+        ("dana", "s", "k/i", {"p": 1}),
+        "PUT",
+        "/api/v1/projects/dana/s/collaborators/k%2Fi",
+        {"p": 1},
+    ),
+    ("patch_job", ("dana", "s", 8, {"a": 1}), "PATCH", "/api/v1/projects/dana/s/jobs/8", {"a": 1}),
+    ("stop_application", ("dana", "s", 8), "PUT", "/api/v1/projects/dana/s/applications/8/stop", {}),
+    ("stop_dashboard", ("dana", "s", "e1"), "PUT", "/api/v1/projects/dana/s/dashboards/e1/stop", {}),
+    ("delete_job", ("dana", "s", 8), "DELETE", "/api/v1/projects/dana/s/jobs/8", None),
+    ("delete_application", ("dana", "s", 8), "DELETE", "/api/v1/projects/dana/s/applications/8", None),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "method", "path", "body"), WRITES)
+def test_writes(api, mock, name, args, method, path, body):
+    mock.add(method, URL + path, json={"id": 1})
+    getattr(api, name)(*args)
+    request = mock.calls[0].request
+    assert urlsplit(request.url).path == path
+    assert request.body is None if body is None else json.loads(request.body) == body
+
+
+@pytest.mark.parametrize(("name", "args", "method", "path", "body"), WRITES)
+def test_only_what_may_be_repeated_is(api, mock, name, args, method, path, body):
+    api.http.answered = True
+    mock.add(method, URL + path, status=502)
+    if method == "POST":
+        with pytest.raises(AnswerLost):
+            getattr(api, name)(*args)
+        assert len(mock.calls) == 1
+    else:
+        mock.add(method, URL + path, json={})
+        getattr(api, name)(*args)
+        assert len(mock.calls) == 2
+
+
+def test_change_of_owner_is_not_repeated(api, mock):
+    mock.patch(PROJECT, status=502)
+    with pytest.raises(AnswerLost):
+        api.patch_project("dana", "churn-model", {"newOwnerId": 4})
+
+
+@pytest.mark.parametrize("reply", [{"message": "hm"}, [], None])
+def test_created_without_id(api, mock, reply):
+    mock.post(f"{PROJECT}/jobs", json=reply, status=201)
+    with pytest.raises(AnswerLost):
+        api.create_job("dana", "churn-model", {})
+
+
+def test_models_of_other_projects(api, mock):
+    rows = [{"id": "1", "project": {"id": 143}}, {"id": "2", "project": {"id": 9}}, {"id": "3"}]
+    mock.post(f"{URL}/api/altus-ds-1/models/list-models", json=rows)
+    assert [model["id"] for model in api.models(143)] == ["1", "3"]
+    assert sent(mock) == {"projectId": 143, "latestModelDeployment": True, "latestModelBuild": True}
+
+
+def test_model_auth(api, mock):
+    mock.post(f"{URL}/api/altus-ds-1/models/set-model-auth", json={})
+    api.set_model_auth("7", enabled=False)
+    assert sent(mock) == {"id": "7", "enableAuth": False}
+
+
+def test_runtimes(api, mock):
+    mock.get(f"{URL}/api/v1/runtimes", json={"runtimes": [{"id": 84}]})
+    assert api.runtimes() == [{"id": 84}]
+    assert query(mock.calls[0]) == {"includeAll": "true", "runtimeCatalog": "true"}
+    mock.upsert("GET", f"{URL}/api/v1/runtimes", json={})
+    with pytest.raises(ApiError, match="nothing where a list"):
+        api.runtimes()
+
+
+def test_file(api, mock):
+    mock.get(f"{PROJECT}/files/a%20b/.exportignore", body=b"\xff*.log")
+    assert api.file("dana", "churn-model", "a b/.exportignore") == b"\xff*.log"
+    mock.get(f"{PROJECT}/files/none", status=404, json={"message": "gone"})
+    with pytest.raises(NotFound):
+        api.file("dana", "churn-model", "none")
+
+
+@pytest.mark.parametrize("slug", ["", ".", ".."])
+def test_segments_that_change_the_path(api, slug):
+    with pytest.raises(ApiError, match="part of an address"):
+        api.project("dana", slug)
+
+
+def test_release(api, mock):
+    stats = f"{URL}/api/v1/site/stats"
+    mock.get(stats, json=[{"name": "Nodes", "value": 3}, {"key": "config.release", "value": "1.10.4"}])
+    assert api.release() == "1.10.4"
+    mock.upsert("GET", stats, json=[])
+    assert api.release() == ""
+    mock.upsert("GET", stats, status=403)
+    assert api.release() == ""
+
+
+NOW = datetime(2026, 5, 1, 8, 30, tzinfo=timezone(timedelta(hours=2)))
+KEYS = f"{URL}/api/v1/users/dana/apikey"
+
+
+def v2(api):
+    return ApiV2(api, "dana", lambda: NOW)
+
+
+def test_v2_makes_no_key_unasked(api, mock):
+    with v2(api):
+        pass
+    assert len(mock.calls) == 0
+
+
+def test_v2_key_lives_for_the_run(api, mock):
+    mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
+    mock.delete(f"{KEYS}/id1", json={})
+    stop = mock.post(f"{URL}/api/v2/projects/p-1/applications/a-1:stop", json={})
+    mock.get(f"{URL}/api/v2/projects/p-1/applications/a-1", json={"status": "stopped"})
+    mock.patch(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
+    mock.get(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
+    with v2(api) as two:
+        two.stop_application("p-1", "a-1")
+        assert two.application("p-1", "a-1") == {"status": "stopped"}
+        assert two.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
+        assert two.job("p-1", "j-1") == {"paused": True}
+        assert str(two.key) == "***"
+        assert two.key.reveal() == "geheim"
+    assert sent(mock, 0) == {"expiryDate": "2026-05-02T06:30:00Z"}
+    assert urlsplit(stop.calls[0].request.url).path.endswith(("a-1:stop", "a-1%3Astop"))
+    headers = [call.request.headers["Authorization"] for call in mock.calls]
+    assert headers[1:-1] == ["Bearer geheim"] * 4
+    assert headers[0] == headers[-1] != "Bearer geheim"
+
+
+def test_v2_key_is_revoked_after_a_failure(api, mock, caplog):
+    mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
+    mock.delete(f"{KEYS}/id1", status=503)
+    mock.get(f"{URL}/api/v2/projects/p/jobs/j", status=404)
+    with pytest.raises(NotFound), v2(api) as two:
+        two.job("p", "j")
+    warned = [record.getMessage() for record in caplog.records if record.name.endswith("v2")]
+    assert "id1" in warned[0]
+    assert "geheim" not in caplog.text
+
+
+def test_v2_key_of_odd_shape(api, mock):
+    mock.post(KEYS, json={"message": "no"})
+    with pytest.raises(AnswerLost), v2(api) as two:
+        two.runtimes()
+
+
+def test_v2_runtimes_in_pages(api, mock):
+    mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
+    mock.delete(f"{KEYS}/id1", status=200)
+    path = f"{URL}/api/v2/runtimes"
+    mock.get(path, json={"runtimes": [{"a": 1}], "next_page_token": "t2"})
+    mock.get(path, json={"runtimes": [{"a": 2}], "next_page_token": "t2"})
+    with v2(api) as two:
+        assert two.runtimes() == [{"a": 1}, {"a": 2}]
+    assert query(mock.calls[2])["page_token"] == "t2"

@@ -1,0 +1,183 @@
+import json
+
+import pytest
+
+from cmlutils.errors import ApiError, BundleError
+from cmlutils.project import ProjectRef, ProjectSettings
+from cmlutils.runtimes import Runtime
+from cmlutils.workloads import Application, Job, Model, differences
+
+RUNTIME = {
+    "id": 84,
+    "imageIdentifier": "reg/ml-runtime:1",
+    "editor": "Workbench",
+    "kernel": "Python 3.9",
+    "edition": "Standard",
+    "shortVersion": "2023.05",
+    "fullVersion": "2023.05.2-b7",
+}
+KNOWN = [Runtime.from_v1(RUNTIME)]
+JOB = {
+    "id": 208,
+    "name": "nightly",
+    "type": "cron",
+    "script": "score.py",
+    "arguments": "--day",
+    "schedule": "0 2 * * *",
+    "timezone": "Europe/Madrid",
+    "parent": {"id": 7},
+    "cpu": 1,
+    "memory": 2.5,
+    "nvidia_gpu": 1,
+    "kernel": "",
+    "runtime": {"id": 84},
+    "environment": '{"MODE": "full"}',
+    "timeout": 60,
+    "timeout_kill": True,
+    "report": {
+        "attachments": ["a.html"],
+        "failure_recipients": "ops@x, dev@x",
+        "success_recipients": ["me@x"],
+    },
+    "notifications": [{"user_id": 1, "failure": True}],
+}
+APPLICATION = {
+    "id": 17,
+    "name": "Explainer",
+    "description": "what-if",
+    "subdomain": "explainer",
+    "script": "serve.py",
+    "bypass_authentication": True,
+    "environment": {"TASK": "serve"},
+    "currentDashboard": {"cpu": 1, "memory": 2, "nvidiaGpu": 0, "kernel": "", "runtime": RUNTIME},
+}
+MODEL = {
+    "id": "7",
+    "name": "Explain",
+    "description": "d",
+    "visibility": "public",
+    "authEnabled": False,
+    "defaultResources": {"cpuMillicores": 500, "memoryMb": 1024, "nvidiaGPUs": 1},
+    "defaultReplicationPolicy": {"type": "fixed", "numReplicas": 3},
+    "latestModelBuild": {
+        "targetFilePath": "serve.py",
+        "targetFunctionName": "explain",
+        "comment": "first",
+        "runtimeId": 84,
+        "examples": [{"request": {"x": 1}}],
+    },
+    "latestModelDeployment": {"environment": {"A": "b"}},
+}
+
+
+@pytest.mark.parametrize(("kind", "reply"), [(Job, JOB), (Application, APPLICATION), (Model, MODEL)])
+def test_every_field_passes_through_the_bundle(kind, reply):
+    one = kind.from_v1(reply, KNOWN)
+    again = kind.from_bundle(json.loads(json.dumps(one.to_bundle())))
+    assert differences(one, again) == []
+    assert again.runtime.image == one.runtime.image == "reg/ml-runtime:1"
+
+
+def test_a_job_is_read_in_full():
+    job = Job.from_v1(JOB, KNOWN)
+    assert job.environment == {"MODE": "full"}
+    assert job.recipients == {"failure_recipients": ("ops@x", "dev@x"), "success_recipients": ("me@x",)}
+    assert (job.parent_id, job.schedule, job.timeout, job.gpus) == (7, "0 2 * * *", 60, 1)
+
+
+def test_a_job_is_created_without_what_would_make_it_live():
+    body = Job.from_v1(JOB, KNOWN).to_v1()
+    assert body["type"] == "manual"
+    assert body["paused"] is True
+    assert not {"schedule", "parent", "parent_id", "parent_job_id", "runtime", "id"} & set(body)
+    assert body["notifications"] == []
+
+
+def test_a_model_is_created_without_build_or_deployment():
+    body = Model.from_v1(MODEL, KNOWN).to_v1()
+    assert body["autoBuildModel"] is False
+    assert body["autoDeployModel"] is False
+    assert body["cpuMillicores"] == 500
+    assert body["replicationPolicy"] == {"type": "fixed", "numReplicas": 3}
+
+
+def test_what_never_ran_or_was_never_built_is_read():
+    bare = {"name": "x", "subdomain": "x", "environment": {}, "currentDashboard": None}
+    assert Application.from_v1(bare, KNOWN).runtime is None
+    assert Model.from_v1({"name": "x", "latestModelBuild": None}, KNOWN).file == ""
+    assert Job.from_v1({"name": "x", "script": "y", "report": None}, KNOWN).type == "manual"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reply", "word"),
+    [
+        (Job, [], "job"),
+        (Job, {"script": "x"}, "name"),
+        (Job, JOB | {"environment": "{cut"}, "nightly"),
+        (Job, JOB | {"cpu": "many"}, "cpu"),
+        (Application, {"name": "x"}, "subdomain"),
+        (Model, {"name": "x", "latestModelBuild": "y"}, "x"),
+        (Job, JOB | {"notifications": 3}, "notifications"),
+    ],
+)
+def test_a_reply_of_the_wrong_shape_names_the_workload(kind, reply, word):
+    with pytest.raises(ApiError, match=word):
+        kind.from_v1(reply, KNOWN)
+
+
+def test_a_bundle_of_cloudera_cmlutils_is_read():
+    job = Job.from_bundle(
+        {
+            "name": "j",
+            "script": "s.py",
+            "source_jobid": 3,
+            "parent_jobid": 2,
+            "kill_on_timeout": True,
+            "failure_recipients": "a@x",
+            "runtime_kernel": "Python 3.9",
+            "runtime_editor": "Workbench",
+            "runtime_edition": "Standard",
+            "runtime_shortversion": "2023.05",
+            "runtime_fullversion": "2023.05.2-b7",
+        }
+    )
+    assert (job.type, job.parent_id, job.timeout_kill) == ("dependent", 2, True)
+    assert job.runtime.kernel == "Python 3.9"
+    model = Model.from_bundle({"name": "m", "disable_authentication": True, "runtime_identifier": "reg/x:1"})
+    assert model.runtime.image == "reg/x:1"
+    assert not model.auth_enabled
+    with pytest.raises(BundleError, match="job"):
+        Job.from_bundle({"script": "s"})
+
+
+def test_environments_differ_by_key_and_show_no_value():
+    a = Job("j", "s", environment={"A": "secret-1", "B": "x"})
+    b = Job("j", "s", environment={"A": "secret-2", "C": "x"})
+    rows = differences(a, b)
+    assert rows == [
+        ("environment A", "***", "***"),
+        ("environment B", "***", "absent"),
+        ("environment C", "absent", "***"),
+    ]
+
+
+def test_project_settings_pass_through_the_bundle():
+    reply = {
+        "name": "P",
+        "description": "d",
+        "project_visibility": "public",
+        "shared_memory_limit": 64,
+        "default_project_engine_type": "legacy_engine",
+        "owner": {"username": "crew", "type": "organization"},
+    }
+    settings = ProjectSettings.from_v1(reply, {"A": "b"}, [{"username": "kai", "permissions": "write", "id": 4}])
+    assert ProjectSettings.from_bundle(json.loads(json.dumps(settings.to_bundle()))) == settings
+    assert settings.team == "crew"
+    assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
+
+
+def test_a_project_reference_takes_the_slug_as_told():
+    ref = ProjectRef.from_v1({"id": 1, "name": "My P", "slug": "dana/my-p-2", "public_identifier": "x-y"})
+    assert ref.path == "dana/my-p-2"
+    ref = ProjectRef.from_v1({"id": 1, "name": "P", "slug_raw": "p", "owner": {"username": "kai"}})
+    assert ref.path == "kai/p"
