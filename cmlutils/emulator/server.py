@@ -79,7 +79,11 @@ class Workspace:
         self.ca_file: Path | None = state_dir / "ca.pem" if tls else None
         self._tls = certs.server_context(self.ca_file) if self.ca_file else None
         self._app = app.make_app(world, self._sessions)
-        self._server: wire.Server | None = wire.Server(port, self._answer, self._released, self._tls)
+        try:
+            self._server: wire.Server | None = wire.Server(port, self._answer, self._released, self._tls)
+        except BaseException:
+            self._scratch.cleanup()
+            raise
         self.port = int(self._server.server_address[1])
         self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
         world.url = self.url

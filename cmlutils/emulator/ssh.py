@@ -8,12 +8,15 @@ import glob
 import os
 import re
 import signal
-import subprocess
+from asyncio.subprocess import PIPE
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncssh
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
 
 _HOME = re.compile(r"(?<![\w./-])/home/cdsw(?![\w.-])")
 _BUFFER = 256 * 1024
@@ -44,7 +47,7 @@ class Place:
     has_rsync: bool = True
     scratch: Path = Path()
     _connections: set[Any] = field(default_factory=set)
-    _children: set[subprocess.Popen[bytes]] = field(default_factory=set)
+    _children: set[Process] = field(default_factory=set)
     _listener: Any = None
 
     async def listen(self) -> int:
@@ -80,20 +83,21 @@ class Place:
 
     async def _serve(self, process: Any) -> None:
         """Run one command, with its streams tied to the channel."""
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", self._command(process.command)] if process.command else ["/bin/sh"],
-            cwd=self.folder, env=self._environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, start_new_session=True, bufsize=0,
+        words = ["-c", self._command(process.command)] if process.command else []
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh", *words, cwd=self.folder, env=self._environment(), stdin=PIPE, stdout=PIPE, stderr=PIPE,
+            start_new_session=True, limit=_BUFFER,
         )  # fmt: skip
         self._children.add(child)
+        feeding = asyncio.create_task(_feed(process.stdin, child.stdin))
         try:
-            await process.redirect_stdin(child.stdin, bufsize=_BUFFER)
             await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
-            process.exit(await asyncio.to_thread(child.wait))
+            process.exit(await child.wait())
         except (OSError, asyncssh.Error):
             process.close()
         finally:
-            await asyncio.to_thread(_end, child)
+            feeding.cancel()
+            await _end(child)
             self._children.discard(child)
         await process.wait_closed()
 
@@ -151,38 +155,43 @@ class _Gate(asyncssh.SSHServer):
         return True
 
 
+async def _feed(channel: Any, pipe: Any) -> None:
+    """Write what comes in through the channel to a command's standard input, to the end of either."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await channel.read(_BUFFER):
+            pipe.write(data)
+            await pipe.drain()
+    pipe.close()
+
+
 async def _pump(pipe: Any, channel: Any) -> None:
     """Send what comes out of a pipe through the channel, to the end; raise OSError when the channel is gone.
 
     Small pieces are gathered for a moment: a packet for each costs more than they wait.
     """
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_BUFFER)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-    try:
-        while data := await reader.read(_BUFFER):
-            channel.write(data)
-            await channel.drain()
-            if len(data) < _SMALL:
-                await asyncio.sleep(_MOMENT)
-    finally:
-        transport.close()
+    while data := await pipe.read(_BUFFER):
+        channel.write(data)
+        await channel.drain()
+        if len(data) < _SMALL:
+            await asyncio.sleep(_MOMENT)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+async def _end(child: Process) -> None:
     """Let the command see that its streams are closed, then end it and what it started."""
+    if child.stdin is not None:
+        child.stdin.close()
     for step in (None, signal.SIGTERM, signal.SIGKILL):
         if step:
             _signal(child, step)
-        try:
-            child.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(child.wait(), _GRACE)
+            break
+    child._transport.close()  # type: ignore[attr-defined]  # a command's own children may hold its pipes open
+    await asyncio.sleep(0)
 
 
-def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+def _signal(child: Process, number: int) -> None:
     """Send a signal to the process group of a command that still runs."""
-    if child.poll() is None:
+    if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, number)

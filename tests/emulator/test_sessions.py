@@ -79,7 +79,7 @@ def test_commands_run_in_the_project(workspace: Workspace, client: Callable[...,
     assert "ü.txt".encode() in done.stdout
     assert done.stderr == b"err\n"
     big = os.urandom(2_000_000)
-    assert cdswctl.on(port, "cat", big).stdout == big
+    assert {cdswctl.on(port, "cat", big).stdout == big for _ in range(12)} == {True}  # one in four was cut short once
     assert cdswctl.on(port, "", b"echo shell\n").stdout == b"shell\n"
 
 
