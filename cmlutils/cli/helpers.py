@@ -11,7 +11,8 @@ import click
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import write_bytes
-from cmlutils.cli.project import config_dir_option, json_option, load, verbose_option
+from cmlutils.cli.options import config_dir_option, json_option, verbose_option
+from cmlutils.cli.runs import load
 from cmlutils.errors import ConfigError, ExitCode
 
 

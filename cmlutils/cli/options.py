@@ -1,0 +1,29 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+config_dir_option = click.option(
+    "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
+
+
+def name_option(*, required: bool = True) -> Callable[..., Any]:
+    """Return the -p option, in the spelling of cloudera/cmlutils, too."""
+    return click.option(
+        "-p",
+        "--project-name",
+        "--project_name",
+        "name",
+        metavar="NAME",
+        required=required,
+        help="The section of the ini file: the project's name.",
+    )

@@ -1,0 +1,85 @@
+"""What a run of a command needs around it: its section and bundle, the lock, the log and the report."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cmlutils import config
+from cmlutils import log as logs
+from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
+from cmlutils.cli.render import show
+from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cmlutils.cli.progress import TextProgress
+    from cmlutils.config import Section, Side
+    from cmlutils.report import Report
+    from cmlutils.runtimes import Maps
+
+log = logging.getLogger(__name__)
+
+
+def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
+    """Return the section, after telling what is odd about it."""
+    logs.to_terminal(verbose=verbose)
+    section = config.load(side, name, config_dir)
+    for warning in section.warnings:
+        log.warning("%s", warning)
+    return section
+
+
+def bundle_of(section: Section) -> Bundle:
+    """Return the section's folder below output_dir."""
+    return Bundle(section.output_dir.absolute() / folder_name(section.name))
+
+
+def maps_of(section: Section, config_dir: str | None) -> Maps:
+    """Return the user's maps of images and engines."""
+    from cmlutils.runtimes import load_maps
+
+    return load_maps([section.file.parent, *config.config_folders(config_dir, os.environ)])
+
+
+@contextmanager
+def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[TextProgress]:
+    """Lock the bundle, log to it, and write and print the report whatever happens within."""
+    from cmlutils.cli.progress import TextProgress
+
+    with bundle.lock():
+        logs.to_file(bundle.logs / "migration.log")
+        log.debug("%s of %r begins", report.verb, report.project)
+        try:
+            yield TextProgress(report)
+        finally:
+            _note_error(report, sys.exc_info()[1])
+            _write(report, bundle, metrics, as_json=as_json)
+
+
+def _note_error(report: Report, error: BaseException | None) -> None:
+    if error is None:
+        return
+    report.error = error.message if isinstance(error, CmlutilError) else type(error).__name__
+    report.error_code = int(ExitCode.BUG)
+    if isinstance(error, Interrupted):
+        report.error_code = 128 + error.signum
+    elif isinstance(error, CmlutilError):
+        report.error_code = int(error.exit_code)
+
+
+def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> None:
+    from cmlutils.cli.report_html import page
+
+    where = bundle.logs / "report.html"
+    try:
+        write_json(bundle.logs / metrics, report.to_json())
+        write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
+    except BundleError as error:
+        log.error("The report can't be written: %s", error)
+        report.error_code = report.error_code or int(ExitCode.FAILED)
+    show(report, as_json=as_json, report_file=str(where))
