@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils import config
-from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
+from cmlutils.cli.options import config_dir_option, json_option, name_option, quiet_option, verbose_option
 from cmlutils.cli.runs import bundle_of, load, maps_of, reported
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import ConfigError
@@ -33,6 +33,7 @@ project.add_command(status_command)
 @name_option()
 @config_dir_option
 @verbose_option
+@quiet_option
 @json_option
 def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
     """Bring a project down from the source workspace into a bundle.
@@ -58,6 +59,7 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
 @config_dir_option
 @verbose_option
+@quiet_option
 @json_option
 def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, as_json: bool) -> int:
     """Take a bundle up to the target workspace; nothing is started there.
@@ -106,6 +108,7 @@ def _validate(
 @name_option()
 @config_dir_option
 @verbose_option
+@quiet_option
 @json_option
 def validate_migration_command(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
     """Compare source, bundle and target: every file, setting and workload.

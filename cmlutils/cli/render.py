@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmlutils.cli.terminal import say
 from cmlutils.log import mask
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
         click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
         return
     for line in _lines(report, report_file):
-        click.echo(mask(line))
+        say(mask(line))
 
 
 def _lines(report: Report, report_file: str) -> list[str]:
