@@ -2,10 +2,12 @@
 
 import builtins
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,11 @@ def start(home, tmp_path):
     return begin
 
 
+def labels(table):
+    """Return the name of each row."""
+    return re.findall(r"^  (\w[\w ]*?)(?:  |$)", table, re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_it_migrates_proves_and_leaves_nothing_but_the_bundle(start, home, tmp_path):
     process = start()
@@ -32,6 +39,9 @@ def test_it_migrates_proves_and_leaves_nothing_but_the_bundle(start, home, tmp_p
     brief = out.partition("The demo in short\n")[2]
     for row in ("296 files, 2 models, 2 applications, 3 jobs", "yes: source, bundle and target", "nothing was live"):
         assert row in brief
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    recorded = readme.partition("The demo in short\n")[2].partition("```")[0]
+    assert labels(brief) == labels(recorded)
     assert '$ cmlutil project import -p "Churn Model" --verify' in out
     assert "k3m9q0s7d1f5h2j8l4z6x0c9v7b3n1m5" not in out + err
     assert "warning" not in out + err
