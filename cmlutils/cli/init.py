@@ -148,18 +148,21 @@ def _workspace(
     answers: Answers, side: Side, file: Path, output_dir: str, url: str, *, username: str | None = None
 ) -> tuple[dict[str, str], Section]:
     """Return one workspace as [DEFAULT] will have it, and ready to be asked."""
-    from cmlutils.flows.list_projects import shared_section
+    from cmlutils.flows.list_projects import key_from, shared_section
 
+    command = (answers.options.get(f"{_WORDS[side]}_key_command") or "").strip()
     values = {
         "url": url,
         "username": answers.get(side, "username", "user name", default=username),
         "ca_path": answers.get(side, "ca_path", "file of its certificate authority (empty: the system's)", default=""),
         "output_dir": output_dir,
-        "apiv1_key_command": (answers.options.get(f"{_WORDS[side]}_key_command") or "").strip(),
     }
-    if not values["apiv1_key_command"] and not os.environ.get(config.KEY_VARIABLES[side]):
-        values["apiv1_key"] = _ask_key(answers, side)
-    return values, shared_section(side, file, values)
+    if command:
+        key = key_from(command)
+    else:
+        key = "" if os.environ.get(config.KEY_VARIABLES[side]) else _ask_key(answers, side)
+    section = shared_section(side, file, values | {"apiv1_key": key})
+    return values | ({"apiv1_key_command": command} if command else {"apiv1_key": key}), section
 
 
 def _ask_key(answers: Answers, side: Side) -> str:

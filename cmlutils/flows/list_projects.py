@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils import config
+from cmlutils.config import Secret, Workspace
 from cmlutils.errors import CheckFailed, ConfigError
 from cmlutils.flows.connect import resolve_key
 from cmlutils.remote.http import Http
@@ -33,6 +35,15 @@ def shared_section(side: Side, file: Path, values: Mapping[str, str]) -> Section
     parser = configparser.ConfigParser(interpolation=None, default_section="")  # so that DEFAULT is like any section
     parser.read_dict({"DEFAULT": {key: text for key, text in values.items() if text}})
     return config.section(config.IniFile(side, file, parser, ()), "DEFAULT", os.environ)
+
+
+def key_from(command: str) -> str:
+    """Run the command that prints a legacy API key and return the key; raise ConfigError if it gives none."""
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise ConfigError(f"The command for the key has an open quote: {command}", hint="Close it.") from error
+    return resolve_key(Workspace(url="", username="", api_key=Secret(""), key_command=words)).api_key.reveal()
 
 
 def check_user(section: Section) -> None:

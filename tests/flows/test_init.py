@@ -195,3 +195,11 @@ def test_numbers_and_ranges_are_picked():
     for wrong in ("0", "6", "3-1", "x", "1-", "", "-2"):
         with pytest.raises(click.UsageError):
             pick(wrong, 5)
+
+
+@pytest.mark.parametrize(("command", "text"), [("false", "gave no key"), ("echo 'open", "open quote")])
+def test_a_command_that_gives_no_key_is_named(bare, home, run_line, command, text):
+    words = ["--source-key-command", f'"{command}"']
+    line = run_line(f"{flags(*bare)} --all {' '.join(words)}", exit_code=2)
+    assert text in line.err
+    assert list((home / "cmlutils").iterdir()) == []
