@@ -19,10 +19,10 @@ import click
 
 from cmlutils.bundle import write_bytes
 from cmlutils.cli.emulator import no_extra
-from cmlutils.cli.terminal import columns, say
+from cmlutils.cli.terminal import say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
-from cmlutils.log import coloured
+from cmlutils.screen import coloured, columns
 
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
