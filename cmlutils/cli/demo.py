@@ -188,7 +188,7 @@ def _show_table(bundle: Path, exported: Ran, imported: Ran, was_live: list[str])
     known = sum(1 for one in metrics.get("differences", []) if one.get("expected"))
     proved = "not compared" if verified is None else "yes: source, bundle and target" if verified else "NO"
     if verified and known:
-        proved += f"; {known} differences are as expected (~)"
+        proved += f"; {known} differences are expected (~)"
     rows = {
         "moved": ", ".join(moved),
         "proved equal": proved,
