@@ -188,3 +188,9 @@ def test_a_line_is_folded_between_words_and_set_in():
     assert screen.fold(line, 80) == line
     assert screen.fold(line, 20) == "  + job   one two\n      three four\n      five"
     assert screen.fold(f"  report: {'x' * 90}", 40).endswith("x" * 90)
+
+
+def test_it_runs_beside_a_folder_of_ini_files_called_like_the_package(ini, home):
+    argv = [sys.executable, "-m", "cmlutils", "project", "list"]
+    done = subprocess.run(argv, cwd=home, capture_output=True, text=True, check=False)
+    assert "Churn Model" in done.stdout, done.stderr
