@@ -194,3 +194,9 @@ def test_it_runs_beside_a_folder_of_ini_files_called_like_the_package(ini, home)
     argv = [sys.executable, "-m", "cmlutils", "project", "list"]
     done = subprocess.run(argv, cwd=home, capture_output=True, text=True, check=False)
     assert "Churn Model" in done.stdout, done.stderr
+
+
+def test_help_loads_nothing_that_is_slow_to_load():
+    script = "import sys; from cmlutils.cli.main import run; run(['--help']); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert not {"requests", "rich", "yaml", "pathspec", "flask", "asyncssh", "asyncio", "ssl"} & set(loaded)
