@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils.log import mask
+from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
     from cmlutils.report import Report
@@ -28,10 +28,10 @@ def human_size(count: int) -> str:
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     """Print the report."""
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(masked(report.to_json()), indent=2))
         return
     for line in _lines(report, report_file):
-        click.echo(mask(line))
+        click.echo(one_line(line))
 
 
 def _lines(report: Report, report_file: str) -> list[str]:

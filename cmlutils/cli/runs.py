@@ -77,7 +77,7 @@ def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> No
 
     where = bundle.logs / "report.html"
     try:
-        write_json(bundle.logs / metrics, report.to_json())
+        write_json(bundle.logs / metrics, logs.masked(report.to_json()))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
     except BundleError as error:
         log.error("The report can't be written: %s", error)

@@ -29,10 +29,10 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     """
     rows = _rows(config_dir)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(logs.masked(rows), indent=2))
         return
     for row in rows:
-        click.echo(logs.mask("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
+        click.echo(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def status_command(name: str | None, config_dir: str | None, *, as_json: bool) -
     if not rows:
         raise ConfigError(f"No ini file has a section {name or ''}.".replace(" .", "."), hint="See 'project list'.")
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(logs.masked(rows), indent=2))
         return
     for row in rows:
-        click.echo(logs.mask(f"{row['section']:<30} {row['side']:<7} {row['state']}"))
+        click.echo(logs.one_line(f"{row['section']:<30} {row['side']:<7} {row['state']}"))

@@ -49,7 +49,9 @@ def resolve_key(workspace: Workspace) -> Workspace:
     """Return the workspace with its API key, run from apiv1_key_command where one is given."""
     key = workspace.api_key.reveal()
     if workspace.key_command:
-        result = process.run(list(workspace.key_command), timeout=60, check=False)
+        result = process.run(
+            list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
+        )
         key = result.out.decode(errors="replace").partition("\n")[0].strip()
         if result.code or not key:
             raise ConfigError(

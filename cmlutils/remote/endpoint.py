@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cmlutils.bundle import write_json
 from cmlutils.errors import CommandError, TunnelError
 from cmlutils.remote import process
 
@@ -125,9 +126,7 @@ class _Note:
         self.session = session
         if self.path:
             note = {"id": session, "project": self.project, "url": self.url, "pid": os.getpid()}
-            new = self.path.with_name(self.path.name + ".new")
-            new.write_text(json.dumps(note), encoding="utf-8")
-            new.replace(self.path)
+            write_json(self.path, note)
 
     def closed(self) -> None:
         if self.path:

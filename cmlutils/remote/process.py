@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import queue
@@ -23,6 +24,7 @@ import warnings
 from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
 
 if TYPE_CHECKING:
@@ -68,17 +70,22 @@ def _prepare(death: int) -> Callable[[], None]:
     return prepare
 
 
+def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a child's environment: none needs the API keys that may be in ours."""
+    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
+
+
 def _start(
     argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, death: int, secret: str = ""
 ) -> subprocess.Popen[bytes]:
     program = os.fsdecode(argv[0])
-    log.debug("running %s", " ".join("***" if word == secret else os.fsdecode(word) for word in argv))
+    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
     try:
         with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `prepare` takes no lock
             warnings.simplefilter("ignore", DeprecationWarning)
             return subprocess.Popen(
                 list(argv),
-                env=None if env is None else dict(env),
+                env=_for_child(env),
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -90,7 +97,10 @@ def _start(
         hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
         raise CommandError(f"The program {program} is not installed.", hint=hint) from error
     except OSError as error:
-        raise CommandError(f"The program {program} can't be started: {error.strerror}.") from error
+        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
+        raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
+    except ValueError as error:
+        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
@@ -110,7 +120,8 @@ def run(
 ) -> Result:
     """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
 
-    No secret belongs into `argv`, as any user of the machine can see it; `secret` is one that is not logged.
+    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
+    `secret` is logged.
     """
     stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
     program = os.fsdecode(argv[0])

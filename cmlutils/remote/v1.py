@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cmlutils.config import Secret
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, Rejected
+from cmlutils.log import hide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+MAX_SEGMENT = 1000
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 PAGE = 30
 MAX_PAGES = 1000
 
@@ -26,8 +30,8 @@ MAX_PAGES = 1000
 def segment(text: object) -> str:
     """Return one path segment, quoted; refuse what would change the path."""
     name = str(text)
-    if name in {"", ".", ".."}:
-        raise ApiError(f"{name!r} can't be part of an address.")
+    if name in {"", ".", ".."} or len(name) > MAX_SEGMENT or _UNFIT.search(name):
+        raise ApiError(f"{name[:80]!r} can't be part of an address.")
     return quote(name, safe="")
 
 
@@ -145,6 +149,7 @@ class ApiV1:
         key, keyid = reply.get("apiKey"), reply.get("keyid")
         if not isinstance(key, str) or not key or not isinstance(keyid, str):
             raise AnswerLost(f"{route} gave an object without apiKey and keyid.")
+        hide(key)
         return Secret(key), keyid
 
     def delete_v2_key(self, username: str, keyid: str) -> None:
