@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
-from cmlutils.workloads import OURS, Reader
+from cmlutils.reader import OURS, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
