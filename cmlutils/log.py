@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = "cmlutils"
+MAX_SHOWN = 4000  # characters of one message on the terminal; the file has it all
 _secrets: set[str] = set()
 # C0 and C1 controls, marks that turn the direction of writing, other ends of line, halves of surrogate pairs
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -73,6 +74,7 @@ class _Terminal(_Masked):
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
+        text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
         return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cmlutils import log as logs
 from cmlutils.config import Secret
-from cmlutils.errors import CheckFailed, CommandError, ConfigError
+from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError
 from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process
@@ -94,7 +94,10 @@ def find_project(connection: Connection) -> ProjectRef:
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
     ref = ProjectRef.from_v1(found)
-    return ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+    whole = ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+    if whole.id != ref.id:
+        raise ApiError(f"{section.workspace.host} gave another project than {ref.path} when asked for that.")
+    return whole
 
 
 @contextmanager
