@@ -43,6 +43,8 @@ class Assumptions:
     """The verb update-model exists."""
     explicit_auto_false: bool = True
     """create-model honours an explicit autoBuildModel / autoDeployModel false."""
+    build_at_create: bool = True
+    """create-model builds without deploying when told so; where it does not, only build-model builds."""
     build_without_deploy: bool = True
     """build-model honours an explicit autoDeployModel false; where it does not, every build is deployed."""
     model_auth_at_create: bool = True

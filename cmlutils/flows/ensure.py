@@ -4,83 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cmlutils.errors import AnswerLost, ApiError, CmlutilError, NotFound, Rejected, Unreachable
+from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unreachable
+from cmlutils.flows.steps import CannotBeInertError, Finished
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cmlutils.flows.steps import Record, Step
     from cmlutils.journal import Journal
     from cmlutils.journal import Step as Past
 
 log = logging.getLogger(__name__)
-Record = dict[str, Any]
 _LOOKS = (0.0, 1.0, 2.0)  # seconds before each look for what a lost answer may have made
 _REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to take something away
-
-
-class CannotBeInertError(CmlutilError):
-    """What was created is live, or can't be shown to be inert: it has to be taken away again."""
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What finishing found: differences worth a note, and what is left to do."""
-
-    note: str = ""
-    todo: str = ""
-    fallback: bool = False
-    needs_hand: bool = False
-
-
-class Listing:
-    """What a project has of one kind: listed once, added to as we create, listed anew where there is doubt."""
-
-    def __init__(self, read: Callable[[], list[Record]]) -> None:
-        self._read = read
-        self._rows: list[Record] | None = None
-
-    def rows(self, *, anew: bool = False) -> list[Record]:
-        """Return all of them, oldest first."""
-        if anew or self._rows is None:
-            rows = self._read()
-            if any(not isinstance(one.get("id"), (int, str)) for one in rows):
-                raise ApiError("The target lists something without an id.")
-            self._rows = sorted(rows, key=lambda one: (len(str(one["id"])), str(one["id"])))
-        return list(self._rows)
-
-    def add(self, row: Record) -> None:
-        """Know one more."""
-        if self._rows is not None and all(str(one["id"]) != str(row["id"]) for one in self._rows):
-            self._rows.append(row)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to leave on the target.
-
-    `same` tells whether a row of the listing has its identity. `create` makes it and returns the reply; `finish`
-    makes it whole and inert and reads it back; `look` only reads back; `remove` takes it away (None: it is never
-    taken away). `taken` are the ids that equals before it have got in this run.
-    """
-
-    kind: str
-    name: str
-    key: str
-    listing: Listing
-    same: Callable[[Record], bool]
-    create: Callable[[], Record]
-    finish: Callable[[Record], Finished]
-    look: Callable[[Record], Finished] | None = None
-    remove: Callable[[Record], None] | None = None
-    taken: set[str] = field(default_factory=set)
-
-    def find(self, *, anew: bool = False) -> list[Record]:
-        """Return all of this identity that are there, oldest first."""
-        return [one for one in self.listing.rows(anew=anew) if self.same(one)]
 
 
 def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.sleep) -> tuple[Outcome, Record | None]:
@@ -116,13 +55,21 @@ def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tup
         if mine is not None:
             return Outcome(step.kind, step.name, Status.PRESENT, str(mine["id"])), mine
     if mine is not None and past is not None and past.done:
-        left = step.look(mine) if past.left and step.look else Finished()
-        return _outcome(step, mine, left, Status.PRESENT), mine
+        if not past.left or step.again is None:
+            return _outcome(step, mine, Finished(), Status.PRESENT), mine
+        return _concluded(journal, step, mine, sleep, again=True)
     record = mine or _create(journal, step, sleep)
     journal.made(step.key, str(record["id"]))
     step.listing.add(record)
+    return _concluded(journal, step, record, sleep, again=False)
+
+
+def _concluded(
+    journal: Journal, step: Step, record: Record, sleep: Callable[[float], None], *, again: bool
+) -> tuple[Outcome, Record | None]:
+    """Finish it and say so in the journal; take away what can't be made inert."""
     try:
-        finished = _finish(step, record, sleep)
+        finished = _tried(step, record, sleep, again=again)
     except CannotBeInertError as error:
         stays = _take_away(journal, step, record, error.message, sleep)
         if stays:
@@ -131,7 +78,8 @@ def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tup
         note = f"{error.message} It was deleted again."
         return Outcome(step.kind, step.name, Status.FAILED, note=note, todo=error.hint), None
     journal.done(step.key, left=finished.needs_hand)
-    return _outcome(step, record, finished, Status.FALLBACK if finished.fallback else Status.CREATED), record
+    made = Status.FALLBACK if finished.fallback else Status.CREATED
+    return _outcome(step, record, finished, Status.PRESENT if again else made), record
 
 
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:
@@ -193,21 +141,22 @@ def _look(journal: Journal, step: Step, before: tuple[str, ...], sleep: Callable
     return None
 
 
-def _finish(step: Step, record: Record, sleep: Callable[[float], None]) -> Finished:
+def _tried(step: Step, record: Record, sleep: Callable[[float], None], *, again: bool) -> Finished:
     """Finish it, with a second try; what then can't be shown to be inert has to go."""
+    work = step.again if again and step.again else step.finish
     try:
-        return step.finish(record)
+        return work(record)
     except Unreachable:
         raise
     except ApiError as error:
         log.warning("%s %s: %s Trying once more.", step.kind, step.name, error)
     sleep(1.0)
     try:
-        return step.finish(record)
+        return work(record)
     except Unreachable:
         raise
     except ApiError as error:
-        if step.remove is None:
+        if step.remove is None or again:
             raise
         hint = error.hint or "Run the import again."
         raise CannotBeInertError(f"It can't be shown to be inert: {error.message}", hint=hint) from error

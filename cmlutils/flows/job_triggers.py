@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, NotFound, Rejected
-from cmlutils.flows.ensure import CannotBeInertError, Record
+from cmlutils.flows.steps import CannotBeInertError, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, Rejected, Unreachable
-from cmlutils.flows.ensure import Finished
+from cmlutils.flows.steps import Finished
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import differences
 

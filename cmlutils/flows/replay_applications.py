@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, NotFound, Rejected
-from cmlutils.flows.ensure import CannotBeInertError, Finished, Listing, Record, Step, ensure
+from cmlutils.flows.ensure import ensure
 from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class _Work:
             same=lambda one: one.get("subdomain") == wanted.subdomain,
             create=self._create,
             finish=lambda record: self._finish(int(record["id"])),
-            look=lambda record: self._look(self._read(int(record["id"]))),
+            again=lambda record: self._look(self._read(int(record["id"]))),
             remove=lambda record: v1.delete_application(project.owner, project.slug, record["id"]),
             taken=self.taken,
         )

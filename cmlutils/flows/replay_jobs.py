@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.flows.ensure import Finished, Listing, Record, Step, ensure
+from cmlutils.flows.ensure import ensure
 from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
 
@@ -86,7 +87,7 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
         same=lambda one: one.get("name") == job.name and (one.get("script") or "") == job.script,
         create=make,
         finish=lambda record: _finish(run, job, int(record["id"]), match),
-        look=lambda record: _look(run, job, read_state(target, int(record["id"])), match),
+        again=lambda record: _again(run, job, int(record["id"]), match),
         remove=lambda record: v1.delete_job(project.owner, project.slug, record["id"]),
         taken=run.taken[job.key],
     )
@@ -98,7 +99,16 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
 
 def _finish(run: _Run, job: Job, job_id: int, match: Match | None) -> Finished:
     """Pause it, then set what would make it live, reading back after each call."""
-    state = pause(run.target, job, job_id)
+    return _armed(run, job, pause(run.target, job, job_id), match)
+
+
+def _again(run: _Run, job: Job, job_id: int, match: Match | None) -> Finished:
+    """Set what could not be set earlier, unless a person has taken the job over since."""
+    state = read_state(run.target, job_id)
+    return _look(run, job, state, match) if state.armed else _armed(run, job, state, match)
+
+
+def _armed(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
     parent_id = run.target_ids.get(job.parent_id, 0)
     wants = bool(job.schedule or parent_id)
     if state.paused and wants and not armed_as_wanted(state, job, parent_id):

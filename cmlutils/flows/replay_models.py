@@ -7,8 +7,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.ensure import CannotBeInertError, Finished, Listing, Record, Step, ensure
+from cmlutils.flows.ensure import ensure
 from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class _Work:
             same=lambda one: one.get("name") == model.name,
             create=lambda: create(target.v1.create_model, {**model.to_v1(), **self._where()}),
             finish=lambda record: self._finish(str(record["id"])),
-            look=lambda record: self._look(target.v1.model(record["id"])),
+            again=lambda record: self._again(str(record["id"])),
             remove=lambda record: target.v1.delete_model(record["id"]),
             taken=self.taken,
         )
@@ -99,6 +100,11 @@ class _Work:
             except (Rejected, AnswerLost) as error:
                 log.debug("set-model-auth: %s", error)
         return self._look(self._read(model_id))
+
+    def _again(self, model_id: str) -> Finished:
+        """Do what could not be done earlier, unless a person has deployed it since."""
+        record = self.target.v1.model(model_id)
+        return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
 
     def _has_build(self, model_id: str) -> bool:
         """Tell whether a build is there; one that was asked for at creation may take a moment to show."""

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected
-from cmlutils.flows.ensure import Finished, Listing, Record, Step, ensure
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
 
@@ -36,6 +37,9 @@ def ensure_project(
         found = v1.find_project(name, context, context)
         return [found] if found else []
 
+    def settle(record: Record) -> Finished:
+        return _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines)
+
     body = {"name": name, "template": "blank", "project_visibility": "private"}
     step = Step(
         kind="project",
@@ -44,8 +48,8 @@ def ensure_project(
         listing=Listing(find),
         same=lambda _: True,
         create=lambda: v1.create_project(context, body),
-        finish=lambda record: _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines),
-        look=lambda record: _look(v1, ProjectRef.from_v1(record, context), settings, engines=engines),
+        finish=settle,
+        again=settle,
     )
     outcome, record = ensure(journal, step, clock.sleep)
     if record is None:
@@ -120,24 +124,18 @@ def engine_image_name(image: Record) -> str:
 def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:
     """Add collaborators and set the visibility, last of all and once, to a project that we created.
 
-    Returns what is left to do, None when that is nothing. What failed without a clear refusal is tried again by
-    the next import.
+    Returns what is left to do, None when that is nothing; the next import tries that again.
     """
     created = journal.step(_key(project.owner, project.name))
     key = f"hand over {project.id}"
     step = journal.step(key)
     if created is None or created.target_id != str(project.id) or (step and step.done and not step.left):
         return None
-    again = bool(step and step.done)  # it is done, but something was left to a person: only look
     try:
-        todos = _hand_over(v1, project, settings, write=not again)
-    except Rejected as error:
-        todos = [f"set collaborators and visibility by hand: {error.message}"]
-    except AnswerLost as error:
-        todo = f"import again to set collaborators and visibility: {error.message}"
-        return _left(project, todo)
-    if not again or not todos:
-        journal.done(key, left=bool(todos))
+        todos = _hand_over(v1, project, settings)
+    except (AnswerLost, Rejected) as error:
+        return _left(project, f"import again to set collaborators and visibility: {error.message}")
+    journal.done(key, left=bool(todos))
     return _left(project, "; ".join(todos)) if todos else None
 
 
@@ -145,21 +143,14 @@ def _left(project: ProjectRef, todo: str) -> Outcome:
     return Outcome("project", f"{project.name}: hand over", Status.FALLBACK, str(project.id), "", todo, needs_hand=True)
 
 
-def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, *, write: bool) -> list[str]:
-    owner, slug, todos = project.owner, project.slug, []
-    wanted = {
-        str(one.get("username")): str(one.get("permissions") or "read")
-        for one in settings.collaborators
-        if one.get("username") and one.get("username") != owner
-    }
-    for name, permissions in wanted.items() if write else ():
-        _collaborate(v1, project, name, permissions)
-    there = {one.get("username"): one.get("permissions") for one in v1.collaborators(owner, slug)} if wanted else {}
-    for name, permissions in wanted.items():
-        if there.get(name) != permissions:
-            todos.append(f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)")
+def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> list[str]:
+    owner, slug = project.owner, project.slug
+    todos = [
+        f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
+        for name, permissions in _collaborators(v1, project, settings).items()
+    ]
     seen = v1.project(owner, slug).get("project_visibility")
-    if write and seen != settings.visibility:
+    if seen != settings.visibility:
         try:
             v1.patch_project(owner, slug, {"project_visibility": settings.visibility})
         except (Rejected, AnswerLost) as error:
@@ -168,6 +159,24 @@ def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, *, wri
     if seen != settings.visibility:
         todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
     return todos
+
+
+def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> dict[str, str]:
+    """Add those that are not there yet; return those that then are still not, with their permission."""
+    wanted = {
+        str(one["username"]): str(one.get("permissions") or "read")
+        for one in settings.collaborators
+        if one.get("username") and one["username"] != project.owner
+    }
+
+    def absent() -> dict[str, str]:
+        there = {one.get("username"): one.get("permissions") for one in v1.collaborators(project.owner, project.slug)}
+        return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
+
+    missing = absent() if wanted else {}
+    for name, permissions in missing.items():
+        _collaborate(v1, project, name, permissions)
+    return absent() if missing else {}
 
 
 def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) -> None:

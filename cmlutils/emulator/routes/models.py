@@ -96,10 +96,11 @@ def create_model(call: Call) -> Reply:
     _resources(call, model)
     project.models.append(model)
     shown: Json = {}
-    if not _kept_from(call, "autoBuildModel"):
+    deploys = not _kept_from(call, "autoDeployModel")
+    if not _kept_from(call, "autoBuildModel") and (deploys or call.world.assume.build_at_create):
         build = _build(call, model, runtime_id)
         shown["modelBuild"] = build_json(project, model, build)
-        if not _kept_from(call, "autoDeployModel"):
+        if deploys:
             shown["modelDeployment"] = deployment_json(model, _deploy(call, project, model, build))
     return Reply({**model_json(project, model, build=False, deployment=False), **shown})
 
