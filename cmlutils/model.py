@@ -133,13 +133,13 @@ class Model:
         }
 
     def to_v1(self) -> dict[str, Any]:
-        """Return the create-model body that neither builds nor deploys."""
+        """Return the create-model body that builds what was ever built, and never deploys."""
         return {
             "name": self.name,
             "description": self.description,
             "visibility": self.visibility,
             "authEnabled": self.auth_enabled,
-            "autoBuildModel": False,
+            "autoBuildModel": bool(self.file),
             "autoDeployModel": False,
             **self.build_body(),
         }

@@ -69,12 +69,17 @@ class ProjectSettings:
     owner: str = ""
     team: str = ""
     collaborators: tuple[Mapping[str, Any], ...] = ()
+    engine_image: str = ""  # repository:tag, of a project on legacy engines
 
     @classmethod
     def from_v1(
-        cls, reply: object, environment: Mapping[str, str], collaborators: list[dict[str, Any]]
+        cls,
+        reply: object,
+        environment: Mapping[str, str],
+        collaborators: list[dict[str, Any]],
+        engine_image: str = "",
     ) -> ProjectSettings:
-        """Read GET projects/{owner}/{slug} and its environment."""
+        """Read GET projects/{owner}/{slug}, its environment, collaborators and engine image."""
         top = Reader(reply, "The project")
         owner = top.inner("owner")
         return cls(
@@ -90,6 +95,7 @@ class ProjectSettings:
                 {"username": str(one.get("username")), "permissions": str(one.get("permissions") or "read")}
                 for one in collaborators
             ),
+            engine_image=engine_image,
         )
 
     def to_bundle(self) -> dict[str, Any]:
@@ -106,6 +112,7 @@ class ProjectSettings:
                 "engine_type": self.engine_type,
                 "team": self.team,
                 "collaborators": [dict(one) for one in self.collaborators],
+                "engine_image": self.engine_image,
             },
         }
         if self.team:
@@ -133,4 +140,5 @@ class ProjectSettings:
             owner=owner,
             team=team,
             collaborators=ours.items("collaborators"),
+            engine_image=ours.text("engine_image"),
         )

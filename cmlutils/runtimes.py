@@ -153,6 +153,14 @@ class Maps:
             return Match(exact[0], note=f"runtime-map.yaml: {mapped} for {wanted.image}") if exact else None
         return nearest(wanted, available)
 
+    def named(self, wanted: Runtime | None, kernel: str) -> str:
+        """Return which map names which image for such a workload; empty when none does."""
+        if wanted is None:
+            image = self.engines.get(kernel) or self.engines.get("default", "")
+            return f"the engine map names {image}" if image else ""
+        mapped = self.images.get(wanted.image, "")
+        return f"runtime-map.yaml names {mapped}" if mapped else ""
+
 
 def load_maps(folders: Iterable[Path]) -> Maps:
     """Read runtime-map.yaml and engine-map.yaml from the first configuration folder that has each.

@@ -9,7 +9,9 @@ from cmlutils.bundle import write_json
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
-from cmlutils.project import ProjectRef, ProjectSettings
+from cmlutils.flows.replay_project import engine_image_name
+from cmlutils.flows.translate import by_name
+from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
 from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model
@@ -62,12 +64,14 @@ def read_source(
 ) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
     """Read a project's settings and workloads from a workspace."""
     owner, slug = project.owner, project.slug
-    settings = ProjectSettings.from_v1(
-        v1.project(owner, slug), v1.environment(owner, slug), _collaborators(v1, project)
-    )
+    people = _collaborators(v1, project)
+    image = engine_image_name(v1.engine_image(owner, slug)) if project.engine_type == LEGACY_ENGINE else ""
+    reply = v1.project(owner, slug)
+    settings = ProjectSettings.from_v1(reply, v1.environment(owner, slug), people, image)
     models = [Model.from_v1(one, runtimes) for one in v1.models(project.id)]
     applications = [Application.from_v1(one, runtimes) for one in v1.applications(owner, slug)]
     jobs = [Job.from_v1(v1.job(owner, slug, int(one["id"])), runtimes) for one in v1.jobs(owner, slug)]
+    applications, jobs = by_name(v1, [*people, reply.get("owner"), reply.get("creator")], applications, jobs)
     return settings, {"models": models, "applications": applications, "jobs": jobs}
 
 

@@ -9,6 +9,7 @@ import random
 import ssl
 import time
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -94,12 +95,13 @@ class _Away(Exception):
 
 
 class Http:
-    """One requests.Session for one workspace; `answered` says whether it ever answered in this run."""
+    """One requests.Session for one workspace; `answered`: it ever did in this run; `calls`: tries so far by method."""
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
         self.workspace = workspace
         self.host = workspace.host
         self.answered = False
+        self.calls: Counter[str] = Counter()  # tries by method
         self._patience = patience or Patience()
         self._session: requests.Session | None = None
 
@@ -192,6 +194,7 @@ class Http:
     def _once(self, call: _Call) -> Any:
         """Make one try of a call; raise _Away when it got no usable answer."""
         started = time.monotonic()
+        self.calls[call.method] += 1
         response = self._open(call)
         with response:
             status = response.status_code

@@ -176,10 +176,14 @@ class ApiV1:
         hide(key)
         return Secret(key), keyid
 
-    def delete_v2_key(self, username: str, keyid: str) -> None:
-        """Revoke a v2 key; one short try, since it happens at the end of a run."""
+    def v2_keys(self, username: str) -> list[Json]:
+        """Return the v2 keys of a user by their ids, without the keys themselves."""
+        return self._list(f"{_user(username)}/apikey")
+
+    def delete_v2_key(self, username: str, keyid: str, *, patient: bool = False) -> None:
+        """Revoke a v2 key; in one short try at the end of a run, unless `patient`."""
         path = f"{_user(username)}/apikey/{segment(keyid)}"
-        self.http.send("DELETE", path, repeat=True, patient=False)
+        self.http.send("DELETE", path, repeat=True, patient=patient)
 
     # Projects
 
