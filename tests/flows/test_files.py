@@ -12,7 +12,7 @@ from standin import StandIn
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import TransferError
 from cmlutils.filelist import compare, walk
-from cmlutils.flows import files, transfer
+from cmlutils.flows import files, mover
 from cmlutils.remote import cdswctl, process, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
@@ -94,7 +94,7 @@ def push(way, bundle):
 @pytest.mark.parametrize("limit", [2000, 1])
 @pytest.mark.parametrize("rules", [None, b"/.cache\nleft*\n"])
 def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, monkeypatch, limit, rules):
-    monkeypatch.setattr(transfer, "SHORT", limit)
+    monkeypatch.setattr(mover, "SHORT", limit)
     fill(project)
     if rules:
         (project / ".exportignore").write_bytes(rules)
@@ -119,7 +119,7 @@ def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, mon
 
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, monkeypatch, limit):
-    monkeypatch.setattr(transfer, "SHORT", limit)
+    monkeypatch.setattr(mover, "SHORT", limit)
     data = bundle / "project-data"
     fill(data)
     shutil.rmtree(data / ".cache")
@@ -184,12 +184,13 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
     monkeypatch.setattr("cmlutils.flows.pull._free", lambda _: (5, 100))
-    with pytest.raises(TransferError, match="5 bytes free, and 1 are to come"):
+    with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
 
 
-def test_no_rsync_there(way, monkeypatch, bundle):
+def test_no_rsync_there(way, project, monkeypatch, bundle):
+    (project / "x").touch()
     real = way.run
     monkeypatch.setattr(way, "run", lambda script, *a, **k: real(script.replace("rsync", "rsink"), *a, **k))
     with pytest.raises(TransferError, match="no rsync"):
