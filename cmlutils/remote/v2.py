@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import interrupts
 from cmlutils.errors import ApiError
 from cmlutils.remote.v1 import Json, a_list, an_object, segment
 
@@ -59,7 +60,8 @@ class ApiV2:
             return
         self._key = None
         try:
-            self._v1.delete_v2_key(self._username, self._keyid)
+            with interrupts.held():
+                self._v1.delete_v2_key(self._username, self._keyid)
         except ApiError as error:
             log.warning(
                 "the v2 key with the id %s could not be revoked on %s and ends by itself in a day: %s",
