@@ -44,7 +44,7 @@ class Background:
         return self.out.read_text(errors="replace") if self.out.exists() else ""
 
     def processes(self):
-        """Our processes that are left, the shell and zombies apart: {pid: command line}; notes their private folders."""
+        """What is left of us, the shell and zombies apart: {pid: command line}; takes note of private folders."""
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
