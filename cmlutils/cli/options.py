@@ -13,6 +13,14 @@ config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
+patience_option = click.option(
+    "--patience",
+    metavar="MINUTES",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for a workspace that goes away during the run.",
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils import config
-from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
+from cmlutils.cli.options import config_dir_option, json_option, name_option, patience_option, verbose_option
 from cmlutils.cli.runs import bundle_of, load, maps_of, reported
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import ConfigError
@@ -32,9 +32,10 @@ project.add_command(status_command)
 @project.command("export")
 @name_option()
 @config_dir_option
+@patience_option
 @verbose_option
 @json_option
-def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def export(name: str, config_dir: str | None, *, patience: float, verbose: bool, as_json: bool) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -45,7 +46,7 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
     from cmlutils.flows.export_project import export_project
 
     bundle = bundle_of(section)
-    with connect(section) as connection:
+    with connect(section, patience * 60) as connection:
         bundle.create()
         report = Report("export", section.name)
         with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
@@ -57,9 +58,10 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
 @name_option()
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
 @config_dir_option
+@patience_option
 @verbose_option
 @json_option
-def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, as_json: bool) -> int:
+def import_(name: str, config_dir: str | None, *, verify: bool, patience: float, verbose: bool, as_json: bool) -> int:
     """Take a bundle up to the target workspace; nothing is started there.
 
     \b
@@ -71,12 +73,12 @@ def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, a
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     bundle.open()
-    with connect(section) as connection:
+    with connect(section, patience * 60) as connection:
         report = Report("import", section.name)
         with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
             import_project(connection, bundle, maps, report, progress)
             if verify:
-                _validate(connection, bundle, maps, report, progress, config_dir)
+                _validate(connection, bundle, maps, report, progress, config_dir, patience * 60)
     return report.exit_code
 
 
@@ -87,6 +89,7 @@ def _validate(
     report: Report,
     progress: TextProgress,
     config_dir: str | None,
+    patience: float,
 ) -> None:
     """Compare all three ways; without a usable export section, bundle against target."""
     from cmlutils.flows.connect import connect
@@ -98,16 +101,19 @@ def _validate(
         report.notes.append(f"The source is not compared: {error.message}")
         validate_migration(None, target, bundle, maps, report, progress)
         return
-    with connect(source) as connection:
+    with connect(source, patience) as connection:
         validate_migration(connection, target, bundle, maps, report, progress)
 
 
 @project.command("validate-migration")
 @name_option()
 @config_dir_option
+@patience_option
 @verbose_option
 @json_option
-def validate_migration_command(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def validate_migration_command(
+    name: str, config_dir: str | None, *, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Compare source, bundle and target: every file, setting and workload.
 
     \b
@@ -118,8 +124,8 @@ def validate_migration_command(name: str, config_dir: str | None, *, verbose: bo
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     bundle.open()
-    with connect(section) as connection:
+    with connect(section, patience * 60) as connection:
         report = Report("validate-migration", section.name)
         with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            _validate(connection, bundle, maps, report, progress, config_dir)
+            _validate(connection, bundle, maps, report, progress, config_dir, patience * 60)
     return report.exit_code

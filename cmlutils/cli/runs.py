@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cmlutils import config
+from cmlutils import config, interrupts
 from cmlutils import log as logs
 from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
 from cmlutils.cli.render import show
@@ -57,14 +57,15 @@ def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> 
         try:
             yield TextProgress(report)
         finally:
-            _note_error(report, sys.exc_info()[1])
-            _write(report, bundle, metrics, as_json=as_json)
+            with interrupts.held():
+                _note_error(report, sys.exc_info()[1])
+                _write(report, bundle, metrics, as_json=as_json)
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
     if error is None:
         return
-    report.error = error.message if isinstance(error, CmlutilError) else type(error).__name__
+    report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__
     report.error_code = int(ExitCode.BUG)
     if isinstance(error, Interrupted):
         report.error_code = 128 + error.signum
