@@ -26,10 +26,10 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
 
     def __init__(
-        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, temp: str, partial: str, zstd: bool
+        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, temp: str, partial: str, both: rsync.Version
     ) -> None:
         self.tunnel, self.ends, self.work = tunnel, ends, work
-        self.temp, self.partial, self.zstd = temp, partial, zstd
+        self.temp, self.partial, self.both = temp, partial, both
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
         self.space: Callable[[], str] = lambda: "an unknown number of"
@@ -75,10 +75,10 @@ class Mover:
         if len(few) > SHORT:
             path = self.work / "rules"
             path.write_bytes(rsync.rules_file(excludes()))
-            self._rsync(lambda ssh: rsync.tree(ssh, *self.ends, temp=self.temp, rules=path, zstd=self.zstd))
+            self._rsync(lambda ssh: rsync.tree(ssh, *self.ends, temp=self.temp, rules=path, both=self.both))
         elif few:
             path = self._names(few)
-            self._rsync(lambda ssh: rsync.short(ssh, *self.ends, temp=self.temp, names=path, zstd=self.zstd))
+            self._rsync(lambda ssh: rsync.short(ssh, *self.ends, temp=self.temp, names=path, both=self.both))
         self._copied(few)
         for start in range(0, len(big), SHORT):
             some = big[start : start + SHORT]
@@ -139,18 +139,13 @@ def _weight(entries: Sequence[Entry]) -> int:
     return sum(4096 + (entry.size if entry.kind == "f" else 0) for entry in entries)
 
 
-def zstd_here() -> bool:
-    """Tell whether the local rsync can zstd; raise CommandError if there is none."""
-    known = rsync.version(process.run(["rsync", "--version"], timeout=10).out)
-    return bool(known and known.zstd)
-
-
-def remote_rsync(code: int, out: bytes) -> rsync.Version:
-    """Read the workspace's `rsync --version`; raise TransferError if it has none."""
-    known = rsync.version(out)
-    if code or known is None:
+def both_rsyncs(code: int, out: bytes) -> rsync.Version:
+    """Read the workspace's `rsync --version` and ours; raise TransferError or CommandError if one is missing."""
+    there = rsync.version(out)
+    if code or there is None:
         raise TransferError(
             "The session on the workspace has no rsync.",
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
         )
-    return known
+    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out)
+    return there.and_of(here or rsync.Version((0,), zstd=False))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, Totals, compare, totals
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, walk, write_list
-from cmlutils.flows.mover import Mover, remote_rsync, zstd_here
+from cmlutils.filelist import Entry, Unread, show, write_list
+from cmlutils.flows.landing import delete_extras, fix_folders, left_free, room, walk_all
+from cmlutils.flows.mover import Mover, both_rsyncs
 from cmlutils.flows.transfer import (
-    Kept,
     Progress,
     Silent,
-    at,
     emptied,
     local_errors,
     persist,
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
-BLOCK = 4096  # what a file takes at least
 NO_FILE, NO_LINK, FOLDER = 44, 45, 46
 _RULES = (
     f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
@@ -89,11 +84,11 @@ class _Pull:
         wanted = first = self._compare()
         complaints: list[rsync.Complaint] = []
         if wanted:
-            _room(self.data, self.differences, self._held())
+            room(self.data, self.differences, self._held())
             mover = self._mover()
             mover.rounds(wanted, self._look, self._excludes)
             complaints = mover.complaints
-        unset = _fix_folders(self.data, self.kept)
+        unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         listing = self.state / "files.list"
         write_list(listing, self.kept.entries.values())
@@ -113,18 +108,18 @@ class _Pull:
         )
 
     def _mover(self) -> Mover:
-        version = persist(self.tunnel, lambda: self.tunnel.run("rsync --version", ok=range(128)))
-        zstd = remote_rsync(version.code, version.out).zstd and zstd_here()
+        said = persist(self.tunnel, lambda: self.tunnel.run("rsync --version", ok=range(128)))
+        both = both_rsyncs(said.code, said.out)
         ends = (rsync.PLACE, f"{self.data}/")
         temp = emptied(self.work / "new")
-        mover = Mover(self.tunnel, ends, work=self.work, temp=str(temp), partial=str(self.partial), zstd=zstd)
-        mover.progress, mover.space = self.progress, lambda: str(_free(self.data)[0])
+        mover = Mover(self.tunnel, ends, work=self.work, temp=str(temp), partial=str(self.partial), both=both)
+        mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         return mover
 
     def _compare(self) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""
-        self.differences = compare(self.kept.entries, _walk(self.data), folder_times=True)
-        self.deleted += _delete_extras(self.data, self.differences, self.kept.unread)
+        self.differences = compare(self.kept.entries, walk_all(self.data), folder_times=True)
+        self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
         wanted = _to_fetch(self.differences)
         self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
         self.asked = {entry.path: entry for entry in wanted}
@@ -165,97 +160,14 @@ def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
     return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
 
 
-def _walk(data: Path) -> Iterable[Entry]:
-    """List the local tree, making readable for us what is not; `_fix_folders` gives back the mode."""
-
-    def opened(path: bytes) -> None:
-        os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
-
-    return walk(data, locked=opened)
-
-
 def _to_fetch(differences: Differences) -> list[Entry]:
     """Name what rsync has to do; an existing folder's mode and times are set by us at the end."""
     changed = [each for each in differences.changed if each.wanted.kind != "d" or "kind" in each.what]
     return [*differences.only_left, *(each.wanted for each in changed)]
 
 
-def _free(data: Path) -> tuple[int, int]:
-    space = os.statvfs(data)
-    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
-
-
-def _room(data: Path, differences: Differences, held: int) -> None:
-    """Raise TransferError before the first byte if what is to come will not fit; `held` bytes are here already.
-
-    A file that is here in another state takes its growth, and for a moment, one at a time, all of its size.
-    """
-    changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
-    size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
-    size += sum(max(0, wanted - found) for wanted, found in changed) + max((each[0] for each in changed), default=0)
-    size = max(0, size - held)
-    free, names = _free(data)
-    if size + SLACK > free:
-        raise TransferError(
-            f"{data} has {free} bytes free, and {size} are to come.",
-            hint="Make room, choose another output_dir, or list more in .exportignore.",
-        )
-    if len(differences.only_left) > names:
-        raise TransferError(
-            f"{data} has {names} inodes free, and {len(differences.only_left)} files are to come.",
-            hint="Make room, choose another output_dir, or list more in .exportignore.",
-        )
-
-
-def _delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete what the source has not, or has as another kind; what we could not see there stays."""
-    if any(each.path in {b"", b"."} for each in unread):
-        return 0
-    unseen = tuple(each.path + b"/" for each in unread)
-    doomed = [entry for entry in differences.only_right if not entry.path.startswith(unseen)]
-    doomed += [each.found for each in differences.changed if "kind" in each.what]
-    for entry in sorted(doomed, reverse=True):
-        place = at(data, entry.path)
-        remove = os.rmdir if entry.kind == "d" else os.unlink
-        try:
-            remove(place)
-        except PermissionError:
-            os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
-            remove(place)
-    return len(doomed)
-
-
-def _fix_folders(data: Path, kept: Kept) -> list[str]:
-    """Give every folder the mode and time of the listing, the deepest first, and every link its time.
-
-    rsync leaves a link's time alone when it is right to the second. Returns what could not be set, as problems.
-    """
-    problems = []
-    for entry in reversed(kept.entries.values()):
-        if entry.kind not in "dl":
-            continue
-        try:
-            _fix(at(data, entry.path), entry)
-        except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
-    return problems
-
-
-def _fix(place: bytes, entry: Entry) -> None:
-    now = os.lstat(place)
-    times = (entry.mtime_ns, entry.mtime_ns)
-    if entry.kind == "d" and stat.S_ISDIR(now.st_mode):
-        if stat.S_IMODE(now.st_mode) != entry.mode:
-            os.chmod(place, entry.mode)  # noqa: PTH101 - bytes
-        if now.st_mtime_ns != entry.mtime_ns:
-            os.utime(place, ns=times)
-    elif entry.kind == "l" and stat.S_ISLNK(now.st_mode) and now.st_mtime_ns != entry.mtime_ns:
-        os.utime(place, ns=times, follow_symlinks=False)
-
-
 def _but_folders(left: Differences) -> Differences:
-    """Leave out what `_fix_folders` sees to."""
+    """Leave out what `fix_folders` sees to."""
     changed = [each for each in left.changed if each.wanted.kind != "d" or "kind" in each.what]
     return Differences(left.only_left, left.only_right, changed, left.not_carried)
 

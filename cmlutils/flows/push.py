@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, compare, totals
 from cmlutils.errors import CmlutilError, TransferError
 from cmlutils.filelist import Entry, Unread, read_list, walk, write_list
-from cmlutils.flows.mover import Mover, remote_rsync, zstd_here
+from cmlutils.flows.mover import Mover, both_rsyncs
 from cmlutils.flows.pull import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.transfer import (
     Kept,
@@ -112,13 +112,14 @@ class _Push:
             complaints = mover.complaints
         if first or doomed:
             self._settle(first, self.there.entries)
-        unseen = [each for each in self.there.unread if each.path in self.local.entries]
+        unseen = [*self.local.unread, *self.there.unread]
+        unseen = [each for each in unseen if each.path in self.local.entries]
         return FileResult(
             totals=totals(self.local.entries.values()),
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=len(self.differences.only_right),
-            problems=problems_of(self.differences, complaints) + unread_of([*self.local.unread, *unseen]),
+            problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
             skipped=specials_of(self.differences),
             rules_text=rules_text,
             listing=self.memory,
@@ -131,7 +132,7 @@ class _Push:
             restored = f"; touch -d @{self.root_time} ." if self.root_time else ""
             self.tunnel.run(_CLOSE.format(name) + restored)
         elif self.opened and not done:
-            self.tunnel.run(f"rm -rf {name}/new", timeout=2)
+            self.tunnel.run(f"[ -L {name} ] || rm -rf {name}/new", timeout=2)
 
     def _prepare(self) -> Mover:
         """Make our folder there, and give the local root the mode and time of the target's.
@@ -149,12 +150,12 @@ class _Push:
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        zstd = remote_rsync(said.code, versions).zstd and zstd_here()
+        both = both_rsyncs(said.code, versions)
         self.root_time = self.root_time or match[2].decode()
         self.data.chmod(int(match[1], 8) | 0o700)
         partial = os.fsdecode(home.rstrip(b"/")) + f"/{name}/partial"
         ends = (f"{self.data}/", rsync.PLACE)
-        mover = Mover(self.tunnel, ends, work=self.work, temp=f"{name}/new", partial=partial, zstd=zstd)
+        mover = Mover(self.tunnel, ends, work=self.work, temp=f"{name}/new", partial=partial, both=both)
         mover.progress, mover.space = self.progress, self._free
         return mover
 
