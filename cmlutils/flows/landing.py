@@ -30,7 +30,8 @@ def walk_all(data: Path) -> Iterable[Entry]:
     return walk(data, locked=opened)
 
 
-def free(data: Path) -> tuple[int, int]:
+def left_free(data: Path) -> tuple[int, int]:
+    """Return how many bytes and how many inodes are free."""
     space = os.statvfs(data)
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
 
@@ -44,7 +45,7 @@ def room(data: Path, differences: Differences, held: int) -> None:
     size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
     size += sum(max(0, wanted - found) for wanted, found in changed) + max((each[0] for each in changed), default=0)
     size = max(0, size - held)
-    free, names = free(data)
+    free, names = left_free(data)
     if size + SLACK > free:
         raise TransferError(
             f"{data} has {free} bytes free, and {size} are to come.",

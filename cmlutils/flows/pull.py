@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, Totals, compare, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, write_list
-from cmlutils.flows.landing import delete_extras, fix_folders, free, room, walk_all
+from cmlutils.flows.landing import delete_extras, fix_folders, left_free, room, walk_all
 from cmlutils.flows.mover import Mover, both_rsyncs
 from cmlutils.flows.transfer import (
     Progress,
@@ -113,7 +113,7 @@ class _Pull:
         ends = (rsync.PLACE, f"{self.data}/")
         temp = emptied(self.work / "new")
         mover = Mover(self.tunnel, ends, work=self.work, temp=str(temp), partial=str(self.partial), both=both)
-        mover.progress, mover.space = self.progress, lambda: str(free(self.data)[0])
+        mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         return mover
 
     def _compare(self) -> list[Entry]:

@@ -203,7 +203,7 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
 
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
-    monkeypatch.setattr("cmlutils.flows.landing.free", lambda _: (5, 100))
+    monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (5, 100))
     with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
