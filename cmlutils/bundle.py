@@ -125,8 +125,11 @@ class Bundle:
                 hint="Choose an output_dir that you may write to.",
             ) from error
 
-    def open(self) -> None:
-        """Check that an import can use it; raise BundleError when there is none or it is not whole."""
+    def open(self, *, changed: bool = False) -> None:
+        """Check that an import can use it; raise BundleError when there is none or it is not whole.
+
+        With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
+        """
         if not self.metadata("project").is_file() or not self.data.is_dir():
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
@@ -135,8 +138,11 @@ class Bundle:
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
-        if self.manifest.exists():
-            self._check_digests()
+        damaged = self.changed_metadata()
+        if damaged and not changed:
+            path = self.metadata(damaged[0])
+            what = "is not what the export wrote" if path.exists() else "is missing"
+            raise BundleError(f"{path} {what}.", hint="Run the export again.")
         self.create()
 
     @property
@@ -144,13 +150,19 @@ class Bundle:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
 
-    def _check_digests(self) -> None:
+    def changed_metadata(self) -> list[str]:
+        """Return the kinds whose metadata is no longer what the manifest says; a foreign bundle has none."""
+        if self.foreign:
+            return []
         manifest = read_json(self.manifest, dict)
         if int(manifest.get("format", 0)) > FORMAT:
             raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
-        for kind, digest in dict(manifest.get("digests") or {}).items():
-            if kind in METADATA and _digest(self.metadata(kind)) != digest:
-                raise BundleError(f"{self.metadata(kind)} is not what the export wrote.", hint="Run the export again.")
+        digests = dict(manifest.get("digests") or {})
+        return [kind for kind in METADATA if kind in digests and self._differs(kind, digests[kind])]
+
+    def _differs(self, kind: str, digest: str) -> bool:
+        path = self.metadata(kind)
+        return not path.exists() or _digest(path) != digest
 
     def begin_export(self) -> None:
         """Mark the bundle unfinished until seal()."""

@@ -87,6 +87,8 @@ def _validate(
     report: Report,
     progress: TextProgress,
     config_dir: str | None,
+    *,
+    quick: bool = False,
 ) -> None:
     """Compare all three ways; without a usable export section, bundle against target."""
     from cmlutils.flows.connect import connect
@@ -96,18 +98,19 @@ def _validate(
         source = config.load("export", target.section.name, config_dir)
     except ConfigError as error:
         report.notes.append(f"The source is not compared: {error.message}")
-        validate_migration(None, target, bundle, maps, report, progress)
+        validate_migration(None, target, bundle, maps, report, progress, quick=quick)
         return
     with connect(source) as connection:
-        validate_migration(connection, target, bundle, maps, report, progress)
+        validate_migration(connection, target, bundle, maps, report, progress, quick=quick)
 
 
 @project.command("validate-migration")
 @name_option()
+@click.option("--quick", is_flag=True, help="Compare sizes and times of files, not their contents.")
 @config_dir_option
 @verbose_option
 @json_option
-def validate_migration_command(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def validate_migration_command(name: str, config_dir: str | None, *, quick: bool, verbose: bool, as_json: bool) -> int:
     """Compare source, bundle and target: every file, setting and workload.
 
     \b
@@ -117,9 +120,9 @@ def validate_migration_command(name: str, config_dir: str | None, *, verbose: bo
     from cmlutils.flows.connect import connect
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    bundle.open()
+    bundle.open(changed=True)
     with connect(section) as connection:
         report = Report("validate-migration", section.name)
         with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            _validate(connection, bundle, maps, report, progress, config_dir)
+            _validate(connection, bundle, maps, report, progress, config_dir, quick=quick)
     return report.exit_code

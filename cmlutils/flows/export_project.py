@@ -15,12 +15,13 @@ from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Progress
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Report
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +62,31 @@ def read_source(
     v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]
 ) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
     """Read a project's settings and workloads from a workspace."""
+    read: dict[str, Callable[[Any, Sequence[Runtime]], Workload]] = {
+        "models": Model.from_v1,
+        "applications": Application.from_v1,
+        "jobs": Job.from_v1,
+    }
+    records = read_records(v1, project)
+    return read_settings(v1, project), {
+        kind: [from_v1(one, runtimes) for one in records[kind]] for kind, from_v1 in read.items()
+    }
+
+
+def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
+    """Read a project's own settings from a workspace."""
     owner, slug = project.owner, project.slug
-    settings = ProjectSettings.from_v1(
-        v1.project(owner, slug), v1.environment(owner, slug), _collaborators(v1, project)
-    )
-    models = [Model.from_v1(one, runtimes) for one in v1.models(project.id)]
-    applications = [Application.from_v1(one, runtimes) for one in v1.applications(owner, slug)]
-    jobs = [Job.from_v1(v1.job(owner, slug, int(one["id"])), runtimes) for one in v1.jobs(owner, slug)]
-    return settings, {"models": models, "applications": applications, "jobs": jobs}
+    return ProjectSettings.from_v1(v1.project(owner, slug), v1.environment(owner, slug), _collaborators(v1, project))
+
+
+def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
+    """Return what a workspace says of a project's models, applications and jobs, in its own words."""
+    owner, slug = project.owner, project.slug
+    return {
+        "models": v1.models(project.id),
+        "applications": v1.applications(owner, slug),
+        "jobs": [v1.job(owner, slug, int(one["id"])) for one in v1.jobs(owner, slug)],
+    }
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
