@@ -122,6 +122,14 @@ class Report:
         there = {Status.CREATED, Status.PRESENT, Status.FALLBACK}
         return sorted(one.name for one in self.outcomes if one.kind == kind and one.status in there)
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many workloads of each kind came to which outcome."""
+        found: dict[str, dict[str, int]] = {}
+        for one in self.outcomes:
+            of_kind = found.setdefault(one.kind, {})
+            of_kind[one.status.value] = of_kind.get(one.status.value, 0) + 1
+        return found
+
     def to_do(self) -> list[str]:
         """Return what is left for a person, the particular before the general."""
         mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]

@@ -15,8 +15,7 @@ from cmlutils.report import Report
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
-    from cmlutils.cli.progress import TextProgress
-    from cmlutils.flows.connect import Connection
+    from cmlutils.flows.connect import Connection, Progress
     from cmlutils.runtimes import Maps
 
 
@@ -85,7 +84,7 @@ def _validate(
     bundle: Bundle,
     maps: Maps,
     report: Report,
-    progress: TextProgress,
+    progress: Progress,
     config_dir: str | None,
     *,
     quick: bool = False,
