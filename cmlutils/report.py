@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
@@ -86,6 +87,7 @@ class Report:
     target: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    folders: dict[str, dict[str, int]] = field(default_factory=dict)
     file_problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     todos: list[str] = field(default_factory=list)
@@ -123,12 +125,10 @@ class Report:
         return sorted(one.name for one in self.outcomes if one.kind == kind and one.status in there)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many workloads of each kind came to which outcome."""
-        found: dict[str, dict[str, int]] = {}
-        for one in self.outcomes:
-            of_kind = found.setdefault(one.kind, {})
-            of_kind[one.status.value] = of_kind.get(one.status.value, 0) + 1
-        return found
+        """Return how many workloads of each kind came to which outcome, in the order of `Status`."""
+        counted = Counter((one.kind, one.status) for one in self.outcomes)
+        kinds = dict.fromkeys(one.kind for one in self.outcomes)
+        return {kind: {one.value: counted[kind, one] for one in Status if counted[kind, one]} for kind in kinds}
 
     def to_do(self) -> list[str]:
         """Return what is left for a person, the particular before the general."""
@@ -154,6 +154,7 @@ class Report:
             "source": self.source,
             "target": self.target,
             "files": self.files,
+            "folders": self.folders,
             "file_problems": self.file_problems,
             "outcomes": [asdict(one) | {"status": one.status.value} for one in self.outcomes],
             "differences": [asdict(one) | {"group": one.group.value} for one in self.differences],
