@@ -126,7 +126,12 @@ class Bundle:
             ) from error
 
     def open(self, *, changed: bool = False) -> None:
-        """Check that an import can use it; raise BundleError when there is none or it is not whole.
+        """Check that an import can use it, and put its folders in order."""
+        self.check(changed=changed)
+        self.create()
+
+    def check(self, *, changed: bool = False) -> None:
+        """Raise BundleError when there is no export, or none that is whole; writes nothing.
 
         With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
         """
@@ -143,7 +148,6 @@ class Bundle:
             path = self.metadata(damaged[0])
             what = "is not what the export wrote" if path.exists() else "is missing"
             raise BundleError(f"{path} {what}.", hint="Run the export again.")
-        self.create()
 
     @property
     def foreign(self) -> bool:

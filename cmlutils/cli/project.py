@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils import config
-from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
+from cmlutils.cli.options import config_dir_option, dry_run_option, json_option, name_option, verbose_option
+from cmlutils.cli.render import show_plan
 from cmlutils.cli.runs import bundle_of, load, maps_of, reported
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import ConfigError
@@ -16,6 +17,7 @@ from cmlutils.report import Report
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.plan import Plan
     from cmlutils.runtimes import Maps
 
 
@@ -30,10 +32,11 @@ project.add_command(status_command)
 
 @project.command("export")
 @name_option()
+@dry_run_option
 @config_dir_option
 @verbose_option
 @json_option
-def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def export(name: str, config_dir: str | None, *, dry_run: bool, verbose: bool, as_json: bool) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -42,9 +45,12 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
     section = load("export", name, config_dir, verbose=verbose)
     from cmlutils.flows.connect import connect
     from cmlutils.flows.export_project import export_project
+    from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
     with connect(section) as connection:
+        if dry_run:
+            return _shown(plan_export(connection, bundle), as_json=as_json)
         bundle.create()
         report = Report("export", section.name)
         with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
@@ -55,10 +61,11 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
 @project.command("import")
 @name_option()
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
+@dry_run_option
 @config_dir_option
 @verbose_option
 @json_option
-def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, as_json: bool) -> int:
+def import_(name: str, config_dir: str | None, *, verify: bool, dry_run: bool, verbose: bool, as_json: bool) -> int:
     """Take a bundle up to the target workspace; nothing is started there.
 
     \b
@@ -67,8 +74,13 @@ def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, a
     section = load("import", name, config_dir, verbose=verbose)
     from cmlutils.flows.connect import connect
     from cmlutils.flows.import_project import import_project
+    from cmlutils.flows.plan_import import plan_import
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
+    if dry_run:
+        bundle.check()
+        with connect(section) as connection:
+            return _shown(plan_import(connection, bundle, maps), as_json=as_json)
     bundle.open()
     with connect(section) as connection:
         report = Report("import", section.name)
@@ -77,6 +89,11 @@ def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, a
             if verify:
                 _validate(connection, bundle, maps, report, progress, config_dir)
     return report.exit_code
+
+
+def _shown(plan: Plan, *, as_json: bool) -> int:
+    show_plan(plan, as_json=as_json)
+    return plan.exit_code
 
 
 def _validate(

@@ -13,6 +13,7 @@ from cmlutils.log import mask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cmlutils.plan import Plan
     from cmlutils.report import Difference, Outcome, Report
 
 _MARKS = {"created": "+", "present": "=", "fallback": "~", "failed": "!", "skipped": "-"}
@@ -65,6 +66,27 @@ def _lines(report: Report, report_file: str) -> list[str]:
     if report_file:
         lines += ["", f"  report: {report_file}"]
     return lines
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print what a dry run found."""
+    if as_json:
+        click.echo(json.dumps(plan.to_json(), indent=2, ensure_ascii=False))
+        return
+    lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
+    if "files" in plan.files:
+        lines.append(f"  {'files':<14}{plan.files['files']} files, {human_size(plan.files['bytes'])}")
+    if "free_bytes" in plan.files:
+        lines.append(f"  {'disk':<14}{human_size(plan.files['free_bytes'])} free here")
+    for one in plan.actions:
+        note = f"  ({one.note})" if one.note else ""
+        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}")
+    lines += [f"  ! {one}" for one in plan.blockers]
+    lines += [f"  ? {one}" for one in plan.unknown]
+    counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
+    lines += ["", f"  Dry run: {counts}. Nothing was written, here or on a workspace."]
+    for line in lines:
+        click.echo(mask(line))
 
 
 def _first(lines: list[str], what: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.flows.export_project import READERS
 from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps, Runtime
 
 Record = dict[str, Any]
-_READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
-    "models": Model.from_v1,
-    "applications": Application.from_v1,
-    "jobs": Job.from_v1,
-}
 _DEPLOYED = {"pending", "deploying", "deployed"}
 _OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
 
@@ -98,7 +94,7 @@ def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[R
     Equals in name are paired with whom they resemble most; what finds no partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
-    read = [(_READERS[kind](one, seen.runtimes), one) for one in records]
+    read = [(READERS[kind](one, seen.runtimes), one) for one in records]
     for one in wanted:
         left[one.key].append(one)
     for pair in read:

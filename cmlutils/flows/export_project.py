@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
+    "models": Model.from_v1,
+    "applications": Application.from_v1,
+    "jobs": Job.from_v1,
+}
 
 
 def export_project(connection: Connection, bundle: Bundle, report: Report, progress: Progress) -> None:
@@ -62,14 +67,9 @@ def read_source(
     v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]
 ) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
     """Read a project's settings and workloads from a workspace."""
-    read: dict[str, Callable[[Any, Sequence[Runtime]], Workload]] = {
-        "models": Model.from_v1,
-        "applications": Application.from_v1,
-        "jobs": Job.from_v1,
-    }
     records = read_records(v1, project)
     return read_settings(v1, project), {
-        kind: [from_v1(one, runtimes) for one in records[kind]] for kind, from_v1 in read.items()
+        kind: [from_v1(one, runtimes) for one in records[kind]] for kind, from_v1 in READERS.items()
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_wor
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
+from cmlutils.flows.plan_import import bypass_allowed
 from cmlutils.report import Difference, Group, Outcome, Status
 from cmlutils.runtimes import Runtime
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
-log = logging.getLogger(__name__)
 _MADE = {Status.CREATED, Status.FALLBACK}
 
 
@@ -117,12 +116,8 @@ class _Validation:
 
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
-        allowed = True
-        if side == "target" and any(one.bypass_authentication for one in self.applications):
-            try:
-                allowed = connection.v1.site_config().get("allow_unauthenticated_access_to_app") is not False
-            except Rejected as error:
-                log.debug("site config: %s", error)
+        asks = side == "target" and any(one.bypass_authentication for one in self.applications)
+        allowed = bypass_allowed(connection.v1) if asks else True
         return Seen(side, runtimes, self.maps, connection.section.workspace.username, allowed, fresh)
 
 
