@@ -17,8 +17,8 @@ from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmlutils.cli.progress import TextProgress
     from cmlutils.config import Section, Side
+    from cmlutils.flows.connect import Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 
@@ -47,15 +47,18 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
 
 
 @contextmanager
-def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[TextProgress]:
+def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[Progress]:
     """Lock the bundle, log to it, and write and print the report whatever happens within."""
+    from cmlutils.cli.live import Live
     from cmlutils.cli.progress import TextProgress
 
     with bundle.lock():
         logs.to_file(bundle.logs / "migration.log")
         log.debug("%s of %r begins", report.verb, report.project)
+        (bundle.logs / metrics).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
         try:
-            yield TextProgress(report)
+            with Live(TextProgress(report), report, bundle).open() as live:
+                yield live
         finally:
             with interrupts.held():
                 _note_error(report, sys.exc_info()[1])
