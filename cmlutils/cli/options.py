@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmlutils import log as logs
+from cmlutils.cli.completion import sections
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,6 +27,14 @@ patience_option = click.option(
     show_default=True,
     help="How long to wait for a workspace that goes away during the run.",
 )
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda _context, _option, quiet: logs.to_terminal(quiet=True) if quiet else None,
+    help="Show warnings, errors and the report only.",
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
 
 
@@ -36,5 +47,6 @@ def name_option(*, required: bool = True) -> Callable[..., Any]:
         "name",
         metavar="NAME",
         required=required,
+        shell_complete=sections,
         help="The section of the ini file: the project's name.",
     )

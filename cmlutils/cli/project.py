@@ -13,6 +13,7 @@ from cmlutils.cli.options import (
     json_option,
     name_option,
     patience_option,
+    quiet_option,
     verbose_option,
 )
 from cmlutils.cli.render import show_plan
@@ -43,6 +44,7 @@ project.add_command(status_command)
 @config_dir_option
 @patience_option
 @verbose_option
+@quiet_option
 @json_option
 def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float, verbose: bool, as_json: bool) -> int:
     """Bring a project down from the source workspace into a bundle.
@@ -73,6 +75,7 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float,
 @config_dir_option
 @patience_option
 @verbose_option
+@quiet_option
 @json_option
 def import_(
     name: str, config_dir: str | None, *, verify: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
@@ -138,6 +141,7 @@ def _validate(
 @config_dir_option
 @patience_option
 @verbose_option
+@quiet_option
 @json_option
 def validate_migration_command(
     name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmlutils.cli.terminal import say
 from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
         click.echo(json.dumps(masked(report.to_json()), indent=2))
         return
     for line in _lines(report, report_file):
-        click.echo(one_line(line))
+        say(one_line(line))
 
 
 def _lines(report: Report, report_file: str) -> list[str]:

@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
     """Return the section, after telling what is odd about it."""
-    logs.to_terminal(verbose=verbose)
+    if verbose:
+        logs.to_terminal(verbose=True)
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
