@@ -16,6 +16,17 @@ config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only read, and print what would be done and what can't be foreseen."
+)
+patience_option = click.option(
+    "--patience",
+    metavar="MINUTES",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for a workspace that goes away during the run.",
+)
 quiet_option = click.option(
     "-q",
     "--quiet",
