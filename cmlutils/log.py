@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote, quote_plus
 
 from cmlutils.errors import BundleError
-
 from cmlutils.screen import coloured, columns, fold
 
 if TYPE_CHECKING:
