@@ -72,6 +72,8 @@ class Switches:
 
     environment_as_string: bool = False
     """Jobs and applications show their environment as a JSON string."""
+    environment_wanted_as_string: bool = False
+    """What is created has to bring its environment as a JSON string."""
     unauthenticated_applications: bool = False
     """The site allows applications without authentication."""
     no_v2: bool = False

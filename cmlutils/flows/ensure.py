@@ -94,10 +94,9 @@ def _mine(journal: Journal, step: Step, past: Past | None) -> Record | None:
     """Return what we made: the id that the journal knows, or what came after we began and lost the answer."""
     if past is None:
         return None
-    there = step.find()
-    if past.target_id:
-        return next((one for one in there if str(one["id"]) == past.target_id), None)
-    return _new(journal, step, past.before, there)
+    if past.target_id:  # by its id alone: the target may spell its name in another way
+        return next((one for one in step.listing.rows() if str(one["id"]) == past.target_id), None)
+    return _new(journal, step, past.before, step.find())
 
 
 def _new(journal: Journal, step: Step, before: tuple[str, ...], there: list[Record]) -> Record | None:
@@ -180,7 +179,7 @@ def _take_away(journal: Journal, step: Step, record: Record, why: str, sleep: Ca
         except ApiError as error:
             stays = error.message
         try:
-            if all(str(one["id"]) != str(record["id"]) for one in step.find(anew=True)):
+            if all(str(one["id"]) != str(record["id"]) for one in step.listing.rows(anew=True)):
                 journal.gone(step.key)
                 return ""
         except Unreachable as error:

@@ -55,7 +55,7 @@ class _Work:
             name=wanted.name,
             key=f"application {wanted.key}",
             listing=self.listing,
-            same=lambda one: one.get("subdomain") == wanted.subdomain,
+            same=lambda one: str(one.get("subdomain")).lower() == wanted.subdomain.lower(),
             create=self._create,
             finish=lambda record: self._finish(int(record["id"])),
             again=lambda record: self._look(self._read(int(record["id"]))),

@@ -36,6 +36,7 @@ APPLICATIONS = [
 ]
 JOBS = [
     Job("ingest", "s.py", 7, type="cron", schedule="0 2 * * *", timezone="Europe/Madrid", runtime=RUNTIME, timeout=60,
+        environment={"M": "1"},
         recipients={"failure_recipients": ("ops@example.com",)},
         notifications=({"user_id": 99, "username": "kai", "failure": True},)),
     Job("score", "s.py", 8, 7, "dependent", timezone="UTC", runtime=RUNTIME),
@@ -142,7 +143,8 @@ def dump(workspace):
             "project": (project.owner, project.name, project.description, project.visibility, project.shared_memory,
                         project.environment, project.collaborators),
             "jobs": sorted((job.name, job.script, job.type, job.schedule, job.timezone, job.paused, job.timeout,
-                            names.get(job.parent_id, ""), str(job.recipients), str(job.notifications), job.runtime_id)
+                            names.get(job.parent_id, ""), str(job.environment), str(job.recipients),
+                            str(job.notifications), job.runtime_id)
                            for job in project.jobs),
             "applications": sorted((one.name, one.subdomain, one.status, one.cpu, str(one.environment))
                                    for one in project.applications),

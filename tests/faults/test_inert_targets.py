@@ -17,7 +17,7 @@ ASSUMED = (
     "application_stop", "dashboard_stop", "application_public_id", "explicit_auto_false", "build_at_create",
     "build_without_deploy", "model_auth_at_create", "project_patch", "project_create_settings",
 )  # fmt: skip
-SWITCHES = ("no_v2", "environment_as_string")
+SWITCHES = ("no_v2", "environment_as_string", "environment_wanted_as_string")
 ODDITIES = ("stop does nothing", "application crashes", "build fails")
 WEAKNESSES = (*ASSUMED, *SWITCHES, *ODDITIES)
 
