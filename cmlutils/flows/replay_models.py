@@ -90,13 +90,14 @@ class _Work:
         return record
 
     def _finish(self, model_id: str) -> Finished:
-        record = self._read(model_id)
         if self.model.file:
             for _ in range(_TRIES):
                 if self._has_build(model_id):
                     break
                 self._ask_for_build(model_id)
             record = self._await_build(model_id)
+        else:
+            record = self._read(model_id)
         for _ in range(_TRIES):
             if record.get("authEnabled") is self.model.auth_enabled:
                 break

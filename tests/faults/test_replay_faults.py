@@ -12,6 +12,7 @@ from replaying import Crash, dump, live, replay, running, target_of, write_bundl
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, Unreachable
+from cmlutils.remote import http
 
 EVERY = bool(os.environ.get("CMLUTILS_TEST_ALL_FAULTS"))
 
@@ -23,8 +24,8 @@ FAULTS = {
     "502 after": {"action": "status-after", "status": 502},
     "html": {"action": "html"},
     "cut json": {"action": "cut-json"},
-    "hang": {"action": "hang", "seconds": 1.0},
-    "hang after": {"action": "hang-after", "seconds": 1.0},
+    "hang": {"action": "hang", "seconds": 1.5},
+    "hang after": {"action": "hang-after", "seconds": 1.5},
 }
 SAMPLE = 4  # requests a fault and target
 CRASHES = ("crash before", "crash after")
@@ -60,7 +61,7 @@ def cases(count, name):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("fault", [*FAULTS, *CRASHES])
 @pytest.mark.parametrize("which", TARGETS)
-def test_after_one_fault_the_next_import_ends_as_a_clean_one(clean, tmp_path, which, fault):
+def test_after_one_fault_the_next_import_ends_as_a_clean_one(clean, tmp_path, monkeypatch, which, fault):
     wanted, count = clean[which]
     for nth in cases(count, f"{which} {fault}"):
         folder = tmp_path / str(nth)
@@ -69,7 +70,11 @@ def test_after_one_fault_the_next_import_ends_as_a_clean_one(clean, tmp_path, wh
             where = f"{fault} at request {nth}"
             if fault in FAULTS:
                 workspace.faults.add(Fault(nth=nth, **FAULTS[fault]))
-                first = replay(workspace, bundle)
+                with monkeypatch.context() as patch:
+                    if "hang" in fault:
+                        patch.setattr(http, "TIMEOUTS", (5.0, 1.0))
+                        patch.setattr(http, "SHORT_TIMEOUTS", (5.0, 1.0))
+                    first = replay(workspace, bundle)
             else:
                 first = replay(workspace, bundle, nth, after=fault == "crash after")
             hit = workspace.requests[nth - 1] if len(workspace.requests) >= nth else "after the end"
