@@ -3,9 +3,10 @@
 import os
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
-from replaying import APPLICATIONS, MODELS, dump, replay, target_of, write_bundle
+from replaying import APPLICATIONS, MODELS, SETTINGS, dump, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
@@ -113,6 +114,33 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_import
         assert "It was deleted again." in outcome.note
         assert {event.id for event in workspace.went_live if event.stopped is None} == set()
         assert before
+
+
+@pytest.mark.parametrize("crash", [0, *range(6, 14)])
+def test_a_job_that_comes_to_life_is_deleted_also_after_a_crash(tmp_path, crash):
+    with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={}), [], [])
+        if crash:
+            replay(workspace, bundle, crash + 6, after=True)
+        run = replay(workspace, bundle)
+        assert run.code == ExitCode.NEEDS_HAND
+        assert "It was deleted again." in run.report.outcomes[1].note
+        (project,) = workspace.world.projects
+        assert [(job.name, job.can_fire) for job in project.jobs] == [("score", False)]
+        assert [event for event in workspace.went_live if event.stopped is None] == []
+
+
+def test_what_was_doomed_is_not_kept_when_the_target_changes_its_mind(tmp_path):
+    with weak_target(tmp_path, ["stop does nothing"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle")
+        workspace.faults.add(Fault("status", method="DELETE", status=403, times=40))
+        replay(workspace, bundle)
+        (project,) = workspace.world.projects
+        (first,) = project.applications
+        workspace.faults.clear()
+        assert replay(workspace, bundle).code == ExitCode.OK
+        (second,) = project.applications
+        assert (second.id != first.id, second.status) == (True, "stopped")
 
 
 @pytest.mark.timeout(1200)

@@ -18,9 +18,12 @@ from replaying import (
     write_bundle,
 )
 
+from cmlutils.config import Secret, Workspace
 from cmlutils.errors import ExitCode
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.remote.http import Http
+from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import Maps
 
 PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collaborators": {}}
@@ -84,6 +87,19 @@ def test_a_project_that_was_deleted_is_made_anew_and_whole(target, bundle):
     delete_project(target)
     assert replay(target, bundle).code == 0
     assert dump(target) == wanted
+
+
+def test_a_project_that_a_person_made_anew_keeps_its_settings(target, bundle):
+    assert replay(target, bundle).code == 0
+    delete_project(target)
+    with Http(Workspace(target.url, "dana", Secret(KEY))) as client:
+        ApiV1(client).create_project(
+            "dana", {"name": "Churn", "template": "blank", "project_visibility": "private", "description": "theirs"}
+        )
+    assert replay(target, bundle).code == 0
+    project = of(target)
+    assert (project.description, project.visibility, project.collaborators) == ("theirs", "private", {})
+    assert len(project.jobs) == 2
 
 
 def test_a_second_import_reads_little_and_writes_nothing(target, bundle):
