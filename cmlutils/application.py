@@ -54,7 +54,7 @@ class Application:
             runtime=runtime_of(board, known) or runtime_of(top, known),
             cpu=has.number("cpu", 1),
             memory=has.number("memory", 1),
-            gpus=int(board.number("nvidiaGpu", top.number("nvidia_gpu"))),
+            gpus=board.whole("nvidiaGpu", top.whole("nvidia_gpu")),
             environment=top.environment(),
             addons=top.items("addons"),
         )
@@ -92,7 +92,7 @@ class Application:
             runtime=runtime_from_bundle(top),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
-            gpus=int(top.number("nvidia_gpu")),
+            gpus=top.whole("nvidia_gpu"),
             environment=top.environment(),
             addons=top.inner(OURS).items("addons"),
         )

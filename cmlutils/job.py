@@ -55,13 +55,13 @@ class Job:
         top.what = f"Job {top.text('name', None)!r}"
         report = top.inner("report")
         timeout = top.data.get("timeout")
-        parent = int(top.inner("parent").number("id"))
+        parent = top.inner("parent").whole("id")
         schedule = top.text("schedule")
         inferred = "dependent" if parent else "cron" if schedule else "manual"
         return cls(
             name=top.text("name", None),
             script=top.text("script"),
-            source_id=int(top.number("id")),
+            source_id=top.whole("id"),
             parent_id=parent,
             type=top.text("type", inferred),
             arguments=top.text("arguments"),
@@ -71,12 +71,12 @@ class Job:
             runtime=runtime_of(top, known),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
-            gpus=int(top.number("nvidia_gpu")),
+            gpus=top.whole("nvidia_gpu"),
             environment=top.environment(),
-            timeout=None if timeout is None else int(top.number("timeout")),
+            timeout=None if timeout is None else top.whole("timeout"),
             timeout_kill=top.flag("timeout_kill"),
-            attachments=report.items("attachments") or top.items("attachments"),
-            recipients={name: report.items(name) for name in RECIPIENTS if report.items(name)},
+            attachments=report.texts("attachments") or top.texts("attachments"),
+            recipients={name: report.texts(name) for name in RECIPIENTS if report.texts(name)},
             notifications=top.items("notifications"),
             addons=top.items("addons"),
         )
@@ -117,11 +117,11 @@ class Job:
         """Read such a record, ours or one of cloudera/cmlutils."""
         top = Reader(record, "jobs-metadata.json: a job", BundleError)
         ours = top.inner(OURS)
-        parent, schedule = int(top.number("parent_jobid")), top.text("schedule")
+        parent, schedule = top.whole("parent_jobid"), top.text("schedule")
         return cls(
             name=top.text("name", None),
             script=top.text("script"),
-            source_id=int(top.number("source_jobid")),
+            source_id=top.whole("source_jobid"),
             parent_id=parent,
             type=ours.text("type", "dependent" if parent else "cron" if schedule else "manual"),
             arguments=top.text("arguments"),
@@ -131,12 +131,12 @@ class Job:
             runtime=runtime_from_bundle(top),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
-            gpus=int(top.number("nvidia_gpu")),
+            gpus=top.whole("nvidia_gpu"),
             environment=top.environment(),
-            timeout=None if top.data.get("timeout") is None else int(top.number("timeout")),
+            timeout=None if top.data.get("timeout") is None else top.whole("timeout"),
             timeout_kill=top.flag("kill_on_timeout"),
-            attachments=top.items("attachments"),
-            recipients={name: top.items(name) for name in RECIPIENTS if top.items(name)},
+            attachments=top.texts("attachments"),
+            recipients={name: top.texts(name) for name in RECIPIENTS if top.texts(name)},
             notifications=ours.items("notifications"),
             addons=ours.items("addons"),
         )

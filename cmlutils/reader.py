@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from cmlutils.errors import CmlutilError
 
+_HUGE = 1 << 63
 OURS = "cmlutil"  # the one key under which our own fields ride along in a bundle's records
 
 
@@ -36,18 +39,33 @@ class Reader:
         return value
 
     def number(self, key: str, default: float = 0) -> float:
-        """Return a number; texts of digits count."""
-        value = self.data.get(key, default)
-        value = default if value is None or value == "" else value
-        try:
-            return value if isinstance(value, (int, float)) else float(value)
-        except (TypeError, ValueError):
-            raise self.error(f"{self.what} has no usable {key!r}.") from None
+        """Return a number, neither endless nor a boolean; texts of digits count."""
+        value = self.data.get(key)
+        if value is None or value == "":
+            return default
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _HUGE:
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return value
+
+    def whole(self, key: str, default: int = 0) -> int:
+        """Return a whole number; 7.0 is one, and 7.5 is an error rather than 7."""
+        value = self.number(key, default)
+        if value != int(value):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return int(value)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """Return a boolean."""
+        """Return a boolean; the texts of it and 0 and 1 count."""
         value = self.data.get(key)
-        return default if value is None else bool(value)
+        if value is None:
+            return default
+        known = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
+        if known is None or isinstance(value, float):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return known
 
     def inner(self, key: str) -> Reader:
         """Return an object within; an absent one reads as empty."""
@@ -73,6 +91,13 @@ class Reader:
         if not isinstance(value, (list, tuple)):
             raise self.error(f"{self.what} has no usable {key!r}.")
         return tuple(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        found = self.items(key)
+        if not all(isinstance(one, str) for one in found):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return found
 
 
 def runtime_of(reader: Reader, known: Sequence[Runtime]) -> Runtime | None:
