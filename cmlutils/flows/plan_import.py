@@ -33,22 +33,48 @@ MANY = 500  # so many projects are asked for their subdomains, no more
 
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
+    offer = read_offer(connection.v1, connection.section.workspace.username, maps)
+    plan = plan_target(connection, bundle, offer)
+    rules, _ = import_rules(bundle.data)
+    kept = Kept(walk(bundle.data, unread=[]), rules)
+    count = totals(kept.entries.values())
+    plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
+    plan.folders = by_folder(kept.entries.values())
+    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
+    return plan
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a target has for whatever project: runtimes, taken subdomains (and by which project), open access."""
+
+    maps: Maps
+    runtimes: Sequence[Runtime]
+    taken: Mapping[str, str]
+    bypass_allowed: bool
+
+
+def read_offer(v1: ApiV1, username: str, maps: Maps) -> Offer:
+    """Ask a target what it has."""
+    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    return Offer(maps, runtimes, taken_subdomains(v1, username), bypass_allowed(v1))
+
+
+def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
+    """Return what would become of the project and its workloads; files are left out."""
     settings, models, applications, jobs = read_bundle(bundle)
     v1, workspace = connection.v1, connection.section.workspace
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
-    _files(plan, bundle)
-    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
-    engines = settings.engine_type == LEGACY_ENGINE and not maps.engines
-    if rsync_runtime(runtimes) is None and not engines:
+    engines = settings.engine_type == LEGACY_ENGINE and not offer.maps.engines
+    if rsync_runtime(offer.runtimes) is None and not engines:
         plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
     if settings.team and not _there(v1, settings.team):
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
     project = _project(plan, v1, context, settings)
-    offer = _offer(v1, maps, runtimes, project, workspace.username, applications)
     records = read_records(v1, project) if project else {}
     for kind, wanted in (("models", models), ("applications", applications), ("jobs", jobs)):
-        present = Counter(READERS[kind](one, runtimes).key for one in records.get(kind, []))
+        present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
         for one in wanted:
             if present[one.key]:
                 present[one.key] -= 1
@@ -60,38 +86,6 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     if project is None:
         _people(plan, v1, context, settings)
     return plan
-
-
-@dataclass(frozen=True)
-class _Offer:
-    """What the target has for workloads: runtimes, subdomains that are taken, and whether access may be open."""
-
-    maps: Maps
-    runtimes: Sequence[Runtime]
-    taken: Mapping[str, str]
-    bypass_allowed: bool
-
-
-def _offer(
-    v1: ApiV1,
-    maps: Maps,
-    runtimes: Sequence[Runtime],
-    project: ProjectRef | None,
-    username: str,
-    applications: Sequence[Application],
-) -> _Offer:
-    taken = taken_subdomains(v1, username, project.id if project else 0) if applications else {}
-    asks = any(one.bypass_authentication for one in applications)
-    return _Offer(maps, runtimes, taken, bypass_allowed(v1) if asks else True)
-
-
-def _files(plan: Plan, bundle: Bundle) -> None:
-    rules, _ = import_rules(bundle.data)
-    kept = Kept(walk(bundle.data, unread=[]), rules)
-    count = totals(kept.entries.values())
-    plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
-    plan.folders = by_folder(kept.entries.values())
-    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
 
 
 def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
@@ -113,7 +107,7 @@ def _engine(one: Workload) -> Planned:
     return Planned(one.kind, one.name, Action.CREATE, "on the target's default engine image")
 
 
-def _workload(one: Workload, offer: _Offer) -> Planned:
+def _workload(one: Workload, offer: Offer) -> Planned:
     """Plan one workload that is not there yet, with the runtime that it would get."""
     match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
     if match is None:
@@ -129,13 +123,11 @@ def _workload(one: Workload, offer: _Offer) -> Planned:
     return Planned(one.kind, one.name, Action.FALLBACK if fallback else Action.CREATE, note)
 
 
-def taken_subdomains(v1: ApiV1, username: str, but_for: int = 0) -> dict[str, str]:
-    """Return each subdomain of the projects that this user sees, with the project that has it."""
+def taken_subdomains(v1: ApiV1, username: str) -> dict[str, str]:
+    """Return each subdomain in the projects that this user sees, with the project that has it."""
     found: dict[str, str] = {}
     for row in v1.projects(username)[:MANY]:
         ref = ProjectRef.from_v1(row)
-        if ref.id == but_for and but_for:
-            continue
         try:
             there: Iterable[dict[str, Any]] = v1.applications(ref.owner, ref.slug)
         except Rejected:

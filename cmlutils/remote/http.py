@@ -93,12 +93,16 @@ class _Away(Exception):
 
 
 class Http:
-    """One requests.Session for one workspace; `answered` says whether it ever answered in this run."""
+    """One requests.Session for one workspace; `answered` says whether it ever answered in this run.
+
+    `date` is what the workspace's clock said at its last answer, in HTTP's words.
+    """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
         self.workspace = workspace
         self.host = workspace.host
         self.answered = False
+        self.date = ""
         self._patience = patience or Patience()
         self._session: requests.Session | None = None
 
@@ -195,6 +199,7 @@ class Http:
         with response:
             status = response.status_code
             log.debug("%s %s: %d, %d ms", self.host, call, status, (time.monotonic() - started) * 1000)
+            self.date = response.headers.get("Date", "")
             if status not in _GATEWAY:
                 self.answered = True
             if 200 <= status < 300:
