@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -9,9 +10,9 @@ import click
 from cmlutils import config
 from cmlutils.cli.options import config_dir_option, dry_run_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import bundle_of, load, maps_of, reported
+from cmlutils.cli.runs import bundle_of, connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
-from cmlutils.errors import ConfigError
+from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
@@ -48,13 +49,12 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, verbose: bool, a
     from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
-    with connect(section) as connection:
-        if dry_run:
+    if dry_run:
+        with connect(section) as connection:
             return _shown(plan_export(connection, bundle), as_json=as_json)
-        bundle.create()
-        report = Report("export", section.name)
-        with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
-            export_project(connection, bundle, report, progress)
+    report = Report("export", section.name)
+    with connected(section, report, bundle, "export_metrics.json", as_json=as_json) as (connection, progress):
+        export_project(connection, bundle, report, progress)
     return report.exit_code
 
 
@@ -82,12 +82,11 @@ def import_(name: str, config_dir: str | None, *, verify: bool, dry_run: bool, v
         with connect(section) as connection:
             return _shown(plan_import(connection, bundle, maps), as_json=as_json)
     bundle.open()
-    with connect(section) as connection:
-        report = Report("import", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            import_project(connection, bundle, maps, report, progress)
-            if verify:
-                _validate(connection, bundle, maps, report, progress, config_dir)
+    report = Report("import", section.name)
+    with connected(section, report, bundle, "import_metrics.json", as_json=as_json) as (connection, progress):
+        import_project(connection, bundle, maps, report, progress)
+        if verify:
+            _validate(connection, bundle, maps, report, progress, config_dir)
     return report.exit_code
 
 
@@ -106,18 +105,24 @@ def _validate(
     *,
     quick: bool = False,
 ) -> None:
-    """Compare all three ways; without a usable export section, bundle against target."""
+    """Compare all three ways; without a usable export section, bundle against target.
+
+    A source that can't be reached is an error, raised when all the rest has been compared.
+    """
     from cmlutils.flows.connect import connect
     from cmlutils.flows.validate_migration import validate_migration
 
-    try:
-        source = config.load("export", target.section.name, config_dir)
-    except ConfigError as error:
-        report.notes.append(f"The source is not compared: {error.message}")
-        validate_migration(None, target, bundle, maps, report, progress, quick=quick)
-        return
-    with connect(source) as connection:
-        validate_migration(connection, target, bundle, maps, report, progress, quick=quick)
+    with ExitStack() as stack:
+        source, failure = None, None
+        try:
+            source = stack.enter_context(connect(config.load("export", target.section.name, config_dir)))
+        except ConfigError as error:
+            report.notes.append(f"The source is not compared: {error.message}")
+        except (Unreachable, Rejected) as error:
+            failure = error
+        validate_migration(source, target, bundle, maps, report, progress, quick=quick)
+        if failure:
+            raise failure
 
 
 @project.command("validate-migration")
@@ -133,12 +138,9 @@ def validate_migration_command(name: str, config_dir: str | None, *, quick: bool
     Example: cmlutil project validate-migration -p "Churn Model"
     """
     section = load("import", name, config_dir, verbose=verbose)
-    from cmlutils.flows.connect import connect
-
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     bundle.open(changed=True)
-    with connect(section) as connection:
-        report = Report("validate-migration", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            _validate(connection, bundle, maps, report, progress, config_dir, quick=quick)
+    report = Report("validate-migration", section.name)
+    with connected(section, report, bundle, "import_metrics.json", as_json=as_json) as (connection, progress):
+        _validate(connection, bundle, maps, report, progress, config_dir, quick=quick)
     return report.exit_code

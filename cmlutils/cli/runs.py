@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cmlutils.config import Section, Side
-    from cmlutils.flows.connect import Progress
+    from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 
@@ -62,6 +62,24 @@ def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> 
         finally:
             _note_error(report, sys.exc_info()[1])
             _write(report, bundle, metrics, as_json=as_json)
+
+
+@contextmanager
+def connected(
+    section: Section, report: Report, bundle: Bundle, metrics: str, *, as_json: bool
+) -> Iterator[tuple[Connection, Progress]]:
+    """Connect and report; a workspace that can't be reached is reported too, where there is a bundle already."""
+    from cmlutils.flows.connect import connect
+
+    if bundle.state.is_dir():
+        bundle.create()
+        with reported(report, bundle, metrics, as_json=as_json) as progress, connect(section) as connection:
+            yield connection, progress
+        return
+    with connect(section) as connection:
+        bundle.create()
+        with reported(report, bundle, metrics, as_json=as_json) as progress:
+            yield connection, progress
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:

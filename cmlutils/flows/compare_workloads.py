@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _DEPLOYED = {"pending", "deploying", "deployed"}
+_FOREIGN_LACKS = {
+    "project": {"engine_type", "team", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
+    "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
+    "job": {"type", "notifications"},
+}
 _OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
 
 
@@ -30,6 +35,7 @@ class Seen:
     maps: Maps
     user: str
     bypass_allowed: bool = True
+    foreign: bool = False  # cloudera/cmlutils wrote the bundle
     fresh: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     @property
@@ -40,7 +46,16 @@ class Seen:
     def difference(self, where: str, what: str, left: object, right: object) -> Difference:
         """Name one difference of this side."""
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
-        return Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
+        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
+
+
+def _not_carried(kind: str, what: str) -> bool:
+    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
+    if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
+        return True
+    return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}
 
 
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
