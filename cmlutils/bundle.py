@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from cmlutils.config import Section
+
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
 _FOLDERS = ("project-data", "project-metadata", "logs", "state")
@@ -32,6 +34,11 @@ def folder_name(section: str) -> str:
         return section
     digest = hashlib.sha256(section.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return this folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.is_dir())
 
 
 def write_json(path: Path, content: object) -> None:
@@ -191,6 +198,11 @@ class Bundle:
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
         return Lock(self.folder / "state" / "lock", self.folder)
+
+
+def bundle_of(section: Section) -> Bundle:
+    """Return a section's bundle: its folder below output_dir."""
+    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def _digest(path: Path) -> str:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils import config
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, dry_run_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import bundle_of, connected, load, maps_of
+from cmlutils.cli.runs import connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config
 from cmlutils import log as logs
-from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
+from cmlutils.bundle import write_bytes, write_json
 from cmlutils.cli.render import show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Report
@@ -32,11 +33,6 @@ def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Sec
     for warning in section.warnings:
         log.warning("%s", warning)
     return section
-
-
-def bundle_of(section: Section) -> Bundle:
-    """Return the section's folder below output_dir."""
-    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def maps_of(section: Section, config_dir: str | None) -> Maps:

@@ -16,10 +16,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import Bundle
+from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_here import Finding, bundle_of, keys, programs, room, same_subdomains
+from cmlutils.flows.doctor_here import Finding, keys, programs, room, same_subdomains
 from cmlutils.flows.plan_import import Offer, bypass_allowed, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import Bundle, folder_name, read_json
+from cmlutils.bundle import bundle_of, existing_folder, read_json
 from cmlutils.errors import BundleError, CommandError, TransferError
 from cmlutils.filelist import read_list, totals
 from cmlutils.remote import process, rsync
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
@@ -38,11 +39,6 @@ class Finding:
 def here(severity: str, text: str, fix: str = "", section: str = "-") -> Finding:
     """Name a finding about this machine."""
     return Finding(section, "here", severity, text, fix)
-
-
-def bundle_of(section: Section) -> Bundle:
-    """Return the section's bundle."""
-    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def programs() -> list[Finding]:
@@ -99,8 +95,8 @@ def room(sections: Sequence[Section]) -> list[Finding]:
     """Check the disks of all bundles together, as far as can be known without a session."""
     disks: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
-        disks[_existing(section.output_dir.absolute()).stat().st_dev].append(section)
-    places = {_existing(section.output_dir.absolute()) for section in sections}
+        disks[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
+    places = {existing_folder(section.output_dir.absolute()) for section in sections}
     fix = "choose another output_dir, or mend its permissions"
     closed = [one for one in sorted(places) if not os.access(one, os.W_OK | os.X_OK)]
     found = [here("error", f"{place} can't be written to", fix) for place in closed]
@@ -117,7 +113,7 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
             unknown += 1
             continue
         held, names = held + count.bytes, names + count.files + count.folders + count.links
-    place = _existing(next(iter(bundles)))
+    place = existing_folder(next(iter(bundles)))
     space = os.statvfs(place)
     free, inodes = space.f_bavail * space.f_frsize, space.f_favail if space.f_files else _FEW
     text = f"{place} has {free >> 20} MiB and {inodes} inodes free; {len(bundles) - unknown} bundles there hold "
@@ -127,11 +123,6 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     if free < _LITTLE or inodes < _FEW:
         return here("warning", text, "make room, or choose an output_dir on another disk")
     return here("ok", text)
-
-
-def _existing(folder: Path) -> Path:
-    """Return the nearest folder above that is there."""
-    return next(one for one in (folder, *folder.parents) if one.is_dir())
 
 
 def same_subdomains(sections: Sequence[Section]) -> list[Finding]:

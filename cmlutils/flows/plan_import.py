@@ -33,7 +33,10 @@ MANY = 500  # so many projects are asked for their subdomains, no more
 
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
-    offer = read_offer(connection.v1, connection.section.workspace.username, maps)
+    v1, applications = connection.v1, read_bundle(bundle)[2]
+    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    taken = taken_subdomains(v1, connection.section.workspace.username) if applications else {}
+    offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
     plan = plan_target(connection, bundle, offer)
     rules, _ = import_rules(bundle.data)
     kept = Kept(walk(bundle.data, unread=[]), rules)
@@ -52,12 +55,6 @@ class Offer:
     runtimes: Sequence[Runtime]
     taken: Mapping[str, str]
     bypass_allowed: bool
-
-
-def read_offer(v1: ApiV1, username: str, maps: Maps) -> Offer:
-    """Ask a target what it has."""
-    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
-    return Offer(maps, runtimes, taken_subdomains(v1, username), bypass_allowed(v1))
 
 
 def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
