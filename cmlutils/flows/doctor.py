@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cmlutils.config import Secret, Section, Workspace
+    from cmlutils.plan import Planned
     from cmlutils.runtimes import Maps
 
 __all__ = ["Finding", "examine"]
@@ -45,6 +46,7 @@ class _Group:
     connection: Connection
     sections: Sequence[Section]
     findings: list[Finding] = field(default_factory=list)
+    answers: bool = False
     offer: Offer | None = None
 
     @property
@@ -59,11 +61,6 @@ class _Group:
     def find(self, severity: str, text: str, fix: str = "") -> None:
         """Note a finding for all of its sections at once."""
         self.findings.append(Finding(_label(self.sections), self.sections[0].side, severity, text, fix))
-
-    @property
-    def broken(self) -> bool:
-        """Whether nothing of its sections can work."""
-        return any(one.severity == "error" for one in self.findings)
 
 
 def _label(sections: Sequence[Section]) -> str:
@@ -85,13 +82,13 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             list(pool.map(lambda group: _check_workspace(group, maps), groups))
-            pairs = [(group, section) for group in groups for section in group.sections if not group.broken]
+            pairs = [(group, section) for group in groups for section in group.sections if group.answers]
             checked = list(pool.map(lambda pair: _check_section(*pair), pairs))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if deep:
             for group in groups:
-                if not group.broken:
+                if group.answers:
                     _open_session(group)
     found += unusable + [finding for group in groups for finding in group.findings]
     return found + [finding for findings in checked for finding in findings]
@@ -126,11 +123,12 @@ def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding
 
 
 def _alike(sections: Sequence[Section]) -> list[list[Section]]:
-    """Group sections by side, workspace, user and key: those share a login."""
+    """Group sections by side, workspace, user, API key and ssh key: those share a login."""
     groups: dict[tuple[str, ...], list[Section]] = defaultdict(list)
     for one in sections:
         there = one.workspace
-        groups[one.side, there.url, there.username, there.api_key.reveal(), str(there.verify)].append(one)
+        secret = there.api_key.reveal()
+        groups[one.side, there.url, there.username, secret, str(there.verify), str(there.identity_file)].append(one)
     return list(groups.values())
 
 
@@ -144,15 +142,13 @@ def _check_workspace(group: _Group, maps: Maps) -> None:
             group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
         runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
         if rsync_runtime(runtimes) is None:
-            group.find(
-                "error",
-                f"{workspace.host} has no rsync-enabled runtime",
-                "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue",
-            )
+            fix = "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue"
+            group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username) if wanted else {}
             group.offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
+        group.answers = True
     except CmlutilError as error:
         group.find("error", error.message, error.hint)
 
@@ -195,11 +191,22 @@ def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tupl
     plan = plan_target(connection, bundle, offer)
     rows = [("error", one, "create it on the target, with the migrating user in it") for one in plan.blockers]
     severities = {Action.FAIL: "error", Action.FALLBACK: "warning"}
-    for one in plan.actions:
-        if one.action in severities:
-            fix = "add the runtime, or name another in runtime-map.yaml" if "runtime" in one.note else ""
-            rows.append((severities[one.action], f"{one.kind} {one.name}: {one.note}", fix))
-    return rows
+    return rows + [
+        (severities[one.action], f"{one.kind} {one.name}: {one.note}", _fix(one))
+        for one in plan.actions
+        if one.action in severities
+    ]
+
+
+def _fix(one: Planned) -> str:
+    """Say what to do about something that would fail or come out different."""
+    if one.kind == "collaborator":
+        return "add the user to the target, or do without"
+    if "subdomain" in one.note:
+        return "free it on the target, or change it on the source"
+    if "unauthenticated" in one.note:
+        return "let the target's admin allow it, or do without"
+    return "add the runtime to the target's catalogue, or name another in runtime-map.yaml"
 
 
 def _open_session(group: _Group) -> None:

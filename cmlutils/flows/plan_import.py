@@ -33,11 +33,14 @@ MANY = 500  # so many projects are asked for their subdomains, no more
 
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
-    v1, applications = connection.v1, read_bundle(bundle)[2]
+    v1 = connection.v1
+    settings, _, applications, _ = read_bundle(bundle)
     runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
     taken = taken_subdomains(v1, connection.section.workspace.username) if applications else {}
     offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
     plan = plan_target(connection, bundle, offer)
+    if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
+        plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     rules, _ = import_rules(bundle.data)
     kept = Kept(walk(bundle.data, unread=[]), rules)
     count = totals(kept.entries.values())
@@ -63,9 +66,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     v1, workspace = connection.v1, connection.section.workspace
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
-    engines = settings.engine_type == LEGACY_ENGINE and not offer.maps.engines
-    if rsync_runtime(offer.runtimes) is None and not engines:
-        plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
+    engines = _stays_on_engines(settings, offer.maps)
     if settings.team and not _there(v1, settings.team):
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
     project = _project(plan, v1, context, settings)
@@ -83,6 +84,10 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     if project is None:
         _people(plan, v1, context, settings)
     return plan
+
+
+def _stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
+    return settings.engine_type == LEGACY_ENGINE and not maps.engines
 
 
 def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
