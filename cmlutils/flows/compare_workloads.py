@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 _DEPLOYED = {"pending", "deploying", "deployed"}
 _FOREIGN_LACKS = {
-    "project": {"engine_type", "team", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
+    "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
     "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
     "job": {"type", "notifications"},
 }
@@ -61,17 +61,18 @@ def _not_carried(kind: str, what: str) -> bool:
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
     """Compare what a project is set to; values of its environment show as ***."""
     rows = []
-    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type", "team"):
+    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
         row = seen.difference("project", name, left, right)
         mapped = seen.on_target and name == "engine_type" and seen.maps.engines
-        rows.append(row.excused("engines became runtimes") if mapped else row)
-    if wanted.owner and wanted.owner != there.owner and not wanted.team:
-        row = seen.difference("project", "owner", wanted.owner, there.owner)
-        mine = seen.on_target and there.owner == seen.user
-        rows.append(row.excused("the migrating user becomes the owner") if mine else row)
+        rows.append(row.excused("engines became runtimes" if mapped else ""))
+    owner = wanted.team or wanted.owner
+    if owner and there.owner not in {owner, ""}:
+        row = seen.difference("project", "owner", owner, there.owner)
+        mine = seen.on_target and not wanted.team and there.owner == seen.user
+        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
     for name in sorted({*wanted.environment, *there.environment}):
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:

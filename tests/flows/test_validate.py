@@ -249,3 +249,6 @@ def test_an_owner_who_migrates_is_expected_and_another_is_not():
     for owner, expected in (("dana", True), ("eve", False)):
         [row] = compare_settings(wanted, ProjectSettings("p", owner=owner), seen())
         assert (row.what, row.expected) == ("owner", expected)
+    team = ProjectSettings("p", owner="crew", team="crew")
+    assert compare_settings(team, ProjectSettings("p", owner="crew"), seen()) == []
+    assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), seen())] == [False]
