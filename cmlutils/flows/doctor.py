@@ -81,7 +81,8 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
             groups.append(_Group(Connection(mine[0], http, ApiV1(http)), mine))
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            list(pool.map(lambda group: _check_workspace(group, maps), groups))
+            asked: dict[tuple[str, str], set[str]] = {}
+            list(pool.map(lambda group: _check_workspace(group, maps, asked), groups))
             pairs = [(group, section) for group in groups for section in group.sections if group.answers]
             checked = list(pool.map(lambda pair: _check_section(*pair), pairs))
         finally:
@@ -132,7 +133,7 @@ def _alike(sections: Sequence[Section]) -> list[list[Section]]:
     return list(groups.values())
 
 
-def _check_workspace(group: _Group, maps: Maps) -> None:
+def _check_workspace(group: _Group, maps: Maps, asked: dict[tuple[str, str], set[str]]) -> None:
     """Check address, certificate, user, key, clock and runtimes of one workspace."""
     v1, workspace = group.connection.v1, group.workspace
     try:
@@ -146,7 +147,7 @@ def _check_workspace(group: _Group, maps: Maps) -> None:
             group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
-            taken = taken_subdomains(v1, workspace.username) if wanted else {}
+            taken = taken_subdomains(v1, workspace.username, asked) if wanted else {}
             group.offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
         group.answers = True
     except CmlutilError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.filelist import totals, walk
@@ -19,7 +19,7 @@ from cmlutils.runtimes import Runtime, rsync_runtime
 from cmlutils.workloads import Application
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
@@ -36,7 +36,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     v1 = connection.v1
     settings, _, applications, _ = read_bundle(bundle)
     runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
-    taken = taken_subdomains(v1, connection.section.workspace.username) if applications else {}
+    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
     offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
     plan = plan_target(connection, bundle, offer)
     if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
@@ -125,16 +125,21 @@ def _workload(one: Workload, offer: Offer) -> Planned:
     return Planned(one.kind, one.name, Action.FALLBACK if fallback else Action.CREATE, note)
 
 
-def taken_subdomains(v1: ApiV1, username: str) -> dict[str, str]:
-    """Return each subdomain in the projects that this user sees, with the project that has it."""
+def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
+    """Return each subdomain in the projects that this user sees, with the project that has it.
+
+    `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
+    """
     found: dict[str, str] = {}
     for row in v1.projects(username)[:MANY]:
         ref = ProjectRef.from_v1(row)
-        try:
-            there: Iterable[dict[str, Any]] = v1.applications(ref.owner, ref.slug)
-        except Rejected:
-            continue
-        found |= {str(one.get("subdomain")): ref.path for one in there}
+        key = (v1.http.host, ref.path)
+        if key not in asked:
+            try:
+                asked[key] = {str(one.get("subdomain")) for one in v1.applications(ref.owner, ref.slug)}
+            except Rejected:
+                continue
+        found |= dict.fromkeys(asked[key], ref.path)
     return found
 
 
