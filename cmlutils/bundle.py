@@ -132,13 +132,8 @@ class Bundle:
                 hint="Choose an output_dir that you may write to.",
             ) from error
 
-    def open(self, *, changed: bool = False) -> None:
-        """Check that an import can use it, and put its folders in order."""
-        self.check(changed=changed)
-        self.create()
-
     def check(self, *, changed: bool = False) -> None:
-        """Raise BundleError when there is no export, or none that is whole; writes nothing.
+        """Raise BundleError when there is no export that an import can use; writes nothing.
 
         With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
         """

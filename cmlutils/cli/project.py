@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -82,9 +83,11 @@ def import_(name: str, config_dir: str | None, *, verify: bool, dry_run: bool, v
         bundle.check()
         with connect(section) as connection:
             return _shown(plan_import(connection, bundle, maps), as_json=as_json)
-    bundle.open()
     report = Report("import", section.name)
-    with connected(section, report, bundle, "import_metrics.json", as_json=as_json) as (connection, progress):
+    with connected(section, report, bundle, "import_metrics.json", as_json=as_json, check=bundle.check) as (
+        connection,
+        progress,
+    ):
         import_project(connection, bundle, maps, report, progress)
         if verify:
             _validate(connection, bundle, maps, report, progress, config_dir)
@@ -140,8 +143,9 @@ def validate_migration_command(name: str, config_dir: str | None, *, quick: bool
     """
     section = load("import", name, config_dir, verbose=verbose)
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    bundle.open(changed=True)
     report = Report("validate-migration", section.name)
-    with connected(section, report, bundle, "import_metrics.json", as_json=as_json) as (connection, progress):
+    with connected(
+        section, report, bundle, "import_metrics.json", as_json=as_json, check=partial(bundle.check, changed=True)
+    ) as (connection, progress):
         _validate(connection, bundle, maps, report, progress, config_dir, quick=quick)
     return report.exit_code

@@ -15,7 +15,7 @@ from cmlutils.cli.render import show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
@@ -62,16 +62,25 @@ def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> 
 
 @contextmanager
 def connected(
-    section: Section, report: Report, bundle: Bundle, metrics: str, *, as_json: bool
+    section: Section,
+    report: Report,
+    bundle: Bundle,
+    metrics: str,
+    *,
+    as_json: bool,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Connection, Progress]]:
-    """Connect and report; a workspace that can't be reached is reported too, where there is a bundle already."""
+    """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
     from cmlutils.flows.connect import connect
 
     if bundle.state.is_dir():
         bundle.create()
-        with reported(report, bundle, metrics, as_json=as_json) as progress, connect(section) as connection:
-            yield connection, progress
+        with reported(report, bundle, metrics, as_json=as_json) as progress:
+            check()
+            with connect(section) as connection:
+                yield connection, progress
         return
+    check()
     with connect(section) as connection:
         bundle.create()
         with reported(report, bundle, metrics, as_json=as_json) as progress:

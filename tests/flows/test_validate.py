@@ -73,7 +73,9 @@ def test_a_bundle_that_was_tampered_with_is_found(migrated, run_line, home):
         (bundle, "bundle file", "'a stranger'"),
         (bundle, "bundle file", "'odd name é.txt': mode"),
     } <= found
-    assert run_line(IMPORT, exit_code=1).err.count("is not what the export wrote")
+    assert "is not what the export wrote" in run_line(IMPORT, exit_code=1).err
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
 
 
 def test_a_file_that_the_export_brought_and_is_gone_from_the_bundle_is_found_without_the_source(
