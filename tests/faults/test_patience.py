@@ -32,13 +32,14 @@ def big_file(workspace, size=1 << 30):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, background):
     source, _ = workspaces()
     big_file(source)
     one = background(*EXPORT)
     until(lambda: source.sessions and "--server" in commands(source), one.text)
     back = outage(source, 20)
-    assert one.wait(110) == 0, one.text()
+    assert one.wait(300) == 0, one.text()
     back.join()
     assert "waiting for 127.0.0.1" in one.text()
     assert source.sessions == []
@@ -56,6 +57,7 @@ def commands(workspace):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("where", ["before the session", "models", "the comparison"])
 def test_an_outage_in_any_phase_of_an_import_is_waited_out(workspaces, background, run_line, where):
     source, target = workspaces()
@@ -69,7 +71,7 @@ def test_an_outage_in_any_phase_of_an_import_is_waited_out(workspaces, backgroun
     one = background(*IMPORT)
     until(seen, one.text)
     back = outage(target, 4)
-    assert one.wait(100) == 0, one.text()
+    assert one.wait(300) == 0, one.text()
     back.join()
     assert len(target.project("dana", "churn-model").models) == 2
     assert source.sessions == target.sessions == []

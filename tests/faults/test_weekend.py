@@ -121,6 +121,7 @@ def test_a_weekend(weekend, background, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_signal_ends_a_batch_and_the_next_one_goes_on(weekend, background, tmp_path):
     source, target, names, _ = weekend
     source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
@@ -134,11 +135,12 @@ def test_a_signal_ends_a_batch_and_the_next_one_goes_on(weekend, background, tmp
     assert batch.left() == []
     source.faults.clear()
     again = background(*line)
-    assert again.wait(100) == 0, again.text()
+    assert again.wait(300) == 0, again.text()
     assert sorted(project.name for project in target.world.projects) == sorted(names[4:7])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_kill_9_of_a_batch_leaves_nothing(weekend, background, tmp_path):
     source, target, names, _ = weekend
     source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
