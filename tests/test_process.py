@@ -113,6 +113,7 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
         f"with process.running(['sh', '-c', {SCRIPT!r}, 'sh', {str(seen)!r}]) as child:\n"
         f"    while not Path({str(seen)!r}).exists() or not Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
         f"    if {stopping}: child._process.signal_group(signal.SIGINT)\n"
+        f"    while {stopping} and 'interrupted' not in Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
         "    print(child.pid, watchdog.ours()._pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
