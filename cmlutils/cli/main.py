@@ -13,8 +13,11 @@ import click
 
 from cmlutils import __version__
 from cmlutils import log as logs
+from cmlutils.cli.completion import completion
+from cmlutils.cli.demo import demo
 from cmlutils.cli.emulator import emulator
 from cmlutils.cli.helpers import doctor, helpers
+from cmlutils.cli.init import init
 from cmlutils.cli.project import project
 from cmlutils.cli.signals import signals
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted
@@ -37,10 +40,13 @@ def cli() -> None:
     """
 
 
+cli.add_command(init)
 cli.add_command(project)
 cli.add_command(helpers)
 cli.add_command(doctor)
 cli.add_command(emulator)
+cli.add_command(demo)
+cli.add_command(completion)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -81,9 +87,7 @@ def _translate(argv: Sequence[str]) -> int:
 
 def tell(error: CmlutilError) -> None:
     """Say in one sentence what went wrong, and what to do."""
-    log.error("%s", error.message)
-    if error.hint:
-        log.info("  %s", error.hint)
+    log.error("%s", "\n  ".join(filter(None, (error.message, error.hint))))
 
 
 def main() -> None:

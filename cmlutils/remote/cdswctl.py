@@ -7,6 +7,7 @@ the vendor's document has it, so parallel runs don't meet and the key is on no c
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
 import os
 import platform
@@ -14,6 +15,7 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_ARCHIVE = 200 << 20
-MAX_CLIENT = 400 << 20
+MAX_CLIENT = 256 << 20
 MAX_MEMBERS = 1000
 
 
@@ -151,10 +153,26 @@ def fetch(http_download: Download, folder: Path) -> Path:
         return _unpack(archive, folder / "cdswctl", where)
 
 
+class _Bounded:
+    """A stream that may not be longer than an archive with a client in it: a small one may unpack to any size."""
+
+    def __init__(self, file: gzip.GzipFile, where: str) -> None:
+        self._file, self._where, self._left = file, where, MAX_CLIENT
+
+    def read(self, size: int) -> bytes:
+        """Return what comes next; raise TunnelError beyond the bound."""
+        chunk = self._file.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TunnelError(f"{self._where} unpacks to more than {MAX_CLIENT >> 20} MiB, which can't be right.")
+        return chunk
+
+
 def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
     """Copy the one member that is the client; nothing else in the archive is looked at."""
+    plain = _Bounded(gzip.GzipFile(fileobj=archive), where)
     try:
-        with tarfile.open(fileobj=archive, mode="r|gz") as members:
+        with tarfile.open(fileobj=plain, mode="r|") as members:  # type: ignore[call-overload]
             for number, member in enumerate(members):
                 if number > MAX_MEMBERS:
                     break
@@ -168,6 +186,6 @@ def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
                     if source is not None:
                         shutil.copyfileobj(source, file)
                 return path
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise TunnelError(f"{where} can't be unpacked: {error}.", hint="Run the command again.") from error
     raise TunnelError(f"{where} holds no cdswctl.", hint="Check the url of the workspace.")

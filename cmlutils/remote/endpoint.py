@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
+from cmlutils.bundle import write_json
 from cmlutils.errors import CommandError, TunnelError
 from cmlutils.remote import process
 
@@ -127,9 +128,7 @@ class _Note:
         self.session = session
         if self.path:
             note = {"id": session, "project": self.project, "url": self.url, "pid": os.getpid()}
-            new = self.path.with_name(self.path.name + ".new")
-            new.write_text(json.dumps(note), encoding="utf-8")
-            new.replace(self.path)
+            write_json(self.path, note)
 
     def ending(self, child: process.Running) -> None:
         """Keep the client in mind if it lives to be interrupted."""

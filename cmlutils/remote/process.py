@@ -8,6 +8,7 @@ defaults in it, whatever nohup made of ours.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import queue
@@ -21,6 +22,7 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from cmlutils import interrupts
+from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
 from cmlutils.remote import watchdog
 
@@ -57,14 +59,14 @@ class Child(subprocess.Popen[bytes]):
                 warnings.simplefilter("ignore", DeprecationWarning)
                 super().__init__(
                     list(argv),
-                    env=None if env is None else dict(env),
+                    env=_for_child(env),
                     stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     start_new_session=True,
                     preexec_fn=self._prepare,
                 )
-        except OSError:
+        except (OSError, ValueError):
             self._dog.gone(self._number)
             raise
 
@@ -90,9 +92,14 @@ class Child(subprocess.Popen[bytes]):
         return code
 
 
+def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a child's environment: none needs the API keys that may be in ours."""
+    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
+
+
 def _start(argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, secret: str = "") -> Child:
     program = os.fsdecode(argv[0])
-    log.debug("running %s", " ".join("***" if word == secret else os.fsdecode(word) for word in argv))
+    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
     try:
         return Child(argv, env, stdin)
     except FileNotFoundError as error:
@@ -100,7 +107,10 @@ def _start(argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: in
         hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
         raise CommandError(f"The program {program} is not installed.", hint=hint) from error
     except OSError as error:
-        raise CommandError(f"The program {program} can't be started: {error.strerror}.") from error
+        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
+        raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
+    except ValueError as error:
+        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error
 
 
 def run(
@@ -115,7 +125,8 @@ def run(
 ) -> Result:
     """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
 
-    No secret belongs into `argv`, as any user of the machine can see it; `secret` is one that is not logged.
+    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
+    `secret` is logged.
     """
     stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
     program = os.fsdecode(argv[0])
