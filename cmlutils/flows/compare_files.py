@@ -11,7 +11,7 @@ from cmlutils.errors import TransferError
 from cmlutils.filelist import show, walk
 from cmlutils.flows.pull import export_rules
 from cmlutils.flows.push import import_rules
-from cmlutils.flows.transfer import Kept, at, persist, remote_listing
+from cmlutils.flows.transfer import Kept, at, ours_beside, persist, remote_listing
 from cmlutils.ignore import default_rules, keep
 from cmlutils.report import Difference
 
@@ -38,7 +38,8 @@ def compare_files(tunnel: Tunnel, bundle: Bundle, side: str) -> list[Difference]
     else:
         rules, _ = import_rules(bundle.data)
         here = Kept(walk(bundle.data), rules).entries
-    there = remote_listing(tunnel, rules, f"the {side}'s listing").entries
+    ours = ours_beside(here) if side == "target" else b""  # what an interrupted import left is nobody's file
+    there = remote_listing(tunnel, rules, f"the {side}'s listing", ours=ours).entries
     differences = compare(here, there.values())
     where = f"{side} file"
     found = [Difference(where, show(one.path), "there", "absent") for one in differences.only_left]
