@@ -79,7 +79,7 @@ class Reader:
                 value = json.loads(value)
             except ValueError:
                 value = None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not all(isinstance(one, (str, int, float)) for one in value.values()):
             raise self.error(f"{self.what} has no usable environment.")
         return {str(name): one if isinstance(one, str) else json.dumps(one) for name, one in value.items()}
 
