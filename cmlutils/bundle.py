@@ -134,8 +134,16 @@ class Bundle:
                 hint="Choose an output_dir that you may write to.",
             ) from error
 
-    def open(self) -> None:
-        """Check that an import can use it; raise BundleError when there is none or it is not whole."""
+    def open(self, *, changed: bool = False) -> None:
+        """Check that an import can use it, and put its folders in order."""
+        self.check(changed=changed)
+        self.create()
+
+    def check(self, *, changed: bool = False) -> None:
+        """Raise BundleError when there is no export, or none that is whole; writes nothing.
+
+        With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
+        """
         if not self.metadata("project").is_file() or not self.data.is_dir():
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
@@ -144,25 +152,32 @@ class Bundle:
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
-        if self.manifest.exists():
-            self._check_digests()
-        self.create()
+        damaged = self.changed_metadata()
+        if damaged and not changed:
+            path = self.metadata(damaged[0])
+            what = "is not what the export wrote" if path.exists() else "is missing"
+            raise BundleError(f"{path} {what}.", hint="Run the export again.")
 
     @property
     def foreign(self) -> bool:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
 
-    def _check_digests(self) -> None:
+    def changed_metadata(self) -> list[str]:
+        """Return the kinds whose metadata is no longer what the manifest says; a foreign bundle has none."""
+        if self.foreign:
+            return []
         manifest = read_json(self.manifest, dict)
         version, digests = manifest.get("format"), manifest.get("digests")
         if type(version) is not int or not isinstance(digests, dict):
             raise BundleError(f"{self.manifest} does not hold what it should.", hint="Run the export again.")
         if version > FORMAT:
             raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
-        for kind in METADATA:
-            if _digest(self.metadata(kind)) != digests.get(kind):
-                raise BundleError(f"{self.metadata(kind)} is not what the export wrote.", hint="Run the export again.")
+        return [kind for kind in METADATA if self._differs(kind, digests.get(kind))]
+
+    def _differs(self, kind: str, digest: object) -> bool:
+        path = self.metadata(kind)
+        return not path.exists() or _digest(path) != digest
 
     def begin_export(self) -> None:
         """Mark the bundle unfinished until seal()."""

@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ROOT = "cmlutils"
@@ -69,25 +70,50 @@ class _Masked(logging.Formatter):
         return mask(super().format(record)).replace("\n", "\n    ")
 
 
+def coloured(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether colours are wanted: on a terminal or with $FORCE_COLOR, never with $NO_COLOR."""
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or (stream.isatty() and environ.get("TERM") != "dumb")
+
+
 class _Terminal(_Masked):
     """Warnings carry their level; other lines are plain."""
 
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__("%(message)s")
+        self._colours = colours
+
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text, word = super().format(record), record.levelname.lower()
         text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+        if record.levelno < logging.WARNING:
+            return text
+        if self._colours:
+            word = f"\x1b[{33 if record.levelno == logging.WARNING else 31}m{word}\x1b[0m"
+        return f"{word}: {text}"
 
 
-def to_terminal(stream: TextIO | None = None, *, verbose: bool = False) -> None:
-    """Send log lines to standard error, replacing what an earlier call set up."""
+def to_terminal(stream: TextIO | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
+    """Send log lines to standard error, replacing what an earlier call set up; `quiet`: warnings and errors only."""
     close()
     root = logging.getLogger(ROOT)
     root.setLevel(logging.DEBUG)
     root.propagate = False
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setLevel(logging.DEBUG if verbose else logging.INFO)
-    handler.setFormatter(_Terminal("%(message)s"))
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    handler.setFormatter(_Terminal(colours=coloured(stream)))
     root.addHandler(handler)
+
+
+def is_quiet() -> bool:
+    """Tell whether only warnings and errors are shown."""
+    return all(handler.level >= logging.WARNING for handler in _terminals())
+
+
+def _terminals() -> list[logging.Handler]:
+    return [one for one in logging.getLogger(ROOT).handlers if isinstance(one.formatter, _Terminal)]
 
 
 def to_file(path: Path) -> None:

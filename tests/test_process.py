@@ -62,7 +62,6 @@ def test_dispositions_are_reset():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl")
 def test_kill_9_leaves_no_child():
     code = (
         "import os, signal; from cmlutils.remote import process\n"

@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cmlutils import config
+from cmlutils import config, interrupts
 from cmlutils import log as logs
 from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
 from cmlutils.cli.render import show
@@ -17,8 +17,8 @@ from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cmlutils.cli.progress import TextProgress
     from cmlutils.config import Section, Side
+    from cmlutils.flows.connect import Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
     """Return the section, after telling what is odd about it."""
-    logs.to_terminal(verbose=verbose)
+    if verbose:
+        logs.to_terminal(verbose=True)
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
@@ -47,24 +48,28 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
 
 
 @contextmanager
-def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[TextProgress]:
+def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[Progress]:
     """Lock the bundle, log to it, and write and print the report whatever happens within."""
+    from cmlutils.cli.live import Live
     from cmlutils.cli.progress import TextProgress
 
     with bundle.lock():
         logs.to_file(bundle.logs / "migration.log")
         log.debug("%s of %r begins", report.verb, report.project)
+        (bundle.logs / metrics).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
         try:
-            yield TextProgress(report)
+            with Live(TextProgress(report), report, bundle).open() as live:
+                yield live
         finally:
-            _note_error(report, sys.exc_info()[1])
-            _write(report, bundle, metrics, as_json=as_json)
+            with interrupts.held():
+                _note_error(report, sys.exc_info()[1])
+                _write(report, bundle, metrics, as_json=as_json)
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
     if error is None:
         return
-    report.error = error.message if isinstance(error, CmlutilError) else type(error).__name__
+    report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__
     report.error_code = int(ExitCode.BUG)
     if isinstance(error, Interrupted):
         report.error_code = 128 + error.signum

@@ -17,14 +17,20 @@ from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Progress
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Report
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
+    "models": Model.from_v1,
+    "applications": Application.from_v1,
+    "jobs": Job.from_v1,
+}
 
 
 def export_project(connection: Connection, bundle: Bundle, report: Report, progress: Progress) -> None:
@@ -63,16 +69,38 @@ def read_source(
     v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]
 ) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
     """Read a project's settings and workloads from a workspace."""
+    settings, people = _read_project(v1, project)
+    records = read_records(v1, project)
+    applications = [Application.from_v1(one, runtimes) for one in records["applications"]]
+    jobs = [Job.from_v1(one, runtimes) for one in records["jobs"]]
+    applications, jobs = by_name(v1, people, applications, jobs)
+    models = [Model.from_v1(one, runtimes) for one in records["models"]]
+    return settings, {"models": models, "applications": applications, "jobs": jobs}
+
+
+def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
+    """Read a project's own settings from a workspace."""
+    return _read_project(v1, project)[0]
+
+
+def _read_project(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
+    """Return the project's settings, and the records of the people whom it names."""
     owner, slug = project.owner, project.slug
     people = _collaborators(v1, project)
     image = engine_image_name(v1.engine_image(owner, slug)) if project.engine_type == LEGACY_ENGINE else ""
     reply = v1.project(owner, slug)
     settings = ProjectSettings.from_v1(reply, v1.environment(owner, slug), people, image)
-    models = [Model.from_v1(one, runtimes) for one in v1.models(project.id)]
-    applications = [Application.from_v1(one, runtimes) for one in v1.applications(owner, slug)]
-    jobs = [Job.from_v1(v1.job(owner, slug, int(one["id"])), runtimes) for one in v1.jobs(owner, slug)]
-    applications, jobs = by_name(v1, [*people, reply.get("owner"), reply.get("creator")], applications, jobs)
-    return settings, {"models": models, "applications": applications, "jobs": jobs}
+    return settings, [*people, reply.get("owner"), reply.get("creator")]
+
+
+def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
+    """Return what a workspace says of a project's models, applications and jobs, in its own words."""
+    owner, slug = project.owner, project.slug
+    return {
+        "models": v1.models(project.id),
+        "applications": v1.applications(owner, slug),
+        "jobs": [v1.job(owner, slug, int(one["id"])) for one in v1.jobs(owner, slug)],
+    }
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:

@@ -95,13 +95,18 @@ class _Away(Exception):
 
 
 class Http:
-    """One requests.Session for one workspace; `answered`: it ever did in this run; `calls`: tries so far by method."""
+    """One requests.Session for one workspace.
+
+    `answered` says whether it ever answered in this run, `waits` how often we waited for it to come back, and
+    `calls` counts the tries by method.
+    """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
         self.workspace = workspace
         self.host = workspace.host
         self.answered = False
-        self.calls: Counter[str] = Counter()  # tries by method
+        self.calls: Counter[str] = Counter()
+        self.waits = 0
         self._patience = patience or Patience()
         self._session: requests.Session | None = None
 
@@ -189,6 +194,7 @@ class Http:
         elif not self.answered or not call.patient:
             raise Unreachable(f"{self.host} can't be reached: {away.why}.", hint=away.hint) from away
         else:
+            self.waits += 1
             waiting.wait(away)
 
     def _once(self, call: _Call) -> Any:

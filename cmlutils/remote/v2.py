@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import interrupts
 from cmlutils.errors import ApiError
 from cmlutils.remote.v1 import Json, a_list, an_object, segment
 
@@ -33,7 +34,8 @@ class ApiV2:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._key.close()
+        with interrupts.held():
+            self._key.close()
 
     @property
     def key(self) -> Secret:
