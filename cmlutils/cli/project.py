@@ -40,13 +40,18 @@ project.add_command(status_command)
 
 @project.command("export")
 @name_option()
+@click.option(
+    "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
+)
 @dry_run_option
 @config_dir_option
 @patience_option
 @verbose_option
 @quiet_option
 @json_option
-def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float, verbose: bool, as_json: bool) -> int:
+def export(
+    name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -64,7 +69,7 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float,
         bundle.create()
         report = Report("export", section.name)
         with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
-            export_project(connection, bundle, report, progress)
+            export_project(connection, bundle, report, progress, values=not no_values)
     return report.exit_code
 
 
