@@ -42,13 +42,18 @@ project.add_command(status_command)
 
 @project.command("export")
 @name_option()
+@click.option(
+    "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
+)
 @dry_run_option
 @config_dir_option
 @patience_option
 @verbose_option
 @quiet_option
 @json_option
-def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float, verbose: bool, as_json: bool) -> int:
+def export(
+    name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -65,7 +70,7 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, patience: float,
             return _shown(plan_export(connection, bundle), as_json=as_json)
     run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
     with connected(run) as (connection, progress):
-        export_project(connection, bundle, run.report, progress)
+        export_project(connection, bundle, run.report, progress, values=not no_values)
     return run.report.exit_code
 
 
