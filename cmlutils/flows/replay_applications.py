@@ -14,7 +14,7 @@ from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, 
 from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
@@ -25,12 +25,13 @@ _LINGER = {"stopping": 120.0, "running": 20.0, "starting": 20.0, "scheduling": 2
 _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
 
 
-def applications(target: Target, wanted: Sequence[Application]) -> list[Outcome]:
+def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
     listing = Listing(lambda: target.v1.applications(target.project.owner, target.project.slug))
     taken: dict[str, set[str]] = defaultdict(set)
     addons = Addons(target.v1)
-    return [guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure) for one in wanted]
+    for one in wanted:
+        yield guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure)
 
 
 class _Work:
