@@ -18,6 +18,7 @@ from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_models import models
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.journal import Journal
+from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
@@ -100,6 +101,9 @@ class Replay:
         context = settings.team or section.workspace.username
         if self.bundle.foreign:
             report.notes.append(_FOREIGN)
+        report.todos += [
+            f"Set {name} of {owner}: its value is not in the bundle." for owner, name in to_fill_in(self.bundle)
+        ]
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
         journal = journal_of(self.bundle, section.workspace.url, context)
         with self.progress.phase("project"):
