@@ -126,6 +126,7 @@ class ProjectSettings:
         """Read project-metadata.json, ours or one of cloudera/cmlutils."""
         top = Reader(record, "project-metadata.json", BundleError)
         ours = top.inner(OURS)
+        people = ours.items("collaborators")
         owner = top.text("original_owner_username")
         team = ours.text("team")
         if OURS not in top.data and top.text("team_name"):
@@ -139,6 +140,6 @@ class ProjectSettings:
             environment=top.environment(),
             owner=owner,
             team=team,
-            collaborators=ours.items("collaborators"),
+            collaborators=tuple(Reader(one, f"{top.what}: a collaborator", BundleError).data for one in people),
             engine_image=ours.text("engine_image"),
         )

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError
+from cmlutils.left_out import MARK
 from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ class Reader:
                 value = json.loads(value)
             except ValueError:
                 value = None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not all(isinstance(one, (str, int, float)) for one in value.values()):
             raise self.error(f"{self.what} has no usable environment.")
-        return {str(name): one if isinstance(one, str) else json.dumps(one) for name, one in value.items()}
+        found = {str(name): one if isinstance(one, str) else json.dumps(one) for name, one in value.items()}
+        return {name: one for name, one in found.items() if one != MARK}
 
     def items(self, key: str) -> tuple[Any, ...]:
         """Return a list; a single text counts as one item, an empty one as none."""

@@ -23,6 +23,8 @@ class Assumptions:
     """v1 honours ``paused`` at create and PATCH, and echoes it (never on CDSW)."""
     job_paused_shown: bool = True
     """GET of a job shows ``paused``; where it does not, only v2 does."""
+    arming_keeps_pause: bool = True
+    """A paused job that gets a schedule or a parent stays paused."""
     job_notifications: bool = True
     """GET …/jobs/{id} shows ``notifications``."""
     addons_on_read: bool = True
@@ -72,6 +74,8 @@ class Switches:
 
     environment_as_string: bool = False
     """Jobs and applications show their environment as a JSON string."""
+    environment_wanted_as_string: bool = False
+    """What is created has to bring its environment as a JSON string."""
     unauthenticated_applications: bool = False
     """The site allows applications without authentication."""
     no_v2: bool = False

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 _DEPLOYED = {"pending", "deploying", "deployed"}
+_FOREIGN_LACKS = {
+    "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
+    "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
+    "job": {"type", "notifications"},
+}
 _OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
 
 
@@ -30,6 +35,7 @@ class Seen:
     maps: Maps
     user: str
     bypass_allowed: bool = True
+    foreign: bool = False  # cloudera/cmlutils wrote the bundle
     fresh: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     @property
@@ -40,23 +46,33 @@ class Seen:
     def difference(self, where: str, what: str, left: object, right: object) -> Difference:
         """Name one difference of this side."""
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
-        return Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
+        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
+
+
+def _not_carried(kind: str, what: str) -> bool:
+    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
+    if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
+        return True
+    return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}
 
 
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
     """Compare what a project is set to; values of its environment show as ***."""
     rows = []
-    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type", "team"):
+    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
         row = seen.difference("project", name, left, right)
         mapped = seen.on_target and name == "engine_type" and seen.maps.engines
-        rows.append(row.excused("engines became runtimes") if mapped else row)
-    if wanted.owner and wanted.owner != there.owner and not wanted.team:
-        row = seen.difference("project", "owner", wanted.owner, there.owner)
-        mine = seen.on_target and there.owner == seen.user
-        rows.append(row.excused("the migrating user becomes the owner") if mine else row)
+        rows.append(row.excused("engines became runtimes" if mapped else ""))
+    owner = wanted.team or wanted.owner
+    if owner and there.owner not in {owner, ""}:
+        row = seen.difference("project", "owner", owner, there.owner)
+        mine = seen.on_target and not wanted.team and there.owner == seen.user
+        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
     for name in sorted({*wanted.environment, *there.environment}):
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:

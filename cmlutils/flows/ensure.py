@@ -70,6 +70,8 @@ def _concluded(
     """Finish it and say so in the journal; take away what can't be made inert."""
     try:
         finished = _tried(step, record, sleep, again=again)
+    except Unreachable as error:
+        raise _left_behind(step, error) from error
     except CannotBeInertError as error:
         stays = _take_away(journal, step, record, error.message, sleep)
         if stays:
@@ -92,10 +94,9 @@ def _mine(journal: Journal, step: Step, past: Past | None) -> Record | None:
     """Return what we made: the id that the journal knows, or what came after we began and lost the answer."""
     if past is None:
         return None
-    there = step.find()
-    if past.target_id:
-        return next((one for one in there if str(one["id"]) == past.target_id), None)
-    return _new(journal, step, past.before, there)
+    if past.target_id:  # by its id alone: the target may spell its name in another way
+        return next((one for one in step.listing.rows() if str(one["id"]) == past.target_id), None)
+    return _new(journal, step, past.before, step.find())
 
 
 def _new(journal: Journal, step: Step, before: tuple[str, ...], there: list[Record]) -> Record | None:
@@ -171,21 +172,29 @@ def _take_away(journal: Journal, step: Step, record: Record, why: str, sleep: Ca
         sleep(pause)
         try:
             step.remove(record)
-        except Unreachable:
-            raise
+        except Unreachable as error:
+            raise _left_behind(step, error) from error
         except NotFound:
             log.debug("%s %s is gone already", step.kind, step.name)
         except ApiError as error:
             stays = error.message
         try:
-            if all(str(one["id"]) != str(record["id"]) for one in step.find(anew=True)):
+            if all(str(one["id"]) != str(record["id"]) for one in step.listing.rows(anew=True)):
                 journal.gone(step.key)
                 return ""
-        except Unreachable:
-            raise
+        except Unreachable as error:
+            raise _left_behind(step, error) from error
         except ApiError as error:
             stays = error.message
     return stays
+
+
+def _left_behind(step: Step, error: Unreachable) -> Unreachable:
+    """Return the error with what is left on a workspace that went away."""
+    if step.remove is None:
+        return error
+    text = f"{error.message} {step.kind} {step.name} IS STILL ON THE TARGET AND MAY BE LIVE."
+    return Unreachable(text, hint="Import again as soon as it is back, to finish it or take it away.")
 
 
 def _still_there(step: Step, why: str, stays: str) -> Outcome:

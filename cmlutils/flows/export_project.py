@@ -11,6 +11,7 @@ from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
 from cmlutils.flows.replay_project import engine_image_name
 from cmlutils.flows.translate import by_name
+from cmlutils.left_out import leave_out
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
 from cmlutils.runtimes import Runtime
@@ -33,8 +34,10 @@ READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
 }
 
 
-def export_project(connection: Connection, bundle: Bundle, report: Report, progress: Progress) -> None:
-    """Bring a project down: files, settings, models, applications, jobs.
+def export_project(
+    connection: Connection, bundle: Bundle, report: Report, progress: Progress, *, values: bool = True
+) -> None:
+    """Bring a project down: files, settings, models, applications, jobs; without `values`, no environment's.
 
     Everything it learns goes into the report as it learns it; a failure is an exception of `cmlutils.errors`.
     """
@@ -44,7 +47,7 @@ def export_project(connection: Connection, bundle: Bundle, report: Report, progr
         runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
     bundle.begin_export()
     with progress.phase("metadata"):
-        counts = write_metadata(connection.v1, project, runtimes, bundle, report)
+        counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
     with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
         with progress.phase("files"):
             note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
@@ -52,16 +55,19 @@ def export_project(connection: Connection, bundle: Bundle, report: Report, progr
 
 
 def write_metadata(
-    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report
+    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report, *, values: bool = True
 ) -> dict[str, int]:
     """Write the four metadata files; return how many workloads of each kind there are."""
     settings, workloads = read_source(v1, project, runtimes)
-    write_json(bundle.metadata("project"), settings.to_bundle())
+    kept = dict[str, Any] if values else leave_out
+    write_json(bundle.metadata("project"), kept(settings.to_bundle()))
     for kind, found in workloads.items():
-        write_json(bundle.metadata(kind), [one.to_bundle() for one in found])
+        write_json(bundle.metadata(kind), [kept(one.to_bundle()) for one in found])
         report.outcomes += [Outcome(one.kind, one.name, Status.CREATED) for one in found]
     if settings.team:
         report.notes.append(f"The project belongs to team {settings.team}: it must exist on the target.")
+    if not values:
+        report.notes.append("The values of environment variables are not in the bundle: an import lists them.")
     return {kind: len(found) for kind, found in workloads.items()}
 
 

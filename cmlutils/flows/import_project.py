@@ -17,6 +17,7 @@ from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_models import models
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.journal import Journal
+from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from cmlutils.report import Report
 
 log = logging.getLogger(__name__)
+_FOREIGN = (
+    "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
+    "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
+)
 
 
 def read_bundle(bundle: Bundle) -> tuple[ProjectSettings, list[Model], list[Application], list[Job]]:
@@ -93,7 +98,10 @@ class Replay:
         v1, section, report = self.connection.v1, self.connection.section, self.report
         context = settings.team or section.workspace.username
         if self.bundle.foreign:
-            report.notes.append("The bundle has no manifest: cloudera/cmlutils wrote it; not all fields are there.")
+            report.notes.append(_FOREIGN)
+        report.todos += [
+            f"Set {name} of {owner}: its value is not in the bundle." for owner, name in to_fill_in(self.bundle)
+        ]
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
         journal = journal_of(self.bundle, section.workspace.url, context)
         with self.progress.phase("project"):

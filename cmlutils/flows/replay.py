@@ -86,6 +86,8 @@ def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> l
     for what, left, _ in differences(wanted, there):
         if what in but or what.partition(" ")[0] in but:
             continue
+        if what.startswith("environment ") and left == "absent":
+            continue  # the target may add variables of its own
         shown = what in _NOT_SHOWN or what.startswith("environment ") or len(left) > 60
         found.append(what if shown else f"{what} ({left})")
     return found

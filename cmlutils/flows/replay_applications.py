@@ -55,7 +55,7 @@ class _Work:
             name=wanted.name,
             key=f"application {wanted.key}",
             listing=self.listing,
-            same=lambda one: one.get("subdomain") == wanted.subdomain,
+            same=lambda one: str(one.get("subdomain")).lower() == wanted.subdomain.lower(),
             create=self._create,
             finish=lambda record: self._finish(int(record["id"])),
             again=lambda record: self._look(self._read(int(record["id"]))),
@@ -91,40 +91,39 @@ class _Work:
         return self.target.v1.application(self.target.project.owner, self.target.project.slug, application_id)
 
     def _finish(self, application_id: int) -> Finished:
+        """Stop it in each way we know until the target says stopped."""
         for _ in range(_ROUNDS):
             for way in self._ways(application_id):
-                if self._stopped(application_id, way):
-                    return self._look(self._read(application_id))
+                record = self._watched(application_id) if self._asked(way) else self._read(application_id)
+                if record.get("status") == "stopped":
+                    return self._look(record)
         raise CannotBeInertError(
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
         )
 
-    def _stopped(self, application_id: int, way: Callable[[], object]) -> bool:
-        """Try a way of stopping, and watch until it is stopped; False when that does not help."""
-        if self._read(application_id).get("status") == "stopped":
-            return True
+    def _asked(self, way: Callable[[], object]) -> bool:
+        """Try a way of stopping; return False when the target refused it."""
         try:
             way()
         except Rejected as error:
             log.debug("application stop: %s", error)
-            return error.status >= 500 and self._watch(application_id)
+            return error.status >= 500
         except AnswerLost as error:
             log.debug("application stop: %s", error)
-        return self._watch(application_id)
+        return True
 
-    def _watch(self, application_id: int) -> bool:
-        """Tell whether it comes to be stopped; each status gets its own time to pass."""
+    def _watched(self, application_id: int) -> Record:
+        """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""
         clock, pause = self.target.clock, 0.2
         last, since = "", clock.now()
         while True:
-            status = str(self._read(application_id).get("status") or "")
-            if status == "stopped":
-                return True
+            record = self._read(application_id)
+            status = str(record.get("status") or "")
             if status != last:
                 last, since = status, clock.now()
-            if clock.now() - since >= _LINGER.get(status, _LINGER_ELSE):
-                return False
+            if status == "stopped" or clock.now() - since >= _LINGER.get(status, _LINGER_ELSE):
+                return record
             clock.sleep(pause)
             pause = min(pause * 1.5, 3.0)
 
@@ -144,8 +143,8 @@ class _Work:
             if not project_id:
                 raise NotFound("the project has no public id", status=404)
             if not public_id:  # v1 need not show it; the subdomain is the workspace's own
-                rows = self.target.v2.applications(project_id)
-                found = [one.get("id") for one in rows if one.get("subdomain") == self.application.subdomain]
+                rows, subdomain = self.target.v2.applications(project_id), self.application.subdomain.lower()
+                found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
                 public_id = found[0] if found else application_id
             self.target.v2.stop_application(project_id, str(public_id))
 

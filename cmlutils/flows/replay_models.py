@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
 _LIVE = {"pending", "deploying", "deployed"}
 _BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
+_TRIES = 2  # for what may be asked for again when the first answer got lost
 _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
@@ -89,17 +90,26 @@ class _Work:
         return record
 
     def _finish(self, model_id: str) -> Finished:
-        record = self._read(model_id)
         if self.model.file:
-            if not self._has_build(model_id):
+            for _ in range(_TRIES):
+                if self._has_build(model_id):
+                    break
                 self._ask_for_build(model_id)
             record = self._await_build(model_id)
-        if record.get("authEnabled") is not self.model.auth_enabled:
-            try:
-                self.target.v1.set_model_auth(model_id, enabled=self.model.auth_enabled)
-            except (Rejected, AnswerLost) as error:
-                log.debug("set-model-auth: %s", error)
-        return self._look(self._read(model_id))
+        else:
+            record = self._read(model_id)
+        for _ in range(_TRIES):
+            if record.get("authEnabled") is self.model.auth_enabled:
+                break
+            self._set_auth(model_id)
+            record = self._read(model_id)
+        return self._look(record)
+
+    def _set_auth(self, model_id: str) -> None:
+        try:
+            self.target.v1.set_model_auth(model_id, enabled=self.model.auth_enabled)
+        except (Rejected, AnswerLost) as error:
+            log.debug("set-model-auth: %s", error)
 
     def _again(self, model_id: str) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
@@ -147,9 +157,11 @@ class _Work:
             missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
         there = Model.from_v1(record, self.target.runtimes)
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
-        missing += lost(model, there, self.match, "environment", *unbuilt)
-        names = ", ".join(sorted(model.environment))
-        todo = f"when you deploy it, look whether its environment is there ({names})" if names else ""
+        unseen = () if record.get("defaultReplicationPolicy") else ("replicas",)
+        missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
+        of_deployment = [f"{model.replicas} replicas"] if unseen and model.replicas != 1 else []
+        of_deployment += [f"environment {name}" for name in sorted(model.environment)]
+        todo = f"when you deploy it, look whether it has: {', '.join(of_deployment)}" if of_deployment else ""
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
 
 

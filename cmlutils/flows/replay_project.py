@@ -170,7 +170,9 @@ def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) ->
     }
 
     def absent() -> dict[str, str]:
-        there = {one.get("username"): one.get("permissions") for one in v1.collaborators(project.owner, project.slug)}
+        there = {
+            str(one.get("username")): one.get("permissions") for one in v1.collaborators(project.owner, project.slug)
+        }
         return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
 
     missing = absent() if wanted else {}

@@ -24,7 +24,11 @@ def by_name(
     v1: ApiV1, people: Iterable[object], applications: Sequence[Application], jobs: Sequence[Job]
 ) -> tuple[list[Application], list[Job]]:
     """Return a source's workloads with the name beside the id of each person and add-on, as far as it is known."""
-    usernames = {one["id"]: str(one["username"]) for one in people if isinstance(one, dict) and one.get("username")}
+    usernames = {
+        one["id"]: str(one["username"])
+        for one in people
+        if isinstance(one, dict) and isinstance(one.get("id"), int) and one.get("username")
+    }
     wanted = any(one.addons for one in applications) or any(one.addons for one in jobs)
     known = {row["id"]: row for component in COMPONENTS for row in _addons(v1, component)} if wanted else {}
 
@@ -43,7 +47,8 @@ def _named(notifications: Iterable[Any], usernames: Mapping[int, str]) -> tuple[
         person = one.get("user") if isinstance(one, dict) else None
         name = person.get("username") if isinstance(person, dict) else None
         if isinstance(one, dict):
-            name = name or usernames.get(one.get("user_id") or 0)
+            number = one.get("user_id")
+            name = name or (usernames.get(number) if isinstance(number, int) else None)
         named.append({**one, "username": name} if name else one)
     return tuple(named)
 
@@ -61,6 +66,7 @@ def _addons(v1: ApiV1, component: str) -> list[Row]:
             "name": str(row.get("displayName") or row.get("display_name") or row.get("name") or ""),
         }
         for row in rows
+        if isinstance(row.get("identifier", row.get("id")), (int, str))
     ]
 
 

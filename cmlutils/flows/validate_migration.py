@@ -12,6 +12,7 @@ from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.plan_import import bypass_allowed
+from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 from cmlutils.runtimes import Runtime
 
@@ -51,14 +52,24 @@ def validate_migration(
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
     if source is None:
-        report.notes.append("The source was not compared, the bundle alone was: there is no usable export section.")
+        report.notes.append("Bundle and target alone were compared: the source was not to be had.")
     else:
         with progress.phase("compare source"):
             one.compare(source, "source", files.source)
     with progress.phase("compare target"):
         one.compare(target, "target", files.target)
+    report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
     report.todos += _advice(report)
     report.verified = not report.unexpected
+
+
+def _without_values(rows: list[Difference], names: set[str]) -> list[Difference]:
+    """Excuse the environment variables whose values an export left out."""
+    wanted = {f"environment {name}" for name in names}
+    return [
+        row.excused("its value was left out of the bundle") if row.what in wanted and row.left == "absent" else row
+        for row in rows
+    ]
 
 
 def bundle_damage(bundle: Bundle) -> list[Difference]:
@@ -74,6 +85,7 @@ def _advice(report: Report) -> list[str]:
     advice = {
         Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
         Group.BUNDLE: "The bundle is not what the export wrote: export again, then import.",
+        Group.LOST: "The bundle lacks files that the source had: export again, then import.",
         Group.MISSING: "Run the import again: it creates what is missing.",
     }
     return [text for group, text in advice.items() if group in groups]
@@ -118,7 +130,8 @@ class _Validation:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
         allowed = bypass_allowed(connection.v1) if asks else True
-        return Seen(side, runtimes, self.maps, connection.section.workspace.username, allowed, fresh)
+        user, foreign = connection.section.workspace.username, self.bundle.foreign
+        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:

@@ -185,6 +185,8 @@ def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
                     if source is not None:
                         shutil.copyfileobj(source, file)
+                while plain.read(1 << 16):  # to its end, where gzip has the checksum
+                    pass
                 return path
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise TunnelError(f"{where} can't be unpacked: {error}.", hint="Run the command again.") from error

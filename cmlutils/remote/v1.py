@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from datetime import timezone
@@ -261,7 +262,11 @@ class ApiV1:
 
     def environment(self, owner: str, slug: str) -> Json:
         """Return the project's environment variables."""
-        return self._get(f"{_project(owner, slug)}/environment")
+        path = f"{_project(owner, slug)}/environment"
+        found = self._get(path)
+        if not all(isinstance(value, (str, int, float)) for value in found.values()):
+            raise ApiError(f"{self.http.host} GET {path} gave a value that is not a text.")
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
 
     def put_environment(self, owner: str, slug: str, body: Mapping[str, Any]) -> None:
         """Replace the whole environment of a project."""

@@ -3,55 +3,17 @@
 Files stay out of it here. With FUZZ_RUNS=2000 in the environment it tries more than the few of each day.
 """
 
-import contextlib
-import json
 import os
 import random
 import shutil
 
 import pytest
-
-from cmlutils.entries import Totals
-from cmlutils.flows import files
-from cmlutils.flows.files import FileResult
+from spoil import spoilt
 
 RUNS = int(os.environ.get("FUZZ_RUNS", "16"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'
-JUNK = (
-    None, True, False, 0, -1, 7.5, 10**30, 1e308, float("nan"), float("inf"), "", "x", "7", "\ud800", "a\x1b[31m\nb",
-    "../../x", "\x00", [], {}, [None], [[]], {"id": None}, {"id": {"id": []}}, "y" * 70_000,
-)  # fmt: skip
-
-
-def places(value, at=()):
-    """Yield the way to each part of a reply, the whole of it first."""
-    yield at
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from places(one, (*at, key))
-
-
-def spoilt(value, chance):
-    """Return a reply in which one part is gone, is there twice, or is something else; and what was done."""
-    value = json.loads(json.dumps(value))
-    way = chance.choice(list(places(value)))
-    if not way:
-        junk = chance.choice(JUNK)
-        return junk, f"all := {junk!r:.60}"
-    holder = value
-    for key in way[:-1]:
-        holder = holder[key]
-    deed = chance.randrange(6)
-    if deed == 0:
-        del holder[way[-1]]
-        return value, f"{way} is gone"
-    if deed == 1 and isinstance(holder, list):
-        holder.append(holder[way[-1]])
-        return value, f"{way} is there twice"
-    holder[way[-1]] = junk = chance.choice(JUNK)
-    return value, f"{way} := {junk!r:.60}"
 
 
 class Spoiler:
@@ -66,15 +28,6 @@ class Spoiler:
             reply, did = spoilt(reply, self.chance)
             self.did = f"{method} {path}: {did}"
         return reply
-
-
-@pytest.fixture
-def without_files(monkeypatch):
-    """Nothing is copied, so that a run takes a moment."""
-    for module in ("export_project", "import_project"):
-        monkeypatch.setattr(f"cmlutils.flows.{module}.project_tunnel", lambda *_, **__: contextlib.nullcontext())
-    for verb in ("pull", "push"):
-        monkeypatch.setattr(files, verb, lambda *_, **__: FileResult(Totals()))
 
 
 def what_is_there(workspace):
