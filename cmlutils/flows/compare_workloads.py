@@ -11,7 +11,7 @@ from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cmlutils.project import ProjectSettings
     from cmlutils.runtimes import Maps, Runtime
@@ -148,12 +148,22 @@ def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Differen
     where = f"{a.kind} {a.name}"
     rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
     for name in _OF_THE_SOURCE:
-        left, right = getattr(a, name, ()), getattr(b, name, ())
+        left, right = (_without_names(getattr(one, name, ())) for one in (a, b))
         if left != right:
             row = seen.difference(where, name, left, right)
             rows.append(row.excused("ids of the source: choose them again" if seen.on_target else ""))
     rows += _runtime(a, b, record, seen)
     return rows + (_state(a, record, seen) if seen.on_target else [])
+
+
+def _without_names(items: Iterable[Any]) -> tuple[Any, ...]:
+    """Return add-ons and notifications as the source has them: an export puts names beside their ids."""
+    plain: list[Any] = []
+    for one in items:
+        addon = isinstance(one, dict) and "component" in one
+        kept = {key: value for key, value in one.items() if key != "username"} if isinstance(one, dict) else one
+        plain.append(one.get("id") if addon else kept)
+    return tuple(plain)
 
 
 def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:
