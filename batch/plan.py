@@ -65,6 +65,7 @@ class Plan:
     remove: bool = False
     disk: Disk = field(default_factory=Disk)
     gates: dict[str, Gate] = field(default_factory=dict)
+    _dirty: bool = False
 
     def __post_init__(self) -> None:
         for one in self.items:
@@ -143,6 +144,9 @@ class Plan:
         if self.disk.budget and not ending:
             self.disk.measure(running)
             self._find_stuck()
+        if self._dirty:
+            self._dirty = False
+            self.changed()
 
     def _find_stuck(self) -> None:
         """Give up on exports for which no room will ever be."""
@@ -190,7 +194,7 @@ class Plan:
             self.disk.exported(one.project)
         if how.code in _GO_ON and one.step + 1 < len(self.steps):
             one.step, one.tries = one.step + 1, 0
-            self.changed()
+            self._dirty = True
             return
         removed = self.remove and how.code == ExitCode.OK and verb == "validate-migration" and self._remove(one)
         result = Result(one.project, one.code, round(one.seconds, 1), self._log(one), reason=reason, removed=removed)
@@ -198,7 +202,7 @@ class Plan:
 
     def _finish(self, one: Item, result: Result) -> None:
         one.result = replace(result, verb=self.steps[one.step])
-        self.changed()
+        self._dirty = True
 
     def _log(self, one: Item) -> str:
         return str(self.logs / self.steps[one.step] / f"{bundle.folder_name(one.project)}.log") if one.tries else ""

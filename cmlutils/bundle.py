@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from cmlutils.config import Section
+
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
 _FOLDERS = ("project-data", "project-metadata", "logs", "state")
@@ -32,6 +34,11 @@ def folder_name(section: str) -> str:
         return section
     digest = hashlib.sha256(section.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return this folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.is_dir())
 
 
 def write_json(path: Path, content: object) -> None:
@@ -134,13 +141,8 @@ class Bundle:
                 hint="Choose an output_dir that you may write to.",
             ) from error
 
-    def open(self, *, changed: bool = False) -> None:
-        """Check that an import can use it, and put its folders in order."""
-        self.check(changed=changed)
-        self.create()
-
     def check(self, *, changed: bool = False) -> None:
-        """Raise BundleError when there is no export, or none that is whole; writes nothing.
+        """Raise BundleError when there is no export that an import can use; writes nothing.
 
         With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
         """
@@ -202,6 +204,11 @@ class Bundle:
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
         return Lock(self.folder / "state" / "lock", self.folder)
+
+
+def bundle_of(section: Section) -> Bundle:
+    """Return a section's bundle: its folder below output_dir."""
+    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def _digest(path: Path) -> str:

@@ -125,7 +125,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
         places = ", ".join(str(folder) for folder in folders)
         raise ConfigError(
             f"There is no {file_name} in {places}.",
-            hint="Write one with a section for each project, or name its folder with --config-dir.",
+            hint="Run 'cmlutil init', write one with a section for each project, or name its folder with --config-dir.",
         )
     warnings = [f"{other} is ignored: {found[0]} was found first." for other in found[1:]]
     return found[0], warnings

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import quote, quote_plus
 
 from cmlutils.errors import BundleError
+from cmlutils.screen import coloured, columns, fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 ROOT = "cmlutils"
@@ -70,28 +70,22 @@ class _Masked(logging.Formatter):
         return mask(super().format(record)).replace("\n", "\n    ")
 
 
-def coloured(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether colours are wanted: on a terminal or with $FORCE_COLOR, never with $NO_COLOR."""
-    if environ.get("NO_COLOR"):
-        return False
-    return bool(environ.get("FORCE_COLOR")) or (stream.isatty() and environ.get("TERM") != "dumb")
-
-
 class _Terminal(_Masked):
-    """Warnings carry their level; other lines are plain."""
+    """Warnings carry their level; other lines are plain. Lines are folded to the terminal's width."""
 
-    def __init__(self, *, colours: bool) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__("%(message)s")
-        self._colours = colours
+        self._stream = stream
 
     def format(self, record: logging.LogRecord) -> str:
         text, word = super().format(record), record.levelname.lower()
         text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
         if record.levelno < logging.WARNING:
-            return text
-        if self._colours:
-            word = f"\x1b[{33 if record.levelno == logging.WARNING else 31}m{word}\x1b[0m"
-        return f"{word}: {text}"
+            return fold(text, columns(self._stream))
+        text = fold(f"{word}: {text}", columns(self._stream))
+        if coloured(self._stream):
+            text = f"\x1b[{33 if record.levelno == logging.WARNING else 31}m{word}\x1b[0m{text[len(word) :]}"
+        return text
 
 
 def to_terminal(stream: TextIO | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
@@ -103,7 +97,7 @@ def to_terminal(stream: TextIO | None = None, *, verbose: bool = False, quiet: b
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    handler.setFormatter(_Terminal(colours=coloured(stream)))
+    handler.setFormatter(_Terminal(stream))
     root.addHandler(handler)
 
 

@@ -49,6 +49,7 @@ class Group(str, Enum):
 
     SOURCE = "changed on the source since the export"
     BUNDLE = "changed in the bundle since the export"
+    LOST = "missing in the bundle"
     MISSING = "missing on the target"
     EXTRA = "only on the target"
     DIFFERENT = "different on the target"

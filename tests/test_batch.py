@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -427,3 +429,23 @@ def test_each_script_starts(name):
         check=True,
     )
     assert "--batch-size" in done.stdout
+
+
+def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
+        "from pathlib import Path\n"
+        "import plan, pool, show\n"
+        "slow = [plan.Item('slow', {})]\n"
+        "with show.view() as view:\n"
+        f"    what = plan.Plan(slow, ('export',), Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
+        f"    one = pool.Pool({stub!r}, 1)\n"
+        "    one.run(what, lambda: view.look(what.results(), one.running))\n"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    seen = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "1 running, 0 waiting" in seen
+    assert "slow: export: done" in seen

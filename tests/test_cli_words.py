@@ -11,7 +11,7 @@ import pytest
 from words import COMMANDS, LEAVES, examples, understood
 
 from cmlutils import log as logs
-from cmlutils.cli import terminal
+from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
 
 
@@ -144,17 +144,17 @@ class Screen(io.StringIO):
     (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
 ])  # fmt: skip
 def test_colours_only_on_a_terminal_and_never_with_no_color(stream, environ, wanted):
-    assert logs.coloured(stream, environ) is wanted
+    assert screen.coloured(stream, environ) is wanted
 
 
 def test_warnings_are_coloured_on_a_terminal(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    screen = Screen()
-    logs.to_terminal(screen)
+    shown = Screen()
+    logs.to_terminal(shown)
     logging_to("warning", "look")
     logs.close()
-    assert screen.getvalue() == "\x1b[33mwarning\x1b[0m: look\n"
+    assert shown.getvalue() == "\x1b[33mwarning\x1b[0m: look\n"
 
 
 def logging_to(level, text):
@@ -164,27 +164,39 @@ def logging_to(level, text):
 
 
 def test_a_quiet_terminal_shows_warnings_and_errors_only():
-    screen = io.StringIO()
-    logs.to_terminal(screen, quiet=True)
+    shown = io.StringIO()
+    logs.to_terminal(shown, quiet=True)
     assert logs.is_quiet()
     for level in ("debug", "info", "warning", "error"):
         logging_to(level, level)
-    logs.to_terminal(screen)
+    logs.to_terminal(shown)
     assert not logs.is_quiet()
     logs.close()
-    assert screen.getvalue() == "warning: warning\nerror: error\n"
+    assert shown.getvalue() == "warning: warning\nerror: error\n"
 
 
 def test_the_width_comes_from_the_environment_or_the_terminal():
-    assert terminal.columns(io.StringIO(), {}) is None
-    assert terminal.columns(io.StringIO(), {"COLUMNS": "72"}) == 72
-    assert terminal.columns(io.StringIO(), {"COLUMNS": "3"}) == 40
-    assert terminal.columns(io.StringIO(), {"COLUMNS": "wide"}) is None
+    assert screen.columns(io.StringIO(), {}) is None
+    assert screen.columns(io.StringIO(), {"COLUMNS": "72"}) == 72
+    assert screen.columns(io.StringIO(), {"COLUMNS": "3"}) == 40
+    assert screen.columns(io.StringIO(), {"COLUMNS": "wide"}) is None
 
 
 def test_a_line_is_folded_between_words_and_set_in():
     line = "  + job   one two three four five"
-    assert terminal.fold(line, None) == line
-    assert terminal.fold(line, 80) == line
-    assert terminal.fold(line, 20) == "  + job   one two\n      three four\n      five"
-    assert terminal.fold(f"  report: {'x' * 90}", 40).endswith("x" * 90)
+    assert screen.fold(line, None) == line
+    assert screen.fold(line, 80) == line
+    assert screen.fold(line, 20) == "  + job   one two\n      three four\n      five"
+    assert screen.fold(f"  report: {'x' * 90}", 40).endswith("x" * 90)
+
+
+def test_it_runs_beside_a_folder_of_ini_files_called_like_the_package(ini, home):
+    argv = [sys.executable, "-m", "cmlutils", "project", "list"]
+    done = subprocess.run(argv, cwd=home, capture_output=True, text=True, check=False)
+    assert "Churn Model" in done.stdout, done.stderr
+
+
+def test_help_loads_nothing_that_is_slow_to_load():
+    script = "import sys; from cmlutils.cli.main import run; run(['--help']); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert not {"requests", "rich", "yaml", "pathspec", "flask", "asyncssh", "asyncio", "ssl"} & set(loaded)

@@ -32,8 +32,11 @@ def labels(table):
 
 
 @pytest.mark.slow
-def test_it_migrates_proves_and_leaves_nothing_but_the_bundle(start, home, tmp_path):
-    process = start()
+def test_it_migrates_proves_and_leaves_nothing_but_the_bundle(start, home, tmp_path, tmp_path_factory):
+    mine = tmp_path_factory.mktemp("mine")
+    for side in ("export", "import"):
+        (mine / f"{side}-config.ini").write_text("[Churn Model]\nurl=https://my.own.workspace.example\n")
+    process = start(CMLUTILS_CONFIG_DIR=str(mine))
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, out + err
     brief = out.partition("The demo in short\n")[2]

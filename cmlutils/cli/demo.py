@@ -19,10 +19,10 @@ import click
 
 from cmlutils.bundle import write_bytes
 from cmlutils.cli.emulator import no_extra
-from cmlutils.cli.terminal import columns, say
+from cmlutils.cli.terminal import say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
-from cmlutils.log import coloured
+from cmlutils.screen import coloured, columns
 
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
@@ -188,7 +188,7 @@ def _show_table(bundle: Path, exported: Ran, imported: Ran, was_live: list[str])
     known = sum(1 for one in metrics.get("differences", []) if one.get("expected"))
     proved = "not compared" if verified is None else "yes: source, bundle and target" if verified else "NO"
     if verified and known:
-        proved += f"; {known} differences are as expected (~)"
+        proved += f"; {known} differences are expected (~)"
     rows = {
         "moved": ", ".join(moved),
         "proved equal": proved,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,9 +11,11 @@ import click
 from cmlutils import config
 from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option
-from cmlutils.errors import BundleError, ConfigError
+from cmlutils.cli.questions import WORDS, Questions
+from cmlutils.errors import ApiError, BundleError, ConfigError
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
+from cmlutils.screen import columns, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,28 +23,6 @@ if TYPE_CHECKING:
 
     from cmlutils.config import Section, Side
     from cmlutils.flows.list_projects import Listed
-
-_WORDS: dict[Side, str] = {"export": "source", "import": "target"}
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the options say; what they don't say is asked for, where somebody can answer."""
-
-    options: dict[str, str | None]
-    asks: bool
-
-    def get(self, side: Side, key: str, question: str, *, default: str | None = None) -> str:
-        """Return one answer, empty where neither an option nor a person gives one; raise UsageError if it must be."""
-        word = _WORDS[side]
-        given = self.options.get(f"{word}_{key}")
-        if given is not None:
-            return given.strip()
-        if self.asks:
-            return str(click.prompt(f"{word.capitalize()}: {question}", default=default, err=True)).strip()
-        if default is None:
-            raise click.UsageError(f"Without a terminal to ask on, --{word}-{key.replace('_', '-')} is needed.")
-        return default
 
 
 def _side_options(word: str) -> Callable[[Any], Any]:
@@ -91,87 +70,79 @@ def init(
       cmlutil init --source-url https://cdsw.example.com --source-username alice \\
         --source-key-command 'pass cdsw' --all
     """
-    answers = Answers(options, asks=sys.stdin.isatty())
-    folder = config.config_folders(config_dir, os.environ)[0].absolute()
-    files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in _WORDS}
-    if not (answers.asks or everything or projects):
+    questions = Questions(options)
+    if not (questions.can_ask or everything or projects):
         raise click.UsageError("Without a terminal to ask on, --all or --project is needed.")
-    _may_replace(files["export"], answers, force=force)
-    output = output_dir or (_ask_output_dir() if answers.asks else "~/migration")
-    source, chosen = _source(answers, files["export"], output, projects, everything=everything)
+    folder = config.config_folders(config_dir, os.environ)[0].absolute()
+    files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in WORDS}
+    _may_replace(files["export"], questions, force=force)
+    output = output_dir or questions.folder()
+    source, section = _workspace(questions, "export", files["export"], output)
+    chosen = _projects(questions, section, projects, everything=everything)
     texts: dict[Side, str] = {"export": ini_text(source, [(one.name, {"owner_username": one.owner}) for one in chosen])}
-    target = _target(answers, files["import"], output, source["username"], force=force)
-    if target:
+    url = questions.text("import", "url", "address (none: write only the export's file)", default="")
+    if url:
+        _may_replace(files["import"], questions, force=force)
+        target, _ = _workspace(questions, "import", files["import"], output, url=url, username=source["username"])
         texts["import"] = ini_text(target, [(one.name, {}) for one in chosen])
     for side, text in texts.items():
         _write(files[side], text)
-        click.echo(f"{files[side]}: {len(chosen)} projects")
+        click.echo(f"{files[side]}: {len(chosen)} {'project' if len(chosen) == 1 else 'projects'}")
     click.echo("Next: cmlutil doctor")
 
 
-def _ask_output_dir() -> str:
-    return str(click.prompt("Folder for the bundles", default="~/migration", err=True))
-
-
-def _source(
-    answers: Answers, file: Path, output_dir: str, projects: Sequence[str], *, everything: bool
-) -> tuple[dict[str, str], list[Listed]]:
-    """Return what the sections of the export share, and the projects chosen."""
-    from cmlutils.flows.list_projects import list_projects, named_projects
-
-    values, section = _workspace(answers, "export", file, output_dir, answers.get("export", "url", "address"))
-    if projects:
-        return values, _writable(named_projects(section, projects))
-    found = _writable(list_projects(section))
-    if not found:
-        raise ConfigError(
-            f"{section.workspace.host} has no project of {values['username']}, nor of a team of theirs.",
-            hint="Name a project that somebody else owns with --project.",
-        )
-    return values, found if everything else _choose(found)
-
-
-def _target(answers: Answers, file: Path, output_dir: str, username: str, *, force: bool) -> dict[str, str]:
-    """Return what the sections of the import share; nothing when there is no target yet."""
+def _workspace(
+    questions: Questions, side: Side, file: Path, output_dir: str, *, url: str = "", username: str | None = None
+) -> tuple[dict[str, str], Section]:
+    """Return one workspace as [DEFAULT] will have it and ready to be asked; ask again for what does not work."""
     from cmlutils.flows.list_projects import check_user
 
-    url = answers.get("import", "url", "address (empty: write only the export's file)", default="")
-    if not url:
-        return {}
-    _may_replace(file, answers, force=force)
-    values, section = _workspace(answers, "import", file, output_dir, url, username=username)
-    check_user(section)
-    return values
+    while True:
+        asked = questions.asked
+        try:
+            known = {"url": url or questions.text(side, "url", "address"), "output_dir": output_dir}
+            values, section = _asked(questions, side, file, known, username=username)
+            check_user(section)
+        except (ConfigError, ApiError) as error:
+            if questions.asked == asked:
+                raise
+            told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))
+            click.echo(fold(told, columns(sys.stderr)), err=True)
+            url = ""
+        else:
+            return values, section
 
 
-def _workspace(
-    answers: Answers, side: Side, file: Path, output_dir: str, url: str, *, username: str | None = None
+def _asked(
+    questions: Questions, side: Side, file: Path, known: dict[str, str], *, username: str | None
 ) -> tuple[dict[str, str], Section]:
-    """Return one workspace as [DEFAULT] will have it, and ready to be asked."""
+    """Return what options and a person say of one workspace."""
     from cmlutils.flows.list_projects import key_from, shared_section
 
-    command = (answers.options.get(f"{_WORDS[side]}_key_command") or "").strip()
     values = {
-        "url": url,
-        "username": answers.get(side, "username", "user name", default=username),
-        "ca_path": answers.get(side, "ca_path", "file of its certificate authority (empty: the system's)", default=""),
-        "output_dir": output_dir,
+        **known,
+        "username": questions.text(side, "username", "user name", default=username),
+        "ca_path": questions.text(side, "ca_path", "CA file of its certificate (none: the system's)", default=""),
     }
-    if command:
-        key = key_from(command)
-    else:
-        key = "" if os.environ.get(config.KEY_VARIABLES[side]) else _ask_key(answers, side)
+    command = questions.key_command(side)
+    key = key_from(command) if command else questions.key(side)
     section = shared_section(side, file, values | {"apiv1_key": key})
     return values | ({"apiv1_key_command": command} if command else {"apiv1_key": key}), section
 
 
-def _ask_key(answers: Answers, side: Side) -> str:
-    word = _WORDS[side]
-    if not answers.asks:
-        raise click.UsageError(
-            f"Without a terminal to ask on, --{word}-key-command or {config.KEY_VARIABLES[side]} is needed."
+def _projects(questions: Questions, section: Section, projects: Sequence[str], *, everything: bool) -> list[Listed]:
+    """Return the projects that get a section: those named, all, or those that a person chooses."""
+    from cmlutils.flows.list_projects import list_projects, named_projects
+
+    if projects:
+        return _writable(named_projects(section, projects))
+    found = _writable(list_projects(section))
+    if not found:
+        raise ConfigError(
+            f"{section.workspace.host} has no project of {section.workspace.username}, nor of a team of theirs.",
+            hint="Name a project that somebody else owns with --project.",
         )
-    return str(click.prompt(f"{word.capitalize()}: legacy API key (not shown)", hide_input=True, err=True)).strip()
+    return found if everything else questions.choose(found)
 
 
 def _writable(found: Sequence[Listed]) -> list[Listed]:
@@ -193,42 +164,11 @@ def _writable(found: Sequence[Listed]) -> list[Listed]:
     return list(taken.values())
 
 
-def _choose(found: Sequence[Listed]) -> list[Listed]:
-    """Show the projects and ask which; the answer is numbers, ranges, or all."""
-    for number, one in enumerate(found, 1):
-        click.echo(mask(f"{number:>5}  {one.name}{f'  (of {one.owner})' if one.owner else ''}"), err=True)
-    numbers = click.prompt(
-        "Which projects (such as 1,3-5, or all)",
-        default="all",
-        value_proc=lambda text: pick(text, len(found)),
-        err=True,
-    )
-    return [found[number - 1] for number in numbers]
-
-
-def pick(text: str, count: int) -> list[int]:
-    """Return the numbers that a text such as `1, 3-5` or `all` names, in order; raise UsageError."""
-    if text.strip().lower() == "all":
-        return list(range(1, count + 1))
-    chosen: set[int] = set()
-    for part in text.replace(",", " ").split():
-        first, dash, last = part.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise click.UsageError(f"{part!r} is neither a number nor a range such as 3-5.")
-        numbers = range(int(first), int(last or first) + 1)
-        if not numbers or numbers[0] < 1 or numbers[-1] > count:
-            raise click.UsageError(f"{part!r} is not within 1-{count}.")
-        chosen.update(numbers)
-    if not chosen:
-        raise click.UsageError("Name at least one.")
-    return sorted(chosen)
-
-
-def _may_replace(path: Path, answers: Answers, *, force: bool) -> None:
+def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
     """Make sure that a file which is there may be replaced; raise ConfigError if not."""
     if force or not path.exists():
         return
-    if answers.asks and click.confirm(f"{path} is there. Replace it (it is kept as {path.name}.old)?", err=True):
+    if questions.may(f"{path} is there. Replace it (it is kept as {path.name}.old)?"):
         return
     raise ConfigError(
         f"{path} is there and was left as it is.", hint="Name another folder with --config-dir, or --force."

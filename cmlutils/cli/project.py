@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from cmlutils import config
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import (
     config_dir_option,
     dry_run_option,
@@ -17,13 +20,12 @@ from cmlutils.cli.options import (
     verbose_option,
 )
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import bundle_of, load, maps_of, reported
+from cmlutils.cli.runs import Run, connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
-from cmlutils.errors import ConfigError
+from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
-    from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.plan import Plan
     from cmlutils.runtimes import Maps
@@ -63,14 +65,13 @@ def export(
     from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
-    with connect(section, patience * 60) as connection:
-        if dry_run:
+    if dry_run:
+        with connect(section, patience * 60) as connection:
             return _shown(plan_export(connection, bundle), as_json=as_json)
-        bundle.create()
-        report = Report("export", section.name)
-        with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
-            export_project(connection, bundle, report, progress, values=not no_values)
-    return report.exit_code
+    run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
+    with connected(run) as (connection, progress):
+        export_project(connection, bundle, run.report, progress, values=not no_values)
+    return run.report.exit_code
 
 
 @project.command("import")
@@ -100,14 +101,12 @@ def import_(
         bundle.check()
         with connect(section, patience * 60) as connection:
             return _shown(plan_import(connection, bundle, maps), as_json=as_json)
-    bundle.open()
-    with connect(section, patience * 60) as connection:
-        report = Report("import", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            import_project(connection, bundle, maps, report, progress)
-            if verify:
-                _validate(connection, bundle, maps, report, progress, config_dir, patience * 60)
-    return report.exit_code
+    run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=bundle.check) as (connection, progress):
+        import_project(connection, bundle, maps, run.report, progress)
+        if verify:
+            _validate(run, connection, maps, progress, config_dir)
+    return run.report.exit_code
 
 
 def _shown(plan: Plan, *, as_json: bool) -> int:
@@ -116,28 +115,27 @@ def _shown(plan: Plan, *, as_json: bool) -> int:
 
 
 def _validate(
-    target: Connection,
-    bundle: Bundle,
-    maps: Maps,
-    report: Report,
-    progress: Progress,
-    config_dir: str | None,
-    patience: float,
-    *,
-    quick: bool = False,
+    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool = False
 ) -> None:
-    """Compare all three ways; without a usable export section, bundle against target."""
+    """Compare all three ways; without a usable export section, bundle against target.
+
+    A source that can't be reached is an error, raised when all the rest has been compared.
+    """
     from cmlutils.flows.connect import connect
     from cmlutils.flows.validate_migration import validate_migration
 
-    try:
-        source = config.load("export", target.section.name, config_dir)
-    except ConfigError as error:
-        report.notes.append(f"The source is not compared: {error.message}")
-        validate_migration(None, target, bundle, maps, report, progress, quick=quick)
-        return
-    with connect(source, patience) as connection:
-        validate_migration(connection, target, bundle, maps, report, progress, quick=quick)
+    with ExitStack() as stack:
+        source, failure = None, None
+        try:
+            export = config.load("export", target.section.name, config_dir)
+            source = stack.enter_context(connect(export, run.patience))
+        except ConfigError as error:
+            run.report.notes.append(f"The source is not compared: {error.message}")
+        except (Unreachable, Rejected) as error:
+            failure = error
+        validate_migration(source, target, run.bundle, maps, run.report, progress, quick=quick)
+        if failure:
+            raise failure
 
 
 @project.command("validate-migration")
@@ -157,12 +155,9 @@ def validate_migration_command(
     Example: cmlutil project validate-migration -p "Churn Model"
     """
     section = load("import", name, config_dir, verbose=verbose)
-    from cmlutils.flows.connect import connect
-
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    bundle.open(changed=True)
-    with connect(section, patience * 60) as connection:
-        report = Report("validate-migration", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            _validate(connection, bundle, maps, report, progress, config_dir, patience * 60, quick=quick)
+    report = Report("validate-migration", section.name)
+    run = Run(section, bundle, report, "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
+        _validate(run, connection, maps, progress, config_dir, quick=quick)
     return report.exit_code

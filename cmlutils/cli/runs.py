@@ -6,19 +6,22 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
+from cmlutils.bundle import write_bytes, write_json
 from cmlutils.cli.render import show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
-    from cmlutils.flows.connect import Progress
+    from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 
@@ -33,11 +36,6 @@ def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Sec
     for warning in section.warnings:
         log.warning("%s", warning)
     return section
-
-
-def bundle_of(section: Section) -> Bundle:
-    """Return the section's folder below output_dir."""
-    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def maps_of(section: Section, config_dir: str | None) -> Maps:
@@ -64,6 +62,41 @@ def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> 
             with interrupts.held():
                 _note_error(report, sys.exc_info()[1])
                 _write(report, bundle, metrics, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: what it works on and how it tells; `metrics` names its file, `patience` is in seconds."""
+
+    section: Section
+    bundle: Bundle
+    report: Report
+    metrics: str
+    patience: float
+    as_json: bool
+
+    def told(self) -> AbstractContextManager[Progress]:
+        """Lock, log and report for as long as the block takes."""
+        return reported(self.report, self.bundle, self.metrics, as_json=self.as_json)
+
+
+@contextmanager
+def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
+    """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
+    from cmlutils.flows.connect import connect
+
+    if run.bundle.state.is_dir():
+        run.bundle.create()
+        with run.told() as progress:
+            check()
+            with connect(run.section, run.patience) as connection:
+                yield connection, progress
+        return
+    check()
+    with connect(run.section, run.patience) as connection:
+        run.bundle.create()
+        with run.told() as progress:
+            yield connection, progress
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:

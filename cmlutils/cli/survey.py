@@ -14,9 +14,9 @@ import click
 
 from cmlutils import config
 from cmlutils import log as logs
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size
-from cmlutils.cli.runs import bundle_of
 from cmlutils.errors import ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 

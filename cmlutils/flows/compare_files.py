@@ -39,9 +39,9 @@ class FileCheck:
         self._touched: set[bytes] = set()
 
     def bundle(self) -> list[Difference]:
-        """Compare the bundle with what the export recorded: what differs was changed or lost since."""
+        """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
         found = _unread("bundle file", self._unread)
-        rows = _listed("bundle file", self.recorded, self.here, {"": Group.BUNDLE})
+        rows = _listed("bundle file", self.recorded, self.here, {"": Group.BUNDLE, "missing": Group.LOST})
         self._touched = {path for path, _ in rows}
         return found + [row for _, row in rows]
 

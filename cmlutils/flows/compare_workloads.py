@@ -11,13 +11,18 @@ from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.project import ProjectSettings
     from cmlutils.runtimes import Maps, Runtime
 
 Record = dict[str, Any]
 _DEPLOYED = {"pending", "deploying", "deployed"}
+_FOREIGN_LACKS = {
+    "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
+    "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
+    "job": {"type", "notifications"},
+}
 _OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
 
 
@@ -30,6 +35,7 @@ class Seen:
     maps: Maps
     user: str
     bypass_allowed: bool = True
+    foreign: bool = False  # cloudera/cmlutils wrote the bundle
     fresh: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     @property
@@ -40,23 +46,33 @@ class Seen:
     def difference(self, where: str, what: str, left: object, right: object) -> Difference:
         """Name one difference of this side."""
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
-        return Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
+        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
+
+
+def _not_carried(kind: str, what: str) -> bool:
+    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
+    if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
+        return True
+    return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}
 
 
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
     """Compare what a project is set to; values of its environment show as ***."""
     rows = []
-    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type", "team"):
+    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
         row = seen.difference("project", name, left, right)
         mapped = seen.on_target and name == "engine_type" and seen.maps.engines
-        rows.append(row.excused("engines became runtimes") if mapped else row)
-    if wanted.owner and wanted.owner != there.owner and not wanted.team:
-        row = seen.difference("project", "owner", wanted.owner, there.owner)
-        mine = seen.on_target and there.owner == seen.user
-        rows.append(row.excused("the migrating user becomes the owner") if mine else row)
+        rows.append(row.excused("engines became runtimes" if mapped else ""))
+    owner = wanted.team or wanted.owner
+    if owner and there.owner not in {owner, ""}:
+        row = seen.difference("project", "owner", owner, there.owner)
+        mine = seen.on_target and not wanted.team and there.owner == seen.user
+        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
     for name in sorted({*wanted.environment, *there.environment}):
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:
@@ -148,22 +164,25 @@ def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Differen
     where = f"{a.kind} {a.name}"
     rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
     for name in _OF_THE_SOURCE:
-        left, right = (_without_names(getattr(one, name, ())) for one in (a, b))
+        left, right = (_ids(getattr(one, name, ())) for one in (a, b))
         if left != right:
             row = seen.difference(where, name, left, right)
-            rows.append(row.excused("ids of the source: choose them again" if seen.on_target else ""))
+            rows.append(row.excused("each workspace has ids of its own; carried by name" if seen.on_target else ""))
     rows += _runtime(a, b, record, seen)
     return rows + (_state(a, record, seen) if seen.on_target else [])
 
 
-def _without_names(items: Iterable[Any]) -> tuple[Any, ...]:
-    """Return add-ons and notifications as the source has them: an export puts names beside their ids."""
-    plain: list[Any] = []
-    for one in items:
-        addon = isinstance(one, dict) and "component" in one
-        kept = {key: value for key, value in one.items() if key != "username"} if isinstance(one, dict) else one
-        plain.append(one.get("id") if addon else kept)
-    return tuple(plain)
+def _ids(rows: Sequence[Any]) -> list[Any]:
+    """Return notifications and add-ons as a workspace shows them, without the names that the export put beside."""
+    return [_plain(one) for one in rows]
+
+
+def _plain(one: Any) -> Any:
+    if not isinstance(one, dict):
+        return one
+    if "component" in one:
+        return one.get("id")
+    return {key: text for key, text in one.items() if key != "username"}
 
 
 def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:

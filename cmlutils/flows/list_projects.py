@@ -57,7 +57,6 @@ def list_projects(section: Section) -> list[Listed]:
     username = section.workspace.username
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
-        v1.user(username)
         owners = {username, *v1.teams(username)}
         rows = [(str(row.get("name")), _owner(row)) for row in v1.projects(username)]
     mine = {Listed(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
@@ -73,7 +72,6 @@ def named_projects(section: Section, names: Sequence[str]) -> list[Listed]:
     found = []
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
-        v1.user(username)
         for name in dict.fromkeys(names):
             row = v1.find_project(name, username)
             rows = [row] if row else [one for one in v1.projects(username, name) if one.get("name") == name]

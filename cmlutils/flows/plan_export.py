@@ -6,6 +6,7 @@ import shutil
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from cmlutils.bundle import existing_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.filelist import read_list, totals
 from cmlutils.flows.connect import by_folder, find_project
@@ -15,8 +16,6 @@ from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import Runtime, rsync_runtime
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
     from cmlutils.project import ProjectRef
@@ -45,7 +44,7 @@ def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bund
     """Say what an earlier export knows of the files, and what only a session could tell."""
     plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
     record = bundle.state / "files.list"
-    free = shutil.disk_usage(_existing(bundle.folder)).free
+    free = shutil.disk_usage(existing_folder(bundle.folder)).free
     if record.is_file():
         entries = list(read_list(record))
         count = totals(entries)
@@ -68,8 +67,3 @@ def _rules(connection: Connection, project: ProjectRef) -> str:
         return f"can't be read here: {error.message}"
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(b"#")]
     return f"{len(lines)} patterns decide what stays behind"
-
-
-def _existing(folder: Path) -> Path:
-    """Return the nearest folder above that is there."""
-    return next(one for one in (folder, *folder.parents) if one.is_dir())

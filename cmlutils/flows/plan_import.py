@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.filelist import totals, walk
@@ -19,7 +19,7 @@ from cmlutils.runtimes import Runtime, rsync_runtime
 from cmlutils.workloads import Application
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
@@ -33,22 +33,46 @@ MANY = 500  # so many projects are asked for their subdomains, no more
 
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
+    v1 = connection.v1
+    settings, _, applications, _ = read_bundle(bundle)
+    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
+    offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
+    plan = plan_target(connection, bundle, offer)
+    if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
+        plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
+    rules, _ = import_rules(bundle.data)
+    kept = Kept(walk(bundle.data, unread=[]), rules)
+    count = totals(kept.entries.values())
+    plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
+    plan.folders = by_folder(kept.entries.values())
+    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
+    return plan
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a target has for whatever project: runtimes, taken subdomains (and by which project), open access."""
+
+    maps: Maps
+    runtimes: Sequence[Runtime]
+    taken: Mapping[str, str]
+    bypass_allowed: bool
+
+
+def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
+    """Return what would become of the project and its workloads; files are left out."""
     settings, models, applications, jobs = read_bundle(bundle)
     v1, workspace = connection.v1, connection.section.workspace
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
-    _files(plan, bundle)
-    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
-    engines = settings.engine_type == LEGACY_ENGINE and not maps.engines
-    if rsync_runtime(runtimes) is None and not engines:
-        plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
+    engines = _stays_on_engines(settings, offer.maps)
     if settings.team and not _there(v1, settings.team):
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
     project = _project(plan, v1, context, settings)
-    offer = _offer(v1, maps, runtimes, project, workspace.username, applications)
     records = read_records(v1, project) if project else {}
     for kind, wanted in (("models", models), ("applications", applications), ("jobs", jobs)):
-        present = Counter(READERS[kind](one, runtimes).key for one in records.get(kind, []))
+        present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
         for one in wanted:
             if present[one.key]:
                 present[one.key] -= 1
@@ -62,36 +86,8 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     return plan
 
 
-@dataclass(frozen=True)
-class _Offer:
-    """What the target has for workloads: runtimes, subdomains that are taken, and whether access may be open."""
-
-    maps: Maps
-    runtimes: Sequence[Runtime]
-    taken: Mapping[str, str]
-    bypass_allowed: bool
-
-
-def _offer(
-    v1: ApiV1,
-    maps: Maps,
-    runtimes: Sequence[Runtime],
-    project: ProjectRef | None,
-    username: str,
-    applications: Sequence[Application],
-) -> _Offer:
-    taken = taken_subdomains(v1, username, project.id if project else 0) if applications else {}
-    asks = any(one.bypass_authentication for one in applications)
-    return _Offer(maps, runtimes, taken, bypass_allowed(v1) if asks else True)
-
-
-def _files(plan: Plan, bundle: Bundle) -> None:
-    rules, _ = import_rules(bundle.data)
-    kept = Kept(walk(bundle.data, unread=[]), rules)
-    count = totals(kept.entries.values())
-    plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
-    plan.folders = by_folder(kept.entries.values())
-    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
+def _stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
+    return settings.engine_type == LEGACY_ENGINE and not maps.engines
 
 
 def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
@@ -113,7 +109,7 @@ def _engine(one: Workload) -> Planned:
     return Planned(one.kind, one.name, Action.CREATE, "on the target's default engine image")
 
 
-def _workload(one: Workload, offer: _Offer) -> Planned:
+def _workload(one: Workload, offer: Offer) -> Planned:
     """Plan one workload that is not there yet, with the runtime that it would get."""
     match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
     if match is None:
@@ -129,18 +125,21 @@ def _workload(one: Workload, offer: _Offer) -> Planned:
     return Planned(one.kind, one.name, Action.FALLBACK if fallback else Action.CREATE, note)
 
 
-def taken_subdomains(v1: ApiV1, username: str, but_for: int = 0) -> dict[str, str]:
-    """Return each subdomain of the projects that this user sees, with the project that has it."""
+def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
+    """Return each subdomain in the projects that this user sees, with the project that has it.
+
+    `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
+    """
     found: dict[str, str] = {}
     for row in v1.projects(username)[:MANY]:
         ref = ProjectRef.from_v1(row)
-        if ref.id == but_for and but_for:
-            continue
-        try:
-            there: Iterable[dict[str, Any]] = v1.applications(ref.owner, ref.slug)
-        except Rejected:
-            continue
-        found |= {str(one.get("subdomain")): ref.path for one in there}
+        key = (v1.http.host, ref.path)
+        if key not in asked:
+            try:
+                asked[key] = {str(one.get("subdomain")) for one in v1.applications(ref.owner, ref.slug)}
+            except Rejected:
+                continue
+        found |= dict.fromkeys(asked[key], ref.path)
     return found
 
 

@@ -40,7 +40,10 @@ class State:
 
 def status_of(bundle: Bundle, side: Side) -> State:
     """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
-    holder, now = _holder(bundle), _progress(bundle)
+    try:
+        holder, now = _holder(bundle), _progress(bundle)
+    except OSError as error:  # such as another user's bundle
+        return State(f"can't be read: {error.strerror}", error=str(error.strerror))
     mine = bool(now) and (now.get("verb") == "export") == (side == "export")
     pid = int(match[1]) if (match := re.match(r"process (\d+)", holder)) else 0
     if holder and mine and now.get("pid") == pid:
@@ -103,7 +106,7 @@ def _holder(bundle: Bundle) -> str:
     """
     try:
         handle = os.open(bundle.state / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     try:
         text = os.read(handle, 200).decode(errors="replace").strip()

@@ -52,7 +52,7 @@ def validate_migration(
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
     if source is None:
-        report.notes.append("The source was not compared, the bundle alone was: there is no usable export section.")
+        report.notes.append("Bundle and target alone were compared: the source was not to be had.")
     else:
         with progress.phase("compare source"):
             one.compare(source, "source", files.source)
@@ -85,6 +85,7 @@ def _advice(report: Report) -> list[str]:
     advice = {
         Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
         Group.BUNDLE: "The bundle is not what the export wrote: export again, then import.",
+        Group.LOST: "The bundle lacks files that the source had: export again, then import.",
         Group.MISSING: "Run the import again: it creates what is missing.",
     }
     return [text for group, text in advice.items() if group in groups]
@@ -129,7 +130,8 @@ class _Validation:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
         allowed = bypass_allowed(connection.v1) if asks else True
-        return Seen(side, runtimes, self.maps, connection.section.workspace.username, allowed, fresh)
+        user, foreign = connection.section.workspace.username, self.bundle.foreign
+        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:

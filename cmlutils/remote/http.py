@@ -97,8 +97,8 @@ class _Away(Exception):
 class Http:
     """One requests.Session for one workspace.
 
-    `answered` says whether it ever answered in this run, `waits` how often we waited for it to come back, and
-    `calls` counts the tries by method.
+    `answered` says whether it ever answered in this run, `waits` how often we waited for it to come back, `calls`
+    counts the tries by method, and `date` is what its clock said at its last answer, in HTTP's words.
     """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
@@ -107,6 +107,7 @@ class Http:
         self.answered = False
         self.calls: Counter[str] = Counter()
         self.waits = 0
+        self.date = ""
         self._patience = patience or Patience()
         self._session: requests.Session | None = None
 
@@ -205,6 +206,7 @@ class Http:
         with response:
             status = response.status_code
             log.debug("%s %s: %d, %d ms", self.host, call, status, (time.monotonic() - started) * 1000)
+            self.date = response.headers.get("Date", "")
             if status not in _GATEWAY:
                 self.answered = True
             if 200 <= status < 300:

@@ -123,7 +123,8 @@ class Watchdog:
         self._close(self._grace + 2)
 
     def _close(self, seconds: float) -> None:
-        os.close(self._pipe)
+        pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
+        os.close(pipe)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(self._pid, os.WNOHANG) == (0, 0):

@@ -85,23 +85,6 @@ def test_without_an_export_file_the_target_is_compared_alone(workspaces, run_lin
     assert "source is not compared" in run_line('cmlutil project validate-migration -p "Churn Model"').out
 
 
-def test_doctor_finds_everything_at_once(workspaces, run_line, home):
-    source, target = workspaces(target_more={"runtimes": []})
-    path = home / "cmlutils/export-config.ini"
-    path.write_text(path.read_text() + "[Nobody]\n[Other]\nusername=\n")
-    line = run_line("cmlutil doctor", exit_code=1)
-    for word in ("Nobody", "username", "rsync-enabled runtime", "ready"):
-        assert word in line.out
-    findings = run_line('cmlutil doctor --json -p "Churn Model"', exit_code=1).json
-    assert {one["section"] for one in findings} == {"Churn Model"}
-    assert {request.method for request in [*source.requests, *target.requests]} == {"GET"}
-
-
-def test_doctor_says_ready(workspaces, run_line):
-    workspaces()
-    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 2  # http is a warning
-
-
 def test_the_engine_map_takes_the_newest_by_number(workspaces, run_line, home):
     runtimes = [
         {"id": n, "image_identifier": f"reg/{kernel}:{n}", "editor": "Workbench", "kernel": kernel,

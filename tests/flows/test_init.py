@@ -11,7 +11,7 @@ import time
 import click
 import pytest
 
-from cmlutils.cli.init import pick
+from cmlutils.cli.questions import pick
 from cmlutils.inifile import can_be_section, ini_text
 
 SOURCE_KEY, TARGET_KEY = "source0key0source0key0source0key0", "target0key0target0key0target0key0"
@@ -138,25 +138,45 @@ class Typist:
                     return
 
     def end(self):
+        """Return its exit code."""
         self.read_until(lambda: False)
-        os.close(self._ours)
         return self._process.wait(20)
 
+    def go(self):
+        """Leave nothing behind, however it went."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
 
-def test_a_person_is_asked_and_the_keys_are_never_shown(bare, home):
+
+@pytest.fixture
+def typing():
+    """Return a function that starts cmlutil with somebody at its terminal."""
+    typists = []
+
+    def start(*words, **more):
+        environ = {name: text for name, text in os.environ.items() if not name.startswith("CMLUTILS_")} | more
+        typists.append(Typist(*words, environ=environ))
+        return typists[-1]
+
+    yield start
+    for one in typists:
+        one.go()
+
+
+def test_a_person_is_asked_and_the_keys_are_never_shown(bare, home, typing):
     source, target = bare
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("CMLUTILS_")}
-    typist = Typist("init", environ=environ)
+    typist = typing("init")
     typist.answer("Folder for the bundles", "")
     typist.answer("Source: address", source.url)
     typist.answer("Source: user name", "dana")
-    typist.answer("Source: file of its certificate authority", "")
+    typist.answer("Source: CA file", "")
     typist.answer("Source: legacy API key", SOURCE_KEY)
     typist.answer("Which projects", "7")
     typist.answer("Which projects", "1, 3")
     typist.answer("Target: address", target.url)
     typist.answer("Target: user name [dana]", "")
-    typist.answer("Target: file of its certificate authority", "")
+    typist.answer("Target: CA file", "")
     typist.answer("Target: legacy API key", TARGET_KEY)
     assert typist.end() == 0, typist.seen
     assert SOURCE_KEY not in typist.seen
@@ -167,10 +187,24 @@ def test_a_person_is_asked_and_the_keys_are_never_shown(bare, home):
     assert read(home, "import")["Shared"]["apiv1_key"] == TARGET_KEY
 
 
-def test_a_person_is_asked_before_a_file_is_replaced(bare, home):
+def test_a_person_is_asked_again_for_what_does_not_work(bare, home, typing):
+    source, _ = bare
+    typist = typing("init", "--source-url", source.url, "--output-dir", "~/m")
+    for username, key in (("nobody", SOURCE_KEY), ("dana", "mistaken0key0mistaken0key0mistaken"), ("", SOURCE_KEY)):
+        typist.answer("Source: user name", username)
+        typist.answer("Source: CA file", "")
+        typist.answer("Source: legacy API key", key)
+    typist.answer("Which projects", "1")
+    typist.answer("Target: address", "")
+    assert typist.end() == 0, typist.seen
+    assert typist.seen.count("That does not work") == 2
+    assert read(home, "export")["DEFAULT"]["username"] == "dana"
+
+
+def test_a_person_is_asked_before_a_file_is_replaced(bare, home, typing):
     path = home / "cmlutils/export-config.ini"
     path.write_text("mine\n")
-    typist = Typist("init", environ=dict(os.environ))
+    typist = typing("init")
     typist.answer("Replace it", "n")
     assert typist.end() == 2
     assert path.read_text() == "mine\n"

@@ -104,6 +104,11 @@ def test_a_lock_file_of_a_dead_process_holds_nobody_up(bundle):
     assert status_of(bundle, "export").state == "not begun"
 
 
+def test_a_state_that_can_not_be_read_is_told(bundle):
+    (bundle.state / "lock").symlink_to("elsewhere")
+    assert "can't be read" in status_of(bundle, "export").state
+
+
 def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
     run_line('cmlutil project export -p "Churn Model"')

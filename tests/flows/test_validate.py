@@ -73,7 +73,9 @@ def test_a_bundle_that_was_tampered_with_is_found(migrated, run_line, home):
         (bundle, "bundle file", "'a stranger'"),
         (bundle, "bundle file", "'odd name é.txt': mode"),
     } <= found
-    assert run_line(IMPORT, exit_code=1).err.count("is not what the export wrote")
+    assert "is not what the export wrote" in run_line(IMPORT, exit_code=1).err
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
 
 
 def test_a_file_that_the_export_brought_and_is_gone_from_the_bundle_is_found_without_the_source(
@@ -82,8 +84,41 @@ def test_a_file_that_the_export_brought_and_is_gone_from_the_bundle_is_found_wit
     (home / "cmlutils/export-config.ini").unlink()
     (home / BUNDLE / "project-data/serve.py").unlink()
     line = run_line(f"{VALIDATE} --json", exit_code=4)
-    assert ("changed in the bundle since the export", "bundle file", "'serve.py'") in unexpected(line)
-    assert any("source was not compared" in one for one in line.json["notes"])
+    assert ("missing in the bundle", "bundle file", "'serve.py'") in unexpected(line)
+    assert any("source is not compared" in one for one in line.json["notes"])
+
+
+def test_a_source_that_is_away_fails_after_all_the_rest_was_compared(migrated, run_line, home):
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text().replace("[Churn", "url=http://127.0.0.1:9\n[Churn").replace("url=", "#url=", 1))
+    _, target = migrated
+    (target.files / "keep.log").unlink()
+    line = run_line(f"{VALIDATE} --json", exit_code=1)
+    assert ("missing on the target", "target file", "'keep.log'") in unexpected(line)
+    assert line.json["isMigrationSuccessful"] is False
+    (home / "cmlutils/import-config.ini").write_text(path.read_text())
+    run_line(VALIDATE, exit_code=1)
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
+    assert "can't be reached" in metrics["error"]
+
+
+def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(workspaces, run_line, home, sample):
+    sample["models"][0]["memory_mb"] = 4096
+    workspaces()
+    run_line(EXPORT)
+    bundle = home / BUNDLE
+    (bundle / "manifest.json").unlink()
+    for kind in ("project", "models", "jobs", "applications"):
+        path = bundle / f"project-metadata/{kind}-metadata.json"
+        content = json.loads(path.read_text())
+        for record in [content] if kind == "project" else content:
+            record.pop("cmlutil")
+        path.write_text(json.dumps(content))
+    run_line(IMPORT)
+    line = run_line(f"{VALIDATE} --json")
+    excused = {one["what"] for one in line.json["differences"] if "does not carry" in one["note"]}
+    assert {"collaborator kai", "memory_mb"} <= excused
 
 
 def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
@@ -216,3 +251,6 @@ def test_an_owner_who_migrates_is_expected_and_another_is_not():
     for owner, expected in (("dana", True), ("eve", False)):
         [row] = compare_settings(wanted, ProjectSettings("p", owner=owner), seen())
         assert (row.what, row.expected) == ("owner", expected)
+    team = ProjectSettings("p", owner="crew", team="crew")
+    assert compare_settings(team, ProjectSettings("p", owner="crew"), seen()) == []
+    assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), seen())] == [False]
