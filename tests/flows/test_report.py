@@ -89,6 +89,15 @@ def test_the_page_masks_secrets():
     assert json.loads(json_text(report.to_json()))["notes"] == ["***"]
 
 
+def test_a_page_stays_small_enough_to_be_opened():
+    report = Report("import", "p")
+    report.differences = [Difference("target file", f"row {n}", "", "", group=Group.EXTRA) for n in range(30_000)]
+    text = page(report)
+    assert text.count("row ") == 20_000
+    assert "and 10000 more" in text
+    assert "only on the target (30000)" in text
+
+
 def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
     _, target = workspaces()
     run_line('cmlutil project export -p "Churn Model"')
