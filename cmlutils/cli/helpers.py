@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from cmlutils import log as logs
 from cmlutils.bundle import write_bytes
 from cmlutils.cli.completion import sections
 from cmlutils.cli.options import config_dir_option, json_option, verbose_option
+from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
@@ -90,7 +90,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     maps = load_maps(config.config_folders(config_dir, os.environ))
     findings += examine(sections, maps, deep=deep)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+        click.echo(json_text([asdict(one) for one in findings]))
     else:
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""

@@ -34,10 +34,15 @@ def human_size(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def json_text(content: object) -> str:
+    """Return JSON for standard output or a file, without a secret in it."""
+    return json.dumps(masked(content), indent=2, ensure_ascii=False)
+
+
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     """Print the report."""
     if as_json:
-        click.echo(json.dumps(masked(report.to_json()), indent=2))
+        click.echo(json_text(report.to_json()))
         return
     for line in _lines(report, report_file):
         say(one_line(line))
@@ -72,7 +77,7 @@ def _lines(report: Report, report_file: str) -> list[str]:
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Print what a dry run found."""
     if as_json:
-        click.echo(json.dumps(masked(plan.to_json()), indent=2))
+        click.echo(json_text(plan.to_json()))
         return
     lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
     if "files" in plan.files:

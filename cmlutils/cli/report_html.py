@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 200  # rows a table; a browser lays out only the tables that are in sight
 _OPEN = 50  # lists of up to so many rows are shown without a click
+_MOST = 20_000  # rows of a list; more would choke a browser, and the metrics file has them all
 _FOLDERS = 12
 Heads = tuple[tuple[str, int], ...]  # titles of columns, and their widths in per cent
 _WORKLOAD: Heads = (("kind", 11), ("name", 27), ("outcome", 11), ("note", 51))
@@ -193,8 +194,10 @@ def _folded(title: str, heads: Heads, rows: Sequence[Sequence[str]], look: str =
     """Return tables of some hundred rows each below a title; a long list is closed at first."""
     is_open = " open" if len(rows) <= _OPEN and look != "expected" else ""
     look += " long" if len(rows) > _CHUNK else ""
-    chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
+    chunks = (rows[start : start + _CHUNK] for start in range(0, min(len(rows), _MOST), _CHUNK))
     tables = "".join(_table(heads, chunk) for chunk in chunks)
+    if len(rows) > _MOST:
+        tables += f"<p>… and {len(rows) - _MOST} more: the metrics file beside this page has them all.</p>"
     return f'<details class="{look}"{is_open}><summary>{_text(title)}</summary>{tables}</details>'
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.render import human_size
+from cmlutils.cli.render import human_size, json_text
 from cmlutils.errors import ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 
@@ -40,7 +39,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     """
     rows = _rows(config_dir)
     if as_json:
-        click.echo(json.dumps(logs.masked(rows), indent=2))
+        click.echo(json_text(rows))
         return
     for row in rows:
         click.echo(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
@@ -122,7 +121,7 @@ def _sections(name: str | None, config_dir: str | None) -> list[config.Section]:
 
 def _status_json(states: Sequence[tuple[config.Section, State]]) -> str:
     rows = [{"section": section.name, "side": section.side, **asdict(state)} for section, state in states]
-    return json.dumps(logs.masked(rows), indent=2)
+    return json_text(rows)
 
 
 def _status_lines(states: Sequence[tuple[config.Section, State]]) -> list[str]:

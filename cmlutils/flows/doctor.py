@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of
-from cmlutils.errors import BundleError, CmlutilError
+from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_here import Finding, keys, programs, room, same_subdomains
 from cmlutils.flows.plan_import import Offer, bypass_allowed, plan_target, taken_subdomains
@@ -63,6 +63,15 @@ class _Group:
         self.findings.append(Finding(_label(self.sections), self.sections[0].side, severity, text, fix))
 
 
+@dataclass
+class _Shared:
+    """What one workspace's check saves the next: who does not answer, and who has which subdomains."""
+
+    maps: Maps
+    silent: dict[str, Unreachable] = field(default_factory=dict)
+    asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
 def _label(sections: Sequence[Section]) -> str:
     names = ", ".join(one.name for one in sections[:3])
     return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
@@ -81,8 +90,8 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
             groups.append(_Group(Connection(mine[0], http, ApiV1(http)), mine))
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
-            asked: dict[tuple[str, str], set[str]] = {}
-            list(pool.map(lambda group: _check_workspace(group, maps, asked), groups))
+            shared = _Shared(maps)
+            list(pool.map(lambda group: _check_workspace(group, shared), groups))
             pairs = [(group, section) for group in groups for section in group.sections if group.answers]
             checked = list(pool.map(lambda pair: _check_section(*pair), pairs))
         finally:
@@ -133,9 +142,12 @@ def _alike(sections: Sequence[Section]) -> list[list[Section]]:
     return list(groups.values())
 
 
-def _check_workspace(group: _Group, maps: Maps, asked: dict[tuple[str, str], set[str]]) -> None:
+def _check_workspace(group: _Group, shared: _Shared) -> None:
     """Check address, certificate, user, key, clock and runtimes of one workspace."""
     v1, workspace = group.connection.v1, group.workspace
+    if workspace.url in shared.silent:
+        group.find("error", shared.silent[workspace.url].message, shared.silent[workspace.url].hint)
+        return
     try:
         v1.user(workspace.username)
         skew = _skew(group.connection.http.date)
@@ -147,9 +159,12 @@ def _check_workspace(group: _Group, maps: Maps, asked: dict[tuple[str, str], set
             group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
-            taken = taken_subdomains(v1, workspace.username, asked) if wanted else {}
-            group.offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
+            taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
+            group.offer = Offer(shared.maps, runtimes, taken, bypass_allowed(v1))
         group.answers = True
+    except Unreachable as error:
+        shared.silent[workspace.url] = error
+        group.find("error", error.message, error.hint)
     except CmlutilError as error:
         group.find("error", error.message, error.hint)
 

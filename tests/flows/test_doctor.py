@@ -1,8 +1,11 @@
 """The doctor finds everything at once, says what to do about it, and asks each workspace no more than it must."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -121,6 +124,26 @@ def test_an_untrusted_certificate_says_which_key_to_set(workspaces, run_line, ho
         finally:
             server.terminate()
             server.wait(30)
+
+
+def test_a_workspace_that_does_not_answer_is_not_asked_for_every_user(workspaces, run_line, home):
+    workspaces()
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            with contextlib.suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0].close())
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        users = "".join(f"[P{number}]\nusername=u{number}\n" for number in range(60))
+        head = f"[DEFAULT]\nurl=http://127.0.0.1:{server.getsockname()[1]}\noutput_dir=~/b\napiv1_key=k3yk3y\n"
+        (home / "cmlutils/export-config.ini").write_text(head + users)
+        line = run_line("cmlutil doctor --json", exit_code=1)
+        server.shutdown(socket.SHUT_RDWR)
+    assert len([one for one in found(line, "error") if "can't be reached" in one]) == 60
+    assert 1 <= len(calls) <= 20
 
 
 def test_many_sections_share_one_login_and_end_within_a_minute(workspaces, run_line, home, sample):

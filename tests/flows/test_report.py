@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cmlutils import log as logs
+from cmlutils.cli.render import json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import Entry
@@ -84,6 +85,17 @@ def test_the_page_masks_secrets():
     report.folders = {"canary-key-1234": {"files": 1, "bytes": 1}}
     report.todos = report.notes = ["canary-key-1234"]
     assert "canary-key-1234" not in page(report)
+    assert "canary-key-1234" not in json_text(report.to_json())
+    assert json.loads(json_text(report.to_json()))["notes"] == ["***"]
+
+
+def test_a_page_stays_small_enough_to_be_opened():
+    report = Report("import", "p")
+    report.differences = [Difference("target file", f"row {n}", "", "", group=Group.EXTRA) for n in range(30_000)]
+    text = page(report)
+    assert text.count("row ") == 20_000
+    assert "and 10000 more" in text
+    assert "only on the target (30000)" in text
 
 
 def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):

@@ -121,6 +121,25 @@ def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(wor
     assert {"collaborator kai", "memory_mb"} <= excused
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_can_not_be_read_on_either_side_is_named(migrated, run_line, home):
+    _, target = migrated
+    (target.files / "keep.log").chmod(0)
+    (target.files / "jobs").chmod(0)
+    (home / BUNDLE / "project-data/.env").chmod(0)
+    try:
+        found = unexpected(run_line(f"{VALIDATE} --json", exit_code=4))
+    finally:
+        (target.files / "jobs").chmod(0o755)
+    unread = {(where, what) for group, where, what in found if group == "can't be read"}
+    assert {
+        ("target file", "'keep.log': content"),
+        ("target file", "'jobs'"),
+        ("source file", "'.env': content"),
+        ("target file", "'.env': content"),
+    } == unread
+
+
 def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
     _, target = migrated
     overwrite(target.files / "keep.log", b"no!\n")
