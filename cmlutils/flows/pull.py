@@ -37,6 +37,7 @@ _RULES = (
     f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
     f"[ -e .exportignore ] || exit {NO_FILE}; head -c {MAX_BYTES + 1} .exportignore"
 )
+_HOLES = f"find . -type f -size +{rsync.BIG >> 10}k -printf '%b %s\\0'"
 _LEFT_OUT = "/.cache/\n/.local/\n"
 
 
@@ -85,7 +86,7 @@ class _Pull:
         wanted = first = self._compare()
         complaints: list[rsync.Complaint] = []
         if wanted:
-            room(self.data, self.differences, self._held())
+            room(self.data, self.differences, self._held(), self._holes)
             mover = self._mover(version)
             mover.rounds(wanted, self._look, self._excludes)
             complaints = mover.complaints
@@ -151,6 +152,12 @@ class _Pull:
 
     def _excludes(self) -> list[bytes]:
         return self.kept.excludes()
+
+    def _holes(self) -> int:
+        """Ask the source how many bytes of its large files are holes, which take no room here either."""
+        said = persist(self.tunnel, lambda: self.tunnel.run(_HOLES, timeout=600, ok=(0, 1)))
+        pairs = (pair.split() for pair in said.out.split(b"\0") if pair)
+        return sum(max(0, int(size) - 512 * int(blocks)) for blocks, size in pairs)
 
     def _held(self) -> int:
         with os.scandir(self.partial) as names:
