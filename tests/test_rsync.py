@@ -48,11 +48,11 @@ def test_words():
     assert rsync.literal(b"/a\\b*", folder=False) == b"- /a\\\\b\\*"
     assert rsync.names_file([b"a", b"#b", b"-c"]) == b"a\0./#b\0-c\0"
     new, old = rsync.Version((3, 2, 7), zstd=True), rsync.Version((3, 1, 2), zstd=False)
-    argv = rsync.tree(["ssh"], "s", "t", temp="x", rules=Path("r"), both=new)
+    argv = rsync.tree(["ssh"], "s", "t", rules=Path("r"), both=new)
     assert argv[-3:] == ["--", "s", "t"]
     assert "--filter=merge,s r" in argv
     assert {"--zc=zstd", "--modify-window=-1"} <= set(argv)
-    argv = rsync.tree(["ssh"], "s", "t", temp="x", both=new.and_of(old))
+    argv = rsync.tree(["ssh"], "s", "t", both=new.and_of(old))
     assert "--ignore-times" in argv
     assert "-z" not in argv
-    assert "--partial-dir=/p" in rsync.big(["ssh"], "s", "t", temp="x", names=Path("n"), partial="/p")
+    assert "--partial-dir=/p" in rsync.big(["ssh"], "s", "t", names=Path("n"), partial="/p")

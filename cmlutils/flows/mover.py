@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError, TunnelError
-from cmlutils.flows.transfer import Progress, Silent, emptied
+from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, rsync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cmlutils.filelist import Entry
     from cmlutils.remote.tunnel import Tunnel
@@ -26,7 +26,7 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
 
     def __init__(
-        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, temp: str, partial: str, both: rsync.Version
+        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, partial: str, both: rsync.Version, temp: str = ""
     ) -> None:
         self.tunnel, self.ends, self.work = tunnel, ends, work
         self.temp, self.partial, self.both = temp, partial, both
@@ -118,8 +118,6 @@ class Mover:
             )
         if cause == "fatal":
             raise TransferError(f"rsync ended with exit code {code}: {said}")
-        if Path(self.temp).is_absolute():  # a pull's own; a killed rsync leaves a file there
-            emptied(Path(self.temp))
         raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")
 
     def _once(self, argv: list[str]) -> tuple[int, bytes]:

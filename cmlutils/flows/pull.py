@@ -111,8 +111,7 @@ class _Pull:
         said = persist(self.tunnel, lambda: self.tunnel.run("rsync --version", ok=range(128)))
         both = both_rsyncs(said.code, said.out)
         ends = (rsync.PLACE, f"{self.data}/")
-        temp = emptied(self.work / "new")
-        mover = Mover(self.tunnel, ends, work=self.work, temp=str(temp), partial=str(self.partial), both=both)
+        mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         return mover
 

@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 IN_THE_WAY = 45
+_SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
 _OPEN = (
-    "umask 077; for each in {0} {0}/new {0}/partial; do "
+    "umask 077; for each in {0} {0}/partial; do "
     f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
     "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    "rm -rf {0}/new && mkdir -p {0}/new {0}/partial && rsync --version"
+    f"mkdir -p {{0}}/partial && {_SWEEP} && rsync --version"
 )
-_CLOSE = "[ -L {0} ] || rm -rf {0}/new {0}/partial; rmdir {0} 2>/dev/null; true"
+_CLOSE = f"[ -L {{0}} ] || {{{{ rm -rf {{0}}/partial; {_SWEEP}; rmdir {{0}}; }}}} 2>/dev/null; true"
+_PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
 _UNLOCK = "xargs -0 chmod u+w --"
@@ -132,7 +134,7 @@ class _Push:
             restored = f"; touch -d @{self.root_time} ." if self.root_time else ""
             self.tunnel.run(_CLOSE.format(name) + restored)
         elif self.opened and not done:
-            self.tunnel.run(f"[ -L {name} ] || rm -rf {name}/new", timeout=2)
+            self.tunnel.run(_PAUSE.format(name), timeout=2)
 
     def _prepare(self) -> Mover:
         """Make our folder there, and give the local root the mode and time of the target's.
@@ -155,7 +157,7 @@ class _Push:
         self.data.chmod(int(match[1], 8) | 0o700)
         partial = os.fsdecode(home.rstrip(b"/")) + f"/{name}/partial"
         ends = (f"{self.data}/", rsync.PLACE)
-        mover = Mover(self.tunnel, ends, work=self.work, temp=f"{name}/new", partial=partial, both=both)
+        mover = Mover(self.tunnel, ends, work=self.work, temp=name, partial=partial, both=both)
         mover.progress, mover.space = self.progress, self._free
         return mover
 

@@ -91,8 +91,13 @@ def names_file(paths: Iterable[bytes]) -> bytes:
 
 
 def _base(ssh: Sequence[str], temp: str) -> list[str]:
+    """Build what all have in common; with an empty `temp`, files grow beside their final name, which is fastest.
+
+    rsync opens every part of a temporary folder's path anew for each file, so it should be a short one.
+    """
     argv = ["rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0"]
-    return [*argv, f"--timeout={TIMEOUT}", f"--temp-dir={temp}", "-e", shell(ssh)]
+    argv += [f"--temp-dir={temp}"] if temp else []
+    return [*argv, f"--timeout={TIMEOUT}", "-e", shell(ssh)]
 
 
 def _zstd(version: Version) -> list[str]:
@@ -100,7 +105,7 @@ def _zstd(version: Version) -> list[str]:
 
 
 def tree(
-    ssh: Sequence[str], source: str, target: str, *, temp: str, rules: Path | None = None, both: Version
+    ssh: Sequence[str], source: str, target: str, *, temp: str = "", rules: Path | None = None, both: Version
 ) -> list[str]:
     """Build the argv that copies a whole tree but its big files; `both` is what both ends can."""
     argv = [*_base(ssh, temp), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
@@ -108,13 +113,13 @@ def tree(
     return [*argv, "--", source, target]
 
 
-def short(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, both: Version) -> list[str]:
+def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, both: Version) -> list[str]:
     """Build the argv that copies the named files and folders (not what is in those), however equal they look."""
     argv = [*_base(ssh, temp), *_zstd(both), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
     return [*argv, "--", source, target]
 
 
-def big(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, partial: str) -> list[str]:
+def big(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, partial: str) -> list[str]:
     """Build the argv that copies the named big files, each resumable in its middle.
 
     `partial` is absolute, one folder for all: a half file there is only what rsync begins from.

@@ -39,6 +39,10 @@ SETTINGS = (
 )  # fmt: skip
 
 
+class Broken(TunnelError):
+    """ssh could not connect, though nothing says that it never will."""
+
+
 def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
     """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
     if workspace.identity_file:
@@ -62,6 +66,8 @@ def ssh_command(workspace: Workspace, port: int, folder: Path) -> list[str]:
 
 class Tunnel:
     """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`."""
+
+    sleep = staticmethod(time.sleep)  # between two attempts to reopen
 
     def __init__(
         self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint], wait_until_back: Callable[[], bool]
@@ -124,7 +130,7 @@ class Tunnel:
         """Say why ssh did not get in."""
         host = self.workspace.host
         if b"Permission denied" not in said:
-            return TunnelError(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
+            return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
         keys = identities(self.workspace)
         locked = [key for key in keys if needs_passphrase(key)]
         names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
@@ -191,7 +197,7 @@ class Tunnel:
                 )
             pause = min(2.0 ** (self._attempts - 1), 30) * random.uniform(0.5, 1)  # noqa: S311 - jitter
             log.warning("The tunnel dropped; reopening it in %.1f s (attempt %d).", pause, self._attempts)
-            time.sleep(pause)
+            self.sleep(pause)
             try:
                 if self._endpoint and self._endpoint.child.poll() is None and not self._plain("true").code:
                     self._connect()
@@ -253,7 +259,11 @@ def open_tunnel(
     with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
         tunnel = Tunnel(workspace, folder, dial, wait_until_back)
         try:
-            tunnel.open()
+            try:
+                tunnel.open()
+            except Broken as error:
+                log.warning("%s", error)
+                tunnel.reopen()
             yield tunnel
         finally:
             with interrupts.held(), sessions:

@@ -178,7 +178,7 @@ def test_importignore(way, project, bundle):
 @pytest.mark.parametrize("up", [False, True])
 def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how):
     monkeypatch.setattr(rsync, "BIG", 1 << 20)
-    monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
     source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
     (source / "big").write_bytes(os.urandom(40 << 20))
     (source / "small").write_bytes(b"x")
@@ -324,6 +324,7 @@ def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tm
     if left == "killed":
         (project / ".cmlutil-tmp/partial").mkdir(parents=True)
         (project / ".cmlutil-tmp/partial/half").write_text("h")
+        (project / ".cmlutil-tmp/.x.Ab12Cd").write_text("h")
     elif left == "link":
         (tmp_path / "other/new").mkdir(parents=True)
         (project / ".cmlutil-tmp").symlink_to(tmp_path / "other")
