@@ -15,6 +15,7 @@ from cmlutils.cli.completion import sections
 from cmlutils.cli.options import config_dir_option, json_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
+from cmlutils.cli.terminal import say
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
 
@@ -94,7 +95,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     else:
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
-            click.echo(logs.mask(f"{one.severity:<8} {one.side:<7} {one.section:<24} {one.text}{fix}"))
+            say(logs.one_line(f"{one.severity:<8} {one.side:<7} {one.section:<24} {one.text}{fix}"))
     severities = {one.severity for one in findings}
     if "error" in severities:
         return ExitCode.FAILED

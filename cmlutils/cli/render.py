@@ -92,7 +92,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
     lines += ["", f"  Dry run: {counts}. Nothing was written, here or on a workspace."]
     for line in lines:
-        click.echo(one_line(line))
+        say(one_line(line))
 
 
 def _first(lines: list[str], what: str) -> list[str]:

@@ -16,6 +16,7 @@ from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size, json_text
+from cmlutils.cli.terminal import say
 from cmlutils.errors import ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 
@@ -42,7 +43,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
         click.echo(json_text(rows))
         return
     for row in rows:
-        click.echo(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
+        say(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:

@@ -8,7 +8,9 @@ import click
 
 from cmlutils.screen import coloured, columns, fold
 
-_COLOURS = {"+": "green", "!": "red", "≠": "red", "~": "yellow"}  # by the mark that a line of a report begins with
+_COLOURS = {  # by the mark or word that a line begins with
+    "+": "green", "~": "yellow", "!": "red", "≠": "red", "ok": "green", "warning": "yellow", "error": "red",
+}  # fmt: skip
 
 
 def say(line: str) -> None:
