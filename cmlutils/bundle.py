@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cmlutils import __version__
+from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def existing_folder(folder: Path) -> Path:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file with mode 0600, whole or not at all."""
-    write_bytes(path, json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False).encode() + b"\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False)
+    write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair becomes JSON's \udXXX
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -69,16 +70,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read_json(path: Path, kind: type) -> Any:
     """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
     try:
-        content = json.loads(path.read_bytes())
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
+        content = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError:
         raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
     except OSError as error:
         raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
     if not isinstance(content, kind):
         raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
     return content
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True)
@@ -116,9 +123,10 @@ class Bundle:
         return self.folder / "project-metadata" / f"{kind}-metadata.json"
 
     def create(self) -> None:
-        """Make the folders, mode 0700; refuse one that is a link or somebody else's."""
+        """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others."""
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            guard.check_place(self.folder.parent)
             for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
                 if folder.is_symlink():
                     raise BundleError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
@@ -126,6 +134,7 @@ class Bundle:
                 if folder.stat().st_uid != os.geteuid():
                     raise BundleError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
+            guard.check_ours(self.folder / name for name in _FOLDERS if name != "project-data")
         except OSError as error:
             raise BundleError(
                 f"{error.filename or self.folder} can't be created or written: {error.strerror}.",
@@ -161,12 +170,14 @@ class Bundle:
         if self.foreign:
             return []
         manifest = read_json(self.manifest, dict)
-        if int(manifest.get("format", 0)) > FORMAT:
+        version, digests = manifest.get("format"), manifest.get("digests")
+        if type(version) is not int or not isinstance(digests, dict):
+            raise BundleError(f"{self.manifest} does not hold what it should.", hint="Run the export again.")
+        if version > FORMAT:
             raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
-        digests = dict(manifest.get("digests") or {})
-        return [kind for kind in METADATA if kind in digests and self._differs(kind, digests[kind])]
+        return [kind for kind in METADATA if self._differs(kind, digests.get(kind))]
 
-    def _differs(self, kind: str, digest: str) -> bool:
+    def _differs(self, kind: str, digest: object) -> bool:
         path = self.metadata(kind)
         return not path.exists() or _digest(path) != digest
 

@@ -75,26 +75,30 @@ def compare(
     modes: bool = True,
     folder_times: bool = False,
 ) -> Differences:
-    """Compare two listings; the second is held in memory.
+    """Compare two listings; the first is held in memory, the second may be a stream.
 
     The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
     """
-    extra = dict(found) if isinstance(found, Mapping) else {entry.path: entry for entry in found}
+    held = wanted if isinstance(wanted, Mapping) else {entry.path: entry for entry in wanted}
     result = Differences()
-    for left in wanted.values() if isinstance(wanted, Mapping) else wanted:
-        special = left.kind not in "fdl"
-        if special:
-            result.not_carried.append(left)
-        right = extra.get(left.path)
-        if right is None or (special and right.kind != left.kind):
-            result.only_left.extend([] if special else [left])
+    seen: set[bytes] = set()
+    for right in found.values() if isinstance(found, Mapping) else found:
+        left = held.get(right.path)
+        if left is None or (left.kind not in "fdl" and right.kind != left.kind):
+            result.only_right.append(right)
             continue
-        del extra[left.path]
-        what = () if special else _changes(left, right, times=times, modes=modes, folder_times=folder_times)
+        seen.add(left.path)
+        what = (
+            () if left.kind not in "fdl" else _changes(left, right, times=times, modes=modes, folder_times=folder_times)
+        )
         if what:
             result.changed.append(Change(left, right, what))
-    result.only_right.extend(extra.values())
+    for left in held.values():
+        if left.kind not in "fdl":
+            result.not_carried.append(left)
+        elif left.path not in seen:
+            result.only_left.append(left)
     return result
 
 

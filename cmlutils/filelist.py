@@ -18,7 +18,7 @@ from cmlutils.entries import Change, Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = [
     "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
@@ -31,6 +31,7 @@ MAX_FIELD = 1 << 20
 MAX_PRUNES = 200
 SECOND = 1_000_000_000
 
+_MODES = tuple(range(0o10000))  # one number each, however many entries share it
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
 _KIND_OF_FORMAT = {
     stat.S_IFREG: "f",
@@ -121,7 +122,7 @@ def _parsed(fields: tuple[bytes, ...]) -> Entry | None:
         return None
     try:
         mtime_ns = int(whole) * SECOND + int((fraction + b"000000000")[:9])
-        return Entry(path, _KINDS[kind], int(size), mtime_ns, int(mode, 8) & 0o7777, link)
+        return Entry(path, _KINDS[kind], int(size), mtime_ns, _MODES[int(mode, 8) & 0o7777], link)
     except (ValueError, KeyError):
         return None
 
@@ -146,10 +147,13 @@ def show(path: bytes) -> str:
     return repr(os.fsdecode(path))
 
 
-def walk(root: Path, *, unread: list[Unread] | None = None) -> Iterator[Entry]:
+def walk(
+    root: Path, *, unread: list[Unread] | None = None, locked: Callable[[bytes], None] | None = None
+) -> Iterator[Entry]:
     """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
 
     Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
+    `locked` may open a folder that may not be read, which is then tried once more.
     """
     top = os.fsencode(root)
     folders = [b""]
@@ -157,8 +161,13 @@ def walk(root: Path, *, unread: list[Unread] | None = None) -> Iterator[Entry]:
         folder = folders.pop()
         place = top + b"/" + folder if folder else top
         try:
-            with os.scandir(place) as names:
-                found = [_entry(folder, name) for name in names]
+            try:
+                found = _inside(place, folder)
+            except PermissionError:
+                if locked is None or not folder:
+                    raise
+                locked(folder)
+                found = _inside(place, folder)
         except OSError as error:
             if folder and isinstance(error, FileNotFoundError):
                 continue
@@ -173,6 +182,11 @@ def walk(root: Path, *, unread: list[Unread] | None = None) -> Iterator[Entry]:
                 folders.append(entry.path)
 
 
+def _inside(place: bytes, folder: bytes) -> list[Entry | None]:
+    with os.scandir(place) as names:
+        return [_entry(folder, name) for name in names]
+
+
 def _entry(folder: bytes, name: os.DirEntry[bytes]) -> Entry | None:
     try:
         status = name.stat(follow_symlinks=False)
@@ -181,7 +195,7 @@ def _entry(folder: bytes, name: os.DirEntry[bytes]) -> Entry | None:
         return None
     path = folder + b"/" + name.name if folder else name.name
     kind = _KIND_OF_FORMAT[stat.S_IFMT(status.st_mode)]
-    return Entry(path, kind, status.st_size, status.st_mtime_ns, stat.S_IMODE(status.st_mode), link)
+    return Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[stat.S_IMODE(status.st_mode)], link)
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:

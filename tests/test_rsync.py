@@ -19,6 +19,7 @@ def test_version():
         (0, b"", "done"), (24, b"", "vanished"), (23, b"", "partial"), (12, b"", "connection"),
         (255, b"", "connection"), (-9, b"", "connection"), (10, b"", "connection"), (1, b"", "fatal"),
         (11, b"write failed: No space left on device (28)", "space"), (11, b"", "partial"),
+        (11, b"write failed: Disk quota exceeded (122)", "space"),
     ],
 )  # fmt: skip
 def test_cause(code, err, cause):
@@ -46,8 +47,12 @@ def test_words():
     assert rsync.literal(b"/a\\b", folder=True) == b"- /a\\b/"
     assert rsync.literal(b"/a\\b*", folder=False) == b"- /a\\\\b\\*"
     assert rsync.names_file([b"a", b"#b", b"-c"]) == b"a\0./#b\0-c\0"
-    argv = rsync.tree(["ssh"], "s", "t", temp="x", rules=Path("r"), zstd=True)
+    new, old = rsync.Version((3, 2, 7), zstd=True), rsync.Version((3, 1, 2), zstd=False)
+    argv = rsync.tree(["ssh"], "s", "t", rules=Path("r"), both=new)
     assert argv[-3:] == ["--", "s", "t"]
     assert "--filter=merge,s r" in argv
-    assert "--zc=zstd" in argv
-    assert "--partial-dir=/p" in rsync.big(["ssh"], "s", "t", temp="x", names=Path("n"), partial="/p")
+    assert {"--zc=zstd", "--modify-window=-1"} <= set(argv)
+    argv = rsync.tree(["ssh"], "s", "t", both=new.and_of(old))
+    assert "--ignore-times" in argv
+    assert "-z" not in argv
+    assert "--partial-dir=/p" in rsync.big(["ssh"], "s", "t", names=Path("n"), partial="/p")

@@ -11,6 +11,7 @@ import click
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import write_bytes
+from cmlutils.cli.completion import sections
 from cmlutils.cli.options import config_dir_option, json_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
@@ -29,7 +30,15 @@ def helpers() -> None:
 
 
 @helpers.command("populate_engine_runtimes_mapping")
-@click.option("-p", "--project-name", "--project_name", "name", metavar="NAME", help="The section to take.")
+@click.option(
+    "-p",
+    "--project-name",
+    "--project_name",
+    "name",
+    metavar="NAME",
+    help="The section to take.",
+    shell_complete=sections,
+)
 @config_dir_option
 @verbose_option
 def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *, verbose: bool) -> None:
@@ -63,6 +72,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     "names",
     metavar="NAME",
     multiple=True,
+    shell_complete=sections,
     help="Only this section.",
 )
 @click.option("--deep", is_flag=True, help="Also open a session on each workspace, which proves the ssh key.")

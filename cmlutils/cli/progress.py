@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cmlutils.cli.render import human_size
+from cmlutils.log import is_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,8 @@ class TextProgress:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._last = time.monotonic()
-        self._tty = sys.stderr.isatty()
+        self._tty = sys.stderr.isatty() and not is_quiet()
+        self._open = False  # a rewritten line stands on the terminal
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -36,6 +38,7 @@ class TextProgress:
             yield
         finally:
             seconds = time.monotonic() - started
+            self._clear()
             self._report.phases[name] = self._report.phases.get(name, 0) + seconds
             log.info("%s: %.1f s", name, seconds)
 
@@ -54,5 +57,13 @@ class TextProgress:
         if self._tty:
             sys.stderr.write(f"\r\x1b[K{line}\r")
             sys.stderr.flush()
+            self._open = True
         else:
             log.info(line)
+
+    def _clear(self) -> None:
+        """Take the rewritten line away, so that the next one does not stand in it."""
+        if self._open:
+            sys.stderr.write("\x1b[K")
+            sys.stderr.flush()
+            self._open = False

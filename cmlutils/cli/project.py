@@ -10,15 +10,22 @@ import click
 
 from cmlutils import config
 from cmlutils.bundle import bundle_of
-from cmlutils.cli.options import config_dir_option, dry_run_option, json_option, name_option, verbose_option
+from cmlutils.cli.options import (
+    config_dir_option,
+    dry_run_option,
+    json_option,
+    name_option,
+    patience_option,
+    quiet_option,
+    verbose_option,
+)
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import connected, load, maps_of
+from cmlutils.cli.runs import Run, connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
-    from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.plan import Plan
     from cmlutils.runtimes import Maps
@@ -35,11 +42,18 @@ project.add_command(status_command)
 
 @project.command("export")
 @name_option()
+@click.option(
+    "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
+)
 @dry_run_option
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def export(name: str, config_dir: str | None, *, dry_run: bool, verbose: bool, as_json: bool) -> int:
+def export(
+    name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -52,12 +66,12 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, verbose: bool, a
 
     bundle = bundle_of(section)
     if dry_run:
-        with connect(section) as connection:
+        with connect(section, patience * 60) as connection:
             return _shown(plan_export(connection, bundle), as_json=as_json)
-    report = Report("export", section.name)
-    with connected(section, report, bundle, "export_metrics.json", as_json=as_json) as (connection, progress):
-        export_project(connection, bundle, report, progress)
-    return report.exit_code
+    run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
+    with connected(run) as (connection, progress):
+        export_project(connection, bundle, run.report, progress, values=not no_values)
+    return run.report.exit_code
 
 
 @project.command("import")
@@ -65,9 +79,13 @@ def export(name: str, config_dir: str | None, *, dry_run: bool, verbose: bool, a
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
 @dry_run_option
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def import_(name: str, config_dir: str | None, *, verify: bool, dry_run: bool, verbose: bool, as_json: bool) -> int:
+def import_(
+    name: str, config_dir: str | None, *, verify: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Take a bundle up to the target workspace; nothing is started there.
 
     \b
@@ -81,17 +99,14 @@ def import_(name: str, config_dir: str | None, *, verify: bool, dry_run: bool, v
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     if dry_run:
         bundle.check()
-        with connect(section) as connection:
+        with connect(section, patience * 60) as connection:
             return _shown(plan_import(connection, bundle, maps), as_json=as_json)
-    report = Report("import", section.name)
-    with connected(section, report, bundle, "import_metrics.json", as_json=as_json, check=bundle.check) as (
-        connection,
-        progress,
-    ):
-        import_project(connection, bundle, maps, report, progress)
+    run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=bundle.check) as (connection, progress):
+        import_project(connection, bundle, maps, run.report, progress)
         if verify:
-            _validate(connection, bundle, maps, report, progress, config_dir)
-    return report.exit_code
+            _validate(run, connection, maps, progress, config_dir)
+    return run.report.exit_code
 
 
 def _shown(plan: Plan, *, as_json: bool) -> int:
@@ -100,14 +115,7 @@ def _shown(plan: Plan, *, as_json: bool) -> int:
 
 
 def _validate(
-    target: Connection,
-    bundle: Bundle,
-    maps: Maps,
-    report: Report,
-    progress: Progress,
-    config_dir: str | None,
-    *,
-    quick: bool = False,
+    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool = False
 ) -> None:
     """Compare all three ways; without a usable export section, bundle against target.
 
@@ -119,12 +127,13 @@ def _validate(
     with ExitStack() as stack:
         source, failure = None, None
         try:
-            source = stack.enter_context(connect(config.load("export", target.section.name, config_dir)))
+            export = config.load("export", target.section.name, config_dir)
+            source = stack.enter_context(connect(export, run.patience))
         except ConfigError as error:
-            report.notes.append(f"The source is not compared: {error.message}")
+            run.report.notes.append(f"The source is not compared: {error.message}")
         except (Unreachable, Rejected) as error:
             failure = error
-        validate_migration(source, target, bundle, maps, report, progress, quick=quick)
+        validate_migration(source, target, run.bundle, maps, run.report, progress, quick=quick)
         if failure:
             raise failure
 
@@ -133,9 +142,13 @@ def _validate(
 @name_option()
 @click.option("--quick", is_flag=True, help="Compare sizes and times of files, not their contents.")
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def validate_migration_command(name: str, config_dir: str | None, *, quick: bool, verbose: bool, as_json: bool) -> int:
+def validate_migration_command(
+    name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Compare source, bundle and target: every file, setting and workload.
 
     \b
@@ -144,8 +157,7 @@ def validate_migration_command(name: str, config_dir: str | None, *, quick: bool
     section = load("import", name, config_dir, verbose=verbose)
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     report = Report("validate-migration", section.name)
-    with connected(
-        section, report, bundle, "import_metrics.json", as_json=as_json, check=partial(bundle.check, changed=True)
-    ) as (connection, progress):
-        _validate(connection, bundle, maps, report, progress, config_dir, quick=quick)
+    run = Run(section, bundle, report, "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
+        _validate(run, connection, maps, progress, config_dir, quick=quick)
     return report.exit_code

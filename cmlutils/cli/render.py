@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils.log import mask
+from cmlutils.cli.terminal import say
+from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +35,8 @@ def human_size(count: int) -> str:
 
 
 def json_text(content: object) -> str:
-    """Return JSON for standard output or a file, without a secret in it."""
-    return mask(json.dumps(content, indent=2, ensure_ascii=False))
+    """Return JSON for standard output, without a secret in it."""
+    return json.dumps(masked(content), indent=2)
 
 
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
@@ -44,7 +45,7 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
         click.echo(json_text(report.to_json()))
         return
     for line in _lines(report, report_file):
-        click.echo(mask(line))
+        say(one_line(line))
 
 
 def _lines(report: Report, report_file: str) -> list[str]:
@@ -91,7 +92,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
     lines += ["", f"  Dry run: {counts}. Nothing was written, here or on a workspace."]
     for line in lines:
-        click.echo(mask(line))
+        click.echo(one_line(line))
 
 
 def _first(lines: list[str], what: str) -> list[str]:

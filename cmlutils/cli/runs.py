@@ -6,16 +6,18 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils import config
+from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.bundle import write_bytes
-from cmlutils.cli.render import json_text, show
+from cmlutils.bundle import write_bytes, write_json
+from cmlutils.cli.render import show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
@@ -28,7 +30,8 @@ log = logging.getLogger(__name__)
 
 def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
     """Return the section, after telling what is odd about it."""
-    logs.to_terminal(verbose=verbose)
+    if verbose:
+        logs.to_terminal(verbose=True)
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
@@ -56,41 +59,50 @@ def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> 
             with Live(TextProgress(report), report, bundle).open() as live:
                 yield live
         finally:
-            _note_error(report, sys.exc_info()[1])
-            _write(report, bundle, metrics, as_json=as_json)
+            with interrupts.held():
+                _note_error(report, sys.exc_info()[1])
+                _write(report, bundle, metrics, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: what it works on and how it tells; `metrics` names its file, `patience` is in seconds."""
+
+    section: Section
+    bundle: Bundle
+    report: Report
+    metrics: str
+    patience: float
+    as_json: bool
+
+    def told(self) -> AbstractContextManager[Progress]:
+        """Lock, log and report for as long as the block takes."""
+        return reported(self.report, self.bundle, self.metrics, as_json=self.as_json)
 
 
 @contextmanager
-def connected(
-    section: Section,
-    report: Report,
-    bundle: Bundle,
-    metrics: str,
-    *,
-    as_json: bool,
-    check: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[Connection, Progress]]:
+def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
     """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
     from cmlutils.flows.connect import connect
 
-    if bundle.state.is_dir():
-        bundle.create()
-        with reported(report, bundle, metrics, as_json=as_json) as progress:
+    if run.bundle.state.is_dir():
+        run.bundle.create()
+        with run.told() as progress:
             check()
-            with connect(section) as connection:
+            with connect(run.section, run.patience) as connection:
                 yield connection, progress
         return
     check()
-    with connect(section) as connection:
-        bundle.create()
-        with reported(report, bundle, metrics, as_json=as_json) as progress:
+    with connect(run.section, run.patience) as connection:
+        run.bundle.create()
+        with run.told() as progress:
             yield connection, progress
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
     if error is None:
         return
-    report.error = error.message if isinstance(error, CmlutilError) else type(error).__name__
+    report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__
     report.error_code = int(ExitCode.BUG)
     if isinstance(error, Interrupted):
         report.error_code = 128 + error.signum
@@ -103,8 +115,7 @@ def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> No
 
     where = bundle.logs / "report.html"
     try:
-        text = json_text(report.to_json()) + "\n"
-        write_bytes(bundle.logs / metrics, text.encode("utf-8", "backslashreplace"))
+        write_json(bundle.logs / metrics, logs.masked(report.to_json()))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
     except BundleError as error:
         log.error("The report can't be written: %s", error)

@@ -42,7 +42,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
         click.echo(json_text(rows))
         return
     for row in rows:
-        click.echo(logs.mask("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
+        click.echo(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
@@ -135,7 +135,7 @@ def _status_lines(states: Sequence[tuple[config.Section, State]]) -> list[str]:
         if state.running and state.error:
             more.append(f"last warning: {state.error}")
         lines += [f"{'':<38} {one}" for one in more]
-    return [logs.mask(line) for line in lines]
+    return [logs.one_line(line) for line in lines]
 
 
 def _files(files: Mapping[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from cmlutils.filelist import Unread, read_list, show, walk
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.pull import export_rules
 from cmlutils.flows.push import import_rules
-from cmlutils.flows.transfer import Kept, at, remote_listing
+from cmlutils.flows.transfer import Kept, at, ours_beside, remote_listing
 from cmlutils.ignore import default_rules, keep
 from cmlutils.report import Difference, Group
 
@@ -57,7 +57,8 @@ class FileCheck:
         """Compare the target with the bundle; what `.importignore` names does not count."""
         rules, _ = import_rules(self._data)
         here = Kept(self.here.values(), rules).entries
-        kept = remote_listing(tunnel, rules, "the target's listing")
+        ours = ours_beside(here)  # what an interrupted import left is nobody's file
+        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}

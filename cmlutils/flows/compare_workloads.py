@@ -164,12 +164,25 @@ def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Differen
     where = f"{a.kind} {a.name}"
     rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
     for name in _OF_THE_SOURCE:
-        left, right = getattr(a, name, ()), getattr(b, name, ())
+        left, right = (_ids(getattr(one, name, ())) for one in (a, b))
         if left != right:
             row = seen.difference(where, name, left, right)
-            rows.append(row.excused("ids of the source: choose them again" if seen.on_target else ""))
+            rows.append(row.excused("each workspace has ids of its own; carried by name" if seen.on_target else ""))
     rows += _runtime(a, b, record, seen)
     return rows + (_state(a, record, seen) if seen.on_target else [])
+
+
+def _ids(rows: Sequence[Any]) -> list[Any]:
+    """Return notifications and add-ons as a workspace shows them, without the names that the export put beside."""
+    return [_plain(one) for one in rows]
+
+
+def _plain(one: Any) -> Any:
+    if not isinstance(one, dict):
+        return one
+    if "component" in one:
+        return one.get("id")
+    return {key: text for key, text in one.items() if key != "username"}
 
 
 def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import stat
 from dataclasses import dataclass, field
-from functools import partial as partial_of
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, Totals, compare, totals
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, walk, write_list
+from cmlutils.filelist import Entry, Unread, show, write_list
+from cmlutils.flows.landing import delete_extras, fix_folders, left_free, room, walk_all
+from cmlutils.flows.mover import Mover, both_rsyncs
 from cmlutils.flows.transfer import (
-    Kept,
-    Mover,
     Progress,
     Silent,
-    at,
     emptied,
+    local_errors,
     persist,
     remote_listing,
-    remote_rsync,
-    zstd_here,
+    still_so,
 )
-from cmlutils.ignore import IgnoreRules, default_rules
+from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -35,10 +31,12 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-SLACK = 64 << 20
-ROUNDS = 3
-NO_FILE = 44
-_RULES = f"[ -f .exportignore ] || exit {NO_FILE}; cat .exportignore"
+NO_FILE, NO_LINK, FOLDER = 44, 45, 46
+_RULES = (
+    f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
+    f"[ -e .exportignore ] || exit {NO_FILE}; head -c {MAX_BYTES + 1} .exportignore"
+)
+_LEFT_OUT = "/.cache/\n/.local/\n"
 
 
 @dataclass(frozen=True)
@@ -60,79 +58,105 @@ def pull(tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None =
 
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
-    progress = progress or Silent()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    work, partial = emptied(state / "tmp"), state / "partial"
-    partial.mkdir(mode=0o700, exist_ok=True)
-    version = persist(tunnel, lambda: tunnel.run("rsync --version", ok=range(128)))
-    zstd = remote_rsync(version.code, version.out).zstd and zstd_here()
-    rules, rules_text = export_rules(tunnel)
-    ends = (rsync.PLACE, f"{data}/")
-    mover = Mover(tunnel, ends, work=work, temp=str(emptied(work / "new")), partial=str(partial), zstd=zstd)
-    mover.progress, mover.space = progress, lambda: str(_free(data)[0])
-    progress.step("listing")
-    kept = remote_listing(tunnel, rules, "the source's listing")
-    transferred = deleted = 0
-    before: set[bytes] = set()
-    for turn in range(ROUNDS + 1):
-        differences = compare(kept.entries, _walk(data), folder_times=True)
-        wanted = _to_fetch(differences)
-        names = {entry.path for entry in wanted}
-        if turn and wanted and turn <= ROUNDS and names != before:
-            kept = remote_listing(tunnel, rules, "the source's listing")
-            differences = compare(kept.entries, _walk(data), folder_times=True)
-            wanted = _to_fetch(differences)
-        if not turn:
-            _room(data, wanted)
-        deleted += _delete_extras(data, differences, kept.unread)
-        if not wanted or names == before or turn == ROUNDS:
-            break
-        before = names
-        progress.step("copying")
-        mover.move(wanted, partial_of(kept.excludes, rules))
-        transferred = transferred or len(wanted)
-    progress.step("checking")
-    _fix_folders(data, kept)
-    left = compare(kept.entries, _walk(data), folder_times=True) if differences else differences
-    data.chmod(0o700)
-    listing = state / "files.list"
-    write_list(listing, kept.entries.values())
-    problems = problems_of(left, mover.complaints) + unread_of(kept.unread)
-    if not problems:
-        emptied(partial).rmdir()
-    emptied(work)
-    return FileResult(
-        totals(kept.entries.values()),
-        transferred,
-        deleted,
-        0,
-        problems,
-        specials_of(left),
-        rules_text,
-        listing,
-    )
+    with local_errors():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+        return _Pull(tunnel, data, state, progress or Silent()).run()
+
+
+class _Pull:
+    """One pull: what is kept there, and how what is here differs from it."""
+
+    def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
+        self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
+        self.work, self.partial = emptied(state / "tmp"), state / "partial"
+        self.partial.mkdir(mode=0o700, exist_ok=True)
+        self.deleted = 0
+        self.differences = Differences()
+        self.asked: dict[bytes, Entry] = {}
+        self.restless: set[bytes] = set()
+
+    def run(self) -> FileResult:
+        """Do it all and say what was done."""
+        rules, rules_text = export_rules(self.tunnel)
+        self.progress.step("listing")
+        self.kept = remote_listing(self.tunnel, rules, "the source's listing")
+        wanted = first = self._compare()
+        complaints: list[rsync.Complaint] = []
+        if wanted:
+            room(self.data, self.differences, self._held())
+            mover = self._mover()
+            mover.rounds(wanted, self._look, self._excludes)
+            complaints = mover.complaints
+        unset = fix_folders(self.data, self.kept)
+        self.data.chmod(0o700)
+        listing = self.state / "files.list"
+        write_list(listing, self.kept.entries.values())
+        problems = problems_of(_but_folders(self.differences), complaints, self.restless)
+        problems += (*unset, *unread_of(self.kept.unread))
+        if not problems:
+            emptied(self.partial).rmdir()
+        emptied(self.work)
+        return FileResult(
+            totals=totals(self.kept.entries.values()),
+            transferred=len(first),
+            deleted=self.deleted,
+            problems=problems,
+            skipped=specials_of(self.differences),
+            rules_text=rules_text,
+            listing=listing,
+        )
+
+    def _mover(self) -> Mover:
+        said = persist(self.tunnel, lambda: self.tunnel.run("rsync --version", ok=range(128)))
+        both = both_rsyncs(said.code, said.out)
+        ends = (rsync.PLACE, f"{self.data}/")
+        mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both)
+        mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
+        return mover
+
+    def _compare(self) -> list[Entry]:
+        """Compare, delete what is too much here, and name what is to come."""
+        self.differences = compare(self.kept.entries, walk_all(self.data), folder_times=True)
+        self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
+        wanted = _to_fetch(self.differences)
+        self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
+        self.asked = {entry.path: entry for entry in wanted}
+        return wanted
+
+    def _look(self) -> tuple[list[Entry], int]:
+        """Look again at both sides: a source in use may have changed while it was copied."""
+        self.data.chmod(0o700)
+        if not still_so(self.tunnel, self.kept):
+            log.warning("The source changed during the copy; it is listed again.")
+            self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
+        return self._compare(), self._held()
+
+    def _excludes(self) -> list[bytes]:
+        return self.kept.excludes()
+
+    def _held(self) -> int:
+        with os.scandir(self.partial) as names:
+            return sum(name.stat(follow_symlinks=False).st_size for name in names)
 
 
 def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
-    """Read the source's `.exportignore`, or take the built-in rules and say so."""
-    found = persist(tunnel, lambda: tunnel.run(_RULES, ok=(0, NO_FILE)))
-    if found.code == NO_FILE:
-        log.info("There is no .exportignore: /.cache/ and /.local/ are left out.")
-        return default_rules(), "/.cache/\n/.local/\n"
+    """Read the source's `.exportignore`, or take the built-in rules and say so.
+
+    One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
+    """
+    found = persist(tunnel, lambda: tunnel.run(_RULES, ok=range(128)))
+    if found.code in {NO_FILE, FOLDER}:
+        what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
+        log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
+        return default_rules(), _LEFT_OUT
+    if found.code:
+        reason = found.err.decode("utf-8", "backslashreplace").strip() or "it is a link that leads nowhere"
+        raise TransferError(
+            f"The source's .exportignore can't be read: {reason}",
+            hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",
+        )
     return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
-
-
-def _walk(data: Path) -> list[Entry]:
-    """List the local tree, having made readable for us what is not."""
-    for _ in range(50):
-        unread: list[Unread] = []
-        entries = list(walk(data, unread=unread))
-        closed = [each.path for each in unread]
-        for path in closed:
-            os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
-        if not closed:
-            return entries
-    raise TransferError(f"{data} can't be read.")
 
 
 def _to_fetch(differences: Differences) -> list[Entry]:
@@ -141,65 +165,27 @@ def _to_fetch(differences: Differences) -> list[Entry]:
     return [*differences.only_left, *(each.wanted for each in changed)]
 
 
-def _free(data: Path) -> tuple[int, int]:
-    space = os.statvfs(data)
-    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
+def _but_folders(left: Differences) -> Differences:
+    """Leave out what `fix_folders` sees to."""
+    changed = [each for each in left.changed if each.wanted.kind != "d" or "kind" in each.what]
+    return Differences(left.only_left, left.only_right, changed, left.not_carried)
 
 
-def _room(data: Path, wanted: list[Entry]) -> None:
-    """Raise TransferError before the first byte if what is to come will not fit."""
-    size = sum(entry.size for entry in wanted if entry.kind == "f")
-    free, names = _free(data)
-    if wanted and size + SLACK > free:
-        raise TransferError(
-            f"{data} has {free} bytes free, and {size} are to come.",
-            hint="Make room, choose another output_dir, or list more in .exportignore.",
-        )
-    if len(wanted) > names:
-        raise TransferError(f"{data} has {names} inodes free, and {len(wanted)} files are to come.")
-
-
-def _delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete what the source has not, or has as another kind; what we could not see there stays."""
-    unseen = tuple(each.path + b"/" for each in unread if each.path not in {b"", b"."})
-    doomed = [entry for entry in differences.only_right if not entry.path.startswith(unseen)]
-    doomed += [each.found for each in differences.changed if "kind" in each.what]
-    for entry in sorted(doomed, reverse=True):
-        place = at(data, entry.path)
-        remove = os.rmdir if entry.kind == "d" else os.unlink
-        try:
-            remove(place)
-        except PermissionError:
-            os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
-            remove(place)
-    return len(doomed)
-
-
-def _fix_folders(data: Path, kept: Kept) -> None:
-    """Give every folder the mode and time of the listing, the deepest first, and every link its time.
-
-    rsync leaves a link's time alone when it is right to the second.
-    """
-    for entry in reversed(kept.entries.values()):
-        place = at(data, entry.path)
-        with contextlib.suppress(FileNotFoundError):
-            if entry.kind == "d" and stat.S_ISDIR((now := os.lstat(place)).st_mode):
-                if stat.S_IMODE(now.st_mode) != entry.mode:
-                    os.chmod(place, entry.mode)  # noqa: PTH101 - bytes
-                if now.st_mtime_ns != entry.mtime_ns:
-                    os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
-            elif entry.kind == "l" and stat.S_ISLNK(os.lstat(place).st_mode):
-                os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns), follow_symlinks=False)
-
-
-def problems_of(left: Differences, complaints: Iterable[rsync.Complaint]) -> tuple[str, ...]:
-    """Name what still differs, with rsync's reason where it gave one."""
-    reasons = [(each.path, each.reason) for each in complaints]
+def problems_of(
+    left: Differences, complaints: Iterable[rsync.Complaint], restless: frozenset[bytes] | set[bytes] = frozenset()
+) -> tuple[str, ...]:
+    """Name what still differs, with rsync's reason where it gave one; `restless` files changed all the while."""
+    reasons: dict[bytes, list[rsync.Complaint]] = {}
+    for each in complaints:
+        reasons.setdefault(each.path.rpartition(b"/")[2], []).append(each)
     found = [(entry, "missing") for entry in left.only_left]
     found += [(each.wanted, "differs in " + ", ".join(each.what)) for each in left.changed]
     told = []
     for entry, what in found:
-        why = [reason for path, reason in reasons if (b"/" + path).endswith(b"/" + entry.path)]
+        near = reasons.get(entry.path.rpartition(b"/")[2], ())
+        why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
+        if entry.path in restless:
+            why = ["it changed on the source each time it was copied; run the export again"]
         hint = "; list it in .importignore" if any("Read-only file system" in each for each in why) else ""
         told.append(f"{show(entry.path)}: {why[0] if why else what}{hint}")
     return tuple(told)

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, compare, totals
 from cmlutils.errors import CmlutilError, TransferError
-from cmlutils.filelist import Entry, read_list, walk, write_list
-from cmlutils.flows.pull import ROUNDS, FileResult, problems_of, specials_of, unread_of
+from cmlutils.filelist import Entry, Unread, read_list, walk, write_list
+from cmlutils.flows.mover import Mover, both_rsyncs
+from cmlutils.flows.pull import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.transfer import (
-    OURS,
     Kept,
-    Mover,
     Progress,
     Silent,
     emptied,
+    local_errors,
+    ours_beside,
     persist,
     remote_listing,
-    remote_rsync,
-    zstd_here,
 )
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import rsync
@@ -33,11 +32,16 @@ if TYPE_CHECKING:
 
     from cmlutils.remote.tunnel import Tunnel
 
-_OURS = OURS.decode()
+IN_THE_WAY = 45
+_SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
 _OPEN = (
-    f"umask 077; rm -rf {_OURS}/new && mkdir -p {_OURS}/new {_OURS}/partial && printf '%s\\000' \"$PWD\" && "
-    "find . -maxdepth 0 -printf '%m %T@\\000' && rsync --version"
+    "umask 077; for each in {0} {0}/partial; do "
+    f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
+    "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
+    f"mkdir -p {{0}}/partial && {_SWEEP} && rsync --version"
 )
+_CLOSE = f"[ -L {{0}} ] || {{{{ rm -rf {{0}}/partial; {_SWEEP}; rmdir {{0}}; }}}} 2>/dev/null; true"
+_PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
 _UNLOCK = "xargs -0 chmod u+w --"
@@ -61,17 +65,18 @@ def push(tunnel: Tunnel, data: Path, state: Path, *, project: str, progress: Pro
 
     `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
     """
-    rules, rules_text = import_rules(data)
-    memory = pushed_list(state, tunnel.workspace.url, project)
-    one = _Push(tunnel, data, state, rules, memory, progress or Silent())
-    done = False
-    try:
-        result = one.run(rules_text)
-        done = True
-    finally:
-        data.chmod(0o700)
-        with contextlib.suppress(CmlutilError):
-            tunnel.run(f"rm -rf {_OURS}{'' if done else '/new'}", timeout=60 if done else 2)
+    with local_errors():
+        rules, rules_text = import_rules(data)
+        memory = pushed_list(state, tunnel.workspace.url, project)
+        one = _Push(tunnel, data, state, rules, memory, progress or Silent())
+        done = False
+        try:
+            result = one.run(rules_text)
+            done = True
+        finally:
+            data.chmod(0o700)
+            with contextlib.suppress(CmlutilError):
+                one.close(done=done)
     return result
 
 
@@ -84,67 +89,75 @@ class _Push:
         self.tunnel, self.data, self.rules, self.memory = tunnel, data, rules, memory
         self.progress = progress
         self.work = emptied(state / "tmp")
-        self.local = Kept(walk(data), rules)
+        unread: list[Unread] = []
+        self.local = Kept(walk(data, unread=unread), rules)
+        self.local.note_unread(unread)
+        self.ours = self.local.ours = ours_beside(self.local.entries)
         self.ignored = {entry.path for entry in self.local.tops}
         self.put = list(read_list(memory)) if memory.exists() else []
+        self.opened, self.root_time = False, ""
 
     def run(self, rules_text: str) -> FileResult:
         """Do it all and say what was done."""
-        mover = self._prepare()
         self.progress.step("listing")
-        there = self._there()
-        doomed = self._doomed(there.entries)
+        self._look()
+        doomed = self._doomed(self.there.entries)
         if doomed:
-            self._delete(doomed, there.entries)
-            there = self._there()
-        differences = compare(self.local.entries, there.entries, folder_times=True)
-        first = wanted = _to_send(differences)
-        if wanted:
-            self._remember([*self.put, *wanted])
-        before: set[bytes] = set()
-        for _ in range(ROUNDS + 1):
-            names = {entry.path for entry in wanted}
-            if not wanted or names == before:
-                break
-            before = names
-            self.progress.step("copying")
-            mover.move(wanted, lambda: self.local.excludes(self.rules))
-            self.progress.step("checking")
-            there = self._there()
-            differences = compare(self.local.entries, there.entries, folder_times=True)
-            wanted = _to_send(differences)
+            self._delete(doomed, self.there.entries)
+            self._look()
+        first = _to_send(self.differences)
+        complaints: list[rsync.Complaint] = []
+        if first:
+            self._remember([*self.put, *first])
+            mover = self._prepare()
+            mover.rounds(first, self._look, self.local.excludes)
+            complaints = mover.complaints
         if first or doomed:
-            self._settle(first, there.entries)
+            self._settle(first, self.there.entries)
+        unseen = [*self.local.unread, *self.there.unread]
+        unseen = [each for each in unseen if each.path in self.local.entries]
         return FileResult(
             totals=totals(self.local.entries.values()),
             transferred=len(first),
-            deleted=sum(path not in there.entries for path in doomed),
-            kept_extras=len(differences.only_right),
-            problems=problems_of(differences, mover.complaints) + unread_of(there.unread),
-            skipped=specials_of(differences),
+            deleted=sum(path not in self.there.entries for path in doomed),
+            kept_extras=len(self.differences.only_right),
+            problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
+            skipped=specials_of(self.differences),
             rules_text=rules_text,
             listing=self.memory,
         )
+
+    def close(self, *, done: bool) -> None:
+        """Take away our folder there; after a failure the half-copied files stay, for the next push."""
+        name = self.ours.decode()
+        if done and (self.opened or self.there.found_ours):
+            restored = f"; touch -d @{self.root_time} ." if self.root_time else ""
+            self.tunnel.run(_CLOSE.format(name) + restored)
+        elif self.opened and not done:
+            self.tunnel.run(_PAUSE.format(name), timeout=2)
 
     def _prepare(self) -> Mover:
         """Make our folder there, and give the local root the mode and time of the target's.
 
         Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
         """
-        said = persist(self.tunnel, lambda: self.tunnel.run(_OPEN, ok=range(128)))
+        name = self.ours.decode()
+        self.opened = True
+        said = persist(self.tunnel, lambda: self.tunnel.run(_OPEN.format(name), ok=range(128)))
+        if said.code == IN_THE_WAY:
+            raise TransferError(f"The target has a {name} of its own, which is in the way.", hint="Rename it there.")
         home, _, rest = said.out.partition(b"\0")
         root, _, versions = rest.partition(b"\0")
-        match = re.fullmatch(rb"(\d+) (-?\d+)\.(\d+)", root)
-        if match is None or not home.startswith(b"/"):
+        match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
+        if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        zstd = remote_rsync(said.code, versions).zstd and zstd_here()
-        time_ns = int(match[2]) * 10**9 + int(match[3][:9])
+        both = both_rsyncs(said.code, versions)
+        self.root_time = self.root_time or match[2].decode()
         self.data.chmod(int(match[1], 8) | 0o700)
-        os.utime(self.data, ns=(time_ns, time_ns))
-        partial = os.fsdecode(home.rstrip(b"/")) + f"/{_OURS}/partial"
+        partial = os.fsdecode(home.rstrip(b"/")) + f"/{name}/partial"
         ends = (f"{self.data}/", rsync.PLACE)
-        mover = Mover(self.tunnel, ends, work=self.work, temp=f"{_OURS}/new", partial=partial, zstd=zstd)
+        mover = Mover(self.tunnel, ends, work=self.work, temp=name, partial=partial, both=both)
         mover.progress, mover.space = self.progress, self._free
         return mover
 
@@ -152,8 +165,11 @@ class _Push:
         said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
         return said.out.decode("ascii", "replace").strip() or "an unknown number of"
 
-    def _there(self) -> Kept:
-        return remote_listing(self.tunnel, self.rules, "the target's listing")
+    def _look(self) -> tuple[list[Entry], int]:
+        """List the target and compare: what is still to be sent, and how much of it is there half-copied."""
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self.differences = compare(self.local.entries, self.there.entries, folder_times=True)
+        return _to_send(self.differences), self.there.held
 
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""

@@ -1,20 +1,22 @@
-"""Drive rsync through a tunnel until it is done: reopen what drops, tell causes apart, report progress."""
+"""What pull and push share: who hears of progress, how a drop is survived, and what a listing leaves to copy."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cmlutils.errors import CommandError, TransferError, TunnelError
+from cmlutils.errors import CommandError, ConfigError, TransferError, TunnelError
 from cmlutils.filelist import Entry, Unread, find_complaints, find_script, parse_find
 from cmlutils.ignore import keep
-from cmlutils.remote import process, rsync
+from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from pathlib import Path
 
     from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
@@ -22,7 +24,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 OURS = b".cmlutil-tmp"  # our folder at a target's root, while an import runs
-SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
+
+
+def ours_beside(names: Collection[bytes]) -> bytes:
+    """Choose our folder's name so that it is none of the project's own."""
+    name, number = OURS, 0
+    while name in names:
+        number += 1
+        name = OURS + b"-%d" % number
+    return name
 
 
 class Progress(Protocol):
@@ -45,8 +55,11 @@ class Silent:
         """Say nothing."""
 
 
-def persist(tunnel: Tunnel, action: Callable[[], T]) -> T:
-    """Do it, and again through a reopened tunnel when that dropped meanwhile."""
+def persist(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
+    """Do it, and again through a reopened tunnel when that dropped meanwhile.
+
+    `lasting`: it need not be done again after the next drop, so the count of vain attempts begins anew.
+    """
     while True:
         try:
             result = action()
@@ -57,29 +70,40 @@ def persist(tunnel: Tunnel, action: Callable[[], T]) -> T:
                 raise
             log.warning("%s", error)
         else:
-            tunnel.progressed()
+            if lasting:
+                tunnel.progressed()
             return result
         tunnel.reopen()
 
 
 class Kept:
-    """A listing after the rules: what stays, the topmost of what is ignored, and what could not be read."""
+    """A listing after the rules: what stays, the topmost of what is ignored, and what could not be read.
 
-    def __init__(self, entries: Iterable[Entry], rules: IgnoreRules) -> None:
+    `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it is
+    there, `held` how many bytes of half-copied files it holds. `digest` is that of the listing as it came.
+    """
+
+    def __init__(self, entries: Iterable[Entry], rules: IgnoreRules, ours: bytes = b"") -> None:
         self.entries: dict[bytes, Entry] = {}
         self.unread: list[Unread] = []
         self.tops: list[Entry] = []
+        self.rules, self.ours = rules, ours
+        self.found_ours, self.held, self.digest = False, 0, b""
         waiting: list[Entry] = []
 
         def fed() -> Iterator[Entry]:
             for entry in entries:
-                if entry.path != OURS and not entry.path.startswith(OURS + b"/"):
+                if ours and entry.path.startswith(ours) and entry.path[len(ours) :][:1] in b"/":
+                    self.found_ours = True
+                    self.held += entry.size if b"/partial/" in entry.path else 0
+                else:
                     waiting.append(entry)
                     yield entry
 
         for entry in keep(fed(), rules):
             waiting.pop()
-            self._ignored(waiting)
+            if waiting:
+                self._ignored(waiting)
             self.entries[entry.path] = entry
         self._ignored(waiting)
 
@@ -90,106 +114,55 @@ class Kept:
                 self.tops.append(entry)
         waiting.clear()
 
-    def excludes(self, rules: IgnoreRules) -> list[bytes]:
+    def note_unread(self, complaints: Iterable[Unread]) -> None:
+        """Keep those complaints that are about something that would have been kept, or about nobody knows what."""
+        tops = {entry.path for entry in self.tops}
+        for each in complaints:
+            path, parent = each.path, each.path.rpartition(b"/")[0]
+            unlisted = (not parent or parent in self.entries) and path not in tops
+            ignored = unlisted and path not in self.entries and self.rules.ignored(path, is_dir=False)
+            if path in {b"", b"."} or path in self.entries or (unlisted and not ignored):
+                self.unread.append(each)
+
+    def excludes(self) -> list[bytes]:
         """Return rsync's filter rules for the same decision: literal names while they are few."""
-        ours = [rsync.literal(b"/" + OURS, folder=True)]
+        ours = [rsync.literal(b"/" + self.ours, folder=True)] if self.ours else []
         if len(self.tops) > rsync.MAX_LITERALS:
-            return ours + rules.rsync_filters()
+            with contextlib.suppress(ConfigError):  # rsync has no words for some pattern
+                return ours + self.rules.rsync_filters()
         names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.tops]
-        return ours + names + [rsync.literal(name, folder=True) for name in rules.prunes()]
+        return ours + names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
 
 
-def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str) -> Kept:
+def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: bytes = b"") -> Kept:
     """List the project's folder on the workspace and decide."""
 
     def listed() -> Kept:
-        err = bytearray()
-        chunks = tunnel.stream(find_script(rules.prunes()), ok=(0, 1), err=err)
-        found = Kept(parse_find(chunks, source=source), rules)
-        found.unread = find_complaints(bytes(err))
+        err, digest = bytearray(), hashlib.sha256()
+        found = Kept(parse_find(_listing(tunnel, rules, err, digest.update), source=source), rules, ours)
+        found.note_unread(find_complaints(bytes(err)))
+        found.digest = digest.digest()
         return found
 
-    return persist(tunnel, listed)
+    return persist(tunnel, listed, lasting=False)
 
 
-class Mover:
-    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
+def still_so(tunnel: Tunnel, kept: Kept) -> bool:
+    """List again and tell whether every byte of the listing is as it was; cheap, as nothing is parsed."""
 
-    def __init__(
-        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, temp: str, partial: str, zstd: bool
-    ) -> None:
-        self.tunnel, self.ends, self.work = tunnel, ends, work
-        self.temp, self.partial, self.zstd = temp, partial, zstd
-        self.progress: Progress = Silent()
-        self.complaints: list[rsync.Complaint] = []
-        self.space: Callable[[], str] = lambda: "an unknown number of"
-        self._done = self._total = self._files = self._number = 0
+    def listed() -> bytes:
+        digest = hashlib.sha256()
+        for _ in _listing(tunnel, kept.rules, bytearray(), digest.update):
+            pass
+        return digest.digest()
 
-    def move(self, names: Sequence[Entry], excludes: Callable[[], list[bytes]]) -> None:
-        """Copy these; a whole-tree pass finds them itself if they are many."""
-        self.complaints = []
-        big = [entry for entry in names if entry.kind == "f" and entry.size >= rsync.BIG]
-        few = [entry for entry in names if entry.kind != "f" or entry.size < rsync.BIG]
-        self._done, self._files = 0, len(names)
-        self._total = sum(entry.size for entry in names if entry.kind == "f")
-        if len(few) > SHORT:
-            path = self.work / "rules"
-            path.write_bytes(rsync.rules_file(excludes()))
-            self._rsync(lambda ssh: rsync.tree(ssh, *self.ends, temp=self.temp, rules=path, zstd=self.zstd))
-        elif few:
-            path = self._names(few)
-            self._rsync(lambda ssh: rsync.short(ssh, *self.ends, temp=self.temp, names=path, zstd=self.zstd))
-        self._done += sum(entry.size for entry in few if entry.kind == "f")
-        for start in range(0, len(big), SHORT):
-            heavy = self._names(big[start : start + SHORT])
-            self._rsync(
-                lambda ssh, heavy=heavy: rsync.big(  # type: ignore[misc]
-                    ssh, *self.ends, temp=self.temp, names=heavy, partial=self.partial
-                )
-            )
+    return persist(tunnel, listed, lasting=False) == kept.digest
 
-    def _names(self, entries: Sequence[Entry]) -> Path:
-        self._number += 1
-        path = self.work / f"names-{self._number}"
-        path.write_bytes(rsync.names_file(entry.path for entry in entries))
-        return path
 
-    def _rsync(self, build: Callable[[Sequence[str]], list[str]]) -> None:
-        """Run it until it ends by itself; raise TransferError for what no repetition helps."""
-        while True:
-            code, err = self._once(build(self.tunnel.ssh_argv))
-            cause = rsync.cause(code, err)
-            self.complaints += rsync.complaints(err)
-            if cause == "done":
-                self.tunnel.progressed()
-                return
-            said = process.text(err)
-            log.warning("rsync ended with code %d: %s", code, said)
-            if cause in {"vanished", "partial"}:
-                return
-            if cause == "space":
-                raise TransferError(
-                    f"No space left: {self.space()} bytes are free at {self.ends[1]}.",
-                    hint="Make room and run it again; it goes on where it stopped.",
-                )
-            if cause == "fatal":
-                raise TransferError(f"rsync ended with exit code {code}: {said}")
-            if Path(self.temp).is_absolute():  # a pull's own; a killed rsync leaves a file there
-                emptied(Path(self.temp))
-            self.tunnel.reopen()
-
-    def _once(self, argv: list[str]) -> tuple[int, bytes]:
-        err = bytearray()
-        with process.running(argv, grace=2.0) as child:
-            for name, line in child.lines():
-                if name == "err":
-                    err += line + b"\n"
-                elif now := rsync.progress(line):
-                    if now.done:
-                        self.tunnel.progressed()
-                    self.progress.files(self._done + now.done, self._total, now.sent, self._files)
-            code = child.wait(30)
-        return -9 if code is None else code, bytes(err)
+def _listing(tunnel: Tunnel, rules: IgnoreRules, err: bytearray, see: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in tunnel.stream(find_script(rules.prunes()), ok=(0, 1), err=err):
+        see(chunk)
+        yield chunk
 
 
 def emptied(folder: Path) -> Path:
@@ -199,23 +172,16 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-def zstd_here() -> bool:
-    """Tell whether the local rsync can zstd; raise CommandError if there is none."""
-    known = rsync.version(process.run(["rsync", "--version"], timeout=10).out)
-    return bool(known and known.zstd)
-
-
-def remote_rsync(code: int, out: bytes) -> rsync.Version:
-    """Read the workspace's `rsync --version`; raise TransferError if it has none."""
-    known = rsync.version(out)
-    if code or known is None:
-        raise TransferError(
-            "The session on the workspace has no rsync.",
-            hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
-        )
-    return known
-
-
 def at(root: Path, path: bytes) -> bytes:
     """Return the local path of a listed name."""
     return os.fsencode(root) + b"/" + path
+
+
+@contextlib.contextmanager
+def local_errors() -> Iterator[None]:
+    """Turn what the local disk refuses within the block into a TransferError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        name = os.fsdecode(error.filename) if error.filename else "The local disk"
+        raise TransferError(f"{name}: {error.strerror}.", hint="Mend it and run the command again.") from error

@@ -12,6 +12,7 @@ from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.plan_import import bypass_allowed
+from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 from cmlutils.runtimes import Runtime
 
@@ -57,8 +58,18 @@ def validate_migration(
             one.compare(source, "source", files.source)
     with progress.phase("compare target"):
         one.compare(target, "target", files.target)
+    report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
     report.todos += _advice(report)
     report.verified = not report.unexpected
+
+
+def _without_values(rows: list[Difference], names: set[str]) -> list[Difference]:
+    """Excuse the environment variables whose values an export left out."""
+    wanted = {f"environment {name}" for name in names}
+    return [
+        row.excused("its value was left out of the bundle") if row.what in wanted and row.left == "absent" else row
+        for row in rows
+    ]
 
 
 def bundle_damage(bundle: Bundle) -> list[Difference]:

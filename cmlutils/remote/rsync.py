@@ -15,6 +15,7 @@ PLACE = "cdsw@localhost:./"
 BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
+NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
@@ -46,6 +47,15 @@ class Version:
 
     number: tuple[int, ...]
     zstd: bool
+
+    def and_of(self, other: Version) -> Version:
+        """Return what both ends can."""
+        return Version(min(self.number, other.number), self.zstd and other.zstd)
+
+    @property
+    def exact(self) -> str:
+        """The option that keeps rsync from taking files of one size and second, but not of one time, for equal."""
+        return "--modify-window=-1" if self.number >= NANOSECONDS else "--ignore-times"
 
 
 def version(text: bytes) -> Version | None:
@@ -80,39 +90,47 @@ def names_file(paths: Iterable[bytes]) -> bytes:
     return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
 
 
-def _base(ssh: Sequence[str], temp: str, *, zstd: bool) -> list[str]:
+def _base(ssh: Sequence[str], temp: str) -> list[str]:
+    """Build what all have in common; with an empty `temp`, files grow beside their final name, which is fastest.
+
+    rsync opens every part of a temporary folder's path anew for each file, so it should be a short one.
+    """
     argv = ["rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0"]
-    argv += [f"--timeout={TIMEOUT}", f"--temp-dir={temp}", "-e", shell(ssh)]
-    return argv + (["-z", "--zc=zstd", "--zl=1"] if zstd else [])
+    argv += [f"--temp-dir={temp}"] if temp else []
+    return [*argv, f"--timeout={TIMEOUT}", "-e", shell(ssh)]
+
+
+def _zstd(version: Version) -> list[str]:
+    return ["-z", "--zc=zstd", "--zl=1"] if version.zstd else []
 
 
 def tree(
-    ssh: Sequence[str], source: str, target: str, *, temp: str, rules: Path | None = None, zstd: bool = False
+    ssh: Sequence[str], source: str, target: str, *, temp: str = "", rules: Path | None = None, both: Version
 ) -> list[str]:
-    """Build the argv that copies a whole tree but its big files."""
-    argv = [*_base(ssh, temp, zstd=zstd), "-r", f"--max-size={BIG - 1}"]
+    """Build the argv that copies a whole tree but its big files; `both` is what both ends can."""
+    argv = [*_base(ssh, temp), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
     argv += [f"--filter=merge,s {rules}"] if rules else []
     return [*argv, "--", source, target]
 
 
-def short(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, zstd: bool = False) -> list[str]:
-    """Build the argv that copies the named files and folders (not what is in those)."""
-    argv = [*_base(ssh, temp, zstd=zstd), "--no-recursive", "--dirs", f"--files-from={names}"]
+def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, both: Version) -> list[str]:
+    """Build the argv that copies the named files and folders (not what is in those), however equal they look."""
+    argv = [*_base(ssh, temp), *_zstd(both), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
     return [*argv, "--", source, target]
 
 
-def big(ssh: Sequence[str], source: str, target: str, *, temp: str, names: Path, partial: str) -> list[str]:
+def big(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, partial: str) -> list[str]:
     """Build the argv that copies the named big files, each resumable in its middle.
 
     `partial` is absolute, one folder for all: a half file there is only what rsync begins from.
     """
-    argv = [*_base(ssh, temp, zstd=False), "--no-recursive", "--dirs", f"--files-from={names}"]
+    argv = [*_base(ssh, temp), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
     return [*argv, f"--partial-dir={partial}", "--sparse", "--", source, target]
 
 
 def cause(code: int, err: bytes) -> Cause:
     """Say what an exit code means for us."""
-    if code and b"No space left on device" in err:
+    if code and (b"No space left on device" in err or b"Disk quota exceeded" in err):
         return "space"
     if code < 0 or code in _CONNECTION:
         return "connection"

@@ -10,14 +10,14 @@ import contextlib
 import logging
 import random
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, process
+from cmlutils.remote.cdswctl import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +37,10 @@ SETTINGS = (
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
     "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
 )  # fmt: skip
+
+
+class Broken(TunnelError):
+    """ssh could not connect, though nothing says that it never will."""
 
 
 def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
@@ -63,17 +67,32 @@ def ssh_command(workspace: Workspace, port: int, folder: Path) -> list[str]:
 class Tunnel:
     """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`."""
 
-    def __init__(self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint]) -> None:
+    sleep = staticmethod(time.sleep)  # between two attempts to reopen
+
+    def __init__(
+        self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint], wait_until_back: Callable[[], bool]
+    ) -> None:
         self.workspace = workspace
         self.ssh_argv: list[str] = []
         self.session = ""
         self._folder = folder
         self._dial = dial
+        self._wait_until_back = wait_until_back
         self._endpoint: Endpoint | None = None
         self._master = contextlib.ExitStack()
         self._attempts = 0
 
     def open(self) -> None:
+        """Open a way in, the first; if the workspace is away just then, when it is back."""
+        try:
+            self._open()
+        except TunnelError as error:
+            if not self._wait_until_back():
+                raise
+            log.warning("%s", error)
+            self.reopen()
+
+    def _open(self) -> None:
         """Open the endpoint and the master on it."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
@@ -111,7 +130,7 @@ class Tunnel:
         """Say why ssh did not get in."""
         host = self.workspace.host
         if b"Permission denied" not in said:
-            return TunnelError(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
+            return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
         keys = identities(self.workspace)
         locked = [key for key in keys if needs_passphrase(key)]
         names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
@@ -169,6 +188,7 @@ class Tunnel:
         """Make the way in work again, waiting longer each time; raise TunnelError after six vain attempts."""
         self._hang_up()
         while True:
+            self._wait_until_back()
             self._attempts += 1
             if self._attempts > REOPENINGS:
                 raise TunnelError(
@@ -177,12 +197,12 @@ class Tunnel:
                 )
             pause = min(2.0 ** (self._attempts - 1), 30) * random.uniform(0.5, 1)  # noqa: S311 - jitter
             log.warning("The tunnel dropped; reopening it in %.1f s (attempt %d).", pause, self._attempts)
-            time.sleep(pause)
+            self.sleep(pause)
             try:
                 if self._endpoint and self._endpoint.child.poll() is None and not self._plain("true").code:
                     self._connect()
                 else:
-                    self.open()
+                    self._open()
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)
                 self._hang_up()
@@ -220,9 +240,12 @@ def open_tunnel(
     runtime_id: int | None = None,
     session_file: Path | None = None,
     deadline: float = 120,
+    wait_until_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tunnel]:
-    """Open a session of `project` (owner/slug) and a connection into it; both end with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
+    """Open a session of `project` (owner/slug) and a connection into it; both end with the block.
+
+    `wait_until_back()` returns when the workspace answers and tells whether it was away: an outage is no vain attempt.
+    """
     if session_file:
         endpoint.close_orphan(client, session_file)
     sessions = contextlib.ExitStack()
@@ -233,13 +256,15 @@ def open_tunnel(
             endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
         )
 
-    tunnel = Tunnel(workspace, folder, dial)
-    try:
-        tunnel.open()
-        yield tunnel
-    finally:
+    with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
+        tunnel = Tunnel(workspace, folder, dial, wait_until_back)
         try:
-            tunnel.close()
+            try:
+                tunnel.open()
+            except Broken as error:
+                log.warning("%s", error)
+                tunnel.reopen()
+            yield tunnel
         finally:
-            sessions.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            with interrupts.held(), sessions:
+                tunnel.close()

@@ -1,5 +1,6 @@
 # ruff: noqa: PTH101, PTH103, PTH123, PTH208, PTH211
 import contextlib
+import filecmp
 import os
 import shutil
 import signal
@@ -10,9 +11,9 @@ import pytest
 from standin import StandIn
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import TransferError
+from cmlutils.errors import ConfigError, TransferError
 from cmlutils.filelist import compare, walk
-from cmlutils.flows import files, transfer
+from cmlutils.flows import files, mover
 from cmlutils.remote import cdswctl, process, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
@@ -79,7 +80,13 @@ def fill(root):
 
 
 def difference(left, right):
+    """Compare two trees but for `.cache` and `left…`, by listings; equal files must have equal bytes, too."""
+    tops = left, right
     left, right = list(walk(left)), list(walk(right))
+    for path in {each.path for each in left if each.kind == "f"} & {each.path for each in right}:
+        one, other = (os.fsencode(top) + b"/" + path for top in tops)
+        if os.access(one, os.R_OK):
+            assert filecmp.cmp(one, other, shallow=False), path
     return compare([each for each in left if not each.path.startswith((b".cache", b"left"))], right, folder_times=True)
 
 
@@ -87,14 +94,26 @@ def pull(way, bundle, **more):
     return files.pull(way, bundle / "project-data", bundle / "state", **more)
 
 
-def push(way, bundle):
-    return files.push(way, bundle / "project-data", bundle / "state", project="me/p")
+def push(way, bundle, **more):
+    return files.push(way, bundle / "project-data", bundle / "state", project="me/p", **more)
+
+
+class At(files.Silent):
+    """Does something at each beginning of a step."""
+
+    def __init__(self, step, action):
+        self.wanted, self.action, self.times = step, action, 0
+
+    def step(self, name):
+        if name == self.wanted:
+            self.times += 1
+            self.action(self.times)
 
 
 @pytest.mark.parametrize("limit", [2000, 1])
 @pytest.mark.parametrize("rules", [None, b"/.cache\nleft*\n"])
 def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, monkeypatch, limit, rules):
-    monkeypatch.setattr(transfer, "SHORT", limit)
+    monkeypatch.setattr(mover, "SHORT", limit)
     fill(project)
     if rules:
         (project / ".exportignore").write_bytes(rules)
@@ -119,7 +138,7 @@ def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, mon
 
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, monkeypatch, limit):
-    monkeypatch.setattr(transfer, "SHORT", limit)
+    monkeypatch.setattr(mover, "SHORT", limit)
     data = bundle / "project-data"
     fill(data)
     shutil.rmtree(data / ".cache")
@@ -137,6 +156,7 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     (data / "plain.f").unlink()
     (data / "#hash.f").unlink()
     (project / "#hash.f").write_text("changed by a person")
+    (data / "empty").chmod(0o755)
     shutil.rmtree(data / "empty")
     third = push(way, bundle)
     assert third.deleted == 3
@@ -158,7 +178,7 @@ def test_importignore(way, project, bundle):
 @pytest.mark.parametrize("up", [False, True])
 def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how):
     monkeypatch.setattr(rsync, "BIG", 1 << 20)
-    monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
     source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
     (source / "big").write_bytes(os.urandom(40 << 20))
     (source / "small").write_bytes(b"x")
@@ -183,13 +203,14 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
 
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
-    monkeypatch.setattr("cmlutils.flows.pull._free", lambda _: (5, 100))
-    with pytest.raises(TransferError, match="5 bytes free, and 1 are to come"):
+    monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (5, 100))
+    with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
 
 
-def test_no_rsync_there(way, monkeypatch, bundle):
+def test_no_rsync_there(way, project, monkeypatch, bundle):
+    (project / "x").touch()
     real = way.run
     monkeypatch.setattr(way, "run", lambda script, *a, **k: real(script.replace("rsync", "rsink"), *a, **k))
     with pytest.raises(TransferError, match="no rsync"):
@@ -210,3 +231,236 @@ def test_read_only_place_is_named(way, project, bundle):
         subprocess.run(["umount", project / "ro"], check=True)
     assert any("Read-only file system" in each and ".importignore" in each for each in result.problems)
     assert (project / "g").exists()
+
+
+not_root = pytest.mark.skipif(os.getuid() == 0, reason="root may read anything")
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_modes_times_and_names_at_their_limits_arrive(way, project, bundle, up):
+    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    for number, mode in enumerate([0o555, 0o700, 0o2755, 0o1777, 0o511]):
+        folder = source / f"folder{number}"
+        folder.mkdir()
+        (folder / "in").mkdir(mode=0o500)
+        (folder / "f").write_text("x")
+        os.chmod(folder, mode)
+    for number, (mode, time) in enumerate([(0o4755, -1_500_000_001), (0o444, -1), (0o400, 10**18 + 1), (0o2644, 7)]):
+        (source / f"file{number}").write_text("y" * number)
+        os.chmod(source / f"file{number}", mode)
+        os.utime(source / f"file{number}", ns=(time, time))
+    (source / ("n" * 255)).mkdir()
+    (source / ("n" * 255) / (b"\xff" * 255).decode("utf-8", "surrogateescape")).write_text("long")
+    deep = source.joinpath(*["deep" * 20] * 20)
+    deep.mkdir(parents=True)
+    (deep / "end").symlink_to("/" + "l" * 2000)
+    move = push if up else pull
+    assert move(way, bundle).problems == ()
+    assert not difference(source, target)
+    assert (move(way, bundle).transferred, move(way, bundle).problems) == (0, ())
+    os.chmod(source / "folder0", 0o755)
+    (source / "folder0/new").write_text("z")
+    os.chmod(source / "folder0", 0o555)
+    assert move(way, bundle).problems == ()
+    assert not difference(source, target)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_an_empty_project_is_a_project(way, project, bundle, up):
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert os.listdir(project) == os.listdir(bundle / "project-data") == []
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_what_is_of_another_kind_now_is_replaced(way, project, bundle, up):
+    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+
+    def make(turn):
+        for name in ("a", "b", "c"):
+            kind = "fdl"[("abc".index(name) + turn) % 3]
+            place = source / name
+            if kind == "f":
+                place.write_text(name * turn)
+            elif kind == "d":
+                (place / "sub").mkdir(parents=True)
+                (place / "sub/file").write_text("in")
+            else:
+                place.symlink_to("sub/file")
+
+    move = push if up else pull
+    for turn in range(4):
+        make(turn)
+        assert move(way, bundle).problems == ()
+        assert not difference(source, target)
+        for each in source.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
+
+
+def test_nothing_is_written_or_deleted_through_a_link_on_the_target(way, project, bundle, tmp_path):
+    outside, data = tmp_path / "outside", bundle / "project-data"
+    outside.mkdir()
+    for name in ("data", "more"):
+        (data / name).mkdir()
+        (data / name / "x").write_text("new")
+    (project / "data").symlink_to(outside)
+    assert push(way, bundle).problems == ()
+    assert not difference(data, project)
+    assert os.listdir(outside) == []
+    shutil.copytree(data / "more", outside, dirs_exist_ok=True)  # as it was pushed, with its times
+    shutil.rmtree(project / "more")
+    (project / "more").symlink_to(outside)
+    shutil.rmtree(data / "more")
+    assert push(way, bundle).deleted == 0
+    assert os.listdir(outside) == ["x"]
+    assert (project / "more").is_symlink()
+
+
+@pytest.mark.parametrize("left", ["killed", "link", "file"])
+def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tmp_path, left):
+    (bundle / "project-data/x").write_text("x")
+    if left == "killed":
+        (project / ".cmlutil-tmp/partial").mkdir(parents=True)
+        (project / ".cmlutil-tmp/partial/half").write_text("h")
+        (project / ".cmlutil-tmp/.x.Ab12Cd").write_text("h")
+    elif left == "link":
+        (tmp_path / "other/new").mkdir(parents=True)
+        (project / ".cmlutil-tmp").symlink_to(tmp_path / "other")
+    else:
+        (project / ".cmlutil-tmp").write_text("mine")
+    if left == "killed":
+        assert push(way, bundle).problems == ()
+        assert os.listdir(project) == ["x"]
+    else:
+        with pytest.raises(TransferError, match="in the way"):
+            push(way, bundle)
+        assert left == "file" or (tmp_path / "other/new").exists()
+
+
+def test_a_folder_named_like_ours_travels(way, project, bundle, tmp_path):
+    (project / ".cmlutil-tmp/partial").mkdir(parents=True)
+    (project / ".cmlutil-tmp/partial/file").write_text("mine")
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+    shutil.rmtree(project / ".cmlutil-tmp")
+    assert push(way, bundle).problems == ()
+    assert not difference(bundle / "project-data", project)
+    assert os.listdir(project) == [".cmlutil-tmp"]
+
+
+def test_the_root_keeps_its_mode_and_time(way, project, bundle):
+    (bundle / "project-data/x").write_text("x")
+    os.chmod(project, 0o751)
+    os.utime(project, ns=(1, 1_500_000_000_123_456_789))
+    push(way, bundle)
+    status = project.stat()
+    assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o751, 1_500_000_000_123_456_789)
+
+
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle, monkeypatch, limit):
+    monkeypatch.setattr(mover, "SHORT", limit)
+    for name in ("grows", "goes", "same size", "stays"):
+        (project / name).write_text("x")
+
+    def change(turn):
+        if turn == 1:
+            (project / "grows").write_text("xx")
+            (project / "goes").unlink()
+            (project / "same size").write_text("y")
+            (project / "new").write_text("n")
+
+    for step in ("copying", "checking"):
+        result = pull(way, bundle, progress=At(step, change))
+        assert result.problems == ()
+        assert not difference(project, bundle / "project-data")
+        (project / "goes").write_text("again")
+
+
+def test_a_file_that_changes_all_the_time_is_a_problem_by_name(way, project, bundle):
+    (project / "log").write_text("x")
+    (project / "other").write_text("y")
+    result = pull(way, bundle, progress=At("checking", lambda turn: (project / "log").write_text("x" * turn)))
+    assert [each.partition(":")[0] for each in result.problems] == ["'log'"]
+    assert "changed on the source" in result.problems[0]
+    assert (bundle / "project-data/other").read_text() == "y"
+
+
+def test_what_an_exportignore_leaves_out_later_leaves_the_bundle(way, project, bundle):
+    for name in ("in", "out"):
+        (project / name).mkdir()
+        (project / name / "f").write_text(name)
+    pull(way, bundle)
+    (project / ".exportignore").write_text("/out/\n")
+    assert pull(way, bundle).deleted == 2
+    assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "in"]
+
+
+def test_an_exportignore_behind_a_link_counts_and_one_that_leads_nowhere_fails(way, project, bundle):
+    (project / "f").write_text("f")
+    (project / ".exportignore").symlink_to("rules")
+    with pytest.raises(TransferError, match="link that leads nowhere"):
+        pull(way, bundle)
+    (project / "rules").write_text("f\n")
+    pull(way, bundle)
+    assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "rules"]
+
+
+def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
+    (project / ".exportignore/.cache").mkdir(parents=True)
+    (project / ".cache").mkdir()
+    assert pull(way, bundle).problems == ()
+    assert os.listdir(bundle / "project-data") == [".exportignore"]
+    assert os.listdir(bundle / "project-data/.exportignore") == [".cache"]
+
+
+def test_an_exportignore_of_ten_megabytes_is_refused(way, project, bundle):
+    (project / ".exportignore").write_bytes(b"#" * 10_000_000)
+    with pytest.raises(ConfigError, match="more than 1 MiB"):
+        pull(way, bundle)
+
+
+@not_root
+def test_an_unreadable_exportignore_fails(way, project, bundle):
+    (project / ".exportignore").write_text("x")
+    (project / ".exportignore").chmod(0)
+    with pytest.raises(TransferError, match=r"can't be read.*Permission denied"):
+        pull(way, bundle)
+
+
+@not_root
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_what_may_not_be_read_is_named_and_the_rest_arrives(way, project, bundle, monkeypatch, limit):
+    monkeypatch.setattr(mover, "SHORT", limit)
+    (project / "secret").write_text("s")
+    (project / "secret").chmod(0)
+    (project / "plain").write_text("p")
+    for name in ("closed", "ignored"):
+        (project / name / "sub").mkdir(parents=True)
+        (project / name).chmod(0)
+    (project / ".exportignore").write_text("/ignored*/\n")
+    for _ in range(2):
+        result = pull(way, bundle)
+        assert sorted(each.partition(":")[0] for each in result.problems) == ["'closed'", "'secret'"]
+        assert all("Permission denied" in each for each in result.problems)
+        assert (bundle / "project-data/plain").read_text() == "p"
+        assert (bundle / "project-data/closed").stat().st_mode & 0o777 == 0
+    for each in (project / "closed", project / "ignored", bundle / "project-data/closed"):
+        each.chmod(0o700)
+
+
+@not_root
+def test_what_may_not_be_written_on_the_target_is_named_and_the_rest_arrives(way, project, bundle):
+    data = bundle / "project-data"
+    (data / "shut").mkdir(mode=0o700)
+    (data / "shut").chmod(0)
+    (data / "open").write_text("o")
+    (project / "theirs").mkdir()
+    (project / "theirs").chmod(0)
+    result = push(way, bundle)
+    assert [each.partition(":")[0] for each in result.problems] == ["'shut'"]
+    assert (project / "open").read_text() == "o"
+    for each in (data / "shut", project / "shut", project / "theirs"):
+        each.chmod(0o700)

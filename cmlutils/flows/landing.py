@@ -1,0 +1,118 @@
+"""The bundle's side of a pull: room on the disk, what is too much here, folders' modes and times."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import TransferError
+from cmlutils.filelist import Entry, Unread, show, walk
+from cmlutils.flows.transfer import Kept, at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cmlutils.entries import Differences
+
+SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
+BLOCK = 4096  # what a file takes at least
+
+
+def walk_all(data: Path) -> Iterable[Entry]:
+    """List the local tree, making readable for us what is not; `fix_folders` gives back the mode."""
+
+    def opened(path: bytes) -> None:
+        os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
+
+    return walk(data, locked=opened)
+
+
+def left_free(data: Path) -> tuple[int, int]:
+    """Return how many bytes and how many inodes are free."""
+    space = os.statvfs(data)
+    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
+
+
+def room(data: Path, differences: Differences, held: int) -> None:
+    """Raise TransferError before the first byte if what is to come will not fit; `held` bytes are here already.
+
+    A file that is here in another state takes its growth, and for a moment, one at a time, all of its size.
+    """
+    changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
+    size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
+    size += sum(max(0, wanted - found) for wanted, found in changed) + max((each[0] for each in changed), default=0)
+    size = max(0, size - held)
+    free, names = left_free(data)
+    if size + SLACK > free:
+        raise TransferError(
+            f"{data} has {free} bytes free, and {size} are to come.",
+            hint="Make room, choose another output_dir, or list more in .exportignore.",
+        )
+    if len(differences.only_left) > names:
+        raise TransferError(
+            f"{data} has {names} inodes free, and {len(differences.only_left)} files are to come.",
+            hint="Make room, choose another output_dir, or list more in .exportignore.",
+        )
+
+
+def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
+    """Delete what the source has not, or has as another kind; what we could not see there stays."""
+    if any(each.path in {b"", b"."} for each in unread):
+        return 0
+    unseen = tuple(each.path + b"/" for each in unread)
+    doomed = [entry for entry in differences.only_right if not entry.path.startswith(unseen)]
+    doomed += [each.found for each in differences.changed if "kind" in each.what]
+    for entry in sorted(doomed, reverse=True):
+        place = at(data, entry.path)
+        remove = os.rmdir if entry.kind == "d" else os.unlink
+        try:
+            remove(place)
+        except PermissionError:
+            os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
+            remove(place)
+    return len(doomed)
+
+
+def fix_folders(data: Path, kept: Kept) -> list[str]:
+    """Give every folder the mode and time of the listing, the deepest first, and every link its time.
+
+    rsync leaves a link's time alone when it is right to the second. Returns what could not be set, as problems.
+    """
+    problems = []
+    real = _real_folders(data, kept)
+    for entry in reversed(kept.entries.values()):
+        if entry.kind not in "dl" or entry.path.rpartition(b"/")[0] not in real:
+            continue
+        try:
+            _fix(at(data, entry.path), entry)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
+    return problems
+
+
+def _real_folders(data: Path, kept: Kept) -> set[bytes]:
+    """Return which of the listed folders are folders here: one may have come as a link that leads elsewhere."""
+    real = {b""}
+    for entry in kept.entries.values():
+        if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(at(data, entry.path)).st_mode):
+                    real.add(entry.path)
+    return real
+
+
+def _fix(place: bytes, entry: Entry) -> None:
+    now = os.lstat(place)
+    times = (entry.mtime_ns, entry.mtime_ns)
+    if entry.kind == "d" and stat.S_ISDIR(now.st_mode):
+        if stat.S_IMODE(now.st_mode) != entry.mode:
+            os.chmod(place, entry.mode)  # noqa: PTH101 - bytes
+        if now.st_mtime_ns != entry.mtime_ns:
+            os.utime(place, ns=times)
+    elif entry.kind == "l" and stat.S_ISLNK(now.st_mode) and now.st_mtime_ns != entry.mtime_ns:
+        os.utime(place, ns=times, follow_symlinks=False)

@@ -1,0 +1,229 @@
+"""Measure files against bare rsync, through the same kind of tunnel: python tests/bench/files.py [--help].
+
+A real sshd on loopback stands for the session, with its data in memory; a proxy may delay every byte by half of a
+round trip. All variants of a case run in turn, several rounds; what counts are the medians and the ratios of a round,
+since the machine may be busy with other things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.flows import files
+from cmlutils.remote import process, rsync, tunnel
+from cmlutils.remote.endpoint import Endpoint
+
+WORDS = b"the quick brown fox jumps over the lazy dog and 0123456789 prints {key: value}\n"
+
+
+class Proxy:
+    """A port that leads to another one, each byte late by half of the round trip."""
+
+    def __init__(self, target: int, rtt: float) -> None:
+        self.target, self.delay = target, rtt / 2
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 22), self.loop
+        ).result()
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.target, limit=1 << 22)
+        for stream in (writer, back):
+            stream.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.gather(self.pump(reader, back), self.pump(there, writer))
+
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(4096)
+
+        async def send() -> None:
+            while True:
+                due, data = await late.get()
+                if (wait := due - self.loop.time()) > 0:
+                    await asyncio.sleep(wait)
+                if not data:
+                    break
+                writer.write(data)
+                await writer.drain()
+            writer.close()
+
+        sending = asyncio.create_task(send())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 18):
+                await late.put((self.loop.time() + self.delay, data))
+        await late.put((self.loop.time() + self.delay, b""))
+        with contextlib.suppress(ConnectionError):
+            await sending
+
+
+@contextlib.contextmanager
+def sshd(base: Path):
+    """Run an sshd on loopback that lets our own key in; yields its port."""
+    for name in ("host", "id"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / name], check=True)
+    (base / "config").write_text(
+        f"ListenAddress 127.0.0.1\nHostKey {base}/host\nAuthorizedKeysFile {base}/id.pub\nStrictModes no\n"
+        "PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxSessions 50\nMaxStartups 100\n"
+        f'ForceCommand cd {base}/project && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
+    )
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    child = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", base / "config", "-p", str(port)])
+    try:
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.05)
+        yield port
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def many_small(root: Path, count: int) -> None:
+    """Make `count` files of 1 to 8 KiB, 60 % text, in folders of 25."""
+    chance = random.Random(7)
+    for number in range(count):
+        if number % 25 == 0:
+            folder = root / f"d{number // 2500}" / f"e{number // 25}"
+            folder.mkdir(parents=True)
+        size = chance.randrange(1024, 8192)
+        text = number % 5 < 3
+        (folder / f"file{number}.txt").write_bytes((WORDS * 103)[:size] if text else chance.randbytes(size))
+
+
+def some_large(root: Path, count: int) -> None:
+    """Make `count` incompressible files of 128 MiB."""
+    for number in range(count):
+        with (root / f"large{number}").open("wb") as file:
+            for _ in range(8):
+                file.write(os.urandom(16 << 20))
+
+
+class Case:
+    """One measurement: bare rsync and ours, in turn, each into a place of its own."""
+
+    def __init__(self, base: Path, port: int, *, up: bool) -> None:
+        self.base, self.port, self.up = base, port, up
+        self.workspace = Workspace("http://bench", "me", Secret("k"), identity_file=base / "id")
+        self.rounds: dict[str, list[float]] = {"bare": [], "ours": []}
+
+    def bare(self, local: Path, remote: str) -> None:
+        ssh = (
+            f"ssh -p {self.port} -i {self.base}/id -o BatchMode=yes -o IdentitiesOnly=yes "
+            f"-o StrictHostKeyChecking=no -o UserKnownHostsFile={self.base}/known -o LogLevel=ERROR"
+        )
+        there = f"{getpass.getuser()}@localhost:{remote}/"
+        ends = [f"{local}/", there] if self.up else [there, f"{local}/"]
+        subprocess.run(["rsync", "-a", "-e", ssh, *ends], check=True)
+
+    def ours(self, data: Path, state: Path) -> None:
+        with process.running(["sleep", "1000"]) as child:
+            folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
+            one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"))
+            try:
+                one.open()
+                result = files.push(one, data, state, project="me/p") if self.up else files.pull(one, data, state)
+                assert not result.problems, result.problems
+            finally:
+                one.close()
+                shutil.rmtree(folder)
+
+    def compete(self, rounds: int, *, first: bool) -> None:
+        """Let both run `rounds` times; `first`: each time into an empty place."""
+        project, local = self.base / "project", self.base / "local"
+        other = self.base / "project2"
+        for number in range(rounds + 1):
+            for who in ("bare", "ours") if number % 2 else ("ours", "bare"):
+                folder = local / who
+                if first:
+                    empty(project if self.up and who == "ours" else other if self.up else folder / "project-data")
+                (folder / "state").mkdir(parents=True, exist_ok=True)
+                (folder / "project-data").mkdir(exist_ok=True)
+                if first and (folder / "state").exists():
+                    empty(folder / "state")
+                os.sync()
+                began = time.monotonic()
+                if who == "bare":
+                    self.bare(self.source(folder), str(other) if self.up else ".")
+                else:
+                    self.ours(self.source(folder), folder / "state")
+                if number:  # the first round warms up
+                    self.rounds[who].append(time.monotonic() - began)
+
+    def source(self, folder: Path) -> Path:
+        return self.base / "bundle/project-data" if self.up else folder / "project-data"
+
+    def line(self, name: str) -> str:
+        bare, ours = (statistics.median(self.rounds[who]) for who in ("bare", "ours"))
+        each = [one / other for one, other in zip(self.rounds["ours"], self.rounds["bare"], strict=True)]
+        spread = f"{min(each):.2f}–{max(each):.2f}"
+        return f"| {name} | {bare:.2f} s | {ours:.2f} s | **{statistics.median(each):.2f}** | {spread} |"
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def measure(base: Path, port: int, where: str, options: argparse.Namespace) -> None:
+    """Run the cases of one distance, one after the other, and print a line of the table for each."""
+    rtt = where != "near"
+    kinds = [("small", many_small, options.small)]
+    kinds += [("large", some_large, options.large)] if options.large else []
+    for kind, make, count in kinds:
+        title = f"{count:,} files of 1–8 KiB" if kind == "small" else f"{count} files of 128 MiB, incompressible"
+        for up in (False, True):
+            for name in ("project", "project2", "local", "bundle/project-data"):
+                empty(base / name)
+            make(base / "bundle/project-data" if up else base / "project", count)
+            verb = "import" if up else "export"
+            for first in (True, False):
+                if kind == "large" and not first:
+                    continue
+                case = Case(base, port, up=up)
+                case.compete(options.rounds if not (rtt and kind == "large") else 2, first=first)
+                print(case.line(f"{title}, {where}: {'first' if first else 'unchanged'} {verb}"), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--small", type=int, default=20_000, help="how many small files")
+    parser.add_argument("--large", type=int, default=4, help="how many files of 128 MiB")
+    parser.add_argument("--rtt", type=float, nargs="*", default=[0, 40], help="round trips, in milliseconds")
+    options = parser.parse_args()
+    base = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))
+    login = f"{getpass.getuser()}@localhost"
+    tunnel.LOGIN, rsync.PLACE = login, f"{login}:./"
+    (base / "project").mkdir()
+    try:
+        with sshd(base) as port:
+            print("| what | bare `rsync -a` | cmlutil | ratio | of the rounds |\n|---|---|---|---|---|")
+            for rtt in options.rtt:
+                measure(base, Proxy(port, rtt / 1000).port if rtt else port, f"{rtt:g} ms" if rtt else "near", options)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

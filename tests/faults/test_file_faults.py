@@ -1,0 +1,223 @@
+"""Files through what breaks: cut tunnels, killed programs. Whatever happened, the next run ends with equal trees."""
+
+import contextlib
+import filecmp
+import importlib.util
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.filelist import compare, walk
+from cmlutils.remote import rsync, tunnel
+
+_spec = importlib.util.spec_from_file_location("flows_fixtures", Path(__file__).parent.parent / "flows/conftest.py")
+_flows = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_flows)
+keys, workspaces = _flows.keys, _flows.workspaces
+
+EXPORT, IMPORT = (f'cmlutil project {verb} -p "Churn Model"' for verb in ("export", "import"))
+DATA = "bundles/Churn Model/project-data"
+
+
+@pytest.fixture
+def sample():
+    """The sample project without workloads, which have tests of their own."""
+    return {key: value for key, value in _flows.SAMPLE.items() if key not in {"jobs", "models", "applications"}}
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """No time is spent between two attempts to reopen a tunnel."""
+    pauses = []
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(pauses.append))
+    return pauses
+
+
+def fill(root):
+    """Add what takes its time: many small files, and one of 9 MB; odd modes, times and links among them."""
+    for number in range(2400):
+        path = root / f"d{number % 40}" / f"f{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.urandom(20 + number % 3000))
+        path.chmod(0o600 + number % 64)
+        os.utime(path, ns=(1, 1_600_000_000_123_456_789 + number))
+    (root / "large").write_bytes(os.urandom(9 << 20))
+    (root / "d7").chmod(0o555)
+    (root / "d8/link").symlink_to("/nowhere")
+
+
+def unequal(left, right, *, ignored=("a.log", ".cache")):
+    """Name what differs between two trees: path, kind, size, mode, time, link, content."""
+    wanted = [each for each in walk(left) if each.path.decode().partition("/")[0] not in ignored]
+    found = list(walk(right))
+    differences = compare(wanted, found, folder_times=True)
+    named = [each.path for each in [*differences.only_left, *differences.only_right]]
+    named += [(each.wanted.path, each.what) for each in differences.changed]
+    both = {each.path.decode() for each in found if each.kind == "f"} & {each.path.decode() for each in wanted}
+    return named + [path for path in both if not filecmp.cmp(left / path, right / path, shallow=False)]
+
+
+def files_of(workspace):
+    return workspace.project("dana", "churn-model").files
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("after", [3_000, 60_000, 700_000, 6_000_000])
+def test_a_tunnel_cut_at_any_byte_is_reopened_and_the_copy_goes_on(workspaces, run_line, home, impatient, after):
+    source, target = workspaces()
+    fill(files_of(source))
+    source.faults.add(Fault("cut", after_bytes=after))
+    run_line(EXPORT)
+    assert len(source.session_log) == 2
+    assert unequal(files_of(source), home / DATA) == []
+    target.faults.add(Fault("cut", after_bytes=after))
+    run_line(IMPORT)
+    assert len(target.session_log) == 2
+    assert unequal(home / DATA, files_of(target)) == []
+    assert source.sessions == target.sessions == []
+
+
+@pytest.mark.parametrize(("verb", "after"), [(EXPORT, 400_000), (IMPORT, 3_000), (IMPORT, 400_000)])
+def test_a_tunnel_that_never_holds_ends_in_a_failure_and_later_all_is_well(
+    workspaces, run_line, home, impatient, verb, after
+):
+    source, target = workspaces()
+    (files_of(source) / "large").write_bytes(os.urandom(3 << 20))
+    workspace = source if verb == EXPORT else target
+    if verb == IMPORT:
+        run_line(EXPORT)
+    workspace.faults.add(Fault("cut", after_bytes=after, times=None))
+    failed = run_line(verb, exit_code=1)
+    assert "dropped 6 times without progress" in failed.err
+    assert 6 <= len(impatient) <= 20
+    assert workspace.sessions == []
+    workspace.faults.clear()
+    run_line(verb)
+    assert unequal(files_of(source), home / DATA) == []
+    assert verb == EXPORT or unequal(home / DATA, files_of(target)) == []
+
+
+@pytest.mark.parametrize("verb", [EXPORT, IMPORT])
+def test_a_large_file_gets_through_a_tunnel_that_holds_a_while_each_time(
+    workspaces, run_line, home, impatient, monkeypatch, verb
+):
+    monkeypatch.setattr(rsync, "BIG", 1 << 20)
+    source, target = workspaces()
+    (files_of(source) / "large").write_bytes(os.urandom(9 << 20))
+    if verb == IMPORT:
+        run_line(EXPORT)
+    workspace = source if verb == EXPORT else target
+    workspace.faults.add(Fault("cut", after_bytes=1_000_000, times=None))
+    run_line(verb)
+    assert len(workspace.session_log) > 7
+    assert unequal(files_of(source), home / DATA) == []
+    assert verb == EXPORT or unequal(home / DATA, files_of(target)) == []
+
+
+class Run:
+    """A command line in a process of its own, whose children can be told from all others."""
+
+    def __init__(self, line):
+        self.mark = f"RUN={uuid.uuid4()}"
+        name, _, value = self.mark.partition("=")
+        words = [sys.executable, "-m", "cmlutils", *shlex.split(line)[1:]]
+        self.process = subprocess.Popen(
+            words, env={**os.environ, name: value}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def processes(self):
+        """Return {pid: command line} of all that belongs to the run, zombies apart."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if words and self.mark.encode() in (entry / "environ").read_bytes():
+                    found[int(entry.name)] = words
+        return found
+
+    def of(self, program):
+        return [pid for pid, words in self.processes().items() if Path(words.split()[0]).name == program]
+
+    def end(self):
+        out, _ = self.process.communicate(timeout=100)
+        return self.process.returncode, out.decode(errors="replace")
+
+
+@pytest.fixture(params=["export", "import"])
+def slowly(request, workspaces, run_line, home, monkeypatch):
+    """A copy of many files that takes a moment: the command line, the workspace, the two folders."""
+    source, target = workspaces()
+    fill(files_of(source))
+    folder = home / "slow"
+    folder.mkdir()
+    real = subprocess.run(["which", "rsync"], capture_output=True, check=True, text=True).stdout.strip()
+    slow = f'#!/bin/sh\ncase "$1" in --version) exec {real} "$@";; esac\nexec {real} --bwlimit=5m "$@"\n'
+    (folder / "rsync").write_text(slow)
+    (folder / "rsync").chmod(0o755)
+    if request.param == "import":
+        run_line(EXPORT)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    if request.param == "export":
+        return EXPORT, source, files_of(source), lambda: home / DATA
+    return IMPORT, target, home / DATA, lambda: files_of(target)
+
+
+def under_way(run, arrives):
+    """Wait until some of the files have arrived and rsync still runs; return rsync's process ids."""
+
+    def some():
+        try:
+            here = arrives()
+        except (KeyError, LookupError, StopIteration, AssertionError):
+            return None
+        return sum(1 for _ in here.glob("d*/f*")) > 20 and run.of("rsync") if here.is_dir() else None
+
+    return until(some)
+
+
+@pytest.mark.parametrize("victim", ["rsync", "cdswctl", "ssh"])
+def test_what_we_run_may_be_killed_and_the_same_run_goes_on(slowly, victim):
+    line, workspace, source, arrives = slowly
+    run = Run(line)
+    under_way(run, arrives)
+    for pid in run.of(victim):
+        with contextlib.suppress(ProcessLookupError):  # one that served a command is gone already
+            os.kill(pid, signal.SIGKILL)
+    code, said = run.end()
+    assert code == 0, said
+    assert unequal(source, arrives()) == []
+    assert until(lambda: not run.processes(), 10)
+    left = [one.id for one in workspace.sessions]
+    assert left == [] or victim == "cdswctl"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_cmlutil_may_be_killed_and_the_next_run_finishes(slowly, run_line, how):
+    line, workspace, source, arrives = slowly
+    run = Run(line)
+    under_way(run, arrives)
+    run.process.send_signal(how)
+    code, said = run.end()
+    assert code in {-signal.SIGKILL, 128 + signal.SIGTERM}, said
+    until(lambda: not run.processes(), 20)
+    for path in arrives().glob("d*/f*"):
+        whole = source / path.relative_to(arrives())
+        assert filecmp.cmp(path, whole, shallow=False), "half a file under its own name"
+    run_line(line)
+    assert unequal(source, arrives()) == []
+    assert workspace.sessions == []
