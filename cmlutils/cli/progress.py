@@ -1,4 +1,4 @@
-"""How far it is: phases and a running count of files on standard error."""
+"""How far it is: phases, and one bar of files on a terminal; elsewhere a plain line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.cli.render import human_size
-from cmlutils.log import is_quiet
+from cmlutils.log import ROOT, is_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from cmlutils.report import Report
 
 log = logging.getLogger(__name__)
-_TTY_EVERY, _FILE_EVERY = 0.2, 30.0  # seconds between two lines of progress
+_EVERY = 30.0  # seconds between two plain lines
 
 
 class TextProgress:
-    """Phases go to the log with their duration; files as one rewritten line, or a line now and then."""
+    """Phases go to the log with their duration; files to a bar on the terminal, or to a line now and then."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._last = time.monotonic()
-        self._tty = sys.stderr.isatty() and not is_quiet()
-        self._open = False  # a rewritten line stands on the terminal
+        self._began = self._last = time.monotonic()
+        self._step = ""
+        self._bar: _Bar | None = _Bar() if sys.stderr.isatty() and not is_quiet() else None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -38,32 +38,90 @@ class TextProgress:
             yield
         finally:
             seconds = time.monotonic() - started
-            self._clear()
+            if self._bar:
+                self._bar.close()
             self._report.phases[name] = self._report.phases.get(name, 0) + seconds
             log.info("%s: %.1f s", name, seconds)
 
     def step(self, name: str) -> None:
         """Log what begins within a phase."""
         log.debug("%s …", name)
+        self._step = name
+        self._began = time.monotonic()
+        if self._bar:
+            self._bar.step(name)
 
     def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
-        """Tell how much of the files is done; drops what comes too often."""
-        now = time.monotonic()
-        if now - self._last < (_TTY_EVERY if self._tty else _FILE_EVERY):
+        """Tell how much of the files is done; without a terminal, what comes too often is dropped."""
+        if self._bar:
+            self._bar.files(done_bytes, total_bytes, files_done, files_total)
             return
-        self._last = now
-        percent = 100 * done_bytes // total_bytes if total_bytes else 100
-        line = f"files: {percent}% of {human_size(total_bytes)}, {files_done} of {files_total} files"
-        if self._tty:
-            sys.stderr.write(f"\r\x1b[K{line}\r")
-            sys.stderr.flush()
-            self._open = True
-        else:
-            log.info(line)
+        now = time.monotonic()
+        if now - self._last >= _EVERY:
+            self._last = now
+            log.info(
+                "%s: %s",
+                self._step or "files",
+                line(done_bytes, total_bytes, files_done, files_total, now - self._began),
+            )
 
-    def _clear(self) -> None:
-        """Take the rewritten line away, so that the next one does not stand in it."""
-        if self._open:
-            sys.stderr.write("\x1b[K")
-            sys.stderr.flush()
-            self._open = False
+
+def line(done_bytes: int, total_bytes: int, files_done: int, files_total: int, seconds: float) -> str:
+    """Say it in one line: share, bytes, files, rate and the time that is left."""
+    percent = min(100, 100 * done_bytes // total_bytes) if total_bytes else 100
+    rate = done_bytes / seconds if seconds > 0 else 0
+    left = f", {max(0, total_bytes - done_bytes) / rate:.0f} s left" if rate else ""
+    counted = f"{files_done} of {files_total} files"
+    return f"{percent} % of {human_size(total_bytes)}, {counted}, {human_size(int(rate))}/s{left}"
+
+
+class _Bar:
+    """The bar at the terminal's foot. Log lines appear above it, since rich lends them its own standard error."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._task: Any = None
+        self._handlers: list[tuple[logging.StreamHandler[Any], Any]] = []
+
+    def step(self, name: str) -> None:
+        if self._live is None:
+            self._open()
+        self._live.update(self._task, description=name)
+
+    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
+        if self._live is None:
+            self.step("files")
+        counted = f"{files_done}/{files_total} files"
+        self._live.update(self._task, completed=done_bytes, total=max(total_bytes, 1), counted=counted)
+
+    def _open(self) -> None:
+        from rich import progress  # not at the top: start-up time
+        from rich.console import Console
+
+        console = Console(stderr=True)
+        self._live = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.DownloadColumn(binary_units=True),
+            progress.TextColumn("{task.fields[counted]}"),
+            progress.TransferSpeedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            refresh_per_second=5,
+            redirect_stdout=False,
+        )
+        self._task = self._live.add_task("files", total=None, counted="")
+        before = sys.stderr
+        self._live.start()
+        for handler in logging.getLogger(ROOT).handlers:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+                self._handlers.append((handler, handler.setStream(sys.stderr)))
+
+    def close(self) -> None:
+        if self._live is None:
+            return
+        self._live.stop()
+        for handler, stream in self._handlers:
+            handler.setStream(stream)
+        self._live, self._handlers = None, []

@@ -35,8 +35,8 @@ def human_size(count: int) -> str:
 
 
 def json_text(content: object) -> str:
-    """Return JSON for standard output, without a secret in it."""
-    return json.dumps(masked(content), indent=2)
+    """Return JSON for standard output or a file, without a secret in it."""
+    return json.dumps(masked(content), indent=2, ensure_ascii=False)
 
 
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:

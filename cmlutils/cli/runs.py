@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.bundle import write_bytes, write_json
-from cmlutils.cli.render import show
+from cmlutils.bundle import write_bytes
+from cmlutils.cli.render import json_text, show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> No
 
     where = bundle.logs / "report.html"
     try:
-        write_json(bundle.logs / metrics, logs.masked(report.to_json()))
+        text = json_text(report.to_json()) + "\n"
+        write_bytes(bundle.logs / metrics, text.encode("utf-8", "backslashreplace"))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
     except BundleError as error:
         log.error("The report can't be written: %s", error)

@@ -13,7 +13,7 @@ from cmlutils.filelist import Entry, Unread, show, walk
 from cmlutils.flows.transfer import Kept, at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cmlutils.entries import Differences
@@ -37,9 +37,10 @@ def left_free(data: Path) -> tuple[int, int]:
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
 
 
-def room(data: Path, differences: Differences, held: int) -> None:
-    """Raise TransferError before the first byte if what is to come will not fit; `held` bytes are here already.
+def room(data: Path, differences: Differences, held: int, holes: Callable[[], int]) -> None:
+    """Raise TransferError before the first byte if what is to come will not fit.
 
+    `held` bytes are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
     A file that is here in another state takes its growth, and for a moment, one at a time, all of its size.
     """
     changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
@@ -47,7 +48,7 @@ def room(data: Path, differences: Differences, held: int) -> None:
     size += sum(max(0, wanted - found) for wanted, found in changed) + max((each[0] for each in changed), default=0)
     size = max(0, size - held)
     free, names = left_free(data)
-    if size + SLACK > free:
+    if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
         raise TransferError(
             f"{data} has {free} bytes free, and {size} are to come.",
             hint="Make room, choose another output_dir, or list more in .exportignore.",

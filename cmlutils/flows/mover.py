@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError, TunnelError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 ROUNDS = 3
+EVERY = 0.2  # seconds between two tellings of progress
+TAIL = 400  # bytes of rsync's output in which its last line is found
 MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
 
 
@@ -121,15 +124,26 @@ class Mover:
         raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")
 
     def _once(self, argv: list[str]) -> tuple[int, bytes]:
-        err = bytearray()
-        with process.running(argv, grace=2.0) as child:
-            for name, line in child.lines():
+        """Run rsync to its end; of its output, a line a file, only one now and then is worth the time to read it."""
+        err, tail, told = bytearray(), b"", 0.0
+        with process.running(argv, raw=True, grace=2.0) as child:
+            for name, chunk in child.lines():
                 if name == "err":
-                    err += line + b"\n" if len(err) < MAX_ERRORS else b""
-                elif now := rsync.progress(line):
-                    self.progress.files(self._done + now.done, self._total, self._sent + now.sent, self._files)
+                    err += chunk + b"\n" if len(err) < MAX_ERRORS else b""
+                    continue
+                tail = (tail + chunk)[-TAIL:]
+                if time.monotonic() - told >= EVERY:
+                    told = time.monotonic()
+                    self._tell(tail)
+            self._tell(tail)
             code = child.wait(30)
         return -9 if code is None else code, bytes(err)
+
+    def _tell(self, tail: bytes) -> None:
+        for line in reversed(tail.replace(b"\n", b"\r").split(b"\r")):
+            if now := rsync.progress(line):
+                self.progress.files(self._done + now.done, self._total, self._sent + now.sent, self._files)
+                return
 
 
 def _weight(entries: Sequence[Entry]) -> int:

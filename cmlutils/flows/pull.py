@@ -28,6 +28,7 @@ from cmlutils.remote import rsync
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cmlutils.remote.process import Result
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ _RULES = (
     f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
     f"[ -e .exportignore ] || exit {NO_FILE}; head -c {MAX_BYTES + 1} .exportignore"
 )
+_HOLES = f"find . -type f -size +{rsync.BIG >> 10}k -printf '%b %s\\0'"
 _LEFT_OUT = "/.cache/\n/.local/\n"
 
 
@@ -78,14 +80,14 @@ class _Pull:
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
-        rules, rules_text = export_rules(self.tunnel)
+        rules, rules_text, version = self._survey()
         self.progress.step("listing")
         self.kept = remote_listing(self.tunnel, rules, "the source's listing")
         wanted = first = self._compare()
         complaints: list[rsync.Complaint] = []
         if wanted:
-            room(self.data, self.differences, self._held())
-            mover = self._mover()
+            room(self.data, self.differences, self._held(), self._holes)
+            mover = self._mover(version)
             mover.rounds(wanted, self._look, self._excludes)
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
@@ -107,9 +109,15 @@ class _Pull:
             listing=listing,
         )
 
-    def _mover(self) -> Mover:
-        said = persist(self.tunnel, lambda: self.tunnel.run("rsync --version", ok=range(128)))
-        both = both_rsyncs(said.code, said.out)
+    def _survey(self) -> tuple[IgnoreRules, str, bytes]:
+        """Ask in one go what is left out there, and what its rsync is."""
+        script = f"rsync --version 2>/dev/null; printf '\\000'; {_RULES}"
+        said = persist(self.tunnel, lambda: self.tunnel.run(script, ok=range(128)))
+        version, _, text = said.out.partition(b"\0")
+        return *_rules_of(said._replace(out=text)), version
+
+    def _mover(self, version: bytes) -> Mover:
+        both = both_rsyncs(0, version)
         ends = (rsync.PLACE, f"{self.data}/")
         mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
@@ -118,6 +126,9 @@ class _Pull:
     def _compare(self) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""
         self.differences = compare(self.kept.entries, walk_all(self.data), folder_times=True)
+        return self._wanted()
+
+    def _wanted(self) -> list[Entry]:
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
         wanted = _to_fetch(self.differences)
         self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
@@ -125,15 +136,28 @@ class _Pull:
         return wanted
 
     def _look(self) -> tuple[list[Entry], int]:
-        """Look again at both sides: a source in use may have changed while it was copied."""
+        """Look again at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
-        if not still_so(self.tunnel, self.kept):
-            log.warning("The source changed during the copy; it is listed again.")
-            self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
+        found: list[Differences] = []
+
+        def here() -> None:
+            found.append(compare(self.kept.entries, walk_all(self.data), folder_times=True))
+
+        if still_so(self.tunnel, self.kept, here):
+            self.differences = found[-1]
+            return self._wanted(), self._held()
+        log.warning("The source changed during the copy; it is listed again.")
+        self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
         return self._compare(), self._held()
 
     def _excludes(self) -> list[bytes]:
         return self.kept.excludes()
+
+    def _holes(self) -> int:
+        """Ask the source how many bytes of its large files are holes, which take no room here either."""
+        said = persist(self.tunnel, lambda: self.tunnel.run(_HOLES, timeout=600, ok=(0, 1)))
+        pairs = (pair.split() for pair in said.out.split(b"\0") if pair)
+        return sum(max(0, int(size) - 512 * int(blocks)) for blocks, size in pairs)
 
     def _held(self) -> int:
         with os.scandir(self.partial) as names:
@@ -145,7 +169,10 @@ def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
 
     One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
     """
-    found = persist(tunnel, lambda: tunnel.run(_RULES, ok=range(128)))
+    return _rules_of(persist(tunnel, lambda: tunnel.run(_RULES, ok=range(128))))
+
+
+def _rules_of(found: Result) -> tuple[IgnoreRules, str]:
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)

@@ -94,7 +94,14 @@ class _Push:
         self.local.note_unread(unread)
         self.ours = self.local.ours = ours_beside(self.local.entries)
         self.ignored = {entry.path for entry in self.local.tops}
-        self.put = list(read_list(memory)) if memory.exists() else []
+        self.mine: set[bytes] = set()  # paths of the bundle that an earlier push put there
+        self.put: list[Entry] = []  # what one put there that is not in the bundle, or not like this
+        for each in read_list(memory) if memory.exists() else ():
+            here = self.local.entries.get(each.path)
+            if here is not None:
+                self.mine.add(here.path)
+            if here != each:
+                self.put.append(each)
         self.opened, self.root_time = False, ""
 
     def run(self, rules_text: str) -> FileResult:
@@ -108,7 +115,8 @@ class _Push:
         first = _to_send(self.differences)
         complaints: list[rsync.Complaint] = []
         if first:
-            self._remember([*self.put, *first])
+            ours = self.mine | {entry.path for entry in first}
+            self._remember([*self.put, *(entry for path, entry in self.local.entries.items() if path in ours)])
             mover = self._prepare()
             mover.rounds(first, self._look, self.local.excludes)
             complaints = mover.complaints
@@ -216,7 +224,7 @@ class _Push:
 
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
         """Remember only what is ours and there now."""
-        ours = {entry.path for entry in self.put} | {entry.path for entry in sent}
+        ours = self.mine | {entry.path for entry in sent}
         mine = [entry for path, entry in self.local.entries.items() if path in ours and path in there]
         mine += [each for each in self.put if each.path not in self.local.entries and each.path in there]
         mine += [each for each in self.put if each.path not in self.local.entries and self._is_ignored(each.path)]

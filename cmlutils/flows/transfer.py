@@ -147,12 +147,15 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     return persist(tunnel, listed, lasting=False)
 
 
-def still_so(tunnel: Tunnel, kept: Kept) -> bool:
-    """List again and tell whether every byte of the listing is as it was; cheap, as nothing is parsed."""
+def still_so(tunnel: Tunnel, kept: Kept, meanwhile: Callable[[], None]) -> bool:
+    """List again and tell whether every byte of the listing is as it was; `meanwhile` something else is done."""
 
     def listed() -> bytes:
         digest = hashlib.sha256()
-        for _ in _listing(tunnel, kept.rules, bytearray(), digest.update):
+        chunks = _listing(tunnel, kept.rules, bytearray(), digest.update)
+        next(chunks, None)  # the workspace is at it
+        meanwhile()
+        for _ in chunks:
             pass
         return digest.digest()
 

@@ -464,3 +464,58 @@ def test_what_may_not_be_written_on_the_target_is_named_and_the_rest_arrives(way
     assert (project / "open").read_text() == "o"
     for each in (data / "shut", project / "shut", project / "theirs"):
         each.chmod(0o700)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 12 MB; `grow` makes it larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "x", disk]
+    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no mounts here")
+    yield disk, lambda: subprocess.run(["mount", "-o", "remount,size=80m", disk], check=True)
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, project, small_disk, monkeypatch, limit):
+    monkeypatch.setattr(mover, "SHORT", limit)
+    disk, grow = small_disk
+    (disk / "state").mkdir()
+    for number in range(6):
+        (project / f"f{number}").write_bytes(os.urandom(1 << 20))
+    filled = At("copying", lambda _: (disk / "others").write_bytes(b"x" * (8 << 20)))
+    with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
+        pull(way, disk, progress=filled)
+    for path in (disk / "project-data").glob("f*"):
+        assert filecmp.cmp(path, project / path.name, shallow=False)
+    grow()
+    assert pull(way, disk).problems == ()
+    assert not difference(project, disk / "project-data")
+
+
+def test_a_target_without_room_is_named_and_the_next_push_goes_on(way, project, bundle, small_disk):
+    disk, grow = small_disk
+    for number in range(6):
+        (bundle / f"project-data/f{number}").write_bytes(os.urandom(3 << 20))
+    subprocess.run(["mount", "--bind", disk, project], check=True)
+    try:
+        with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
+            push(way, bundle)
+        grow()
+        assert push(way, bundle).problems == ()
+        assert not difference(bundle / "project-data", project)
+        assert len(os.listdir(project)) == 6
+    finally:
+        subprocess.run(["umount", project], check=True)
+
+
+def test_holes_need_no_room(way, project, bundle, monkeypatch):
+    with (project / "sparse").open("wb") as file:
+        file.truncate(100 << 20)
+        file.write(b"begin")
+    monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (8 << 20, 100))
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+    assert (bundle / "project-data/sparse").stat().st_blocks < 4096
