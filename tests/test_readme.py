@@ -67,6 +67,11 @@ def test_links_within_the_page_lead_somewhere():
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
 
 
+def test_the_contents_name_every_section_in_order():
+    contents = README[README.index("Contents: ") : README.index("\n## ")]
+    assert re.findall(r"\[([^]]+)\]\(#", contents) == re.findall(r"^## (.+)$", README, re.MULTILINE)
+
+
 def test_links_to_files_and_paths_of_the_repository_lead_somewhere():
     for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", README):
         assert (ROOT / path).exists(), path

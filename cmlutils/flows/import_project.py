@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.bundle import read_json
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
-    from cmlutils.report import Report
+    from cmlutils.report import Outcome, Report
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
 _FOREIGN = (
@@ -112,20 +114,47 @@ class Replay:
             )
             report.target = f"{section.workspace.url} {project.path}"
             report.outcomes.append(outcome)
+        replay = partial(self._workloads, project, journal, runtimes)
+        workloads: list[Workload] = [*model_list, *application_list, *job_list]
+        begun = [one for one in workloads if _unfinished(journal, one)]
+        if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
+            early = replay(begun)
+            report.outcomes += [one for one in early if one.kind != "job"]  # of jobs, the second look counts
         push(project, runtimes)
-        key = V2Key(v1, section.workspace.username, journal)
-        with ApiV2(v1.http, key) as v2:
-            engines = project.engine_type == LEGACY_ENGINE
-            target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
-            with self.progress.phase("models"):
-                report.outcomes += models(target, model_list)
-            with self.progress.phase("applications"):
-                report.outcomes += applications(target, application_list)
-            with self.progress.phase("jobs"):
-                report.outcomes += jobs(target, job_list)
+        replay([one for one in workloads if one not in begun or isinstance(one, Job)], report.outcomes)
         with self.progress.phase("hand over"):
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
+
+    def _workloads(
+        self,
+        project: ProjectRef,
+        journal: Journal,
+        runtimes: Sequence[Runtime],
+        wanted: Sequence[Workload],
+        outcomes: list[Outcome] | None = None,
+    ) -> list[Outcome]:
+        """Replay these, with one v2 key at most; `outcomes` grows as they go, and is returned."""
+        outcomes = [] if outcomes is None else outcomes
+        v1 = self.connection.v1
+        engines = project.engine_type == LEGACY_ENGINE
+        with ApiV2(v1.http, V2Key(v1, self.connection.section.workspace.username, journal)) as v2:
+            target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
+            with self.progress.phase("models"):
+                for outcome in models(target, [one for one in wanted if isinstance(one, Model)]):
+                    outcomes.append(outcome)
+            with self.progress.phase("applications"):
+                for outcome in applications(target, [one for one in wanted if isinstance(one, Application)]):
+                    outcomes.append(outcome)
+            with self.progress.phase("jobs"):
+                for outcome in jobs(target, [one for one in wanted if isinstance(one, Job)]):
+                    outcomes.append(outcome)
+        return outcomes
+
+
+def _unfinished(journal: Journal, workload: Workload) -> bool:
+    """Tell whether an earlier run began this one and did not finish it."""
+    return any(key.startswith(f"{workload.kind} {workload.key}") for key in journal.unfinished())
 
 
 def _check_team(connection: Connection, settings: ProjectSettings) -> None:

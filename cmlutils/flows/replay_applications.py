@@ -14,23 +14,24 @@ from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, 
 from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
 
 log = logging.getLogger(__name__)
-_ROUNDS = 2  # a stop that came too early, while it was still starting, may be refused
-_LINGER = {"stopping": 120.0, "running": 20.0, "starting": 20.0, "scheduling": 20.0}
+_ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
+_LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
 _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
 
 
-def applications(target: Target, wanted: Sequence[Application]) -> list[Outcome]:
+def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
     listing = Listing(lambda: target.v1.applications(target.project.owner, target.project.slug))
     taken: dict[str, set[str]] = defaultdict(set)
     addons = Addons(target.v1)
-    return [guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure) for one in wanted]
+    for one in wanted:
+        yield guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure)
 
 
 class _Work:
@@ -92,11 +93,18 @@ class _Work:
 
     def _finish(self, application_id: int) -> Finished:
         """Stop it in each way we know until the target says stopped."""
-        for _ in range(_ROUNDS):
+        for pause in _ROUNDS:
+            self.target.clock.sleep(pause)
+            refused = False
             for way in self._ways(application_id):
-                record = self._watched(application_id) if self._asked(way) else self._read(application_id)
+                if self._asked(way):
+                    record = self._watched(application_id)
+                else:
+                    record, refused = self._read(application_id), True
                 if record.get("status") == "stopped":
                     return self._look(record)
+            if not refused:
+                break
         raise CannotBeInertError(
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",

@@ -15,7 +15,7 @@ from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
@@ -34,7 +34,7 @@ class _Run:
     target_ids: dict[int, int] = field(default_factory=dict)
 
 
-def jobs(target: Target, wanted: Sequence[Job]) -> list[Outcome]:
+def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     """Replay all jobs, parents before their children."""
     v1, project = target.v1, target.project
     run = _Run(
@@ -49,7 +49,8 @@ def jobs(target: Target, wanted: Sequence[Job]) -> list[Outcome]:
     for job in wanted:
         numbered.append((job, seen[job.key]))
         seen[job.key] += 1
-    return [guarded(job, partial(_job, run, job, nth)) for job, nth in _parents_first(numbered)]
+    for job, nth in _parents_first(numbered):
+        yield guarded(job, partial(_job, run, job, nth))
 
 
 def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:

@@ -13,7 +13,7 @@ from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, 
 from cmlutils.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
@@ -26,18 +26,16 @@ _TRIES = 2  # for what may be asked for again when the first answer got lost
 _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
-def models(target: Target, wanted: Sequence[Model]) -> list[Outcome]:
+def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     """Replay all models."""
     listing = Listing(lambda: target.v1.models(target.project.id))
     taken: dict[str, set[str]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
-    outcomes = []
     for model in wanted:
         nth = counts[model.key]
         counts[model.key] += 1
         work = _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key])
-        outcomes.append(guarded(model, work.ensure))
-    return outcomes
+        yield guarded(model, work.ensure)
 
 
 class _Work:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.bundle import write_json
-from cmlutils.errors import CommandError, TunnelError
+from cmlutils.errors import CommandError, Interrupted, TunnelError
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PORT_TRIES = 5
+LEARN_SECONDS = 2.0
 _PORT = re.compile(rb"local port (\d{1,5})\b|ssh -p (\d{1,5})\b")
 _SESSION = re.compile(rb"on session (\w+) in project")
 _LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
@@ -62,7 +63,11 @@ def endpoint(
             stack.callback(_confirm_stopped, client, note)
             child = stack.enter_context(process.running([*argv, *client.flags], env=client.env, grace=3.5))
             stack.callback(note.ending, child)  # runs before the child is stopped
-            said, port = _await_port(child, note, deadline)
+            try:
+                said, port = _await_port(child, note, deadline)
+            except Interrupted:
+                _learn_session(child, note)
+                raise
             if port:
                 child.drop()
                 yield Endpoint(child, port, note.session)
@@ -97,6 +102,17 @@ def _await_port(child: process.Running, note: _Note, deadline: float) -> tuple[b
                 note.opened(found[1].decode())
                 break
     return said, port
+
+
+def _learn_session(child: process.Running, note: _Note) -> None:
+    """Give the client a moment to name the session that it is just opening: one without a name can't be stopped."""
+    with interrupts.held():
+        for _, line in child.lines(interrupts.at_most(LEARN_SECONDS)):
+            if found := _SESSION.search(line):
+                note.opened(found[1].decode())
+                return
+        if child.poll() is None:
+            log.warning("A session of %s may be about to start; look in the workspace.", note.project)
 
 
 def _failure(client: Client, project: str, said: bytes, deadline: float) -> TunnelError:

@@ -112,7 +112,7 @@ def target_of(tmp_path, without=(), **more):
         yield workspace
 
 
-def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn"):
+def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", push=lambda project, runtimes: None):
     """Import once, without the files; an error becomes the exit code that the command line would give."""
     time = Time()
     place = Workspace(workspace.url, "dana", Secret(KEY))
@@ -125,7 +125,7 @@ def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn"):
         connection = Connection(section, client, ApiV1(client))
         work = Replay(connection, bundle, maps or Maps({}, {}), report, Quiet(), Clock(time.now, time.sleep))
         try:
-            work.run(lambda project, runtimes: None)
+            work.run(push)
         except CmlutilError as error:
             return Run(int(error.exit_code), error, report)
         except Crash as error:

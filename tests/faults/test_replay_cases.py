@@ -19,7 +19,8 @@ from replaying import (
 )
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import ExitCode
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.remote.http import Http
@@ -257,6 +258,34 @@ def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_t
     target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
     assert replay(target, bundle).code == 0
     assert of(target).collaborators == {"kai": "admin", "nobody": "read"}
+
+
+def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle):
+    nth = 0
+    while not (target.world.projects and of(target).applications):
+        nth += 1
+        replay(target, bundle, nth, after=True)
+    (application,) = of(target).applications
+    assert application.status != "stopped"
+
+    def push(project, runtimes):
+        assert application.status == "stopped"
+        raise TunnelError("no session")
+
+    run = replay(target, bundle, push=push)
+    assert str(run.error) == "no session"
+    assert [one.name for one in run.report.outcomes] == ["Churn", "Board"]
+    run = replay(target, bundle)
+    assert run.code == 0
+    assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
+
+
+def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bundle):
+    target.faults.add(Fault("status", method="PATCH", path="/jobs/", nth=2, times=None))
+    run = replay(target, bundle)
+    assert run.code == ExitCode.FAILED
+    assert "score" in str(run.error)
+    assert [one.name for one in run.report.outcomes] == ["Churn", "Explain", "Board", "ingest"]
 
 
 def test_a_key_that_a_killed_run_left_is_revoked(tmp_path):

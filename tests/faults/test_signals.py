@@ -65,6 +65,11 @@ def phase(name, source):
     if name == "a silent client":
         source.faults.add(Fault("silent", path="", times=None))
         return seen(source, "cdsw.tar.gz")
+    if name == "an opening session":
+        sessions, asked = source._sessions, []
+        sessions._ready_after, opened = 1.0, sessions.open
+        sessions.open = lambda *who: (asked.append(who), opened(*who))[1]
+        return lambda: asked
     if name == "a session":
         return lambda: source.sessions
     big_file(source)
@@ -77,6 +82,7 @@ def phase(name, source):
         ("a call", signal.SIGINT),
         ("an outage", signal.SIGTERM),
         ("a silent client", signal.SIGINT),
+        ("an opening session", signal.SIGTERM),
         ("a session", signal.SIGTERM),
         ("rsync", signal.SIGINT),
         ("rsync", signal.SIGTERM),

@@ -6,7 +6,6 @@ import os
 import pytest
 import yaml
 
-from cmlutils.cli.main import cli
 from cmlutils.emulator.faults import Fault
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
@@ -154,19 +153,6 @@ def test_a_lost_answer_never_doubles(workspaces, run_line):
     assert sorted(job.name for job in project.jobs) == ["ingest", "mail", "score"]
     assert len(project.models) == len(project.applications) == 2
     assert {one.status for one in project.applications} == {"stopped"}
-
-
-def test_every_command_has_help_with_an_example(run_line):
-    def walk(command, words):
-        if hasattr(command, "commands"):
-            for name, inner in command.commands.items():
-                yield from walk(inner, [*words, name])
-        else:
-            yield words
-
-    for words in walk(cli, ["cmlutil"]):
-        out = run_line(" ".join([*words, "--help"])).out
-        assert "Example" in out, words
 
 
 def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home):
