@@ -9,53 +9,20 @@ import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
+from cmlutils.section_values import KEY_VARIABLES, KEYS, Secret, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Side = Literal["export", "import"]
-
-KEYS = {
-    "username": "who migrates",
-    "url": "the workspace's address, http or https",
-    "apiv1_key": "the legacy API key",
-    "apiv1_key_command": "a command whose first output line is the legacy API key",
-    "output_dir": "the folder where bundles live",
-    "ca_path": "a CA bundle for the workspace's certificate",
-    "skip_tls_verification": "true: accept any certificate",
-    "identity_file": "the ssh private key to use",
-    "owner_username": "the project's owner, when it is not username (user or team)",
-}
-KEY_VARIABLES: dict[Side, str] = {
-    "export": "CMLUTILS_SOURCE_APIV1_KEY",
-    "import": "CMLUTILS_TARGET_APIV1_KEY",
-}
-_TRUE, _FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off", ""}
-
-
-class Secret:
-    """A text that prints as ***; `reveal()` gives it to the one place that sends it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
+__all__ = [
+    "KEYS", "KEY_VARIABLES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders", "find_file", "load",
+    "read_file", "section",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,15 +153,15 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         raise ConfigError(f"{ini.path} has no section [{name}].", hint=hint)
     values = dict(ini.parser[name])
     where = f"{ini.path}, section [{name}]"
-    _printable(where, values)
-    warnings = [*ini.warnings, *_unknown_keys(where, values)]
-    url = _url(where, _required(where, values, "url"))
-    verify = _verify(where, values)
+    values_of.printable(where, values)
+    warnings = [*ini.warnings, *values_of.unknown_keys(where, values)]
+    url = values_of.url(where, values_of.required(where, values, "url"))
+    verify = values_of.verify(where, values)
     if verify is False:
         warnings.append(f"{where}: skip_tls_verification accepts any certificate: anybody in between can read the key.")
     if url.startswith("http:"):
         warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
-    key, command = _key(where, values, ini.side, environ)
+    key, command = values_of.key(where, values, ini.side, environ)
     if command and ini.path.stat().st_mode & stat.S_IWOTH:
         raise ConfigError(
             f"{ini.path} names a command, and every user of this machine may change it.",
@@ -202,104 +169,18 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         )
     workspace = Workspace(
         url=url,
-        username=_required(where, values, "username"),
+        username=values_of.required(where, values, "username"),
         api_key=key,
         key_command=command,
         verify=verify,
-        identity_file=_identity(where, values.get("identity_file", "")),
+        identity_file=values_of.identity(where, values.get("identity_file", "")),
     )
     return Section(
         side=ini.side,
         name=name,
         workspace=workspace,
         owner=values.get("owner_username", "").strip(),
-        output_dir=Path(os.path.expandvars(_required(where, values, "output_dir"))).expanduser(),
+        output_dir=Path(os.path.expandvars(values_of.required(where, values, "output_dir"))).expanduser(),
         file=ini.path,
         warnings=tuple(warnings),
     )
-
-
-def _printable(where: str, values: Mapping[str, str]) -> None:
-    for key in KEYS:
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
-            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
-
-
-def _required(where: str, values: Mapping[str, str], key: str) -> str:
-    value = values.get(key, "").strip()
-    if not value:
-        raise ConfigError(f"{where}: the key {key} is missing.", hint=f"Add {key}=… ({KEYS[key]}).")
-    return value
-
-
-def _unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
-    warnings = []
-    for key in values:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            meant = f"; did you mean {near[0]}?" if near else "."
-            warnings.append(f"{where}: the key {key} is unknown{meant}")
-    return warnings
-
-
-def _url(where: str, text: str) -> str:
-    """Return the address without a trailing slash."""
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable or any(ord(letter) <= 32 for letter in text):
-        quoted = "" if "@" in text else f": {text!r}"  # there may be a password before it
-        raise ConfigError(
-            f"{where}: url is not an http or https address{quoted}.",
-            hint="Write it as https://ml.example.com.",
-        )
-    if parts.username or parts.password:
-        raise ConfigError(f"{where}: url holds a user name or password.", hint="Use username and apiv1_key.")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
-
-
-def _verify(where: str, values: Mapping[str, str]) -> bool | str:
-    skip = values.get("skip_tls_verification", "").strip().lower()
-    if skip not in _TRUE | _FALSE:
-        raise ConfigError(f"{where}: skip_tls_verification is neither true nor false.", hint="Write true or false.")
-    if skip in _TRUE:
-        return False
-    ca_path = values.get("ca_path", "").strip()
-    if not ca_path:
-        return True
-    path = Path(os.path.expandvars(ca_path)).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"{where}: ca_path names no file: {path}.", hint="Name a file of CA certificates (PEM).")
-    return str(path)
-
-
-def _key(
-    where: str, values: Mapping[str, str], side: Side, environ: Mapping[str, str]
-) -> tuple[Secret, tuple[str, ...]]:
-    """Return the legacy key, or the command that prints it; the file's key wins over the environment's."""
-    text = values.get("apiv1_key", "").strip()
-    command = values.get("apiv1_key_command", "").strip()
-    if not text and not command:
-        text = environ.get(KEY_VARIABLES[side], "").strip()
-    if not text and not command:
-        raise ConfigError(
-            f"{where}: the key apiv1_key is missing.",
-            hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}.",
-        )
-    if text and any(not 32 < ord(letter) < 127 for letter in text):
-        raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")
-    try:
-        return Secret(text), () if text else tuple(shlex.split(command))
-    except ValueError as error:
-        raise ConfigError(f"{where}: apiv1_key_command has an open quote.", hint="Close it.") from error
-
-
-def _identity(where: str, text: str) -> Path | None:
-    if not text.strip():
-        return None
-    path = Path(os.path.expandvars(text.strip())).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"{where}: identity_file names no file: {path}.", hint="Name the ssh private key.")
-    return path

@@ -48,7 +48,7 @@ def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(bundle):
     bundle.metadata("project").write_text("{}")
     os.mkfifo(bundle.manifest)
     with pytest.raises(BundleError, match="not a file"):
-        bundle.open()
+        bundle.check()
 
 
 def test_a_log_that_is_a_link_is_not_written_through(tmp_path):

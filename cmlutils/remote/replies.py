@@ -1,0 +1,161 @@
+"""One request, and what the reply to it says: JSON, a refusal, or something that is no reply of a workspace."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unauthorized
+from cmlutils.remote.waiting import Away, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+
+    from cmlutils.config import Secret, Workspace
+
+MAX_REPLY = 64 * 1024 * 1024
+MAX_MESSAGE = 300
+GATEWAY = {502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, and what may be done when it fails."""
+
+    method: str
+    path: str
+    repeat: bool
+    params: Mapping[str, Any] | None = None
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    bearer: Secret | None = None
+    anonymous: bool = False
+    patient: bool = True
+    sink: BinaryIO | None = None
+    limit: int = MAX_REPLY
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the workspace; a POST that may be repeated is a question."""
+        return self.method != "GET" and not (self.method == "POST" and self.repeat)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def parse(host: str, call: Call, response: requests.Response, body: bytes) -> Any:
+    """Return a body's JSON, None when there is none; raise when it is anything else."""
+    if not body.strip():
+        return None
+    try:
+        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise unparsable(host, call, response, body) from error
+
+
+def unparsable(host: str, call: Call, response: requests.Response, body: bytes) -> ApiError:
+    """Say that something answered, but not the workspace's API."""
+    html = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith(b"<")
+    kind = AnswerLost if call.writes else ApiError
+    wanted = "JSON" if call.sink is None else "a file"
+    return kind(
+        f"{host} answered {call} with {'HTML' if html else 'something'}, not {wanted} (status {response.status_code}).",
+        hint="Is url right? A login page or a proxy may have answered instead."
+        if html
+        else "A proxy may have cut the answer; try again.",
+    )
+
+
+def refusal(host: str, call: Call, response: requests.Response, told: str) -> Exception:
+    """Return the error that a status other than 2xx stands for; `told` is what the server says."""
+    status = response.status_code
+    if 300 <= status < 400:
+        return _redirected(host, call, response)
+    told = f": {told}" if told else ""
+    wait = retry_after(response.headers.get("Retry-After", ""))
+    if status == 429:
+        return Away("it has too many requests (429)", sent=False, status=429, wait=wait)
+    if status == 501 and not call.path.endswith("/runtimes"):
+        return Rejected(f"{host} does not offer {call} (501){told}", status=501)
+    if status >= 500:
+        hint = "Is url right, and is the workspace up?" if status in GATEWAY else ""
+        return Away(f"status {status}{told}", hint=hint, status=status, wait=wait)
+    return _denied(host, call, status, told)
+
+
+def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
+    """Return the error of a 4xx status."""
+    text = f"{host} refused {call} ({status}){told}"
+    if status in {401, 403}:
+        hint = "Is apiv1_key wrong, expired, or not the legacy API key? May this user do this?"
+        return Unauthorized(text, status=status, hint=hint)
+    if status == 404:
+        return NotFound(f"{host} has nothing at {call} (404){told}", status=status)
+    return Rejected(text, status=status)
+
+
+def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
+    """Say where a redirect points; we never follow it with the key."""
+    try:
+        where = urlsplit(response.headers.get("Location", ""))
+        host = _printable(where.hostname or "")
+    except ValueError:
+        host = ""
+    return ApiError(
+        f"{host} redirects {call} to {host or 'another page of its own'} (status {response.status_code}).",
+        hint="Write the workspace's final address as url (https?); a login page may be in between.",
+    )
+
+
+def message(workspace: Workspace, call: Call, body: bytes) -> str:
+    """Return what the server says about its refusal, harmless to print; empty when it says nothing."""
+    try:
+        text = _said(json.loads(body))
+    except (ValueError, RecursionError):
+        return ""
+    secrets = {secret.reveal() for secret in (workspace.api_key, call.bearer) if secret}
+    for private in sorted(secrets | _environment_values(call), key=len, reverse=True):
+        text = text.replace(private, "***")
+    return _printable(text)[:MAX_MESSAGE]
+
+
+def _said(reply: object) -> str:
+    """Return the message of an error body: `message`, else `error`, else its `message`."""
+    if not isinstance(reply, dict):
+        return ""
+    for value in (reply.get("message"), reply.get("error")):
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, dict) and isinstance(value.get("message"), str):
+            return str(value["message"])
+    return ""
+
+
+def _environment_values(call: Call) -> set[str]:
+    """Return the values of the environment that a request carries: a refusal may quote them."""
+    body = call.body if isinstance(call.body, dict) else {}
+    environment = body if call.path.endswith("/environment") else body.get("environment")
+    values = environment.values() if isinstance(environment, dict) else ()
+    return {value for value in values if isinstance(value, str) and len(value) > 2}
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Return a number; one beyond all numbers is refused, as it would pass for infinity."""
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise ValueError(f"{text[:20]} is too large")
+    return number
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters."""
+    return "".join(letter if unicodedata.category(letter)[0] != "C" else " " for letter in text).strip()

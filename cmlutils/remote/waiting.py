@@ -1,0 +1,92 @@
+"""How long to wait for a workspace that went away, and how often to ask again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+_SAY_AGAIN = 300.0
+_LONGEST_WAIT = 600.0  # the most of a Retry-After that is heeded at a time
+_random = random.SystemRandom()
+
+
+def _log_waiting(text: str) -> None:
+    log.warning("%s", text)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one call waits for a workspace that went away; the clock is a parameter for tests."""
+
+    seconds: float = 3600.0
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.monotonic
+    say: Callable[[str], None] = _log_waiting
+
+
+class Away(Exception):
+    """No usable answer: `sent` says whether the request may have been carried out."""
+
+    def __init__(
+        self, why: str, *, hint: str = "", sent: bool = True, status: int = 0, wait: float | None = None
+    ) -> None:
+        super().__init__(why)
+        self.why = why
+        self.hint = hint
+        self.sent = sent
+        self.status = status
+        self.wait = wait
+
+
+class Waiting:
+    """The waits of one call: longer and longer, with jitter, until patience ends."""
+
+    def __init__(self, host: str, patience: Patience) -> None:
+        self._host = host
+        self._patience = patience
+        self._since: float | None = None
+        self._tries = 0
+        self._said: tuple[str, float] | None = None
+
+    def wait(self, away: Away) -> None:
+        """Sleep before the next try; raise Unreachable when patience has run out."""
+        now = self._patience.now()
+        self._since = now if self._since is None else self._since
+        left = self._since + self._patience.seconds - now
+        if left <= 0:
+            raise Unreachable(
+                f"{self._host} stayed away for {self._patience.seconds:.0f} s: {away.why}.",
+                hint="Run the same command again when it is back; it goes on where it stopped.",
+            ) from away
+        step = min(30.0, 2.0**self._tries)
+        pause = max(1.0, _random.uniform(step / 2, step) if away.wait is None else min(away.wait, _LONGEST_WAIT))
+        self._tries = min(self._tries + 1, 10)
+        if self._said is None or self._said[0] != away.why or now - self._said[1] >= _SAY_AGAIN:
+            self._said = (away.why, now)
+            self._patience.say(f"waiting for {self._host}: {away.why} (for {left:.0f} s more at most)")
+        self._patience.sleep(min(pause, left))
+
+
+def retry_after(text: str) -> float | None:
+    """Return the seconds that Retry-After asks for, as a number or a date."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())

@@ -1,0 +1,146 @@
+"""What the keys of a section mean; each function checks one value, or raises ConfigError naming file, section, key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from cmlutils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Side = Literal["export", "import"]
+
+KEYS = {
+    "username": "who migrates",
+    "url": "the workspace's address, http or https",
+    "apiv1_key": "the legacy API key",
+    "apiv1_key_command": "a command whose first output line is the legacy API key",
+    "output_dir": "the folder where bundles live",
+    "ca_path": "a CA bundle for the workspace's certificate",
+    "skip_tls_verification": "true: accept any certificate",
+    "identity_file": "the ssh private key to use",
+    "owner_username": "the project's owner, when it is not username (user or team)",
+}
+KEY_VARIABLES: dict[Side, str] = {
+    "export": "CMLUTILS_SOURCE_APIV1_KEY",
+    "import": "CMLUTILS_TARGET_APIV1_KEY",
+}
+_TRUE, _FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off", ""}
+
+
+class Secret:
+    """A text that prints as ***; `reveal()` gives it to the one place that sends it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+def printable(where: str, values: Mapping[str, str]) -> None:
+    """Refuse a control character in the value of any key."""
+    for key in KEYS:
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
+            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
+
+
+def required(where: str, values: Mapping[str, str], key: str) -> str:
+    """Return a value that must be there."""
+    value = values.get(key, "").strip()
+    if not value:
+        raise ConfigError(f"{where}: the key {key} is missing.", hint=f"Add {key}=… ({KEYS[key]}).")
+    return value
+
+
+def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
+    """Return a warning for each key that is none, with the nearest that is one."""
+    warnings = []
+    for key in values:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            warnings.append(f"{where}: the key {key} is unknown{meant}")
+    return warnings
+
+
+def url(where: str, text: str) -> str:
+    """Return the address without a trailing slash."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or any(ord(letter) <= 32 for letter in text):
+        quoted = "" if "@" in text else f": {text!r}"  # there may be a password before it
+        raise ConfigError(
+            f"{where}: url is not an http or https address{quoted}.",
+            hint="Write it as https://ml.example.com.",
+        )
+    if parts.username or parts.password:
+        raise ConfigError(f"{where}: url holds a user name or password.", hint="Use username and apiv1_key.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def verify(where: str, values: Mapping[str, str]) -> bool | str:
+    """Return what requests takes for `verify`: a CA bundle's path, or whether to look at all."""
+    skip = values.get("skip_tls_verification", "").strip().lower()
+    if skip not in _TRUE | _FALSE:
+        raise ConfigError(f"{where}: skip_tls_verification is neither true nor false.", hint="Write true or false.")
+    if skip in _TRUE:
+        return False
+    ca_path = values.get("ca_path", "").strip()
+    if not ca_path:
+        return True
+    path = Path(os.path.expandvars(ca_path)).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(f"{where}: ca_path names no file: {path}.", hint="Name a file of CA certificates (PEM).")
+    return str(path)
+
+
+def key(
+    where: str, values: Mapping[str, str], side: Side, environ: Mapping[str, str]
+) -> tuple[Secret, tuple[str, ...]]:
+    """Return the legacy key, or the command that prints it; the file's key wins over the environment's."""
+    text = values.get("apiv1_key", "").strip()
+    command = values.get("apiv1_key_command", "").strip()
+    if not text and not command:
+        text = environ.get(KEY_VARIABLES[side], "").strip()
+    if not text and not command:
+        raise ConfigError(
+            f"{where}: the key apiv1_key is missing.",
+            hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}.",
+        )
+    if text and any(not 32 < ord(letter) < 127 for letter in text):
+        raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")
+    try:
+        return Secret(text), () if text else tuple(shlex.split(command))
+    except ValueError as error:
+        raise ConfigError(f"{where}: apiv1_key_command has an open quote.", hint="Close it.") from error
+
+
+def identity(where: str, text: str) -> Path | None:
+    """Return the private key to use, if one is named."""
+    if not text.strip():
+        return None
+    path = Path(os.path.expandvars(text.strip())).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(f"{where}: identity_file names no file: {path}.", hint="Name the ssh private key.")
+    return path
