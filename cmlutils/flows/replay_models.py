@@ -23,6 +23,7 @@ BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to it
 _LIVE = {"pending", "deploying", "deployed"}
 _BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
 _TRIES = 2  # for what may be asked for again when the first answer got lost
+_NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
 _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
@@ -90,9 +91,8 @@ class _Work:
     def _finish(self, model_id: str) -> Finished:
         if self.model.file:
             for _ in range(_TRIES):
-                if self._has_build(model_id):
+                if self._has_build(model_id) or self._asked_for_build(model_id):
                     break
-                self._ask_for_build(model_id)
             record = self._await_build(model_id)
         else:
             record = self._read(model_id)
@@ -122,22 +122,25 @@ class _Work:
                 return True
         return False
 
-    def _ask_for_build(self, model_id: str) -> None:
-        """Build what the target created without a build: it did not heed the flag."""
+    def _asked_for_build(self, model_id: str) -> bool:
+        """Build what the target created without a build, for it did not heed the flag; tell whether it agrees."""
         body = {**self.model.build_body(), **self._where(), "modelId": model_id}
         try:
             self.target.v1.build_model({**body, "autoBuildModel": True, "autoDeployModel": False})
         except (Rejected, AnswerLost) as error:
             log.warning("model %s: %s", self.model.name, error)
+            return False
+        return True
 
     def _await_build(self, model_id: str) -> Record:
         """Wait for the build to end, looking at each turn that nothing is deployed; return the model."""
         clock = self.target.clock
-        deadline, pause = clock.now() + BUILD_DEADLINE, 0.2
+        start, pause = clock.now(), 0.2
         while True:
             record = self._read(model_id)
             status = _build_status(record)
-            if not status or status in _BUILT | _BROKEN or clock.now() >= deadline:
+            patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
+            if status in _BUILT | _BROKEN or clock.now() - start >= patience:
                 clock.sleep(pause)  # a deployment that follows the build has a moment to show
                 return self._read(model_id)
             clock.sleep(pause)
