@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PLAIN, until
+from background import PLAIN, until
 
 from cmlutils import interrupts
 from cmlutils.emulator.faults import Fault
