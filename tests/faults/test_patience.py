@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import flows, until
+from background import until
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
@@ -14,6 +14,7 @@ from cmlutils.errors import TunnelError, Unreachable
 from cmlutils.remote import tunnel
 from cmlutils.remote.http import Http, Patience
 
+SOURCE_KEY = "source0key0source0key0source0key0"
 EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")
 IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
 
@@ -91,7 +92,7 @@ def test_patience_ends_and_says_how_to_go_on(workspaces, background):
 def test_a_refused_key_is_tried_once(workspaces, run_line, home):
     source, _ = workspaces()
     ini = home / "cmlutils/export-config.ini"
-    ini.write_text(ini.read_text().replace(flows.SOURCE_KEY, "mistaken0key"))
+    ini.write_text(ini.read_text().replace(SOURCE_KEY, "mistaken0key"))
     run_line('cmlutil project export -p "Churn Model"', exit_code=1)
     assert len(source.requests) == 1
 
@@ -103,7 +104,7 @@ def test_an_hour_is_waited_and_no_longer(workspaces):
     def sleep(seconds):
         clock[0] += seconds
 
-    space = Workspace(source.url, "dana", Secret(flows.SOURCE_KEY))
+    space = Workspace(source.url, "dana", Secret(SOURCE_KEY))
     with Http(space, Patience(3600, sleep, lambda: clock[0], said.append)) as http:
         http.get("/api/v1/users/dana")
         source.faults.add(Fault("status", status=503, times=None))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import until
+from background import until
 
 from cmlutils.emulator.faults import Fault
 
