@@ -1,5 +1,5 @@
 # Sourced by tests/run and batch/demo, which set $root. `prepare EXTRA` finds Python and the programs that are
-# needed, keeps $root/.venv up to date with `pip install -e .[EXTRA]`, and sets $bin to its folder of programs.
+# needed, keeps $root/.venv up to date with what .ci/EXTRA.lock pins, and sets $bin to its folder of programs.
 
 give_up() {
     printf '%s\n' "$*" >&2
@@ -51,17 +51,43 @@ same_python() {
     [ "$("$bin/python" -c "$which_python" 2>/dev/null)" = "$("$python" -c "$which_python")" ]
 }
 
-# The stamp of an extra: pyproject.toml, the extra's name and the place of the checkout.
+# The stamp of an extra: pyproject.toml, its lock file, the extra's name and the place of the checkout.
 stamp_of() {
     "$python" -c 'import hashlib, sys
-with open(sys.argv[1] + "/pyproject.toml", "rb") as file:
-    text = file.read() + "\0".join(sys.argv[1:]).encode()
+text = "\0".join(sys.argv[1:]).encode()
+for name in ("pyproject.toml", ".ci/" + sys.argv[2] + ".lock"):
+    with open(sys.argv[1] + "/" + name, "rb") as file:
+        text += file.read()
 print(hashlib.sha256(text).hexdigest())' "$root" "$1"
 }
 
 # Tell whether an extra is installed as pyproject.toml has it now.
 installed() {
     [ -x "$bin/cmlutil" ] && [ "$(cat "$root/.venv/cmlutils-$1.stamp" 2>/dev/null)" = "$(stamp_of "$1")" ]
+}
+
+# Install what an extra needs, pinned by hash, and then cmlutils itself from what is named: `-e FOLDER`, or a wheel.
+# A package that is not the pinned one ends it. Where a pinned version can not be had, as on a machine with an index
+# of its own, the versions that pyproject.toml allows are taken instead, and that is said.
+pip_install() {
+    extra=$1
+    shift
+    if said=$("$bin/python" -m pip install --quiet --disable-pip-version-check \
+        --require-hashes -r "$root/.ci/$extra.lock" 2>&1); then
+        "$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$@"
+        return
+    fi
+    printf '%s\n' "$said" >&2
+    case $said in
+    *'DO NOT MATCH THE HASHES'*) give_up "A package is not the one that .ci/$extra.lock pins: nothing was installed." ;;
+    esac
+    printf 'Not all of .ci/%s.lock can be had here. Taking UNPINNED versions, as pyproject.toml allows them.\n' "$extra" >&2
+    if [ "$1" = -e ]; then
+        set -- -e "$2[$extra]"
+    else
+        set -- "$1[$extra]"
+    fi
+    "$bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
 
 prepare() {
@@ -74,7 +100,7 @@ prepare() {
     fi
     if ! installed "$1" && ! installed test; then
         printf 'Installing cmlutils[%s] into .venv.\n' "$1" >&2
-        "$bin/python" -m pip install --quiet --disable-pip-version-check -e "$root[$1]" ||
+        pip_install "$1" -e "$root" ||
             give_up "pip could not install cmlutils[$1]; its words are above."
         stamp_of "$1" >"$root/.venv/cmlutils-$1.stamp"
     fi

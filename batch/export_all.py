@@ -3,7 +3,7 @@
 
 import sys
 
-from pool import main
+from run import main
 
 BATCH_SIZE = 10  # each project opens a session of 1 CPU and 0.5 GB on the workspace
 

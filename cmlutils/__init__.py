@@ -6,7 +6,7 @@ The house, floor by floor; a module imports from its own floor or below, never u
     3  flows/     the verbs: export, import, validate, replay, doctor
     2  remote/    the doors: http, v1 and v2 API, process, cdswctl, tunnel, rsync
     1  core       the nouns: sections, bundles, workloads, runtimes, rules
-    0  errors, constants, log
+    0  errors, constants, log, screen
        emulator/  the cellar: a stand-in workspace; shares nothing with the floors above
 """
 

@@ -13,12 +13,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from cmlutils import __version__
+from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from cmlutils.config import Section
 
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
@@ -34,9 +36,15 @@ def folder_name(section: str) -> str:
     return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
 
 
+def existing_folder(folder: Path) -> Path:
+    """Return this folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.is_dir())
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file with mode 0600, whole or not at all."""
-    write_bytes(path, json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False).encode() + b"\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False)
+    write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair becomes JSON's \udXXX
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -62,16 +70,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read_json(path: Path, kind: type) -> Any:
     """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
     try:
-        content = json.loads(path.read_bytes())
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
+        content = json.loads(path.read_bytes(), parse_constant=_no_number)
     except FileNotFoundError:
         raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
     except OSError as error:
         raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
     if not isinstance(content, kind):
         raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
     return content
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True)
@@ -109,9 +123,10 @@ class Bundle:
         return self.folder / "project-metadata" / f"{kind}-metadata.json"
 
     def create(self) -> None:
-        """Make the folders, mode 0700; refuse one that is a link or somebody else's."""
+        """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others."""
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            guard.check_place(self.folder.parent)
             for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
                 if folder.is_symlink():
                     raise BundleError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
@@ -119,14 +134,18 @@ class Bundle:
                 if folder.stat().st_uid != os.geteuid():
                     raise BundleError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
+            guard.check_ours(self.folder / name for name in _FOLDERS if name != "project-data")
         except OSError as error:
             raise BundleError(
                 f"{error.filename or self.folder} can't be created or written: {error.strerror}.",
                 hint="Choose an output_dir that you may write to.",
             ) from error
 
-    def open(self) -> None:
-        """Check that an import can use it; raise BundleError when there is none or it is not whole."""
+    def check(self, *, changed: bool = False) -> None:
+        """Raise BundleError when there is no export that an import can use; writes nothing.
+
+        With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
+        """
         if not self.metadata("project").is_file() or not self.data.is_dir():
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
@@ -135,22 +154,32 @@ class Bundle:
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
-        if self.manifest.exists():
-            self._check_digests()
-        self.create()
+        damaged = self.changed_metadata()
+        if damaged and not changed:
+            path = self.metadata(damaged[0])
+            what = "is not what the export wrote" if path.exists() else "is missing"
+            raise BundleError(f"{path} {what}.", hint="Run the export again.")
 
     @property
     def foreign(self) -> bool:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
 
-    def _check_digests(self) -> None:
+    def changed_metadata(self) -> list[str]:
+        """Return the kinds whose metadata is no longer what the manifest says; a foreign bundle has none."""
+        if self.foreign:
+            return []
         manifest = read_json(self.manifest, dict)
-        if int(manifest.get("format", 0)) > FORMAT:
+        version, digests = manifest.get("format"), manifest.get("digests")
+        if type(version) is not int or not isinstance(digests, dict):
+            raise BundleError(f"{self.manifest} does not hold what it should.", hint="Run the export again.")
+        if version > FORMAT:
             raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
-        for kind, digest in dict(manifest.get("digests") or {}).items():
-            if kind in METADATA and _digest(self.metadata(kind)) != digest:
-                raise BundleError(f"{self.metadata(kind)} is not what the export wrote.", hint="Run the export again.")
+        return [kind for kind in METADATA if self._differs(kind, digests.get(kind))]
+
+    def _differs(self, kind: str, digest: object) -> bool:
+        path = self.metadata(kind)
+        return not path.exists() or _digest(path) != digest
 
     def begin_export(self) -> None:
         """Mark the bundle unfinished until seal()."""
@@ -175,6 +204,11 @@ class Bundle:
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
         return Lock(self.folder / "state" / "lock", self.folder)
+
+
+def bundle_of(section: Section) -> Bundle:
+    """Return a section's bundle: its folder below output_dir."""
+    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def _digest(path: Path) -> str:

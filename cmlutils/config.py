@@ -125,7 +125,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
         places = ", ".join(str(folder) for folder in folders)
         raise ConfigError(
             f"There is no {file_name} in {places}.",
-            hint="Write one with a section for each project, or name its folder with --config-dir.",
+            hint="Run 'cmlutil init', write one with a section for each project, or name its folder with --config-dir.",
         )
     warnings = [f"{other} is ignored: {found[0]} was found first." for other in found[1:]]
     return found[0], warnings
@@ -186,6 +186,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         raise ConfigError(f"{ini.path} has no section [{name}].", hint=hint)
     values = dict(ini.parser[name])
     where = f"{ini.path}, section [{name}]"
+    _printable(where, values)
     warnings = [*ini.warnings, *_unknown_keys(where, values)]
     url = _url(where, _required(where, values, "url"))
     verify = _verify(where, values)
@@ -194,6 +195,11 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     if url.startswith("http:"):
         warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
     key, command = _key(where, values, ini.side, environ)
+    if command and ini.path.stat().st_mode & stat.S_IWOTH:
+        raise ConfigError(
+            f"{ini.path} names a command, and every user of this machine may change it.",
+            hint=f"Run 'chmod 600 {shlex.quote(str(ini.path))}' and look what it says.",
+        )
     workspace = Workspace(
         url=url,
         username=_required(where, values, "username"),
@@ -211,6 +217,12 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         file=ini.path,
         warnings=tuple(warnings),
     )
+
+
+def _printable(where: str, values: Mapping[str, str]) -> None:
+    for key in KEYS:
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
+            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
 
 
 def _required(where: str, values: Mapping[str, str], key: str) -> str:
@@ -232,14 +244,15 @@ def _unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
 
 def _url(where: str, text: str) -> str:
     """Return the address without a trailing slash."""
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 for letter in text):
+        quoted = "" if "@" in text else f": {text!r}"  # there may be a password before it
         raise ConfigError(
-            f"{where}: url is not an http or https address: {text!r}.",
+            f"{where}: url is not an http or https address{quoted}.",
             hint="Write it as https://ml.example.com.",
         )
     if parts.username or parts.password:

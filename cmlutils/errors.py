@@ -81,8 +81,8 @@ class CheckFailed(CmlutilError):
     """A precondition does not hold."""
 
 
-class Interrupted(CmlutilError):
-    """A signal asked us to end; `signum` says which."""
+class Interrupted(BaseException):
+    """A signal asked us to end; `signum` says which. No failure, so that nothing that handles failures stops it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"ended by signal {signum}")

@@ -11,58 +11,84 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cmlutils.errors import BundleError
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+_EVENTS = {"begun", "made", "doomed", "done", "gone"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far one thing has come: begun (others of its name that were there before), made (its id), done."""
+    """How far one thing has come.
+
+    `before` are the others of its name that were there when it was begun, `target_id` its id once it was made.
+    `doomed` says why it has to be taken away again; `left` that a done one needed a person's hand.
+    """
 
     before: tuple[str, ...] = ()
     target_id: str = ""
+    doomed: str = ""
     done: bool = False
+    left: bool = False
 
 
 class Journal:
-    """The steps of one bundle on one target."""
+    """The steps of one bundle on one target; raises BundleError for a file that is damaged or can't be written.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    `read_only` is for another run's journal, which may be in the middle of a line.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
         self._steps: dict[str, Step] = {}
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
+        if whole != content and not read_only:
             with path.open("r+b") as file:
                 file.truncate(len(whole))
         for line in whole.splitlines():
-            record = json.loads(line)
-            self._apply(record["key"], record["event"], record.get("value"))
+            self._apply(*_parsed(path, line))
 
     def _apply(self, key: str, event: str, value: object) -> None:
         old = self._steps.get(key, Step())
         if event == "begun":
-            self._steps[key] = Step(before=tuple(value) if isinstance(value, list) else ())
+            self._steps[key] = Step(before=tuple(map(str, value)) if isinstance(value, list) else ())
         elif event == "made":
             self._steps[key] = replace(old, target_id=str(value))
+        elif event == "doomed":
+            self._steps[key] = replace(old, doomed=str(value), done=False)
         elif event == "done":
-            self._steps[key] = replace(old, done=True)
+            self._steps[key] = replace(old, done=True, left=bool(value))
         elif event == "gone":
             self._steps.pop(key, None)
 
     def _write(self, key: str, event: str, value: object = None) -> None:
         line = json.dumps({"key": key, "event": event, "value": value}).encode() + b"\n"
-        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        new = not self.path.exists()
         try:
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _append(handle, line)
+            finally:
+                os.close(handle)
+            if new:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise BundleError(
+                f"{self.path} can't be written: {error.strerror}.", hint="Make room or mend its permissions, run again."
+            ) from error
         self._apply(key, event, value)
 
     def step(self, key: str) -> Step | None:
         """Return how far this key has come; None when we never began it."""
         return self._steps.get(key)
+
+    def ids(self, kind: str, but: str) -> set[str]:
+        """Return the target ids of all things of a kind that we made, one key's apart."""
+        mine = {key: step for key, step in self._steps.items() if key.startswith(f"{kind} ") and key != but}
+        return {step.target_id for step in mine.values() if step.target_id}
 
     def begin(self, key: str, before: list[str]) -> None:
         """Say that it is about to be created; `before` are the ids of its name that exist already."""
@@ -72,9 +98,13 @@ class Journal:
         """Say that the target has created it under this id."""
         self._write(key, "made", target_id)
 
-    def done(self, key: str) -> None:
-        """Say that it is finished, inert and read back."""
-        self._write(key, "done")
+    def doom(self, key: str, why: str) -> None:
+        """Say that it is about to be taken away again, and why."""
+        self._write(key, "doomed", why)
+
+    def done(self, key: str, *, left: bool = False) -> None:
+        """Say that it is finished, inert and read back; `left`: but something of it needs a person."""
+        self._write(key, "done", left)
 
     def gone(self, key: str) -> None:
         """Say that it is no longer there: it was taken away again."""
@@ -83,3 +113,38 @@ class Journal:
     def unfinished(self) -> list[str]:
         """Return the keys that were begun and not finished."""
         return [key for key, step in self._steps.items() if not step.done]
+
+
+def _parsed(path: Path, line: bytes) -> tuple[str, str, object]:
+    try:
+        record = json.loads(line)
+        key, event = record["key"], record["event"]
+    except (ValueError, KeyError, TypeError):
+        key = event = None
+    if not isinstance(key, str) or event not in _EVENTS:
+        raise BundleError(
+            f"{path} is damaged.",
+            hint="Put it back from a copy, or look for half-made things on the target and remove it.",
+        )
+    return key, event, record.get("value")
+
+
+def _append(handle: int, line: bytes) -> None:
+    """Add a whole line and have it on disk, or leave the file as it was."""
+    size = os.fstat(handle).st_size
+    try:
+        rest = line
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        os.fsync(handle)
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,26 +1,45 @@
-"""Terminal and per-project file logging; secrets are masked at the handler."""
+"""Terminal and per-project file logging; secrets are masked and control characters taken out at the handler."""
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import logging.handlers
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import quote, quote_plus
+
+from cmlutils.errors import BundleError
+from cmlutils.screen import coloured, columns, fold
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = "cmlutils"
+MAX_SHOWN = 4000  # characters of one message on the terminal; the file has it all
 _secrets: set[str] = set()
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# C0 and C1 controls, marks that turn the direction of writing, other ends of line, halves of surrogate pairs
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def hide(secret: str) -> None:
-    """Register a text that must never appear in a log or on the terminal."""
-    if len(secret) >= 4:
-        _secrets.add(secret)
+    """Register a text that must never appear in a log or on the terminal, nor as a header or an address has it."""
+    if len(secret) < 4:
+        return
+    data = secret.encode("utf-8", "surrogateescape")
+    basic = base64.b64encode(data + b":").decode()
+    forms = {secret, quote(secret, safe="", errors="replace"), quote_plus(secret, errors="replace")}
+    forms |= {
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        basic,
+        basic.rstrip("="),
+        base64.b64encode(data).decode().rstrip("="),
+    }
+    _secrets.update(forms)
 
 
 def mask(text: str) -> str:
@@ -30,34 +49,73 @@ def mask(text: str) -> str:
     return _CONTROL.sub("?", text)
 
 
+def one_line(text: str) -> str:
+    """Return a masked text as one line: a name with a newline in it can't pass for two rows."""
+    return re.sub(r"[\r\n\t]+", " ", mask(text))
+
+
+def masked(value: Any) -> Any:
+    """Return plain data (of JSON's kinds) with each text in it masked."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {masked(key): masked(one) for key, one in value.items()}
+    return [masked(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 class _Masked(logging.Formatter):
+    """Lines after the first are set in, so that a name with a newline in it can't forge an entry."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return mask(super().format(record))
+        return mask(super().format(record)).replace("\n", "\n    ")
 
 
 class _Terminal(_Masked):
-    """Warnings carry their level; other lines are plain."""
+    """Warnings carry their level; other lines are plain. Lines are folded to the terminal's width."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__("%(message)s")
+        self._stream = stream
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return text if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {text}"
+        text, word = super().format(record), record.levelname.lower()
+        text = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+        if record.levelno < logging.WARNING:
+            return fold(text, columns(self._stream))
+        text = fold(f"{word}: {text}", columns(self._stream))
+        if coloured(self._stream):
+            text = f"\x1b[{33 if record.levelno == logging.WARNING else 31}m{word}\x1b[0m{text[len(word) :]}"
+        return text
 
 
-def to_terminal(stream: TextIO | None = None, *, verbose: bool = False) -> None:
-    """Send log lines to standard error, replacing what an earlier call set up."""
+def to_terminal(stream: TextIO | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
+    """Send log lines to standard error, replacing what an earlier call set up; `quiet`: warnings and errors only."""
     close()
     root = logging.getLogger(ROOT)
     root.setLevel(logging.DEBUG)
     root.propagate = False
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setLevel(logging.DEBUG if verbose else logging.INFO)
-    handler.setFormatter(_Terminal("%(message)s"))
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    handler.setFormatter(_Terminal(stream))
     root.addHandler(handler)
 
 
+def is_quiet() -> bool:
+    """Tell whether only warnings and errors are shown."""
+    return all(handler.level >= logging.WARNING for handler in _terminals())
+
+
+def _terminals() -> list[logging.Handler]:
+    return [one for one in logging.getLogger(ROOT).handlers if isinstance(one.formatter, _Terminal)]
+
+
 def to_file(path: Path) -> None:
-    """Write every line to a rotating file of mode 0600 as well, until `close()`."""
-    handler = _Private(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
+    """Write every line to a rotating file of mode 0600 as well, until `close()`; raise BundleError if it can't be."""
+    try:
+        handler = _Private(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
+    except OSError as error:
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint="Remove it, or mend it.") from error
     handler.setLevel(logging.DEBUG)
     handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger(ROOT).addHandler(handler)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import BundleError
-from cmlutils.workloads import OURS, Reader
+from cmlutils.errors import ApiError, BundleError
+from cmlutils.reader import OURS, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEGACY_ENGINE = "legacy_engine"
+
+
+def _part(text: str, what: str) -> str:
+    """Return an owner or slug that can be part of a path and of a command line."""
+    if not text or len(text) > 300 or text[0] == "-" or "/" in text or not text.isprintable():
+        raise ApiError(f"{what} is unusable: {text[:80]!r}.")
+    return text
 
 
 @dataclass(frozen=True)
@@ -36,10 +43,13 @@ class ProjectRef:
         top = Reader(reply, "A project")
         top.what = f"Project {top.text('name', None)!r}"
         both = top.text("slug").rpartition("/")
+        number = top.whole("id")
+        if number <= 0:
+            raise ApiError(f"{top.what} has no usable 'id'.")
         return cls(
-            owner=owner or top.inner("owner").text("username") or both[0],
-            slug=top.text("slug_raw") or both[2],
-            id=int(top.number("id")),
+            owner=_part(owner or top.inner("owner").text("username") or both[0], f"{top.what}: its owner"),
+            slug=_part(top.text("slug_raw") or both[2], f"{top.what}: its slug"),
+            id=number,
             name=top.text("name", None),
             public_id=top.text("public_identifier"),
             engine_type=top.text("default_project_engine_type", "ml_runtime"),
@@ -59,19 +69,24 @@ class ProjectSettings:
     owner: str = ""
     team: str = ""
     collaborators: tuple[Mapping[str, Any], ...] = ()
+    engine_image: str = ""  # repository:tag, of a project on legacy engines
 
     @classmethod
     def from_v1(
-        cls, reply: object, environment: Mapping[str, str], collaborators: list[dict[str, Any]]
+        cls,
+        reply: object,
+        environment: Mapping[str, str],
+        collaborators: list[dict[str, Any]],
+        engine_image: str = "",
     ) -> ProjectSettings:
-        """Read GET projects/{owner}/{slug} and its environment."""
+        """Read GET projects/{owner}/{slug}, its environment, collaborators and engine image."""
         top = Reader(reply, "The project")
         owner = top.inner("owner")
         return cls(
             name=top.text("name", None),
             description=top.text("description"),
             visibility=top.text("project_visibility", "private"),
-            shared_memory_limit=int(top.number("shared_memory_limit")),
+            shared_memory_limit=top.whole("shared_memory_limit"),
             engine_type=top.text("default_project_engine_type", "ml_runtime"),
             environment=dict(environment),
             owner=owner.text("username"),
@@ -80,6 +95,7 @@ class ProjectSettings:
                 {"username": str(one.get("username")), "permissions": str(one.get("permissions") or "read")}
                 for one in collaborators
             ),
+            engine_image=engine_image,
         )
 
     def to_bundle(self) -> dict[str, Any]:
@@ -96,6 +112,7 @@ class ProjectSettings:
                 "engine_type": self.engine_type,
                 "team": self.team,
                 "collaborators": [dict(one) for one in self.collaborators],
+                "engine_image": self.engine_image,
             },
         }
         if self.team:
@@ -109,6 +126,7 @@ class ProjectSettings:
         """Read project-metadata.json, ours or one of cloudera/cmlutils."""
         top = Reader(record, "project-metadata.json", BundleError)
         ours = top.inner(OURS)
+        people = ours.items("collaborators")
         owner = top.text("original_owner_username")
         team = ours.text("team")
         if OURS not in top.data and top.text("team_name"):
@@ -117,10 +135,11 @@ class ProjectSettings:
             name=top.text("name", None),
             description=top.text("description"),
             visibility=top.text("visibility", "private"),
-            shared_memory_limit=int(top.number("shared_memory_limit")),
+            shared_memory_limit=top.whole("shared_memory_limit"),
             engine_type=ours.text("engine_type", top.text("default_project_engine_type", "ml_runtime")),
             environment=top.environment(),
             owner=owner,
             team=team,
-            collaborators=ours.items("collaborators"),
+            collaborators=tuple(Reader(one, f"{top.what}: a collaborator", BundleError).data for one in people),
+            engine_image=ours.text("engine_image"),
         )

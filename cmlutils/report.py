@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
@@ -43,15 +44,37 @@ class Outcome:
     needs_hand: bool = False
 
 
+class Group(str, Enum):
+    """What kind of difference it is."""
+
+    SOURCE = "changed on the source since the export"
+    BUNDLE = "changed in the bundle since the export"
+    LOST = "missing in the bundle"
+    MISSING = "missing on the target"
+    EXTRA = "only on the target"
+    DIFFERENT = "different on the target"
+    LIVE = "live on the target"
+    UNREADABLE = "can't be read"
+
+
 @dataclass(frozen=True)
 class Difference:
-    """One difference that a comparison found; values of secrets are *** already."""
+    """One difference that a comparison found, with both values; those of secrets are *** already.
+
+    `left` is what the bundle or the export's record says. `note` says why an expected one is expected.
+    """
 
     where: str
     what: str
     left: str
     right: str
     expected: bool = False
+    group: Group = Group.DIFFERENT
+    note: str = ""
+
+    def excused(self, note: str) -> Difference:
+        """Return the same as an expected difference; without a reason it stays as it is."""
+        return replace(self, expected=True, note=note) if note else self
 
 
 @dataclass
@@ -65,6 +88,7 @@ class Report:
     target: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    folders: dict[str, dict[str, int]] = field(default_factory=dict)
     file_problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     todos: list[str] = field(default_factory=list)
@@ -90,10 +114,22 @@ class Report:
             return ExitCode.NEEDS_HAND
         return ExitCode.OK
 
+    @property
+    def successful(self) -> bool:
+        """Whether it was verified, and nothing failed on the way or is missing."""
+        failed = any(one.status is Status.FAILED for one in self.outcomes)
+        return bool(self.verified) and not (self.error_code or self.unexpected or self.file_problems or failed)
+
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind of workload that are there at the end."""
         there = {Status.CREATED, Status.PRESENT, Status.FALLBACK}
         return sorted(one.name for one in self.outcomes if one.kind == kind and one.status in there)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many workloads of each kind came to which outcome, in the order of `Status`."""
+        counted = Counter((one.kind, one.status) for one in self.outcomes)
+        kinds = dict.fromkeys(one.kind for one in self.outcomes)
+        return {kind: {one.value: counted[kind, one] for one in Status if counted[kind, one]} for kind in kinds}
 
     def to_do(self) -> list[str]:
         """Return what is left for a person, the particular before the general."""
@@ -107,8 +143,8 @@ class Report:
         for kind in ("model", "application", "job"):
             names = self.names(kind)
             content |= {f"total_{kind}": len(names), f"{kind}_name_list": names}
-        if self.verified is not None:
-            content["isMigrationSuccessful"] = self.verified
+        if self.verified is not None or (self.error_code and self.verb != "export"):
+            content["isMigrationSuccessful"] = self.successful
         return content | {
             "tool": f"cmlutil {__version__}",
             "verb": self.verb,
@@ -119,9 +155,10 @@ class Report:
             "source": self.source,
             "target": self.target,
             "files": self.files,
+            "folders": self.folders,
             "file_problems": self.file_problems,
             "outcomes": [asdict(one) | {"status": one.status.value} for one in self.outcomes],
-            "differences": [asdict(one) for one in self.differences],
+            "differences": [asdict(one) | {"group": one.group.value} for one in self.differences],
             "notes": self.notes,
             "to_do": self.to_do(),
             "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},

@@ -31,7 +31,7 @@ class Runtime:
     def from_v1(cls, reply: Mapping[str, Any]) -> Runtime:
         """Read one item of GET runtimes, or the runtime object within a workload."""
         number = reply.get("id", 0)
-        if not isinstance(number, int) or not isinstance(reply.get("imageIdentifier", ""), str):
+        if type(number) is not int or not isinstance(reply.get("imageIdentifier", ""), str):
             raise ApiError("The workspace lists a runtime without a numeric id or an image.")
         return cls(
             image=str(reply.get("imageIdentifier") or ""),
@@ -85,7 +85,7 @@ class Match:
 
 def version_key(text: str) -> tuple[int, ...]:
     """Order versions by number: 2023.12 comes after 2023.5."""
-    return tuple(int(number) for number in re.findall(r"\d+", text))
+    return tuple(int(number[:18]) for number in re.findall(r"\d+", text))
 
 
 def _newest(runtimes: Iterable[Runtime]) -> Runtime | None:
@@ -152,6 +152,14 @@ class Maps:
             exact = [one for one in available if one.image == mapped]
             return Match(exact[0], note=f"runtime-map.yaml: {mapped} for {wanted.image}") if exact else None
         return nearest(wanted, available)
+
+    def named(self, wanted: Runtime | None, kernel: str) -> str:
+        """Return which map names which image for such a workload; empty when none does."""
+        if wanted is None:
+            image = self.engines.get(kernel) or self.engines.get("default", "")
+            return f"the engine map names {image}" if image else ""
+        mapped = self.images.get(wanted.image, "")
+        return f"runtime-map.yaml names {mapped}" if mapped else ""
 
 
 def load_maps(folders: Iterable[Path]) -> Maps:

@@ -17,8 +17,10 @@ def home(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(folder))
     for name in list(os.environ):
-        if name.startswith(("CMLUTILS_", "GIT_", "SSH_", "REQUESTS_", "CURL_", "SSL_")) or name.lower().endswith(
-            "_proxy"
+        if (
+            name.startswith(("CMLUTILS_", "GIT_", "SSH_", "REQUESTS_", "CURL_", "SSL_"))
+            or name.lower().endswith("_proxy")
+            or name in {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}
         ):
             monkeypatch.delenv(name)
     return folder

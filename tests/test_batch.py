@@ -1,9 +1,10 @@
-"""The batch scripts: every project runs, none stops the others, signals reach the children."""
+"""The batch scripts: every project runs, none stops the others, and signals reach the children."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -14,27 +15,42 @@ from pathlib import Path
 import pytest
 
 BATCH = Path(__file__).parent.parent / "batch"
+sys.path.insert(0, str(BATCH))
 
-_spec = importlib.util.spec_from_file_location("pool", BATCH / "pool.py")
-assert _spec is not None
-assert _spec.loader is not None
-pool = sys.modules["pool"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(pool)
+import choose  # noqa: E402
+import disk  # noqa: E402
+import plan  # noqa: E402
+import pool  # noqa: E402
+import results  # noqa: E402
+import run  # noqa: E402
+import workspaces  # noqa: E402
+from results import Result  # noqa: E402
+
+from cmlutils.config import Secret, Section, Workspace  # noqa: E402
+from cmlutils.errors import BundleError  # noqa: E402
 
 # Stands for cmlutil: the project's name says what it does.
 STUB = """
-    import signal, sys, time
-    name = sys.argv[1].partition("=")[2]
-    print("hello from", name, sys.argv[2:])
+    import os, pathlib, signal, sys, time
+    verb, name = sys.argv[2], sys.argv[3].partition("=")[2]
+    print("hello from", name, sys.argv[4:], flush=True)
+    seen = pathlib.Path(__file__).with_name(f"{verb} {name}".replace("/", "_"))
+    seen.write_text(seen.read_text() + "x" if seen.exists() else "x")
     if name == "wait":
         signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-        print("ready", flush=True)
+        print("ready", os.getpid(), flush=True)
         time.sleep(60)
+    if name == "killed" or (name == "killed once" and len(seen.read_text()) == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "slow":
+        time.sleep(0.5)
+    if name.startswith("fails"):
+        print("error: why it failed", file=sys.stderr)
     sys.exit(int(name.rpartition(" ")[2]) if name[-1].isdigit() else 0)
 """
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def handlers():
     kept = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
@@ -49,25 +65,52 @@ def stub(tmp_path):
     return (sys.executable, str(path))
 
 
-@pytest.mark.usefixtures("handlers")
+def a_plan(names, tmp_path, steps=("export",), **more):
+    items = [plan.Item(name, more.pop("sections", {}).get(name, {})) for name in names]
+    said = []
+    one = plan.Plan(items, steps, tmp_path / "logs", ["--extra"], said.append, lambda: None, **more)
+    one.said = said
+    return one
+
+
+def section(tmp_path, name="p", url="http://one", key="k"):
+    return Section("export", name, Workspace(url, "me", Secret(key)), "", tmp_path / "out", tmp_path / "ini")
+
+
 def test_one_failure_does_not_stop_the_others(stub, tmp_path):
     names = ["fails 1", "fine", "odd/../name", "hand 5", "-dash"]
-    results = pool.Pool(stub, 2, tmp_path, ["--verify"]).run(names)
-    assert [one.project for one in results] == names
-    assert [one.exit_code for one in results] == [1, 0, 0, 5, 0]
-    assert "hello from fine ['--verify']" in Path(results[1].log).read_text()
-    assert {Path(one.log).parent for one in results} == {tmp_path}
-    assert Path(results[0].log).stat().st_mode & 0o777 == 0o600
-    assert pool.worst(results, 0) == 1
+    one = a_plan(names, tmp_path)
+    pool.Pool(stub, 2).run(one)
+    found = one.results()
+    assert [each.project for each in found] == names
+    assert [each.exit_code for each in found] == [1, 0, 0, 5, 0]
+    assert found[0].reason == "why it failed"
+    assert "hello from fine ['--extra']" in Path(found[1].log).read_text()
+    assert {Path(each.log).parent for each in found} == {tmp_path / "logs/export"}
+    assert Path(found[0].log).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.usefixtures("handlers")
-def test_at_most_size_run_at_once(stub, tmp_path, monkeypatch):
+def test_at_most_size_run_at_once(stub, tmp_path):
     most = []
-    plain = pool.Pool._pass_on
-    monkeypatch.setattr(pool.Pool, "_pass_on", lambda self: (most.append(len(self._running)), plain(self)))
-    pool.Pool(stub, 2, tmp_path).run([f"p{letter}" for letter in "abcde"])
+    one, all_ = a_plan(["slow", "b", "c", "d", "e"], tmp_path), pool.Pool(stub, 2)
+    all_.run(one, lambda: most.append(len(all_.running)))
     assert max(most) == 2
+
+
+def test_what_is_killed_is_started_again_three_times_at_most(stub, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "COOL_SECONDS", 0.1)
+    one = a_plan(["killed", "killed once"], tmp_path)
+    pool.Pool(stub, 2).run(one)
+    assert [each.exit_code for each in one.results()] == [137, 0]
+    assert (tmp_path / "export killed").read_text() == "xxx"
+    assert (tmp_path / "export killed once").read_text() == "xx"
+
+
+def test_the_place_of_a_killed_one_stays_empty_until_its_session_is_closed(stub, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "COOL_SECONDS", 1.0)
+    begin = time.monotonic()
+    pool.Pool(stub, 1).run(a_plan(["killed once"], tmp_path))
+    assert time.monotonic() - begin > 1
 
 
 @pytest.mark.parametrize(
@@ -80,88 +123,304 @@ def test_at_most_size_run_at_once(stub, tmp_path, monkeypatch):
         ([2, 1, 4], 0, 1),
         ([1, 3], 0, 3),
         ([1, 143, 3], 0, 143),
+        ([0, None], 0, 1),
         ([0, None], 2, 130),
     ],
 )
 def test_worst(codes, signum, expected):
-    assert pool.worst([pool.Result("p", code) for code in codes], signum) == expected
+    assert results.worst([Result("p", code) for code in codes], signum) == expected
 
 
 def test_words():
-    assert pool.Result("p", None).words == "not started"
-    assert pool.Result("p", 130).words == "ended by signal 2"
-    assert pool.Result("p", 4).words == "differences"
-    assert pool.Result("p", 77).words == "exit code 77"
+    assert Result("p").words == "not started"
+    assert Result("p", 130).words == "ended by signal 2"
+    assert Result("p", 4).words == "differences"
+    assert Result("p", 77).words == "exit code 77"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_reaches_the_children_even_under_nohup(stub, tmp_path, signum):
-    script = tmp_path / "run.py"
-    script.write_text(
+def test_reasons_come_from_the_last_error_or_from_the_report():
+    assert results.reason_of(1, "error: one\nx\nerror: two\n  hint\n", {}) == "two"
+    assert results.reason_of(3, "no error\nlast\n", {}) == "last"
+    failed = {"kind": "job", "name": "j", "status": "failed", "note": "no runtime"}
+    assert results.reason_of(5, "", {"outcomes": [failed], "file_problems": ["f"]}) == "job j: no runtime (and 1 more)"
+    row = {"where": "target file", "what": "a", "left": "there", "right": "absent", "expected": False}
+    assert results.reason_of(4, "", {"differences": [row]}) == "target file a: there, absent"
+    assert results.reason_of(0, "error: old", {"outcomes": [failed]}) == ""
+
+
+def script(tmp_path, stub, names):
+    path = tmp_path / "run.py"
+    path.write_text(
         f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
         "from pathlib import Path\n"
-        "import pool\n"
-        f"one = pool.Pool({stub!r}, 1, Path({str(tmp_path)!r}))\n"
-        "results = one.run(['wait', 'never'])\n"
-        "print([each.exit_code for each in results])\n"
-        "sys.exit(pool.worst(results, one.signum))\n"
+        "import plan, pool, results\n"
+        f"what = plan.Plan([plan.Item(n, {{}}) for n in {names!r}], ('export',), Path({str(tmp_path)!r}), [],"
+        " print, lambda: None)\n"
+        f"one = pool.Pool({stub!r}, 1)\n"
+        "one.run(what)\n"
+        "print([each.exit_code for each in what.results()])\n"
+        "sys.exit(results.worst(what.results(), one.signum))\n"
     )
     process = subprocess.Popen(
-        ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", sys.executable, str(script)], stdout=subprocess.PIPE
+        ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", sys.executable, str(path)], stdout=subprocess.PIPE
     )
-    log = tmp_path / "wait.log"
+    log = tmp_path / "export/wait.log"
     end = time.monotonic() + 30
     while not (log.exists() and "ready" in log.read_text()):
         assert time.monotonic() < end
         time.sleep(0.05)
+    return process, int(log.read_text().split()[-1])
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_children_even_under_nohup(stub, tmp_path, signum):
+    process, _ = script(tmp_path, stub, ["wait", "never"])
     process.send_signal(signal.SIGHUP)  # nohup's own business: still ignored
     time.sleep(0.2)
     process.send_signal(signum)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
-    assert out.decode().strip() == f"[{128 + signum}, None]"
+    assert out.decode().splitlines()[-1] == f"[{128 + signum}, None]"
 
 
-@pytest.mark.usefixtures("handlers")
-def test_main_takes_the_sections_and_writes_a_report(tmp_path, monkeypatch, capsys):
-    ini = tmp_path / "export-config.ini"
-    ini.write_text("[DEFAULT]\napiv1_key=hush\n[one]\n[two & a half]\n")
-    ini.chmod(0o600)
+def test_kill_9_of_the_batch_interrupts_its_children(stub, tmp_path):
+    process, child = script(tmp_path, stub, ["wait"])
+    process.kill()
+    process.communicate(timeout=30)
+    end = time.monotonic() + 10
+    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def answers(*rows):
+    left = list(rows)
+    return lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+def settle(gate, clock, seconds=3):
+    """Let a gate have its answers, time passing by a second a turn."""
+    for _ in range(seconds):
+        while True:
+            gate.look()
+            if gate._asked is None:
+                break
+            gate._asked.join(5)
+        clock[0] += 1
+
+
+def a_gate(rows, said, *, answered=True):
+    clock = [0.0]
+    gate = workspaces.Gate("http://one", 3600, said.append, ask=answers(*rows), now=lambda: clock[0], answered=answered)
+    return gate, clock
+
+
+def test_a_workspace_that_is_away_is_waited_for(tmp_path):
+    said = []
+    gate, clock = a_gate([("away", "refused"), ("away", "refused"), ("fine", "")], said)
+    gate.doubt(section(tmp_path))
+    assert not gate.open
+    settle(gate, clock, 1)
+    assert gate.waits
+    settle(gate, clock, 20)
+    assert gate.open
+    assert [line.partition(" ")[0] for line in said] == ["waiting", "http://one"]
+
+
+def test_patience_ends_an_hour_after_the_last_answer_and_after_a_minute_without_any(tmp_path):
+    for answered, seconds in ((True, 3600), (False, 60)):
+        gate, clock = a_gate([("away", "connection refused")], [], answered=answered)
+        gate.doubt(section(tmp_path))
+        settle(gate, clock, seconds)
+        assert not gate.lost
+        settle(gate, clock, 65)
+        assert gate.lost == "connection refused"
+        assert not gate.open
+
+
+def test_a_refused_key_stops_its_projects_with_one_message(stub, tmp_path):
+    names = ["fails 1", *(f"p{letter}" for letter in "abcde")]
+    rows = {name: {"export": section(tmp_path, name, key="k")} for name in names}
+    rows["pe"] = {"export": section(tmp_path, "pe", key="another")}
+    items = [plan.Item(name, rows[name]) for name in names]
+    said = []
+    one = plan.Plan(items, ("export",), tmp_path / "logs", [], said.append, lambda: None)
+    one.gates["http://one"].ask = lambda one: ("refused", f"401 for {one.name}")
+    pool.Pool(stub, 1).run(one)
+    assert [each.exit_code for each in one.results()] == [1, None, None, None, None, 0]
+    assert one.results()[1].reason == "401 for fails 1"
+    assert sum("401" in line for line in said) == 1
+
+
+def test_what_failed_while_its_workspace_was_away_runs_again(stub, tmp_path):
+    items = [plan.Item("fails 1", {"export": section(tmp_path, "fails 1")})]
+    one = plan.Plan(items, ("export",), tmp_path / "logs", [], print, lambda: None)
+    one.gates["http://one"].ask = answers(("away", "gone"), ("fine", ""))
+    pool.Pool(stub, 1).run(one)
+    assert (tmp_path / "export fails 1").read_text() == "xx"
+    assert one.results()[0].exit_code == 1
+
+
+def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path):
+    names = ["good", "hand 5", "differs 4", "fails 1"]
+    rows = {name: {"export": section(tmp_path, name)} for name in names}
+    for name in names:
+        data = tmp_path / "out" / name / "project-data"
+        data.mkdir(parents=True)
+        (data.parent / "logs").mkdir()
+    steps = ("export", "import", "validate-migration")
+    items = [plan.Item(name, rows[name]) for name in names]
+    one = plan.Plan(items, steps, tmp_path / "logs", [], print, lambda: None, remove=True)
+    for gate in one.gates.values():
+        gate.ask = lambda _: ("fine", "")
+    pool.Pool(stub, 2).run(one)
+    found = {each.project: each for each in one.results()}
+    assert {name: (each.exit_code, each.verb) for name, each in found.items()} == {
+        "good": (0, "validate-migration"),
+        "hand 5": (5, "validate-migration"),
+        "differs 4": (4, "export"),
+        "fails 1": (1, "export"),
+    }
+    assert found["good"].removed
+    assert not (tmp_path / "out/good/project-data").exists()
+    assert (tmp_path / "out/good/logs").exists()
+    assert (tmp_path / "out/hand 5/project-data").exists()
+
+
+def test_sizes():
+    assert disk.parse_size("200G") == 200 << 30
+    assert disk.parse_size("1.5 MiB") == 3 << 19
+    for wrong in ("", "0", "G", "-1G", "ten"):
+        with pytest.raises(ValueError, match="no size"):
+            disk.parse_size(wrong)
+
+
+def test_exports_start_while_they_fit_and_one_alone_always(tmp_path):
+    one = disk.Disk(10 << 20)
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        one.add(name, tmp_path / name)
+    assert one.fits("a")
+    one.begin("a")
+    (tmp_path / "a/data").write_bytes(b"x" * (6 << 20))
+    one.ended("a")
+    one.exported("a")
+    assert not one.fits("b")  # 6 MiB are there, and as much is expected
+    one.removed("a", 4096)
+    assert one.fits("b")
+    one.begin("b")
+    assert not one.fits("c")
+
+
+def test_the_youngest_export_is_stopped_when_they_outgrow_the_budget(tmp_path):
+    class Child:
+        def __init__(self, name, began):
+            self.task, self.began, self.signals = pool.Task(name, "export", (), tmp_path), began, 0
+
+        def interrupt(self):
+            self.signals += 1
+
+    one = disk.Disk(1 << 20)
+    children = [Child("a", 1.0), Child("b", 2.0)]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        one.add(name, tmp_path / name)
+        one.begin(name)
+        (tmp_path / name / "data").write_bytes(b"x" * (1 << 20))
+    one.measure(children)
+    assert [child.signals for child in children] == [0, 1]
+    assert one.ended("b")
+    assert not one.ended("a")
+
+
+@pytest.fixture
+def ini(tmp_path):
+    path = tmp_path / "export-config.ini"
+    path.write_text("[DEFAULT]\napiv1_key=hush\n[one]\n[two & a half]\n")
+    path.chmod(0o600)
+    return tmp_path
+
+
+def fake_run(seen, code=5):
+    def go(self, what, show=None):
+        seen.append(([one.project for one in what.items], self.size, list(what.extra)))
+        for one in what.items:
+            one.result = one.result or Result(one.project, code, 1.0, "log")
+
+    return go
+
+
+def test_main_takes_the_sections_and_writes_both_reports(ini, monkeypatch, capsys):
     seen = []
-
-    def run(self, projects):
-        seen.append((list(self.command[1:]), self.size, list(self.extra)))
-        return [pool.Result(name, 5, 1.0, "log") for name in projects]
-
-    monkeypatch.setattr(pool.Pool, "run", run)
-    argv = [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}", "--batch-size=3", "--", "--verbose"]
-    assert pool.main("export", 10, argv) == 5
-    assert seen == [(["-m", "cmlutils", "project", "export"], 3, [f"--config-dir={tmp_path}", "--verbose"])]
-    report = (tmp_path / "batch-report.json").read_text()
+    monkeypatch.setattr(pool.Pool, "run", fake_run(seen))
+    argv = [f"--config-dir={ini}", f"--report-dir={ini}", "--batch-size=3", "--patience=5", "--", "--verbose"]
+    assert run.main("export", 10, argv) == 5
+    assert seen == [(["one", "two & a half"], 3, [f"--config-dir={ini}", "--patience=5", "--verbose"])]
+    report, page = (ini / "batch-report.json").read_text(), (ini / "batch-report.html").read_text()
     assert [one["project"] for one in json.loads(report)["projects"]] == ["one", "two & a half"]
+    assert "two &amp; a half" in page
+    assert "http" not in page
     out = capsys.readouterr().out
     assert "two & a half" in out
-    assert "hush" not in out + report
+    assert "hush" not in out + report + page
 
 
-@pytest.mark.usefixtures("handlers")
+def test_only_failed_picks_up_the_rest_and_keeps_what_is_done(ini, monkeypatch):
+    done = [Result("one", 0), Result("two & a half", 1), Result("three")]
+    results.write(ini, "export", time.time(), done, 1)
+    seen = []
+    monkeypatch.setattr(pool.Pool, "run", fake_run(seen, 0))
+    assert run.main("export", 10, [f"--config-dir={ini}", f"--report-dir={ini}", "--only-failed"]) == 0
+    assert seen[0][0] == ["two & a half", "three"]
+    assert {one.project: one.exit_code for one in results.read(ini, "export")} == {
+        "one": 0,
+        "two & a half": 0,
+        "three": 0,
+    }
+    with pytest.raises(BundleError, match="is of export, not of import"):
+        results.read(ini, "import")
+
+
+def test_what_a_migration_removed_is_not_done_again(ini, monkeypatch):
+    results.write(ini, "migrate", time.time(), [Result("one", 0, removed=True), Result("two & a half", 0)], 0)
+    monkeypatch.setattr(pool.Pool, "run", fake_run([], 4))
+    assert run.main("migrate", 10, [f"--config-dir={ini}", f"--report-dir={ini}"]) == 4
+    assert [one.exit_code for one in results.read(ini, "migrate")] == [0, 4]
+
+
+def test_shards_are_stable_and_share_everything():
+    names = [f"project {number}" for number in range(300)]
+    parts = [[name for name in names if choose.in_shard(name, (i, 3))] for i in (1, 2, 3)]
+    assert sorted(name for part in parts for name in part) == sorted(names)
+    assert all(70 < len(part) < 130 for part in parts)
+    assert choose.in_shard("Churn Model", (1, 3))  # for ever: hosts of different versions share a list
+
+
 def test_main_takes_names_from_the_line_and_from_a_file(tmp_path, monkeypatch):
-    names = []
-    monkeypatch.setattr(pool.Pool, "run", lambda _, projects: names.extend(projects) or [])
+    seen = []
+    monkeypatch.setattr(pool.Pool, "run", fake_run(seen, 0))
     listed = tmp_path / "names"
     listed.write_text("b\n\na\n")
     argv = ["a", f"--from-file={listed}", f"--report-dir={tmp_path}", "--verify"]
-    assert pool.main("import", 10, argv) == 0
-    assert names == ["a", "b"]
+    assert run.main("import", 10, argv) == 0
+    assert seen[0][0] == ["a", "b"]
 
 
 def test_no_ini_file_is_one_sentence(tmp_path, capsys):
     argv = [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}"]
-    assert pool.main("validate-migration", 10, argv) == 2
+    assert run.main("validate-migration", 10, argv) == 2
     assert "There is no import-config.ini" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["export_all.py", "import_all.py", "validate_all.py"])
+@pytest.mark.parametrize("wrong", ["--shard=0/3", "--shard=4/3", "--batch-size=0", "--disk-budget=much"])
+def test_a_wrong_option_is_a_usage_error(tmp_path, wrong):
+    with pytest.raises(SystemExit) as caught:
+        run.main("migrate", 10, [wrong, f"--report-dir={tmp_path}"])
+    assert caught.value.code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["export_all.py", "import_all.py", "validate_all.py", "migrate_all.py"])
 def test_each_script_starts(name):
     done = subprocess.run(
         [sys.executable, str(BATCH / name), "--help"],
@@ -170,3 +429,23 @@ def test_each_script_starts(name):
         check=True,
     )
     assert "--batch-size" in done.stdout
+
+
+def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
+        "from pathlib import Path\n"
+        "import plan, pool, show\n"
+        "slow = [plan.Item('slow', {})]\n"
+        "with show.view() as view:\n"
+        f"    what = plan.Plan(slow, ('export',), Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
+        f"    one = pool.Pool({stub!r}, 1)\n"
+        "    one.run(what, lambda: view.look(what.results(), one.running))\n"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    seen = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "1 running, 0 waiting" in seen
+    assert "slow: export: done" in seen

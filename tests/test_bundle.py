@@ -43,38 +43,38 @@ def test_two_odd_names_never_meet():
 def test_folders_and_files_are_private(whole):
     assert oct(whole.folder.stat().st_mode & 0o777) == "0o700"
     assert oct(whole.metadata("jobs").stat().st_mode & 0o777) == "0o600"
-    whole.open()
+    whole.check()
 
 
 def test_an_export_that_did_not_finish_is_refused(whole):
     whole.begin_export()
     with pytest.raises(BundleError, match="did not finish"):
-        whole.open()
+        whole.check()
 
 
 def test_nothing_exported_is_refused_without_making_folders(tmp_path):
     bundle = Bundle(tmp_path / "none")
     with pytest.raises(BundleError, match="no exported project"):
-        bundle.open()
+        bundle.check()
     assert not bundle.folder.exists()
 
 
 def test_tampered_metadata_is_named(whole):
     whole.metadata("jobs").write_text("[]  ")
     with pytest.raises(BundleError, match="jobs-metadata"):
-        whole.open()
+        whole.check()
 
 
 def test_a_newer_format_is_refused(whole):
     content = json.loads(whole.manifest.read_text())
     write_json(whole.manifest, {**content, "format": 99})
     with pytest.raises(BundleError, match="newer"):
-        whole.open()
+        whole.check()
 
 
 def test_without_a_manifest_it_is_foreign_and_opens(whole):
     whole.manifest.unlink()
-    whole.open()
+    whole.check()
     assert whole.foreign
 
 

@@ -1,12 +1,14 @@
 import io
 import tarfile
+import time
 
 import pytest
 import yaml
 
+from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import Rejected, TunnelError
-from cmlutils.remote import cdswctl
+from cmlutils.errors import Interrupted, Rejected, TunnelError
+from cmlutils.remote import cdswctl, endpoint
 
 SPACE = Workspace("https://ws.test", "me", Secret("sekrit"), verify="/ca.pem")
 
@@ -82,3 +84,47 @@ def test_arm64(monkeypatch, tmp_path):
 
     with pytest.raises(TunnelError, match="arm64"):
         cdswctl.fetch(download, tmp_path)
+
+
+CLIENT = """#!/bin/sh
+case "$1 $2" in
+    "sessions list") echo list >> "$HOME/calls"; {listed} ;;
+    "sessions stop") echo stop >> "$HOME/calls"; {stopped} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("listed", "stopped", "interrupted", "gone"),
+    [
+        ("exit 0", "exit 1", True, True),  # it ended on SIGINT, and nothing is listed
+        ("echo other: running", "exit 1", False, True),
+        ("exit 0", "echo something >&2; exit 1", False, False),  # an empty list alone proves nothing
+        ("exit 0", "echo session not found >&2; exit 1", False, True),
+        ("exit 1", "exit 1", True, False),  # it refuses to list
+        ("echo mine: running", "echo 'unexpected end of JSON input' >&2; exit 1", True, True),
+        ("echo mine: running", "echo 'no such session' >&2; exit 1", True, False),
+        ("sleep 9", "exit 1", True, False),
+    ],
+)
+def test_a_session_is_gone_only_when_that_is_proved(tmp_path, listed, stopped, interrupted, gone, caplog):
+    path = tmp_path / "cdswctl"
+    path.write_text(CLIENT.format(listed=listed, stopped=stopped))
+    path.chmod(0o700)
+    client = cdswctl.log_in(SPACE, path, tmp_path)
+    assert endpoint.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
+    assert ("may still be running" in caplog.text) is not gone
+
+
+def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):
+    path = tmp_path / "cdswctl"
+    path.write_text(CLIENT.format(listed="sleep 9", stopped="sleep 9"))
+    path.chmod(0o700)
+    client = cdswctl.log_in(SPACE, path, tmp_path)
+    with pytest.raises(Interrupted), interrupts.held():
+        interrupts.hear(2)
+        interrupts._heard.deadline = time.monotonic() + 0.3
+        begin = time.monotonic()
+        assert not endpoint.stop_session(client, "me/p", "mine")
+        assert time.monotonic() - begin < 2
+    interrupts.forget()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parent.parent / "cmlutils"
-GROUND = {"errors", "constants", "log"}
+GROUND = {"errors", "constants", "log", "screen"}
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 

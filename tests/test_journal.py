@@ -1,3 +1,8 @@
+import os
+
+import pytest
+
+from cmlutils.errors import BundleError
 from cmlutils.journal import Journal
 
 
@@ -37,3 +42,70 @@ def test_what_is_gone_was_never_there(tmp_path):
 def test_the_journal_is_private(tmp_path):
     Journal(tmp_path / "journal").begin("a", [])
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_doomed_stays_so_until_it_is_gone(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.begin("application a", [])
+    journal.made("application a", "7")
+    journal.done("application a")
+    journal.doom("application a", "it runs")
+    step = Journal(path).step("application a")
+    assert (step.doomed, step.target_id, step.done) == ("it runs", "7", False)
+    assert Journal(path).unfinished() == ["application a"]
+
+
+def test_what_is_left_to_a_person_is_remembered(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.begin("a", [])
+    journal.done("a", left=True)
+    assert Journal(tmp_path / "journal").step("a").left
+    journal.done("a")
+    assert not Journal(tmp_path / "journal").step("a").left
+
+
+def test_the_ids_of_a_kind_are_those_of_other_keys(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    for key, number in (("job a", "1"), ("job b", "2"), ("model a", "3")):
+        journal.begin(key, [])
+        journal.made(key, number)
+    journal.begin("job c", [])
+    assert journal.ids("job", "job b") == {"1"}
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "no", '{"key": 1, "event": "done"}', '{"key": "a", "event": "odd"}'])
+def test_a_damaged_journal_is_named(tmp_path, line):
+    path = tmp_path / "journal"
+    path.write_text(f'{line}\n{{"key": "a", "event": "done"}}\n')
+    with pytest.raises(BundleError, match="journal is damaged"):
+        Journal(path)
+
+
+def test_a_line_that_can_not_be_written_whole_is_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.begin("a", [])
+    before = path.read_bytes()
+    real = os.write
+
+    def full(handle, data):
+        if not data.startswith(b"{"):
+            raise OSError(28, "No space left on device")
+        return real(handle, data[:5])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(BundleError, match="No space left"):
+            journal.made("a", "7")
+    assert path.read_bytes() == before
+    assert journal.step("a").target_id == ""
+    journal.made("a", "8")
+    assert Journal(path).step("a").target_id == "8"
+
+
+def test_anothers_journal_is_only_read(tmp_path):
+    path = tmp_path / "journal"
+    path.write_text('{"key": "a", "event": "begun", "value": []}\n{"key": "b", "ev')
+    assert Journal(path, read_only=True).unfinished() == ["a"]
+    assert path.read_text().endswith('"ev')

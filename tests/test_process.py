@@ -62,7 +62,6 @@ def test_dispositions_are_reset():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl")
 def test_kill_9_leaves_no_child():
     code = (
         "import os, signal; from cmlutils.remote import process\n"
@@ -80,3 +79,54 @@ def test_kill_9_leaves_no_child():
             return
         time.sleep(0.02)
     pytest.fail("the child lives")
+
+
+# A client that is a script: it tells what reaches it, and has a child that does not end by itself.
+SCRIPT = """
+trap 'echo interrupted >> "$1"' INT
+sh -c 'trap "" INT TERM; sleep 60' &
+echo $! >> "$1"
+while :; do wait; done
+"""
+
+
+def gone(pid):
+    path = Path(f"/proc/{pid}/stat")
+    return not path.exists() or path.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_for(condition):
+    end = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_path, stopping):
+    seen, folder = tmp_path / "seen", tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "key").write_text("sekrit")
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from cmlutils.remote import process, watchdog\n"
+        f"watchdog.ours().folder(Path({str(folder)!r}))\n"
+        f"with process.running(['sh', '-c', {SCRIPT!r}, 'sh', {str(seen)!r}]) as child:\n"
+        f"    while not Path({str(seen)!r}).exists() or not Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
+        f"    if {stopping}: child._process.signal_group(signal.SIGINT)\n"
+        f"    while {stopping} and 'interrupted' not in Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
+        "    print(child.pid, watchdog.ours()._pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
+    wait_for(lambda: all(gone(pid) for pid in (*out.decode().split(), seen.read_text().split()[0])) if out else False)
+    assert seen.read_text().split()[1:] == ["interrupted"]
+    assert not folder.exists()
+
+
+def test_the_watchdog_ends_with_us_and_forgets_what_ended():
+    code = (
+        "from cmlutils.remote import process, watchdog\n"
+        "process.run(['true'], timeout=5)\n"
+        "print(watchdog.ours()._pid); watchdog.dismiss()"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE).stdout
+    assert not Path(f"/proc/{int(out)}").exists()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-import click
 import pytest
+import words
+import yaml
+from words import LEAVES
 
-from cmlutils.cli.main import cli
 from cmlutils.config import KEY_VARIABLES, KEYS
 from cmlutils.errors import ExitCode
 
@@ -20,31 +22,23 @@ SHELL = ["batch/demo", "tests/run"]
 SCRIPTS = [*SHELL, ".ci/run", "batch/export_all.py", "batch/import_all.py", "batch/validate_all.py"]
 
 
-def commands(command=cli, path=("cmlutil",)):
-    """Yield every command below this one, with its words."""
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from commands(inner, (*path, name))
-    elif not command.hidden:
-        yield " ".join(path), command
+BLOCKS = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
+COMMANDS = {words: command for words, command in words.COMMANDS.items() if words in LEAVES and not command.hidden}
 
 
-COMMANDS = dict(commands())
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_is_there(line):
+    assert f"`{line}" in README
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_is_there(words):
-    assert f"`{words}" in README
-
-
-@pytest.mark.parametrize("words", COMMANDS)
-def test_every_long_option_is_there(words):
-    for parameter in COMMANDS[words].params:
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_long_option_is_there(line):
+    for parameter in COMMANDS[line].params:
         names = [*parameter.opts, *parameter.secondary_opts]
         if getattr(parameter, "hidden", False):
             continue
         for name in (one for one in names if one.startswith("--")):
-            assert re.search(rf"{re.escape(name)}(?![\w-])", README), f"{words} {name}"
+            assert re.search(rf"{re.escape(name)}(?![\w-])", README), f"{line} {name}"
 
 
 @pytest.mark.parametrize("key", [*KEYS, *KEY_VARIABLES.values()])
@@ -71,3 +65,65 @@ def test_links_within_the_page_lead_somewhere():
     headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", one.lower()).strip().replace(" ", "-") for one in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+
+
+def test_the_contents_name_every_section_in_order():
+    contents = README[README.index("Contents: ") : README.index("\n## ")]
+    assert re.findall(r"\[([^]]+)\]\(#", contents) == re.findall(r"^## (.+)$", README, re.MULTILINE)
+
+
+def test_links_to_files_and_paths_of_the_repository_lead_somewhere():
+    for path in re.findall(r"\]\((?!https?:|#)([^)#]+)", README):
+        assert (ROOT / path).exists(), path
+    for path in set(re.findall(r"`((?:batch|tests|cmlutils|\.github|\.ci)/[\w./-]*)`", README)):
+        assert (ROOT / path).exists(), path
+
+
+def test_every_line_of_cmlutil_is_one_that_it_understands():
+    shell = "\n".join(text for tag, text in BLOCKS if tag in {"sh", "shell"})
+    shell = re.sub(r"\\\n\s*", "", shell)
+    lines = re.findall(r"(?<![\w./~'-])cmlutil [^)\n]*", shell)
+    assert len(lines) > 10
+    for line in [*lines, *re.findall(r"`(cmlutil [^`…]+)`", README)]:
+        words.understood(line)
+
+
+@pytest.mark.slow
+def test_the_blocks_that_say_sh_run_as_they_are(home):
+    program = home / "bin/cmlutil"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nfrom cmlutils.cli.main import main\nmain()\n")
+    program.chmod(0o755)
+    text = "".join(text for tag, text in BLOCKS if tag == "sh")
+    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{text}wait\n"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=home,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verified: equal" in done.stdout
+    assert "warning" not in done.stderr
+    assert "projects:" in (home / "rehearsal/source.yaml").read_text()
+    subprocess.run(["bash", "-ec", ". ~/.bashrc; complete -p cmlutil"], env=environ, check=True, capture_output=True)
+
+
+def test_paths_that_contributing_names_exist():
+    text = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {one for one in re.findall(r"`([\w.]+(?:/[\w.]+)*/?)`", text) if "/" in one or one.endswith(".py")}
+    assert len(named) > 30
+    for path in named:
+        assert any((folder / path).exists() for folder in (ROOT, ROOT / "cmlutils")), path
+
+
+def test_continuous_integration_runs_the_checks_with_known_actions_only():
+    text = (ROOT / ".github/workflows/checks.yml").read_text(encoding="utf-8")
+    steps = yaml.safe_load(text)["jobs"]["checks"]["steps"]
+    assert {"run": ".ci/run"} in steps
+    used = {step["uses"].partition("@")[0] for step in steps if "uses" in step}
+    assert used == {"actions/checkout", "actions/setup-python"}

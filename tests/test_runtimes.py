@@ -1,6 +1,7 @@
 import pytest
 
-from cmlutils.errors import ConfigError
+from cmlutils.errors import CheckFailed, ConfigError
+from cmlutils.flows.map_engines import map_engines
 from cmlutils.runtimes import Maps, Runtime, load_maps, nearest, rsync_runtime
 
 
@@ -84,3 +85,27 @@ def test_a_map_that_is_none_is_told_by_name(tmp_path, text):
     (tmp_path / "runtime-map.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"runtime-map\.yaml"):
         load_maps([tmp_path])
+
+
+def test_the_engine_map_takes_each_kernel_where_it_is_and_the_newest_by_number():
+    there = [
+        runtime(full="2023.5.1-b1"),
+        runtime(full="2023.12.1-b1"),
+        runtime(editor="PBJ Workbench", full="2024.10.1-b1"),
+        runtime(kernel="R 4.1", editor="PBJ Workbench"),
+        runtime(kernel="Scala 2.11", edition="Other"),
+        runtime(full="2025.1.1-b1", enabled=False),
+    ]
+    newest = there[1].image
+    assert map_engines(there) == {"python3": newest, "python2": newest, "default": newest, "r": there[3].image}
+    with pytest.raises(CheckFailed, match="no Python runtime"):
+        map_engines(there[3:])
+
+
+def test_a_map_says_what_it_names():
+    maps = Maps({"a:1": "b:2"}, {"python3": "py:1", "default": "x:1"})
+    assert maps.named(runtime(image="a:1"), "") == "runtime-map.yaml names b:2"
+    assert maps.named(runtime(image="c:1"), "") == ""
+    assert maps.named(None, "python3") == "the engine map names py:1"
+    assert maps.named(None, "scala") == "the engine map names x:1"
+    assert Maps({}, {}).named(None, "r") == ""

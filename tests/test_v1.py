@@ -11,10 +11,12 @@ import pytest
 import responses
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound
+from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
+from cmlutils.journal import Journal
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
+from cmlutils.remote.v2_key import V2Key
 
 URL = "https://ws.example.com"
 SUMMARY = f"{URL}/api/v1/users/dana/projects-summary"
@@ -165,16 +167,16 @@ READS = [
     ("collaborators", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/collaborators", []),
     ("engine_image", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/engine-images", {}),
     ("jobs", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/jobs", []),
-    ("job", ("dana", "churn-model", 8), "GET", "/api/v1/projects/dana/churn-model/jobs/8", {}),
+    ("job", ("dana", "churn-model", 8), "GET", "/api/v1/projects/dana/churn-model/jobs/8", {"id": 8}),
     ("applications", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/applications", []),
     (
         "application",
         ("dana", "churn-model", 8),
         "GET",
         "/api/v1/projects/dana/churn-model/applications/8",
-        {},
+        {"id": 8},
     ),
-    ("model", (7,), "POST", "/api/altus-ds-1/models/get-model", {}),
+    ("model", (7,), "POST", "/api/altus-ds-1/models/get-model", {"id": "7"}),
     ("models", (7,), "POST", "/api/altus-ds-1/models/list-models", []),
     ("runtime_addons", (), "POST", "/api/v1/runtime-addons", []),
     ("site_config", (), "GET", "/api/v1/site/config", {}),
@@ -307,60 +309,109 @@ NOW = datetime(2026, 5, 1, 8, 30, tzinfo=timezone(timedelta(hours=2)))
 KEYS = f"{URL}/api/v1/users/dana/apikey"
 
 
-def v2(api):
-    return ApiV2(api, "dana", lambda: NOW)
+@pytest.fixture
+def journal(tmp_path):
+    (tmp_path / "mine/state").mkdir(parents=True)
+    return Journal(tmp_path / "mine/state/journal-1.jsonl")
 
 
-def test_v2_makes_no_key_unasked(api, mock):
-    with v2(api):
+@pytest.fixture
+def v2(api, journal):
+    return ApiV2(api.http, V2Key(api, "dana", journal, lambda: NOW))
+
+
+def test_v2_makes_no_key_unasked(v2, mock):
+    with v2:
         pass
     assert len(mock.calls) == 0
 
 
-def test_v2_key_lives_for_the_run(api, mock):
+def test_v2_key_lives_for_the_run(v2, mock, journal):
+    mock.get(KEYS, json=[{"keyid": "id0"}])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", json={})
     stop = mock.post(f"{URL}/api/v2/projects/p-1/applications/a-1:stop", json={})
     mock.get(f"{URL}/api/v2/projects/p-1/applications/a-1", json={"status": "stopped"})
     mock.patch(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
     mock.get(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
-    with v2(api) as two:
+    with v2 as two:
         two.stop_application("p-1", "a-1")
         assert two.application("p-1", "a-1") == {"status": "stopped"}
         assert two.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
         assert two.job("p-1", "j-1") == {"paused": True}
         assert str(two.key) == "***"
         assert two.key.reveal() == "geheim"
-    assert sent(mock, 0) == {"expiryDate": "2026-05-02T06:30:00Z"}
+        assert journal.step("v2 key").target_id == "id1"
+    assert journal.step("v2 key") is None
+    assert sent(mock, 1) == {"expiryDate": "2026-05-02T06:30:00Z"}
     assert urlsplit(stop.calls[0].request.url).path.endswith(("a-1:stop", "a-1%3Astop"))
     headers = [call.request.headers["Authorization"] for call in mock.calls]
-    assert headers[1:-1] == ["Bearer geheim"] * 4
-    assert headers[0] == headers[-1] != "Bearer geheim"
+    assert headers[2:-1] == ["Bearer geheim"] * 4
+    assert headers[0] == headers[1] == headers[-1] != "Bearer geheim"
 
 
-def test_v2_key_is_revoked_after_a_failure(api, mock, caplog):
+def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock, journal, caplog):
+    mock.get(KEYS, json=[])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", status=503)
     mock.get(f"{URL}/api/v2/projects/p/jobs/j", status=404)
-    with pytest.raises(NotFound), v2(api) as two:
+    with pytest.raises(NotFound), v2 as two:
         two.job("p", "j")
-    warned = [record.getMessage() for record in caplog.records if record.name.endswith("v2")]
+    warned = [record.getMessage() for record in caplog.records if record.name.endswith("v2_key")]
     assert "id1" in warned[0]
     assert "geheim" not in caplog.text
+    mock.upsert("DELETE", f"{KEYS}/id1", status=200)
+    with ApiV2(api.http, V2Key(api, "dana", Journal(journal.path))):
+        pass
+    assert Journal(journal.path).step("v2 key") is None
 
 
-def test_v2_key_of_odd_shape(api, mock):
-    mock.post(KEYS, json={"message": "no"})
-    with pytest.raises(AnswerLost), v2(api) as two:
-        two.runtimes()
+@pytest.mark.parametrize("answer", [{"status": 502}, {"json": {"message": "no"}}, {"body": "<html>"}])
+def test_a_v2_key_whose_answer_got_lost_is_revoked(v2, mock, answer, journal):
+    mock.get(KEYS, json=[{"keyid": "old"}])
+    mock.post(KEYS, **answer)
+    mock.get(KEYS, json=[{"keyid": "old"}, {"keyid": "lost"}])
+    mock.get(KEYS, json=[{"keyid": "old"}])
+    mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
+    revoked = [mock.delete(f"{KEYS}/{one}", status=200) for one in ("lost", "id1")]
+    with v2 as two:
+        assert two.key.reveal() == "geheim"
+    assert [one.call_count for one in revoked] == [1, 1]
 
 
-def test_v2_runtimes_in_pages(api, mock):
+@pytest.mark.parametrize("other", [{"made": "id9"}, {}])
+def test_the_keys_of_other_runs_are_left_alone(api, mock, journal, other, caplog):
+    (journal.path.parents[2] / "other/state").mkdir(parents=True)
+    others = Journal(journal.path.parents[2] / "other/state/journal-2.jsonl")
+    others.begin("v2 key", [])
+    if other:
+        others.made("v2 key", other["made"])
+    journal.begin("v2 key", ["id0"])
+    mock.get(KEYS, json=[{"keyid": "id0"}, {"keyid": "id9"}])
+    with ApiV2(api.http, V2Key(api, "dana", journal)):
+        pass
+    assert {call.request.method for call in mock.calls} == {"GET"}
+    assert ("id9" in caplog.text) == (not other)
+
+
+def test_a_refused_v2_key_is_asked_for_once(v2, mock):
+    mock.get(KEYS, json=[])
+    refused = mock.post(KEYS, status=403)
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            v2.job("p", "j")
+    assert refused.call_count == 1
+
+
+def test_v2_lists_in_pages(v2, mock):
+    mock.get(KEYS, json=[])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", status=200)
     path = f"{URL}/api/v2/runtimes"
     mock.get(path, json={"runtimes": [{"a": 1}], "next_page_token": "t2"})
     mock.get(path, json={"runtimes": [{"a": 2}], "next_page_token": "t2"})
-    with v2(api) as two:
+    mock.get(f"{URL}/api/v2/projects/p-1/applications", json={"applications": [{"id": "a-1"}]})
+    with v2 as two:
         assert two.runtimes() == [{"a": 1}, {"a": 2}]
-    assert query(mock.calls[2])["page_token"] == "t2"
+        assert two.applications("p-1") == [{"id": "a-1"}]
+    assert query(mock.calls[3])["page_token"] == "t2"

@@ -93,10 +93,12 @@ def test_a_job_is_created_without_what_would_make_it_live():
     assert body["notifications"] == []
 
 
-def test_a_model_is_created_without_build_or_deployment():
+def test_a_model_is_created_built_but_never_deployed():
     body = Model.from_v1(MODEL, KNOWN).to_v1()
-    assert body["autoBuildModel"] is False
+    assert body["autoBuildModel"] is True
     assert body["autoDeployModel"] is False
+    unbuilt = Model("x").to_v1()
+    assert (unbuilt["autoBuildModel"], unbuilt["autoDeployModel"]) == (False, False)
     assert body["cpuMillicores"] == 500
     assert body["replicationPolicy"] == {"type": "fixed", "numReplicas": 3}
 

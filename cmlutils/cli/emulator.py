@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
     from cmlutils.emulator.world import World
 
-_EXTRA = "the emulator needs the extra: python3 -m pip install 'cmlutils[emulator]'"
 _EMULATOR = Path(__file__).parent.parent / "emulator"
 _SAMPLES = {"cdsw": "demo.yaml", "cml": "demo-target.yaml"}
+
+
+def no_extra(error: ImportError) -> click.UsageError:
+    """Return the error that says how to install what the emulator needs."""
+    return click.UsageError(
+        "The emulator needs the extra of its name: run python3 -m pip install '.[emulator]' in a checkout of cmlutils "
+        f"({error.name} is missing)."
+    )
 
 
 @click.group()
@@ -27,7 +34,13 @@ def emulator() -> None:
 
 
 @emulator.command("world")
-@click.option("--personality", type=click.Choice(["cdsw", "cml"]), default="cdsw", show_default=True)
+@click.option(
+    "--personality",
+    type=click.Choice(["cdsw", "cml"]),
+    default="cdsw",
+    show_default=True,
+    help="Which product's sample.",
+)
 def world_command(personality: str) -> None:
     """Print a sample world to start from.
 
@@ -82,7 +95,7 @@ def start(
     try:
         from cmlutils.emulator.server import start_workspace
     except ImportError as error:
-        raise click.UsageError(f"{_EXTRA} ({error.name} is missing)") from error
+        raise no_extra(error) from error
     with tempfile.TemporaryDirectory(prefix="cmlutils-emulator-") as scratch:
         try:
             world = _load(world_file or _EMULATOR / _SAMPLES[personality], without, ssh_keys)

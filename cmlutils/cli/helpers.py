@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import write_bytes
+from cmlutils.cli.completion import sections
 from cmlutils.cli.options import config_dir_option, json_option, verbose_option
+from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
 from cmlutils.errors import ConfigError, ExitCode
+from cmlutils.runtimes import load_maps
+
+if TYPE_CHECKING:
+    from cmlutils.flows.doctor import Finding
+
+_ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where one looks in a terminal
 
 
 @click.group()
@@ -22,7 +30,15 @@ def helpers() -> None:
 
 
 @helpers.command("populate_engine_runtimes_mapping")
-@click.option("-p", "--project-name", "--project_name", "name", metavar="NAME", help="The section to take.")
+@click.option(
+    "-p",
+    "--project-name",
+    "--project_name",
+    "name",
+    metavar="NAME",
+    help="The section to take.",
+    shell_complete=sections,
+)
 @config_dir_option
 @verbose_option
 def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *, verbose: bool) -> None:
@@ -56,40 +72,56 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     "names",
     metavar="NAME",
     multiple=True,
+    shell_complete=sections,
     help="Only this section.",
 )
+@click.option("--deep", is_flag=True, help="Also open a session on each workspace, which proves the ssh key.")
 @config_dir_option
 @json_option
-def doctor(names: tuple[str, ...], config_dir: str | None, *, as_json: bool) -> int:
+def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_json: bool) -> int:
     """Check what a migration needs, for all sections of both ini files.
 
     \b
     Example: cmlutil doctor -p "Churn Model"
     """
-    from cmlutils.flows.doctor import Finding, check
+    from cmlutils.flows.doctor import examine
 
-    findings: list[Finding] = []
-    sides: tuple[config.Side, config.Side] = ("export", "import")
-    for side in sides:
-        try:
-            ini = config.read_file(side, config_dir)
-        except ConfigError as error:
-            findings.append(Finding("-", side, "error", error.message, error.hint))
-            continue
-        for name in ini.names():
-            if names and name not in names:
-                continue
-            try:
-                findings += check(config.section(ini, name, os.environ))
-            except ConfigError as error:
-                findings.append(Finding(name, side, "error", error.message, error.hint))
+    sections, findings = _sections(names, config_dir)
+    maps = load_maps(config.config_folders(config_dir, os.environ))
+    findings += examine(sections, maps, deep=deep)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+        click.echo(json_text([asdict(one) for one in findings]))
     else:
-        for one in findings:
+        for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
             click.echo(logs.mask(f"{one.severity:<8} {one.side:<7} {one.section:<24} {one.text}{fix}"))
     severities = {one.severity for one in findings}
     if "error" in severities:
         return ExitCode.FAILED
     return ExitCode.NEEDS_HAND if "warning" in severities else ExitCode.OK
+
+
+def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[config.Section], list[Finding]]:
+    """Read the wanted sections of both files, and what is wrong with the others, as findings."""
+    from cmlutils.flows.doctor import Finding
+
+    sections: list[config.Section] = []
+    found: list[Finding] = []
+    known: set[str] = set()
+    sides: tuple[config.Side, config.Side] = ("export", "import")
+    for side in sides:
+        try:
+            ini = config.read_file(side, config_dir)
+        except ConfigError as error:
+            found.append(Finding("-", side, "error", error.message, error.hint))
+            continue
+        for name in ini.names():
+            known.add(name)
+            if names and name not in names:
+                continue
+            try:
+                sections.append(config.section(ini, name, os.environ))
+            except ConfigError as error:
+                found.append(Finding(name, side, "error", error.message, error.hint))
+    text, fix = "no ini file has this section", "see 'cmlutil project list'"
+    return sections, found + [Finding(name, "-", "error", text, fix) for name in names if name not in known]

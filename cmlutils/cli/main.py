@@ -13,17 +13,19 @@ import click
 
 from cmlutils import __version__
 from cmlutils import log as logs
+from cmlutils.cli.completion import completion
+from cmlutils.cli.demo import demo
 from cmlutils.cli.emulator import emulator
 from cmlutils.cli.helpers import doctor, helpers
+from cmlutils.cli.init import init
 from cmlutils.cli.project import project
+from cmlutils.cli.signals import signals
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
 
 log = logging.getLogger("cmlutils.cli")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,45 +40,31 @@ def cli() -> None:
     """
 
 
+cli.add_command(init)
 cli.add_command(project)
 cli.add_command(helpers)
 cli.add_command(doctor)
 cli.add_command(emulator)
-
-
-def _end(signum: int, _frame: FrameType | None) -> None:
-    """End in good order at the first signal, and at once at the second."""
-    for one in _SIGNALS:
-        if not _nohup(one):
-            signal.signal(one, _end_now)
-    raise Interrupted(signum)
-
-
-def _end_now(signum: int, _frame: FrameType | None) -> None:
-    # ssh and rsync die with us (their parent-death signal), cdswctl is interrupted and closes its session
-    os._exit(128 + signum)
+cli.add_command(demo)
+cli.add_command(completion)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     mask = os.umask(0o077)
     logs.to_terminal()
-    before = {one: signal.signal(one, _end) for one in _SIGNALS if not _nohup(one)}
     try:
-        return _translate(argv)
+        with signals():
+            return _translate(argv)
+    except Interrupted as error:
+        log.error("Ended by signal %d. Run the same command again to go on.", error.signum)
+        return 128 + error.signum
     finally:
         logs.close()
         os.umask(mask)
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
-def _nohup(signum: int) -> bool:
-    """Tell whether nohup keeps this signal from us; SIGINT, which scripts' background jobs ignore, ends us."""
-    return signum == signal.SIGHUP and signal.getsignal(signum) is signal.SIG_IGN
-
-
-def _translate(argv: Sequence[str]) -> int:  # noqa: PLR0911 - one ending a line
+def _translate(argv: Sequence[str]) -> int:
     """Turn whatever ends a command into words and an exit code; nothing else catches broadly."""
     try:
         result = cli.main(args=list(argv), prog_name="cmlutil", standalone_mode=False)
@@ -85,9 +73,6 @@ def _translate(argv: Sequence[str]) -> int:  # noqa: PLR0911 - one ending a line
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except Interrupted as error:
-        log.error("Ended by signal %d. Run the same command again to go on.", error.signum)
-        return 128 + error.signum
     except CmlutilError as error:
         tell(error)
         return error.exit_code
@@ -102,9 +87,7 @@ def _translate(argv: Sequence[str]) -> int:  # noqa: PLR0911 - one ending a line
 
 def tell(error: CmlutilError) -> None:
     """Say in one sentence what went wrong, and what to do."""
-    log.error("%s", error.message)
-    if error.hint:
-        log.info("  %s", error.hint)
+    log.error("%s", "\n  ".join(filter(None, (error.message, error.hint))))
 
 
 def main() -> None:

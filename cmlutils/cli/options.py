@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmlutils import log as logs
+from cmlutils.cli.completion import sections
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,6 +16,25 @@ config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only read, and print what would be done and what can't be foreseen."
+)
+patience_option = click.option(
+    "--patience",
+    metavar="MINUTES",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for a workspace that goes away during the run.",
+)
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda _context, _option, quiet: logs.to_terminal(quiet=True) if quiet else None,
+    help="Show warnings, errors and the report only.",
+)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
 
 
@@ -25,5 +47,6 @@ def name_option(*, required: bool = True) -> Callable[..., Any]:
         "name",
         metavar="NAME",
         required=required,
+        shell_complete=sections,
         help="The section of the ini file: the project's name.",
     )

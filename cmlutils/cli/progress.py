@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.cli.render import human_size
-from cmlutils.log import ROOT
+from cmlutils.log import ROOT, is_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class TextProgress:
         self._report = report
         self._began = self._last = time.monotonic()
         self._step = ""
-        self._bar: _Bar | None = _Bar() if sys.stderr.isatty() else None
+        self._bar: _Bar | None = _Bar() if sys.stderr.isatty() and not is_quiet() else None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from cmlutils import config
-from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
-from cmlutils.cli.runs import bundle_of, load, maps_of, reported
+from cmlutils.bundle import bundle_of
+from cmlutils.cli.options import (
+    config_dir_option,
+    dry_run_option,
+    json_option,
+    name_option,
+    patience_option,
+    quiet_option,
+    verbose_option,
+)
+from cmlutils.cli.render import show_plan
+from cmlutils.cli.runs import Run, connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
-from cmlutils.errors import ConfigError
+from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
-    from cmlutils.bundle import Bundle
-    from cmlutils.cli.progress import TextProgress
-    from cmlutils.flows.connect import Connection
+    from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.plan import Plan
     from cmlutils.runtimes import Maps
 
 
@@ -31,10 +42,18 @@ project.add_command(status_command)
 
 @project.command("export")
 @name_option()
+@click.option(
+    "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
+)
+@dry_run_option
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def export(
+    name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Bring a project down from the source workspace into a bundle.
 
     \b
@@ -43,23 +62,30 @@ def export(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -
     section = load("export", name, config_dir, verbose=verbose)
     from cmlutils.flows.connect import connect
     from cmlutils.flows.export_project import export_project
+    from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
-    with connect(section) as connection:
-        bundle.create()
-        report = Report("export", section.name)
-        with reported(report, bundle, "export_metrics.json", as_json=as_json) as progress:
-            export_project(connection, bundle, report, progress)
-    return report.exit_code
+    if dry_run:
+        with connect(section, patience * 60) as connection:
+            return _shown(plan_export(connection, bundle), as_json=as_json)
+    run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
+    with connected(run) as (connection, progress):
+        export_project(connection, bundle, run.report, progress, values=not no_values)
+    return run.report.exit_code
 
 
 @project.command("import")
 @name_option()
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
+@dry_run_option
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, as_json: bool) -> int:
+def import_(
+    name: str, config_dir: str | None, *, verify: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Take a bundle up to the target workspace; nothing is started there.
 
     \b
@@ -68,58 +94,70 @@ def import_(name: str, config_dir: str | None, *, verify: bool, verbose: bool, a
     section = load("import", name, config_dir, verbose=verbose)
     from cmlutils.flows.connect import connect
     from cmlutils.flows.import_project import import_project
+    from cmlutils.flows.plan_import import plan_import
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    bundle.open()
-    with connect(section) as connection:
-        report = Report("import", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            import_project(connection, bundle, maps, report, progress)
-            if verify:
-                _validate(connection, bundle, maps, report, progress, config_dir)
-    return report.exit_code
+    if dry_run:
+        bundle.check()
+        with connect(section, patience * 60) as connection:
+            return _shown(plan_import(connection, bundle, maps), as_json=as_json)
+    run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=bundle.check) as (connection, progress):
+        import_project(connection, bundle, maps, run.report, progress)
+        if verify:
+            _validate(run, connection, maps, progress, config_dir)
+    return run.report.exit_code
+
+
+def _shown(plan: Plan, *, as_json: bool) -> int:
+    show_plan(plan, as_json=as_json)
+    return plan.exit_code
 
 
 def _validate(
-    target: Connection,
-    bundle: Bundle,
-    maps: Maps,
-    report: Report,
-    progress: TextProgress,
-    config_dir: str | None,
+    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool = False
 ) -> None:
-    """Compare all three ways; without a usable export section, bundle against target."""
+    """Compare all three ways; without a usable export section, bundle against target.
+
+    A source that can't be reached is an error, raised when all the rest has been compared.
+    """
     from cmlutils.flows.connect import connect
     from cmlutils.flows.validate_migration import validate_migration
 
-    try:
-        source = config.load("export", target.section.name, config_dir)
-    except ConfigError as error:
-        report.notes.append(f"The source is not compared: {error.message}")
-        validate_migration(None, target, bundle, maps, report, progress)
-        return
-    with connect(source) as connection:
-        validate_migration(connection, target, bundle, maps, report, progress)
+    with ExitStack() as stack:
+        source, failure = None, None
+        try:
+            export = config.load("export", target.section.name, config_dir)
+            source = stack.enter_context(connect(export, run.patience))
+        except ConfigError as error:
+            run.report.notes.append(f"The source is not compared: {error.message}")
+        except (Unreachable, Rejected) as error:
+            failure = error
+        validate_migration(source, target, run.bundle, maps, run.report, progress, quick=quick)
+        if failure:
+            raise failure
 
 
 @project.command("validate-migration")
 @name_option()
+@click.option("--quick", is_flag=True, help="Compare sizes and times of files, not their contents.")
 @config_dir_option
+@patience_option
 @verbose_option
+@quiet_option
 @json_option
-def validate_migration_command(name: str, config_dir: str | None, *, verbose: bool, as_json: bool) -> int:
+def validate_migration_command(
+    name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool
+) -> int:
     """Compare source, bundle and target: every file, setting and workload.
 
     \b
     Example: cmlutil project validate-migration -p "Churn Model"
     """
     section = load("import", name, config_dir, verbose=verbose)
-    from cmlutils.flows.connect import connect
-
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    bundle.open()
-    with connect(section) as connection:
-        report = Report("validate-migration", section.name)
-        with reported(report, bundle, "import_metrics.json", as_json=as_json) as progress:
-            _validate(connection, bundle, maps, report, progress, config_dir)
+    report = Report("validate-migration", section.name)
+    run = Run(section, bundle, report, "import_metrics.json", patience * 60, as_json=as_json)
+    with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
+        _validate(run, connection, maps, progress, config_dir, quick=quick)
     return report.exit_code

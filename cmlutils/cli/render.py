@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils.log import mask
+from cmlutils.cli.terminal import say
+from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
-    from cmlutils.report import Report
+    from collections.abc import Sequence
+
+    from cmlutils.plan import Plan
+    from cmlutils.report import Difference, Outcome, Report
 
 _MARKS = {"created": "+", "present": "=", "fallback": "~", "failed": "!", "skipped": "-"}
+_PLAIN = {"created", "present"}
+_ALL = 30  # so many workloads are shown one by one; of more, those alone that need a look
+_ROWS = 5  # of each group of differences
+_NOTES = 20
 
 
 def human_size(count: int) -> str:
@@ -25,13 +34,18 @@ def human_size(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def json_text(content: object) -> str:
+    """Return JSON for standard output or a file, without a secret in it."""
+    return json.dumps(masked(content), indent=2, ensure_ascii=False)
+
+
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     """Print the report."""
     if as_json:
-        click.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        click.echo(json_text(report.to_json()))
         return
     for line in _lines(report, report_file):
-        click.echo(mask(line))
+        say(one_line(line))
 
 
 def _lines(report: Report, report_file: str) -> list[str]:
@@ -42,30 +56,76 @@ def _lines(report: Report, report_file: str) -> list[str]:
             f"  files         {report.files.get('files', 0)} files, {size}; "
             f"{report.files.get('transferred', 0)} transferred"
         )
-    for kind in ("project", "model", "application", "job"):
-        for one in report.outcomes:
-            if one.kind == kind:
-                note = f"  ({one.note})" if one.note else ""
-                shown = "exported" if report.verb == "export" else one.status.value
-                lines.append(f"  {_MARKS[one.status.value]} {kind:<12}{one.name:<32.60} {shown}{note}")
-    lines += [f"  ! file        {problem}" for problem in report.file_problems[:20]]
-    if len(report.file_problems) > 20:
-        lines.append(f"  ! and {len(report.file_problems) - 20} more files, see the report")
-    for row in report.differences[:40]:
-        mark = "~" if row.expected else "≠"
-        lines.append(f"  {mark} {row.where}: {row.what}: {row.left} / {row.right}")
-    if len(report.differences) > 40:
-        lines.append(f"  and {len(report.differences) - 40} more differences, see the report")
+    lines += _outcomes(report.outcomes, exported=report.verb == "export")
+    lines += _first([f"  ! file        {problem}" for problem in report.file_problems], "files")
+    lines += _differences(report.differences)
     if report.verified is not None:
         expected = len(report.differences) - len(report.unexpected)
         lines.append(
             f"  verified: {'equal' if report.verified else f'{len(report.unexpected)} differences'}"
             + (f", {expected} expected differences" if expected else "")
         )
-    lines += [f"  note: {one}" for one in report.notes]
+    lines += _first([f"  note: {one}" for one in report.notes], "notes")
     todos = report.to_do()
     if todos:
-        lines += ["", "  Left for you:", *(f"  - {one}" for one in todos)]
+        lines += ["", "  Left for you:", *_first([f"  - {one}" for one in todos], "lines")]
     if report_file:
         lines += ["", f"  report: {report_file}"]
+    return lines
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print what a dry run found."""
+    if as_json:
+        click.echo(json_text(plan.to_json()))
+        return
+    lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
+    if "files" in plan.files:
+        lines.append(f"  {'files':<14}{plan.files['files']} files, {human_size(plan.files['bytes'])}")
+    if "free_bytes" in plan.files:
+        lines.append(f"  {'disk':<14}{human_size(plan.files['free_bytes'])} free here")
+    for one in plan.actions:
+        note = f"  ({one.note})" if one.note else ""
+        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}")
+    lines += [f"  ! {one}" for one in plan.blockers]
+    lines += [f"  ? {one}" for one in plan.unknown]
+    counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
+    lines += ["", f"  Dry run: {counts}. Nothing was written, here or on a workspace."]
+    for line in lines:
+        click.echo(one_line(line))
+
+
+def _first(lines: list[str], what: str) -> list[str]:
+    more = len(lines) - _NOTES
+    return lines if more <= 0 else [*lines[:_NOTES], f"  … and {more} more {what}, see the report"]
+
+
+def _outcomes(outcomes: Sequence[Outcome], *, exported: bool) -> list[str]:
+    lines = []
+    for kind in ("project", "model", "application", "job"):
+        mine = [one for one in outcomes if one.kind == kind]
+        told = [one for one in mine if len(outcomes) <= _ALL or one.status.value not in _PLAIN]
+        for one in told[:_NOTES]:
+            note = f"  ({one.note})" if one.note else ""
+            state = "exported" if exported else one.status.value
+            lines.append(f"  {_MARKS[one.status.value]} {kind:<12}{one.name:<32.60} {state}{note}")
+        if len(told[:_NOTES]) < len(mine):
+            counts = Counter("exported" if exported else one.status.value for one in mine)
+            lines.append(f"    {kind + 's':<12}" + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return lines
+
+
+def _differences(differences: Sequence[Difference]) -> list[str]:
+    """Show a count and the first rows of each group, the expected ones last."""
+    groups: dict[tuple[bool, str], list[Difference]] = defaultdict(list)
+    for row in differences:
+        groups[row.expected, "expected" if row.expected else row.group.value].append(row)
+    lines = []
+    for (expected, name), rows in sorted(groups.items(), key=lambda item: item[0][0]):
+        lines.append(f"  {'~' if expected else '≠'} {name}: {len(rows)}")
+        for row in rows[:_ROWS]:
+            note = f" ({row.note})" if row.note else ""
+            lines.append(f"      {row.where}: {row.what}: {row.left} / {row.right}{note}")
+        if len(rows) > _ROWS:
+            lines.append(f"      … and {len(rows) - _ROWS} more, see the report")
     return lines

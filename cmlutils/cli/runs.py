@@ -6,19 +6,22 @@ import logging
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils import config
+from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.bundle import Bundle, folder_name, write_bytes, write_json
-from cmlutils.cli.render import show
+from cmlutils.bundle import write_bytes
+from cmlutils.cli.render import json_text, show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from cmlutils.cli.progress import TextProgress
+    from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
+    from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 
@@ -27,16 +30,12 @@ log = logging.getLogger(__name__)
 
 def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
     """Return the section, after telling what is odd about it."""
-    logs.to_terminal(verbose=verbose)
+    if verbose:
+        logs.to_terminal(verbose=True)
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
     return section
-
-
-def bundle_of(section: Section) -> Bundle:
-    """Return the section's folder below output_dir."""
-    return Bundle(section.output_dir.absolute() / folder_name(section.name))
 
 
 def maps_of(section: Section, config_dir: str | None) -> Maps:
@@ -47,24 +46,63 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
 
 
 @contextmanager
-def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[TextProgress]:
+def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[Progress]:
     """Lock the bundle, log to it, and write and print the report whatever happens within."""
+    from cmlutils.cli.live import Live
     from cmlutils.cli.progress import TextProgress
 
     with bundle.lock():
         logs.to_file(bundle.logs / "migration.log")
         log.debug("%s of %r begins", report.verb, report.project)
+        (bundle.logs / metrics).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
         try:
-            yield TextProgress(report)
+            with Live(TextProgress(report), report, bundle).open() as live:
+                yield live
         finally:
-            _note_error(report, sys.exc_info()[1])
-            _write(report, bundle, metrics, as_json=as_json)
+            with interrupts.held():
+                _note_error(report, sys.exc_info()[1])
+                _write(report, bundle, metrics, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: what it works on and how it tells; `metrics` names its file, `patience` is in seconds."""
+
+    section: Section
+    bundle: Bundle
+    report: Report
+    metrics: str
+    patience: float
+    as_json: bool
+
+    def told(self) -> AbstractContextManager[Progress]:
+        """Lock, log and report for as long as the block takes."""
+        return reported(self.report, self.bundle, self.metrics, as_json=self.as_json)
+
+
+@contextmanager
+def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
+    """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
+    from cmlutils.flows.connect import connect
+
+    if run.bundle.state.is_dir():
+        run.bundle.create()
+        with run.told() as progress:
+            check()
+            with connect(run.section, run.patience) as connection:
+                yield connection, progress
+        return
+    check()
+    with connect(run.section, run.patience) as connection:
+        run.bundle.create()
+        with run.told() as progress:
+            yield connection, progress
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
     if error is None:
         return
-    report.error = error.message if isinstance(error, CmlutilError) else type(error).__name__
+    report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__
     report.error_code = int(ExitCode.BUG)
     if isinstance(error, Interrupted):
         report.error_code = 128 + error.signum
@@ -77,7 +115,8 @@ def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> No
 
     where = bundle.logs / "report.html"
     try:
-        write_json(bundle.logs / metrics, report.to_json())
+        text = json_text(report.to_json()) + "\n"
+        write_bytes(bundle.logs / metrics, text.encode("utf-8", "backslashreplace"))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
     except BundleError as error:
         log.error("The report can't be written: %s", error)

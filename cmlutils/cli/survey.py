@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-from typing import TYPE_CHECKING
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmlutils import config
 from cmlutils import log as logs
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.runs import bundle_of
-from cmlutils.errors import ConfigError
+from cmlutils.cli.render import human_size, json_text
+from cmlutils.errors import ConfigError, ExitCode, Interrupted
+from cmlutils.flows.status import status_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from cmlutils.config import Side
+    from cmlutils.flows.status import State
+
+log = logging.getLogger(__name__)
 
 
 @click.command("list")
@@ -29,10 +39,10 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     """
     rows = _rows(config_dir)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json_text(rows))
         return
     for row in rows:
-        click.echo(logs.mask("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
+        click.echo(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
@@ -60,31 +70,86 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
 
 @click.command("status")
 @name_option(required=False)
+@click.option("--watch", is_flag=True, help="Show it again each second, until every run has ended.")
 @config_dir_option
 @json_option
-def status_command(name: str | None, config_dir: str | None, *, as_json: bool) -> None:
-    """Tell what is done and left, from what runs wrote; asks no workspace.
+def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_json: bool) -> int:
+    """Tell what is done, under way and left, from what runs wrote; asks no workspace.
 
     \b
-    Example: cmlutil project status -p "Churn Model"
+    Example: cmlutil project status -p "Churn Model" --watch
     """
-    from cmlutils.flows.status import status_of
+    sections = _sections(name, config_dir)
+    shown = ""
+    while True:
+        states = [(one, status_of(bundle_of(one), one.side)) for one in sections]
+        text = _status_json(states) if as_json else "\n".join(_status_lines(states))
+        if text != shown:
+            if watch and sys.stdout.isatty():
+                click.clear()
+            click.echo(text)
+            shown = text
+        if not watch or not any(state.running for _, state in states):
+            return ExitCode.OK
+        try:
+            time.sleep(1)
+        except Interrupted as error:
+            return 128 + error.signum
 
+
+def _sections(name: str | None, config_dir: str | None) -> list[config.Section]:
+    """Return the usable sections of both files; those that are not are told as warnings."""
     sides: tuple[Side, Side] = ("export", "import")
-    rows = []
+    found, known = [], False
     for side in sides:
         try:
             ini = config.read_file(side, config_dir)
         except ConfigError:
             continue
         for one in ini.names():
-            if name in {None, one}:
-                section = config.section(ini, one, os.environ)
-                rows.append({"section": one, "side": side, **status_of(bundle_of(section), side)})
-    if not rows:
+            if name not in {None, one}:
+                continue
+            known = True
+            try:
+                found.append(config.section(ini, one, os.environ))
+            except ConfigError as error:
+                log.warning("%s", error.message)
+    if not known:
         raise ConfigError(f"No ini file has a section {name or ''}.".replace(" .", "."), hint="See 'project list'.")
-    if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    for row in rows:
-        click.echo(logs.mask(f"{row['section']:<30} {row['side']:<7} {row['state']}"))
+    return found
+
+
+def _status_json(states: Sequence[tuple[config.Section, State]]) -> str:
+    rows = [{"section": section.name, "side": section.side, **asdict(state)} for section, state in states]
+    return json_text(rows)
+
+
+def _status_lines(states: Sequence[tuple[config.Section, State]]) -> list[str]:
+    """Return a line a section and side, and one more where there is more to tell."""
+    lines = []
+    for section, state in states:
+        head = f"{section.name:<30} {section.side:<7} "
+        what = " ".join(filter(None, (state.phase, f"({state.step})" if state.step else "")))
+        lines.append(head + (f"{what or 'running'}; {state.state}" if state.running else state.state))
+        more = [*_files(state.files), *_workloads(state.workloads)]
+        if state.running and state.error:
+            more.append(f"last warning: {state.error}")
+        lines += [f"{'':<38} {one}" for one in more]
+    return [logs.one_line(line) for line in lines]
+
+
+def _files(files: Mapping[str, Any]) -> list[str]:
+    if "bytes_total" in files:
+        done, size, rate, left = (
+            int(files.get(key) or 0) for key in ("bytes_done", "bytes_total", "bytes_per_second", "seconds_left")
+        )
+        text = f"files: {human_size(done)} of {human_size(size)}, {files['files_done']} of {files['files_total']}"
+        return [text + (f", {human_size(rate)}/s, {left // 60}:{left % 60:02d} min left" if rate else "")]
+    return [f"files: {files['files']}, {human_size(int(files.get('bytes') or 0))}"] if "files" in files else []
+
+
+def _workloads(workloads: Mapping[str, Mapping[str, int]]) -> list[str]:
+    kinds = [
+        f"{kind}s: " + ", ".join(f"{n} {what}" for what, n in counts.items()) for kind, counts in workloads.items()
+    ]
+    return ["; ".join(kinds)] if kinds else []

@@ -21,6 +21,10 @@ class Assumptions:
     """v1 takes a job's parent under the key ``parent``."""
     job_paused: bool = True
     """v1 honours ``paused`` at create and PATCH, and echoes it (never on CDSW)."""
+    job_paused_shown: bool = True
+    """GET of a job shows ``paused``; where it does not, only v2 does."""
+    arming_keeps_pause: bool = True
+    """A paused job that gets a schedule or a parent stays paused."""
     job_notifications: bool = True
     """GET …/jobs/{id} shows ``notifications``."""
     addons_on_read: bool = True
@@ -29,6 +33,8 @@ class Assumptions:
     """PUT …/applications/{id}/stop exists."""
     application_patch: bool = True
     """PATCH …/applications/{id} exists."""
+    application_public_id: bool = True
+    """GET of an application shows its ``public_identifier``."""
     dashboard_stop: bool = True
     """PUT …/dashboards/{id}/stop works for an application's engine."""
     model_stop: bool = True
@@ -38,7 +44,13 @@ class Assumptions:
     model_update: bool = True
     """The verb update-model exists."""
     explicit_auto_false: bool = True
-    """create-model and build-model honour an explicit autoBuildModel / autoDeployModel false."""
+    """create-model honours an explicit autoBuildModel / autoDeployModel false."""
+    build_at_create: bool = True
+    """create-model builds without deploying when told so; where it does not, only build-model builds."""
+    build_without_deploy: bool = True
+    """build-model honours an explicit autoDeployModel false; where it does not, every build is deployed."""
+    model_auth_at_create: bool = True
+    """create-model honours ``authEnabled``; where it does not, only set-model-auth changes it."""
     project_patch: bool = True
     """PATCH of a project takes name, description and shared_memory_limit."""
     project_create_settings: bool = True
@@ -62,6 +74,8 @@ class Switches:
 
     environment_as_string: bool = False
     """Jobs and applications show their environment as a JSON string."""
+    environment_wanted_as_string: bool = False
+    """What is created has to bring its environment as a JSON string."""
     unauthenticated_applications: bool = False
     """The site allows applications without authentication."""
     no_v2: bool = False

@@ -103,8 +103,12 @@ class Call:
         return list(wanted)
 
     def environment(self) -> Json:
-        """Return the environment in the body; refuse with 422 what is not an object."""
+        """Return the environment in the body; refuse with 422 what is not an object (or text, where that is wanted)."""
         value = self.body.get("environment") or {}
+        if self.world.switches.environment_wanted_as_string and value:
+            if not isinstance(value, str):
+                raise Refused(422, "environment expects a JSON string")
+            value = json.loads(value)
         if not isinstance(value, dict):
             raise Refused(422, "environment expects JSON object")
         return dict(value)

@@ -132,7 +132,7 @@ def job_json(world: World, project: Project, job: Job, *, detail: bool) -> Json:
         shown["timeout"] = job.timeout
     if job.parent_id is not None:
         shown["parent"] = {"id": job.parent_id}
-    if world.personality == "cml" and world.assume.job_paused:
+    if world.personality == "cml" and world.assume.job_paused and world.assume.job_paused_shown:
         shown["paused"] = job.paused
     if world.assume.addons_on_read:
         shown["addons"] = job.addons
@@ -162,7 +162,7 @@ def application_json(world: World, project: Project, application: Application) -
         "project": {"id": project.id, "name": project.name, "slug": project.path},
         "url": f"{scheme}://{application.subdomain}.{host}",
     }  # fmt: skip
-    if world.personality == "cml":
+    if world.personality == "cml" and world.assume.application_public_id:
         shown["public_identifier"] = public_identifier("application", application.id)
     if world.assume.addons_on_read:
         shown["addons"] = application.addons

@@ -1,96 +1,134 @@
-"""Compare the bundle's files with a project's: every path, kind, size, mode, time, link and digest."""
+"""Compare a project's files three ways: what the export recorded, the bundle, source and target."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
+import os
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import compare
-from cmlutils.errors import TransferError
-from cmlutils.filelist import show, walk
+from cmlutils.filelist import Unread, read_list, show, walk
+from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.pull import export_rules
 from cmlutils.flows.push import import_rules
-from cmlutils.flows.transfer import Kept, at, ours_beside, persist, remote_listing
+from cmlutils.flows.transfer import Kept, at, ours_beside, remote_listing
 from cmlutils.ignore import default_rules, keep
-from cmlutils.report import Difference
+from cmlutils.report import Difference, Group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Container, Iterable, Mapping
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
+    from cmlutils.flows.transfer import Progress
     from cmlutils.remote.tunnel import Tunnel
 
-log = logging.getLogger(__name__)
-_BATCH = 1000  # files whose digests one command on the workspace tells
+Listing = dict[bytes, "Entry"]
 
 
-def compare_files(tunnel: Tunnel, bundle: Bundle, side: str) -> list[Difference]:
-    """Return the differences between bundle and source, or bundle and target.
+class FileCheck:
+    """The bundle's files, listed once, and what the export recorded of them; `quick` leaves contents alone."""
 
-    On the source, `.exportignore` says what counts; on the target, `.importignore`.
-    """
-    if side == "source":
+    def __init__(self, bundle: Bundle, progress: Progress, *, quick: bool) -> None:
+        self._data, self._progress, self._quick = bundle.data, progress, quick
+        self._digests = Digests(bundle.data)
+        self._unread: list[Unread] = []
+        self.here: Listing = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
+        record = bundle.state / "files.list"
+        self._since = record.stat().st_mtime_ns if record.exists() else 0
+        self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
+        self._touched: set[bytes] = set()
+
+    def bundle(self) -> list[Difference]:
+        """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
+        found = _unread("bundle file", self._unread)
+        rows = _listed("bundle file", self.recorded, self.here, {"": Group.BUNDLE, "missing": Group.LOST})
+        self._touched = {path for path, _ in rows}
+        return found + [row for _, row in rows]
+
+    def source(self, tunnel: Tunnel) -> list[Difference]:
+        """Compare the source with what the export recorded of it, and the contents with the bundle's."""
         rules, _ = export_rules(tunnel)
-        here = {entry.path: entry for entry in walk(bundle.data)}
-    else:
-        rules, _ = import_rules(bundle.data)
-        here = Kept(walk(bundle.data), rules).entries
-    ours = ours_beside(here) if side == "target" else b""  # what an interrupted import left is nobody's file
-    there = remote_listing(tunnel, rules, f"the {side}'s listing", ours=ours).entries
-    differences = compare(here, there.values())
-    where = f"{side} file"
-    found = [Difference(where, show(one.path), "there", "absent") for one in differences.only_left]
-    session = default_rules()  # what a session itself leaves in its home
-    extras = {one.path for one in keep(differences.only_right, session)}
-    for one in differences.only_right:
-        expected = side == "target" and one.path not in extras
-        found.append(Difference(where, show(one.path), "absent", "there", expected=expected))
+        kept = remote_listing(tunnel, rules, "the source's listing")
+        rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
+        found = _unread("source file", kept.unread) + [row for _, row in rows]
+        return found + self._contents(tunnel, "source file", self.here, kept.entries)
+
+    def target(self, tunnel: Tunnel) -> list[Difference]:
+        """Compare the target with the bundle; what `.importignore` names does not count."""
+        rules, _ = import_rules(self._data)
+        here = Kept(self.here.values(), rules).entries
+        ours = ours_beside(here)  # what an interrupted import left is nobody's file
+        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
+        extras = [entry for path, entry in kept.entries.items() if path not in here]
+        counted = {entry.path for entry in keep(extras, default_rules())}
+        groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
+        found = _unread("target file", kept.unread)
+        rows = _listed("target file", here, kept.entries, groups, self._touched)
+        for path, row in rows:
+            if row.group is Group.EXTRA and path not in counted:
+                row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
+            found.append(row)
+        return found + self._contents(tunnel, "target file", here, kept.entries)
+
+    def _contents(self, tunnel: Tunnel, where: str, here: Listing, there: Listing) -> list[Difference]:
+        """Compare the contents of what is a file of the same size on both sides."""
+        if self._quick:
+            return []
+        self._progress.step("computing digests")
+        files = []
+        for path, entry in here.items():
+            other = there.get(path)
+            if entry.kind == "f" and other is not None and other.kind == "f" and other.size == entry.size:
+                files.append(entry)
+        found = []
+        for path, left, right in self._digests.differing(tunnel, files, self._progress.files):
+            group = Group.SOURCE if where.startswith("source") else Group.DIFFERENT
+            if UNREADABLE in {left, right}:
+                group = Group.UNREADABLE
+            elif self._changed_here(path):
+                group = Group.BUNDLE
+            found.append(Difference(where, f"{show(path)}: content", left[:16], right[:16], group=group))
+        return found
+
+    def _changed_here(self, path: bytes) -> bool:
+        """Tell whether a file of the bundle was written to after the export, whatever its mtime says."""
+        return bool(self._since) and os.lstat(at(self._data, path)).st_ctime_ns > self._since
+
+
+def _listed(
+    where: str,
+    wanted: Mapping[bytes, Entry],
+    there: Mapping[bytes, Entry],
+    groups: Mapping[str, Group],
+    touched: Container[bytes] = (),
+) -> list[tuple[bytes, Difference]]:
+    """Name each difference of two listings with both values, and the path that it is about."""
+    differences = compare(wanted, there)
+
+    def row(entry: Entry, kind: str, texts: tuple[str, str, str]) -> tuple[bytes, Difference]:
+        group = Group.BUNDLE if entry.path in touched else groups.get(kind, groups[""])
+        return entry.path, Difference(where, *texts, group=group)
+
+    found = [row(one, "missing", (show(one.path), "there", "absent")) for one in differences.only_left]
+    found += [row(one, "extra", (show(one.path), "absent", "there")) for one in differences.only_right]
     for change in differences.changed:
         for what in change.what:
             left, right = (_shown(one, what) for one in (change.wanted, change.found))
-            found.append(Difference(where, f"{show(change.wanted.path)}: {what}", left, right))
-    changed = {change.wanted.path for change in differences.changed if {"size", "kind"} & set(change.what)}
-    both = [path for path, one in here.items() if one.kind == "f" and path in there and path not in changed]
-    for path, left, right in _digests(tunnel, bundle.data, both):
-        found.append(Difference(where, f"{show(path)}: content", left, right))
+            found.append(row(change.wanted, "", (f"{show(change.wanted.path)}: {what}", left, right)))
     return found
 
 
+def _unread(where: str, unread: Iterable[Unread]) -> list[Difference]:
+    gone = "No such file or directory"
+    return [
+        Difference(where, show(one.path), "", one.reason, group=Group.UNREADABLE)
+        for one in unread
+        if gone not in one.reason
+    ]
+
+
 def _shown(entry: Entry, what: str) -> str:
-    value = {"mtime": entry.mtime_ns, "mode": oct(entry.mode), "link": show(entry.link)}.get(what)
+    if what == "mtime":
+        return f"{entry.mtime_ns // 10**9}.{entry.mtime_ns % 10**9:09d}"
+    value = {"mode": oct(entry.mode), "link": show(entry.link)}.get(what)
     return str(getattr(entry, what, "") if value is None else value)
-
-
-def _digests(tunnel: Tunnel, data: Path, paths: list[bytes]) -> Iterator[tuple[bytes, str, str]]:
-    """Yield each file whose content differs, with both SHA-256 digests, computed where the file lies."""
-    for start in range(0, len(paths), _BATCH):
-        some = paths[start : start + _BATCH]
-        told = _remote_digests(tunnel, some)
-        for path in some:
-            with open(at(data, path), "rb") as file:  # noqa: PTH123 - bytes
-                mine = _digest(file)
-            if told.get(path) != mine:
-                yield path, mine[:16], (told.get(path) or "unreadable")[:16]
-
-
-def _digest(file: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in file:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _remote_digests(tunnel: Tunnel, paths: list[bytes]) -> dict[bytes, str]:
-    names = b"".join(b"./" + path + b"\0" for path in paths)
-    result = persist(tunnel, lambda: tunnel.run("xargs -0 -r sha256sum -z --", names, timeout=3600, ok=(0, 1, 123)))
-    told = {}
-    for record in result.out.split(b"\0"):
-        digest, _, name = record.partition(b"  ./")
-        if name:
-            told[name] = digest.decode("ascii", "replace").lstrip("\\")
-    if paths and not told:
-        raise TransferError("The workspace could not compute digests.", hint="Its runtime needs sha256sum.")
-    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,21 +10,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from cmlutils import log as logs
 from cmlutils.config import Secret
-from cmlutils.errors import CheckFailed, CommandError, ConfigError
+from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError
+from cmlutils.filelist import read_list
 from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process
-from cmlutils.remote.http import Http
+from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import rsync_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
+    from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Runtime
@@ -44,12 +47,20 @@ class Connection:
     http: Http
     v1: ApiV1
 
+    def wait_until_back(self) -> bool:
+        """Return when the workspace answers, and tell whether it had to be waited for."""
+        waits = self.http.waits
+        self.v1.user(self.section.workspace.username)
+        return self.http.waits > waits
+
 
 def resolve_key(workspace: Workspace) -> Workspace:
     """Return the workspace with its API key, run from apiv1_key_command where one is given."""
     key = workspace.api_key.reveal()
     if workspace.key_command:
-        result = process.run(list(workspace.key_command), timeout=60, check=False)
+        result = process.run(
+            list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
+        )
         key = result.out.decode(errors="replace").partition("\n")[0].strip()
         if result.code or not key:
             raise ConfigError(
@@ -71,11 +82,11 @@ def _require(*programs: str) -> None:
 
 
 @contextmanager
-def connect(section: Section) -> Iterator[Connection]:
-    """Open the API and check that key and user are right."""
+def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
+    """Open the API and check that key and user are right; an outage later on is waited out, `patience` seconds long."""
     _require("rsync", "ssh")
     section = replace(section, workspace=resolve_key(section.workspace))
-    with Http(section.workspace) as http:
+    with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
         v1.user(section.workspace.username)
         yield Connection(section, http, v1)
@@ -92,7 +103,10 @@ def find_project(connection: Connection) -> ProjectRef:
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
     ref = ProjectRef.from_v1(found)
-    return ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+    whole = ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+    if whole.id != ref.id:
+        raise ApiError(f"{section.workspace.host} gave another project than {ref.path} when asked for that.")
+    return whole
 
 
 @contextmanager
@@ -110,10 +124,19 @@ def project_tunnel(
                 hint="Add cloudera/ml-runtime-workbench-python3.9-standard-rsync to it.",
             )
         runtime_id = runtime.id
-    session_file = bundle.state / "session.json"
-    with cdswctl.private_client(workspace, connection.http.download) as client:
-        with open_tunnel(workspace, project.path, client, runtime_id=runtime_id, session_file=session_file) as tunnel:
-            yield tunnel
+    digest = hashlib.sha256(workspace.url.encode()).hexdigest()[:16]
+    with (
+        cdswctl.private_client(workspace, connection.http.download) as client,
+        open_tunnel(
+            workspace,
+            project.path,
+            client,
+            runtime_id=runtime_id,
+            session_file=bundle.state / f"session-{digest}.json",
+            wait_until_back=connection.wait_until_back,
+        ) as tunnel,
+    ):
+        yield tunnel
 
 
 def note_files(report: Report, result: files.FileResult) -> None:
@@ -127,7 +150,24 @@ def note_files(report: Report, result: files.FileResult) -> None:
         "deleted": result.deleted,
         "kept_extras": result.kept_extras,
     }
+    if result.listing.is_file():
+        report.folders = by_folder(read_list(result.listing))
     report.file_problems += result.problems
     if result.kept_extras:
         report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
     report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]
+
+
+def by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
+    """Return files and bytes of each folder at the root; "." has the files that lie there themselves."""
+    found: dict[bytes, list[int]] = {}
+    for entry in entries:
+        if entry.kind == "f":
+            top, slash, _ = entry.path.partition(b"/")
+            counts = found.setdefault(top if slash else b".", [0, 0])
+            counts[0] += 1
+            counts[1] += entry.size
+    return {
+        name.decode("utf-8", "backslashreplace"): {"files": files, "bytes": size}
+        for name, (files, size) in sorted(found.items())
+    }

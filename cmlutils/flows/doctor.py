@@ -1,51 +1,248 @@
-"""The preconditions of a migration, checked before it: all findings, each with its fix."""
+"""The preconditions of a migration, checked before it: all findings, each with its fix.
+
+What sections share is asked once: a login a workspace, user and key. Programs are run in the main thread;
+threads only talk HTTP.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import CmlutilError
-from cmlutils.flows.connect import connect, find_project
+from cmlutils.bundle import Bundle, bundle_of
+from cmlutils.errors import BundleError, CmlutilError, Unreachable
+from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
+from cmlutils.flows.doctor_here import Finding, keys, programs, room, same_subdomains
+from cmlutils.flows.plan_import import Offer, bypass_allowed, plan_target, taken_subdomains
+from cmlutils.plan import Action
+from cmlutils.remote.http import Http, Patience
+from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import Runtime, rsync_runtime
 
 if TYPE_CHECKING:
-    from cmlutils.config import Section
+    from collections.abc import Iterable, Sequence
+
+    from cmlutils.config import Secret, Section, Workspace
+    from cmlutils.plan import Planned
+    from cmlutils.runtimes import Maps
+
+__all__ = ["Finding", "examine"]
+_AT_ONCE = 8
+_PATIENCE = 20.0  # seconds that a workspace which answered once is waited for
+_SKEW = 120.0  # seconds by which two clocks may differ
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One finding: severity is ok, warning or error."""
+@dataclass
+class _Group:
+    """The sections of one workspace, user and key, and what was learned for all of them."""
 
-    section: str
-    side: str
-    severity: str
-    text: str
-    fix: str = ""
+    connection: Connection
+    sections: Sequence[Section]
+    findings: list[Finding] = field(default_factory=list)
+    answers: bool = False
+    offer: Offer | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace, with its key."""
+        return self.connection.section.workspace
+
+    def of(self, section: Section) -> Connection:
+        """Return the connection as one of its sections uses it."""
+        return replace(self.connection, section=replace(section, workspace=self.workspace))
+
+    def find(self, severity: str, text: str, fix: str = "") -> None:
+        """Note a finding for all of its sections at once."""
+        self.findings.append(Finding(_label(self.sections), self.sections[0].side, severity, text, fix))
 
 
-def check(section: Section) -> list[Finding]:
-    """Check one section: programs, address, key, user, rsync-enabled runtime, and the source's project."""
+@dataclass
+class _Shared:
+    """What one workspace's check saves the next: who does not answer, and who has which subdomains."""
+
+    maps: Maps
+    silent: dict[str, Unreachable] = field(default_factory=dict)
+    asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+
+
+def _label(sections: Sequence[Section]) -> str:
+    names = ", ".join(one.name for one in sections[:3])
+    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
+
+
+def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> list[Finding]:
+    """Check all sections; with `deep`, also open a session on each workspace."""
+    found = programs() + keys(one.workspace for one in sections) + room(sections)
+    found += same_subdomains([one for one in sections if one.side == "import"])
+    found += _warnings(sections)
+    resolved, unusable = _with_keys(sections)
+    with ExitStack() as stack:
+        groups = []
+        for mine in _alike(resolved):
+            http = stack.enter_context(Http(mine[0].workspace, Patience(seconds=_PATIENCE)))
+            groups.append(_Group(Connection(mine[0], http, ApiV1(http)), mine))
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            shared = _Shared(maps)
+            list(pool.map(lambda group: _check_workspace(group, shared), groups))
+            pairs = [(group, section) for group in groups for section in group.sections if group.answers]
+            checked = list(pool.map(lambda pair: _check_section(*pair), pairs))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if deep:
+            for group in groups:
+                if group.answers:
+                    _open_session(group)
+    found += unusable + [finding for group in groups for finding in group.findings]
+    return found + [finding for findings in checked for finding in findings]
+
+
+def _warnings(sections: Iterable[Section]) -> list[Finding]:
+    """Return what is odd about the files, each thing once, however many sections it is about."""
+    about: dict[tuple[str, str], list[Section]] = defaultdict(list)
+    for section in sections:
+        for text in section.warnings:
+            about[section.side, text.replace(f", section [{section.name}]", "")].append(section)
+    return [Finding(_label(mine), side, "warning", text) for (side, text), mine in about.items()]
+
+
+def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding]]:
+    """Return the sections with their keys; a command that gives one is run once, in this thread."""
+    told: dict[tuple[str, ...], Secret | CmlutilError] = {}
+    ready, found = [], []
+    for section in sections:
+        workspace, command = section.workspace, section.workspace.key_command
+        if command and command not in told:
+            try:
+                told[command] = resolve_key(workspace).api_key
+            except CmlutilError as error:
+                told[command] = error
+        key = told[command] if command else workspace.api_key
+        if isinstance(key, CmlutilError):
+            found.append(Finding(section.name, section.side, "error", key.message, key.hint))
+        else:
+            ready.append(replace(section, workspace=resolve_key(replace(workspace, api_key=key, key_command=()))))
+    return ready, found
+
+
+def _alike(sections: Sequence[Section]) -> list[list[Section]]:
+    """Group sections by side, workspace, user, API key and ssh key: those share a login."""
+    groups: dict[tuple[str, ...], list[Section]] = defaultdict(list)
+    for one in sections:
+        there = one.workspace
+        secret = there.api_key.reveal()
+        groups[one.side, there.url, there.username, secret, str(there.verify), str(there.identity_file)].append(one)
+    return list(groups.values())
+
+
+def _check_workspace(group: _Group, shared: _Shared) -> None:
+    """Check address, certificate, user, key, clock and runtimes of one workspace."""
+    v1, workspace = group.connection.v1, group.workspace
+    if workspace.url in shared.silent:
+        group.find("error", shared.silent[workspace.url].message, shared.silent[workspace.url].hint)
+        return
+    try:
+        v1.user(workspace.username)
+        skew = _skew(group.connection.http.date)
+        if abs(skew) > _SKEW:
+            group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
+        runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+        if rsync_runtime(runtimes) is None:
+            fix = "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue"
+            group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
+        wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
+        if group.sections[0].side == "import":
+            taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
+            group.offer = Offer(shared.maps, runtimes, taken, bypass_allowed(v1))
+        group.answers = True
+    except Unreachable as error:
+        shared.silent[workspace.url] = error
+        group.find("error", error.message, error.hint)
+    except CmlutilError as error:
+        group.find("error", error.message, error.hint)
+
+
+def _skew(date: str) -> float:
+    """Return by how many seconds the workspace's clock is ahead; 0 where it does not say."""
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError):
+        return 0.0
+
+
+def _check_section(group: _Group, section: Section) -> list[Finding]:
+    """Check one project: that the source has it, or what the target would make of its bundle."""
 
     def finding(severity: str, text: str, fix: str = "") -> Finding:
         return Finding(section.name, section.side, severity, text, fix)
 
-    found = [finding("warning", one) for one in section.warnings]
+    connection = group.of(section)
+    found: list[Finding] = []
     try:
-        with connect(section) as connection:
-            runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
-            if rsync_runtime(runtimes) is None:
-                found.append(
-                    finding(
-                        "error",
-                        f"{section.workspace.host} has no rsync-enabled runtime",
-                        "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue",
-                    )
-                )
-            if section.side == "export":
-                find_project(connection)
+        if section.side == "export":
+            find_project(connection)
+        elif group.offer is not None:
+            found = [finding(*row) for row in _foreseen(connection, bundle_of(section), group.offer)]
     except CmlutilError as error:
         found.append(finding("error", error.message, error.hint))
-    if not any(one.severity == "error" for one in found):
-        found.append(finding("ok", "ready"))
-    return found
+    return found or [finding("ok", "ready")]
+
+
+def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tuple[str, str, str]]:
+    """Say what an import of this bundle would stumble over."""
+    try:
+        bundle.check()
+    except BundleError:
+        if bundle.metadata("project").is_file():
+            raise
+        text = "not exported yet: its team, runtimes and subdomains can be checked when it is"
+        return [("ok", text, "run 'cmlutil project export', then doctor again")]
+    plan = plan_target(connection, bundle, offer)
+    rows = [("error", one, "create it on the target, with the migrating user in it") for one in plan.blockers]
+    severities = {Action.FAIL: "error", Action.FALLBACK: "warning"}
+    return rows + [
+        (severities[one.action], f"{one.kind} {one.name}: {one.note}", _fix(one))
+        for one in plan.actions
+        if one.action in severities
+    ]
+
+
+def _fix(one: Planned) -> str:
+    """Say what to do about something that would fail or come out different."""
+    if one.kind == "collaborator":
+        return "add the user to the target, or do without"
+    if "subdomain" in one.note:
+        return "free it on the target, or change it on the source"
+    if "unauthenticated" in one.note:
+        return "let the target's admin allow it, or do without"
+    return "add the runtime to the target's catalogue, or name another in runtime-map.yaml"
+
+
+def _open_session(group: _Group) -> None:
+    """Open a session in the first project that is there: only that proves the key, rsync and the way in."""
+    for section in group.sections:
+        connection = group.of(section)
+        try:
+            project = find_project(connection)
+        except CmlutilError:
+            continue
+        try:
+            runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
+            with tempfile.TemporaryDirectory(prefix="cmlutil-") as folder:
+                bundle = Bundle(Path(folder))
+                bundle.state.mkdir()
+                with project_tunnel(connection, project, runtimes, bundle) as tunnel:
+                    tunnel.run("rsync --version && find . -maxdepth 0 -printf x")
+        except CmlutilError as error:
+            group.find("error", error.message, error.hint)
+        else:
+            group.find("ok", f"a session in {project.path} opened: your ssh key is accepted, and rsync is there")
+        return
+    group.find("warning", f"{group.workspace.host} has none of the projects yet, so no session could be tried")

@@ -9,24 +9,35 @@ from cmlutils.bundle import write_json
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
-from cmlutils.project import ProjectRef, ProjectSettings
+from cmlutils.flows.replay_project import engine_image_name
+from cmlutils.flows.translate import by_name
+from cmlutils.left_out import leave_out
+from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
 from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Progress
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Report
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
+    "models": Model.from_v1,
+    "applications": Application.from_v1,
+    "jobs": Job.from_v1,
+}
 
 
-def export_project(connection: Connection, bundle: Bundle, report: Report, progress: Progress) -> None:
-    """Bring a project down: files, settings, models, applications, jobs.
+def export_project(
+    connection: Connection, bundle: Bundle, report: Report, progress: Progress, *, values: bool = True
+) -> None:
+    """Bring a project down: files, settings, models, applications, jobs; without `values`, no environment's.
 
     Everything it learns goes into the report as it learns it; a failure is an exception of `cmlutils.errors`.
     """
@@ -36,7 +47,7 @@ def export_project(connection: Connection, bundle: Bundle, report: Report, progr
         runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
     bundle.begin_export()
     with progress.phase("metadata"):
-        counts = write_metadata(connection.v1, project, runtimes, bundle, report)
+        counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
     with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
         with progress.phase("files"):
             note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
@@ -44,16 +55,19 @@ def export_project(connection: Connection, bundle: Bundle, report: Report, progr
 
 
 def write_metadata(
-    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report
+    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report, *, values: bool = True
 ) -> dict[str, int]:
     """Write the four metadata files; return how many workloads of each kind there are."""
     settings, workloads = read_source(v1, project, runtimes)
-    write_json(bundle.metadata("project"), settings.to_bundle())
+    kept = dict[str, Any] if values else leave_out
+    write_json(bundle.metadata("project"), kept(settings.to_bundle()))
     for kind, found in workloads.items():
-        write_json(bundle.metadata(kind), [one.to_bundle() for one in found])
+        write_json(bundle.metadata(kind), [kept(one.to_bundle()) for one in found])
         report.outcomes += [Outcome(one.kind, one.name, Status.CREATED) for one in found]
     if settings.team:
         report.notes.append(f"The project belongs to team {settings.team}: it must exist on the target.")
+    if not values:
+        report.notes.append("The values of environment variables are not in the bundle: an import lists them.")
     return {kind: len(found) for kind, found in workloads.items()}
 
 
@@ -61,14 +75,38 @@ def read_source(
     v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]
 ) -> tuple[ProjectSettings, dict[str, Sequence[Any]]]:
     """Read a project's settings and workloads from a workspace."""
-    owner, slug = project.owner, project.slug
-    settings = ProjectSettings.from_v1(
-        v1.project(owner, slug), v1.environment(owner, slug), _collaborators(v1, project)
-    )
-    models = [Model.from_v1(one, runtimes) for one in v1.models(project.id)]
-    applications = [Application.from_v1(one, runtimes) for one in v1.applications(owner, slug)]
-    jobs = [Job.from_v1(v1.job(owner, slug, int(one["id"])), runtimes) for one in v1.jobs(owner, slug)]
+    settings, people = _read_project(v1, project)
+    records = read_records(v1, project)
+    applications = [Application.from_v1(one, runtimes) for one in records["applications"]]
+    jobs = [Job.from_v1(one, runtimes) for one in records["jobs"]]
+    applications, jobs = by_name(v1, people, applications, jobs)
+    models = [Model.from_v1(one, runtimes) for one in records["models"]]
     return settings, {"models": models, "applications": applications, "jobs": jobs}
+
+
+def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
+    """Read a project's own settings from a workspace."""
+    return _read_project(v1, project)[0]
+
+
+def _read_project(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
+    """Return the project's settings, and the records of the people whom it names."""
+    owner, slug = project.owner, project.slug
+    people = _collaborators(v1, project)
+    image = engine_image_name(v1.engine_image(owner, slug)) if project.engine_type == LEGACY_ENGINE else ""
+    reply = v1.project(owner, slug)
+    settings = ProjectSettings.from_v1(reply, v1.environment(owner, slug), people, image)
+    return settings, [*people, reply.get("owner"), reply.get("creator")]
+
+
+def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
+    """Return what a workspace says of a project's models, applications and jobs, in its own words."""
+    owner, slug = project.owner, project.slug
+    return {
+        "models": v1.models(project.id),
+        "applications": v1.applications(owner, slug),
+        "jobs": [v1.job(owner, slug, int(one["id"])) for one in v1.jobs(owner, slug)],
+    }
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.bundle import read_json
 from cmlutils.errors import AnswerLost, CheckFailed, Rejected
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, project_tunnel
-from cmlutils.flows.replay import Target
+from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications
 from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_models import models
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.journal import Journal
-from cmlutils.project import LEGACY_ENGINE, ProjectSettings
+from cmlutils.left_out import to_fill_in
+from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.remote.v2 import ApiV2
+from cmlutils.remote.v2_key import V2Key
 from cmlutils.runtimes import Maps, Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
-    from cmlutils.report import Report
+    from cmlutils.report import Outcome, Report
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+_FOREIGN = (
+    "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
+    "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
+)
 
 
 def read_bundle(bundle: Bundle) -> tuple[ProjectSettings, list[Model], list[Application], list[Job]]:
@@ -54,35 +65,96 @@ def journal_of(bundle: Bundle, url: str, context: str) -> Journal:
 
 def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
     """Take a bundle up: project, files, models, applications, jobs; the report grows as it goes."""
-    settings, model_list, application_list, job_list = read_bundle(bundle)
-    workspace = connection.section.workspace
-    context = settings.team or workspace.username
-    if bundle.foreign:
-        report.notes.append("The bundle has no manifest: cloudera/cmlutils wrote it; not all fields are there.")
-    engines = settings.engine_type == LEGACY_ENGINE and not maps.engines
-    journal = journal_of(bundle, workspace.url, context)
-    with progress.phase("project"):
-        _check_team(connection, settings)
-        runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
-        project, outcome = ensure_project(
-            connection.v1, journal, context, connection.section.name, settings, engines=engines
-        )
-        report.target = f"{workspace.url} {project.path}"
-        report.outcomes.append(outcome)
-    with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
-        with progress.phase("files"):
-            result = files.push(tunnel, bundle.data, bundle.state, project=project.path, progress=progress)
-            note_files(report, result)
-    with ApiV2(connection.v1, workspace.username) as v2:
-        target = Target(connection.v1, v2, project, journal, runtimes, maps, engines=engines)
-        with progress.phase("models"):
-            report.outcomes += models(target, model_list)
-        with progress.phase("applications"):
-            report.outcomes += applications(target, application_list)
-        with progress.phase("jobs"):
-            report.outcomes += jobs(target, job_list)
-    with progress.phase("hand over"):
-        report.todos += hand_over(connection.v1, journal, project, settings)
+
+    def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
+        with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
+            with progress.phase("files"):
+                result = files.push(tunnel, bundle.data, bundle.state, project=project.path, progress=progress)
+                note_files(report, result)
+
+    Replay(connection, bundle, maps, report, progress).run(push)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """All of an import but the files, which the caller pushes between the project and its workloads."""
+
+    connection: Connection
+    bundle: Bundle
+    maps: Maps
+    report: Report
+    progress: Progress
+    clock: Clock = field(default_factory=Clock)
+
+    def run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
+        """Replay project, models, applications and jobs; whatever happens, the report says how many calls it took."""
+        try:
+            self._run(push)
+        finally:
+            calls = self.connection.http.calls
+            told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
+            self.report.notes.append(f"Calls of the target's API: {sum(calls.values())} ({told}).")
+
+    def _run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
+        settings, model_list, application_list, job_list = read_bundle(self.bundle)
+        v1, section, report = self.connection.v1, self.connection.section, self.report
+        context = settings.team or section.workspace.username
+        if self.bundle.foreign:
+            report.notes.append(_FOREIGN)
+        report.todos += [
+            f"Set {name} of {owner}: its value is not in the bundle." for owner, name in to_fill_in(self.bundle)
+        ]
+        engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
+        journal = journal_of(self.bundle, section.workspace.url, context)
+        with self.progress.phase("project"):
+            _check_team(self.connection, settings)
+            runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+            project, outcome = ensure_project(
+                v1, journal, context, section.name, settings, engines=engines, clock=self.clock
+            )
+            report.target = f"{section.workspace.url} {project.path}"
+            report.outcomes.append(outcome)
+        replay = partial(self._workloads, project, journal, runtimes)
+        workloads: list[Workload] = [*model_list, *application_list, *job_list]
+        begun = [one for one in workloads if _unfinished(journal, one)]
+        if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
+            early = replay(begun)
+            report.outcomes += [one for one in early if one.kind != "job"]  # of jobs, the second look counts
+        push(project, runtimes)
+        replay([one for one in workloads if one not in begun or isinstance(one, Job)], report.outcomes)
+        with self.progress.phase("hand over"):
+            left = hand_over(v1, journal, project, settings)
+            report.outcomes += [left] if left else []
+
+    def _workloads(
+        self,
+        project: ProjectRef,
+        journal: Journal,
+        runtimes: Sequence[Runtime],
+        wanted: Sequence[Workload],
+        outcomes: list[Outcome] | None = None,
+    ) -> list[Outcome]:
+        """Replay these, with one v2 key at most; `outcomes` grows as they go, and is returned."""
+        outcomes = [] if outcomes is None else outcomes
+        v1 = self.connection.v1
+        engines = project.engine_type == LEGACY_ENGINE
+        with ApiV2(v1.http, V2Key(v1, self.connection.section.workspace.username, journal)) as v2:
+            target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
+            with self.progress.phase("models"):
+                for outcome in models(target, [one for one in wanted if isinstance(one, Model)]):
+                    outcomes.append(outcome)
+            with self.progress.phase("applications"):
+                for outcome in applications(target, [one for one in wanted if isinstance(one, Application)]):
+                    outcomes.append(outcome)
+            with self.progress.phase("jobs"):
+                for outcome in jobs(target, [one for one in wanted if isinstance(one, Job)]):
+                    outcomes.append(outcome)
+        return outcomes
+
+
+def _unfinished(journal: Journal, workload: Workload) -> bool:
+    """Tell whether an earlier run began this one and did not finish it."""
+    return any(key.startswith(f"{workload.kind} {workload.key}") for key in journal.unfinished())
 
 
 def _check_team(connection: Connection, settings: ProjectSettings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -83,8 +84,9 @@ def fix_folders(data: Path, kept: Kept) -> list[str]:
     rsync leaves a link's time alone when it is right to the second. Returns what could not be set, as problems.
     """
     problems = []
+    real = _real_folders(data, kept)
     for entry in reversed(kept.entries.values()):
-        if entry.kind not in "dl":
+        if entry.kind not in "dl" or entry.path.rpartition(b"/")[0] not in real:
             continue
         try:
             _fix(at(data, entry.path), entry)
@@ -92,6 +94,17 @@ def fix_folders(data: Path, kept: Kept) -> list[str]:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
                 problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
     return problems
+
+
+def _real_folders(data: Path, kept: Kept) -> set[bytes]:
+    """Return which of the listed folders are folders here: one may have come as a link that leads elsewhere."""
+    real = {b""}
+    for entry in kept.entries.values():
+        if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(at(data, entry.path)).st_mode):
+                    real.add(entry.path)
+    return real
 
 
 def _fix(place: bytes, entry: Entry) -> None:

@@ -17,17 +17,18 @@ _KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
 
 def map_engines(runtimes: Sequence[Runtime]) -> dict[str, str]:
     """Return engine kernel → image, the newest by number; raise CheckFailed without any Python runtime."""
-    for editor in ("Workbench", "PBJ Workbench"):
-        fit = [one for one in runtimes if one.editor == editor and one.edition == "Standard" and one.enabled]
-        found = {}
-        for kernel, start in _KERNELS.items():
+    found = {}
+    for kernel, start in _KERNELS.items():
+        for editor in ("Workbench", "PBJ Workbench"):
+            fit = [one for one in runtimes if (one.editor, one.edition, one.enabled) == (editor, "Standard", True)]
             same = [one for one in fit if one.kernel.startswith(start)]
             if same:
                 best = max(same, key=lambda one: (version_key(one.kernel), version_key(one.full_version)))
                 found[kernel] = best.image
-        if "python3" in found:
-            return {**found, "python2": found["python3"], "default": found["python3"]}
-    raise CheckFailed(
-        "The target has no Python runtime of editor Workbench or PBJ Workbench in edition Standard.",
-        hint="Add one to its catalogue.",
-    )
+                break
+    if "python3" not in found:
+        raise CheckFailed(
+            "The target has no Python runtime of editor Workbench or PBJ Workbench in edition Standard.",
+            hint="Add one to its catalogue.",
+        )
+    return {**found, "python2": found["python3"], "default": found["python3"]}

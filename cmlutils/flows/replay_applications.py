@@ -3,60 +3,173 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
+from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, NotFound, Rejected
-from cmlutils.flows.replay import CannotBeInertError, Finished, Record, Step, Target, ensure
-from cmlutils.flows.replay_jobs import no_runtime
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
+from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmlutils.report import Outcome
-    from cmlutils.workloads import Application
+    from cmlutils.runtimes import Match
 
 log = logging.getLogger(__name__)
-_ROUND = 60.0  # seconds that each way of stopping gets before the next one is tried
+_ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
+_LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
+_LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
 
 
-def applications(target: Target, wanted: Sequence[Application]) -> list[Outcome]:
+def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
-    return [_application(target, one) for one in wanted]
+    listing = Listing(lambda: target.v1.applications(target.project.owner, target.project.slug))
+    taken: dict[str, set[str]] = defaultdict(set)
+    addons = Addons(target.v1)
+    for one in wanted:
+        yield guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure)
 
 
-def _application(target: Target, application: Application) -> Outcome:
-    v1, project = target.v1, target.project
-    body = application.to_v1()
-    note, fallback = "", False
-    if not target.engines:
-        match = target.match(application.runtime, application.kernel)
-        if match is None:
-            return no_runtime("application", application.name, application.runtime or application.kernel)
-        body |= {"runtime_id": match.runtime.id, "kernel": ""}
-        note, fallback = match.note, match.fallback
-    if application.bypass_authentication and not _bypass_allowed(target):
-        body["bypass_authentication"] = False
-        note = "; ".join(filter(None, (note, "the target forbids unauthenticated access")))
-        fallback = True
+class _Work:
+    """One application on its way to the target."""
 
-    def find() -> list[Record]:
-        there = v1.applications(project.owner, project.slug)
-        return [one for one in there if one.get("subdomain") == application.subdomain]
+    def __init__(
+        self, target: Target, application: Application, listing: Listing, taken: set[str], addons: Addons
+    ) -> None:
+        self.target, self.application, self.addons = target, application, addons
+        self.listing, self.taken = listing, taken
+        self.match: Match | None = None
 
-    def finish(record: Record) -> Finished:
-        _stop(target, application.name, int(record["id"]))
-        todo = "choose its add-ons" if application.addons else ""
-        return Finished(note=note, fallback=fallback, todo=todo)
+    def ensure(self) -> Outcome:
+        """Leave it stopped, or say why not."""
+        target, wanted = self.target, self.application
+        v1, project = target.v1, target.project
+        self.match = None if target.engines else target.match(wanted.runtime, wanted.kernel)
+        if self.match is None and not target.engines:
+            return target.no_runtime(wanted)
+        step = Step(
+            kind="application",
+            name=wanted.name,
+            key=f"application {wanted.key}",
+            listing=self.listing,
+            same=lambda one: str(one.get("subdomain")).lower() == wanted.subdomain.lower(),
+            create=self._create,
+            finish=lambda record: self._finish(int(record["id"])),
+            again=lambda record: self._look(self._read(int(record["id"]))),
+            remove=lambda record: v1.delete_application(project.owner, project.slug, record["id"]),
+            taken=self.taken,
+        )
+        return ensure(target.journal, step, target.clock.sleep)[0]
 
-    step = Step(
-        kind="application",
-        name=application.name,
-        key=f"application {application.key}",
-        find=find,
-        create=lambda: v1.create_application(project.owner, project.slug, body),
-        finish=finish,
-    )
-    return ensure(target.journal, step, target.clock.sleep)[0]
+    def _create(self) -> Record:
+        """Create it, without open access where the target forbids that."""
+        body = {**self.application.to_v1(), **self.addons.body(self.application)}
+        if self.match:
+            body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
+        if body["bypass_authentication"] and not _bypass_allowed(self.target):
+            body["bypass_authentication"] = False
+        try:
+            return create(self._send, body)
+        except Rejected as error:
+            text = error.message.lower()
+            if body["bypass_authentication"] and ("authenti" in text or "bypass" in text) and error.status < 500:
+                return create(self._send, {**body, "bypass_authentication": False})
+            if "subdomain" in text or error.status == 409:
+                error.hint = (
+                    f"The subdomain {self.application.subdomain!r} is taken, by another project's application perhaps. "
+                    "Free it and import again, or create this application by hand under another one."
+                )
+            raise
+
+    def _send(self, body: Mapping[str, Any]) -> Record:
+        return self.target.v1.create_application(self.target.project.owner, self.target.project.slug, body)
+
+    def _read(self, application_id: int) -> Record:
+        return self.target.v1.application(self.target.project.owner, self.target.project.slug, application_id)
+
+    def _finish(self, application_id: int) -> Finished:
+        """Stop it in each way we know until the target says stopped."""
+        for pause in _ROUNDS:
+            self.target.clock.sleep(pause)
+            refused = False
+            for way in self._ways(application_id):
+                if self._asked(way):
+                    record = self._watched(application_id)
+                else:
+                    record, refused = self._read(application_id), True
+                if record.get("status") == "stopped":
+                    return self._look(record)
+            if not refused:
+                break
+        raise CannotBeInertError(
+            f"application {self.application.name} can't be shown to be stopped on the target.",
+            hint="Create it by hand, and stop it.",
+        )
+
+    def _asked(self, way: Callable[[], object]) -> bool:
+        """Try a way of stopping; return False when the target refused it."""
+        try:
+            way()
+        except Rejected as error:
+            log.debug("application stop: %s", error)
+            return error.status >= 500
+        except AnswerLost as error:
+            log.debug("application stop: %s", error)
+        return True
+
+    def _watched(self, application_id: int) -> Record:
+        """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""
+        clock, pause = self.target.clock, 0.2
+        last, since = "", clock.now()
+        while True:
+            record = self._read(application_id)
+            status = str(record.get("status") or "")
+            if status != last:
+                last, since = status, clock.now()
+            if status == "stopped" or clock.now() - since >= _LINGER.get(status, _LINGER_ELSE):
+                return record
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 3.0)
+
+    def _ways(self, application_id: int) -> list[Callable[[], object]]:
+        """Return the ways to stop it: no public capture proves the first, and the second only for other engines."""
+        owner, slug, v1 = self.target.project.owner, self.target.project.slug, self.target.v1
+
+        def by_dashboard() -> None:
+            board = self._read(application_id).get("currentDashboard") or {}
+            if not board.get("id"):
+                raise NotFound("the application has no dashboard", status=404)
+            v1.stop_dashboard(owner, slug, str(board["id"]))
+
+        def by_v2() -> None:
+            project_id = self.target.project.public_id
+            public_id = self._read(application_id).get("public_identifier")
+            if not project_id:
+                raise NotFound("the project has no public id", status=404)
+            if not public_id:  # v1 need not show it; the subdomain is the workspace's own
+                rows, subdomain = self.target.v2.applications(project_id), self.application.subdomain.lower()
+                found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
+                public_id = found[0] if found else application_id
+            self.target.v2.stop_application(project_id, str(public_id))
+
+        return [lambda: v1.stop_application(owner, slug, application_id), by_dashboard, by_v2]
+
+    def _look(self, record: Record) -> Finished:
+        """Return what of the application the target does not show as it should be."""
+        wanted, note = self.application, self.match.note if self.match else ""
+        there = Application.from_v1(record, self.target.runtimes)
+        fallback = bool(self.match and self.match.fallback)
+        todo = self.addons.todo(wanted, record)
+        if wanted.bypass_authentication and not there.bypass_authentication:
+            note, fallback = join(note, "the target forbids unauthenticated access"), True
+            todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)
+        unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
+        missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
+        return finished(note, todo, missing, fallback=fallback)
 
 
 def _bypass_allowed(target: Target) -> bool:
@@ -64,57 +177,3 @@ def _bypass_allowed(target: Target) -> bool:
         return target.v1.site_config().get("allow_unauthenticated_access_to_app") is not False
     except Rejected:
         return True
-
-
-def _stop(target: Target, name: str, application_id: int) -> None:
-    """Stop it in each way we know until the target says stopped; else delete it and raise."""
-    for way in _ways(target, application_id):
-        try:
-            way()
-        except (Rejected, AnswerLost) as error:
-            log.debug("application stop: %s", error)
-            if _status(target, application_id) == "stopped":
-                return
-            continue
-        if _stopped_within(target, application_id, _ROUND):
-            return
-    if _status(target, application_id) == "stopped":
-        return
-    target.v1.delete_application(target.project.owner, target.project.slug, application_id)
-    raise CannotBeInertError(
-        f"application {name} could not be stopped on the target; it was deleted again.",
-        hint="Create it by hand, and stop it.",
-    )
-
-
-def _ways(target: Target, application_id: int) -> list[Callable[[], None]]:
-    owner, slug, v1 = target.project.owner, target.project.slug, target.v1
-
-    def by_dashboard() -> None:
-        board = v1.application(owner, slug, application_id).get("currentDashboard") or {}
-        if not board.get("id"):
-            raise NotFound("the application has no dashboard", status=404)
-        v1.stop_dashboard(owner, slug, str(board["id"]))
-
-    def by_v2() -> None:
-        public_id = v1.application(owner, slug, application_id).get("public_identifier") or application_id
-        target.v2.stop_application(target.project.public_id, str(public_id))
-
-    return [lambda: v1.stop_application(owner, slug, application_id), by_dashboard, by_v2]
-
-
-def _status(target: Target, application_id: int) -> str:
-    record = target.v1.application(target.project.owner, target.project.slug, application_id)
-    return str(record.get("status") or "")
-
-
-def _stopped_within(target: Target, application_id: int, seconds: float) -> bool:
-    deadline = target.clock.now() + seconds
-    pause = 0.2
-    while True:
-        if _status(target, application_id) == "stopped":
-            return True
-        if target.clock.now() >= deadline:
-            return False
-        target.clock.sleep(pause)
-        pause = min(pause * 1.5, 3.0)

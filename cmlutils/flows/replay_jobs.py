@@ -1,38 +1,56 @@
-"""Jobs: created manual, echoed paused, and only then given their schedule or parent."""
+"""Jobs: created manual, shown to be paused, and only then given their schedule or parent."""
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.replay import CannotBeInertError, Finished, Record, Step, Target, ensure
-from cmlutils.report import Outcome, Status
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
+from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import Finished, Listing, Record, Step
+from cmlutils.flows.translate import Addons, People
+from cmlutils.job import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from cmlutils.workloads import Job
+    from cmlutils.report import Outcome
+    from cmlutils.runtimes import Match
 
-log = logging.getLogger(__name__)
+
+@dataclass
+class _Run:
+    """What the jobs of one run share: the listing, who took what, source ids by name and by target id."""
+
+    target: Target
+    listing: Listing
+    people: People
+    addons: Addons
+    names: dict[int, str]
+    taken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    target_ids: dict[int, int] = field(default_factory=dict)
 
 
-def jobs(target: Target, wanted: Sequence[Job]) -> list[Outcome]:
+def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     """Replay all jobs, parents before their children."""
+    v1, project = target.v1, target.project
+    run = _Run(
+        target,
+        Listing(lambda: v1.jobs(project.owner, project.slug)),
+        People(v1),
+        Addons(v1),
+        names={job.source_id: job.name for job in wanted if job.source_id},
+    )
     seen: Counter[str] = Counter()
-    target_ids: dict[int, int] = {}
-    outcomes = []
     numbered = []
     for job in wanted:
         numbered.append((job, seen[job.key]))
         seen[job.key] += 1
     for job, nth in _parents_first(numbered):
-        outcome, record = _job(target, job, nth, target_ids)
-        if record is not None and job.source_id:
-            target_ids[job.source_id] = int(record["id"])
-        outcomes.append(outcome)
-    return outcomes
+        yield guarded(job, partial(_job, run, job, nth))
 
 
 def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
@@ -49,162 +67,80 @@ def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
     return sorted(numbered, key=lambda pair: depth(pair[0]))
 
 
-def _job(target: Target, job: Job, nth: int, target_ids: dict[int, int]) -> tuple[Outcome, Record | None]:
+def _job(run: _Run, job: Job, nth: int) -> Outcome:
+    target = run.target
     v1, project = target.v1, target.project
-    body = job.to_v1()
-    note, fallback = "", False
-    if not target.engines:
-        match = target.match(job.runtime, job.kernel)
-        if match is None:
-            return no_runtime("job", job.name, job.runtime or job.kernel), None
-        body |= {"runtime_id": match.runtime.id, "kernel": ""}
-        note, fallback = match.note, match.fallback
+    match = None if target.engines else target.match(job.runtime, job.kernel)
+    if match is None and not target.engines:
+        return target.no_runtime(job)
 
-    def find() -> list[Record]:
-        same = [one for one in v1.jobs(project.owner, project.slug) if one.get("name") == job.name]
-        return sorted((one for one in same if (one.get("script") or "") == job.script), key=lambda one: int(one["id"]))
-
-    def finish(record: Record) -> Finished:
-        return _finish(target, job, int(record["id"]), target_ids, note=note, fallback=fallback)
+    def make() -> Record:
+        body = {**job.to_v1(), "notifications": run.people.rows(job.notifications), **run.addons.body(job)}
+        if match:
+            body |= {"runtime_id": match.runtime.id, "kernel": ""}
+        return create(lambda one: v1.create_job(project.owner, project.slug, one), body)
 
     step = Step(
         kind="job",
         name=job.name,
         key=f"job {job.key} {nth}",
-        find=find,
-        create=lambda: v1.create_job(project.owner, project.slug, body),
-        finish=finish,
-        nth=nth,
+        listing=run.listing,
+        same=lambda one: one.get("name") == job.name and (one.get("script") or "") == job.script,
+        create=make,
+        finish=lambda record: _finish(run, job, int(record["id"]), match),
+        again=lambda record: _again(run, job, int(record["id"]), match),
+        remove=lambda record: v1.delete_job(project.owner, project.slug, record["id"]),
+        taken=run.taken[job.key],
     )
-    return ensure(target.journal, step, target.clock.sleep)
+    outcome, record = ensure(target.journal, step, target.clock.sleep)
+    if record is not None and job.source_id:
+        run.target_ids[job.source_id] = int(record["id"])
+    return outcome
 
 
-def no_runtime(kind: str, name: str, wanted: object) -> Outcome:
-    """Return the outcome of a workload for which the target has no runtime."""
-    return Outcome(
-        kind,
-        name,
-        Status.FAILED,
-        note=f"the target has no runtime for {wanted}",
-        todo=f"Add a runtime for {wanted} to the target (or map it in runtime-map.yaml), import again.",
-    )
-
-
-def _finish(
-    target: Target, job: Job, job_id: int, target_ids: dict[int, int], *, note: str, fallback: bool
-) -> Finished:
+def _finish(run: _Run, job: Job, job_id: int, match: Match | None) -> Finished:
     """Pause it, then set what would make it live, reading back after each call."""
-    left = _left_out(job)
-    if not job.schedule and not job.parent_id:
-        _refuse_live(target, job, job_id)
-        if target.v1.job(target.project.owner, target.project.slug, job_id).get("paused") is not True:
-            _pause(target, job_id)
-        return Finished(note=note, fallback=fallback, todo=left)
-    if not _pause(target, job_id):
-        what = f"schedule {job.schedule!r}" if job.schedule else "parent"
-        return Finished(
-            note=_join(note, f"the target does not show that a job is paused, so its {what} was not set"),
-            todo=_join(left, f"set its {what}"),
-            fallback=True,
-            needs_hand=True,
-        )
-    change: Record = {"paused": True}
+    return _armed(run, job, pause(run.target, job, job_id), match)
+
+
+def _again(run: _Run, job: Job, job_id: int, match: Match | None) -> Finished:
+    """Set what could not be set earlier, unless a person has taken the job over since."""
+    state = read_state(run.target, job_id)
+    return _look(run, job, state, match) if state.armed else _armed(run, job, state, match)
+
+
+def _armed(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
+    parent_id = run.target_ids.get(job.parent_id, 0)
+    wants = bool(job.schedule or parent_id)
+    if state.paused and wants and not armed_as_wanted(state, job, parent_id):
+        state = arm(run.target, job, state, parent_id)
+    return _look(run, job, state, match)
+
+
+def _look(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
+    """Return what of the job the target does not show as it should be."""
+    note = match.note if match else ""
+    parent_id = run.target_ids.get(job.parent_id, 0)
+    there = Job.from_v1(state.record, run.target.runtimes)
+    armed = armed_as_wanted(state, job, parent_id)
+    trigger = [] if armed else [_trigger(run, job)]
+    if not armed and state.paused is not True:
+        note = join(note, "it is not shown to be paused, so nothing was set that could start it")
+    elif not armed and job.parent_id and not parent_id and not job.schedule:
+        note = join(note, "its parent is not on the target")
+    but = {"schedule"}
+    if not armed or not (job.schedule or job.parent_id):
+        but.add("type")
+    if not armed or not job.timezone:
+        but.add("timezone")
+    if not job.timeout and not there.timeout:
+        but.add("timeout")
+    todo = join(run.people.todo(job.notifications, state.record), run.addons.todo(job, state.record))
+    missing = [*trigger, *lost(job, there, match, *but)]
+    return finished(note, todo, missing, fallback=bool(match and match.fallback))
+
+
+def _trigger(run: _Run, job: Job) -> str:
     if job.schedule:
-        change |= {"type": "cron", "schedule": job.schedule, "timezone": job.timezone or "UTC"}
-    elif job.parent_id in target_ids:
-        change |= {"type": "dependent", "parent_id": target_ids[job.parent_id]}
-    else:
-        return Finished(
-            note=_join(note, "its parent is not on the target"),
-            todo=_join(left, "set its parent"),
-            fallback=True,
-            needs_hand=True,
-        )
-    if _change(target, job_id, change):
-        return Finished(note=note, fallback=fallback, todo=left)
-    what = f"schedule {job.schedule!r} ({job.timezone})" if job.schedule else "parent"
-    return Finished(
-        note=_join(note, f"the target did not take its {what}"),
-        todo=_join(left, f"set its {what}"),
-        fallback=True,
-        needs_hand=True,
-    )
-
-
-def _join(*parts: str) -> str:
-    return "; ".join(filter(None, parts))
-
-
-def _left_out(job: Job) -> str:
-    """Name what v1 can't carry over: ids of people and add-ons count on the source only."""
-    parts = []
-    if job.notifications:
-        parts.append("choose again who is notified")
-    if job.addons:
-        parts.append("choose its add-ons")
-    return "; ".join(parts)
-
-
-def _read(target: Target, job_id: int) -> Record:
-    return target.v1.job(target.project.owner, target.project.slug, job_id)
-
-
-def _refuse_live(target: Target, job: Job, job_id: int) -> None:
-    """Take a job away that has a schedule or a parent which nobody set."""
-    record = _read(target, job_id)
-    if record.get("paused") is not True and (record.get("schedule") or record.get("parent")):
-        _take_away(target, job_id, f"job {job.name} came up live")
-
-
-def _take_away(target: Target, job_id: int, why: str) -> None:
-    target.v1.delete_job(target.project.owner, target.project.slug, job_id)
-    raise CannotBeInertError(f"{why}; it was deleted again.", hint="Create it by hand.")
-
-
-def _pause(target: Target, job_id: int) -> bool:
-    """Return whether the target echoes paused: true, after asking it in every way we know."""
-    if _read(target, job_id).get("paused") is True:
-        return True
-    return _change(target, job_id, {"paused": True})
-
-
-def _change(target: Target, job_id: int, change: Record) -> bool:
-    """PATCH through v1, else v2; return whether the target then shows the change and is paused."""
-    project = target.project
-    try:
-        target.v1.patch_job(project.owner, project.slug, job_id, change)
-    except (Rejected, AnswerLost) as error:
-        log.debug("v1 job PATCH: %s", error)
-    if _shows(target, job_id, change):
-        return True
-    public_id = str(_read(target, job_id).get("public_identifier") or "")
-    if not public_id or not project.public_id:
-        return False
-    try:
-        target.v2.patch_job(project.public_id, public_id, _v2_change(target, change))
-    except (Rejected, AnswerLost) as error:
-        log.debug("v2 job PATCH: %s", error)
-    return _shows(target, job_id, change)
-
-
-def _v2_change(target: Target, change: Record) -> Record:
-    """Return the change in v2's words: a parent goes by its public id."""
-    body = {name: value for name, value in change.items() if name != "type"}
-    if "parent_id" in body:
-        body["parent_id"] = str(_read(target, int(body["parent_id"])).get("public_identifier") or "")
-    return body
-
-
-def _shows(target: Target, job_id: int, change: Record) -> bool:
-    """Read back; a job that shows a schedule or parent without showing paused is deleted at once."""
-    record = _read(target, job_id)
-    parent = record.get("parent") or {}
-    parent_id = parent.get("id") if isinstance(parent, dict) else parent
-    paused = record.get("paused") is True
-    if not paused and (record.get("schedule") or parent_id):
-        _take_away(target, job_id, "a job that was given its schedule or parent is no longer paused")
-    if "schedule" in change and record.get("schedule") != change["schedule"]:
-        return False
-    if "parent_id" in change and str(parent_id or record.get("parent_id")) != str(change["parent_id"]):
-        return False
-    return paused
+        return f"its schedule {job.schedule!r} in time zone {job.timezone or 'UTC'}"
+    return f"its parent, job {run.names.get(job.parent_id, 'unknown')!r}"

@@ -1,126 +1,168 @@
-"""Models: created without build or deployment, then built, and never deployed."""
+"""Models: created to be built and not to be deployed, and watched until the build has ended."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected
-from cmlutils.flows.replay import CannotBeInertError, Finished, Record, Step, Target, ensure
-from cmlutils.flows.replay_jobs import no_runtime
+from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
+from cmlutils.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from cmlutils.report import Outcome
-    from cmlutils.workloads import Model
+    from cmlutils.runtimes import Match
 
 log = logging.getLogger(__name__)
 BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
 _LIVE = {"pending", "deploying", "deployed"}
 _BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
+_TRIES = 2  # for what may be asked for again when the first answer got lost
+_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
-def models(target: Target, wanted: Sequence[Model]) -> list[Outcome]:
+def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     """Replay all models."""
-    seen: Counter[str] = Counter()
-    outcomes = []
+    listing = Listing(lambda: target.v1.models(target.project.id))
+    taken: dict[str, set[str]] = defaultdict(set)
+    counts: dict[str, int] = defaultdict(int)
     for model in wanted:
-        outcomes.append(_model(target, model, seen[model.key]))
-        seen[model.key] += 1
-    return outcomes
+        nth = counts[model.key]
+        counts[model.key] += 1
+        work = _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key])
+        yield guarded(model, work.ensure)
 
 
-def _model(target: Target, model: Model, nth: int) -> Outcome:
-    engine: dict[str, Any] = {}
-    note, fallback = "", False
-    if target.engines:
-        image = target.v1.engine_image(target.project.owner, target.project.slug).get("id")
-        engine = {"engineImageId": image} if image else {}
-    else:
-        match = target.match(model.runtime, model.kernel)
-        if match is None:
-            return no_runtime("model", model.name, model.runtime or model.kernel or "a model that was never built")
-        engine = {"runtimeId": match.runtime.id, "kernel": ""}
-        note, fallback = match.note, match.fallback
-    body = {**model.to_v1(), **engine, "projectId": target.project.id}
+class _Work:
+    """One model on its way to the target."""
 
-    def find() -> list[Record]:
-        there = [one for one in target.v1.models(target.project.id) if one.get("name") == model.name]
-        return sorted(there, key=lambda one: int(one["id"]))
+    def __init__(self, target: Target, model: Model, key: str, listing: Listing, taken: set[str]) -> None:
+        self.target, self.model = target, model
+        self.key, self.listing, self.taken = key, listing, taken
+        self.match: Match | None = None
 
-    def finish(record: Record) -> Finished:
-        model_id = str(record["id"])
-        _refuse_live(target, model, model_id)
-        build = {**model.build_body(), **engine}
-        lost = _build(target, model, model_id, build)
-        names = ", ".join(sorted(model.environment))
-        check = f"when you deploy it, look whether its environment is there ({names})" if names else ""
-        todo = "; ".join(filter(None, (lost, check)))
-        return Finished(note=note, fallback=fallback or bool(lost), todo=todo, needs_hand=bool(lost))
-
-    step = Step(
-        kind="model",
-        name=model.name,
-        key=f"model {model.key} {nth}",
-        find=find,
-        create=lambda: target.v1.create_model(body),
-        finish=finish,
-        nth=nth,
-    )
-    return ensure(target.journal, step, target.clock.sleep)[0]
-
-
-def _deployment(record: Record) -> str:
-    return str((record.get("latestModelDeployment") or {}).get("status") or "")
-
-
-def _refuse_live(target: Target, model: Model, model_id: str) -> None:
-    """Take a model away that is deployed, or on its way to be."""
-    status = _deployment(target.v1.model(model_id))
-    if status in _LIVE:
-        target.v1.delete_model(model_id)
-        raise CannotBeInertError(
-            f"model {model.name} became {status} though deployment was declined; it was deleted again.",
-            hint="Create it by hand when it may be deployed.",
+    def ensure(self) -> Outcome:
+        """Leave it built and not deployed, or say why not."""
+        target, model = self.target, self.model
+        self.match = None if target.engines else target.match(model.runtime, model.kernel)
+        if self.match is None and not target.engines and (model.file or model.runtime):
+            return target.no_runtime(model)
+        step = Step(
+            kind="model",
+            name=model.name,
+            key=self.key,
+            listing=self.listing,
+            same=lambda one: one.get("name") == model.name,
+            create=lambda: create(target.v1.create_model, {**model.to_v1(), **self._where()}),
+            finish=lambda record: self._finish(str(record["id"])),
+            again=lambda record: self._again(str(record["id"])),
+            remove=lambda record: target.v1.delete_model(record["id"]),
+            taken=self.taken,
         )
+        return ensure(target.journal, step, target.clock.sleep)[0]
 
+    def _where(self) -> Record:
+        """Return what a request says of project, and runtime or engine."""
+        body: dict[str, Any] = {"projectId": self.target.project.id}
+        if self.match:
+            return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
+        if self.target.engines:
+            image = self.target.v1.engine_image(self.target.project.owner, self.target.project.slug).get("id")
+            body |= {"engineImageId": image} if image else {}
+        return body
 
-def _build(target: Target, model: Model, model_id: str, body: Record) -> str:
-    """Build without deploying; return what is left to do (empty: nothing)."""
-    if not model.file:
-        return "it was never built on the source: build it when it is complete"
-    before = target.v1.model(model_id)
-    if not before.get("latestModelBuild"):
-        request = {**body, "modelId": model_id, "projectId": target.project.id}
-        request |= {"autoBuildModel": True, "autoDeployModel": False}
+    def _read(self, model_id: str) -> Record:
+        """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
+        record = self.target.v1.model(model_id)
+        status = str((record.get("latestModelDeployment") or {}).get("status") or "")
+        if status in _LIVE:
+            raise CannotBeInertError(
+                f"model {self.model.name} became {status} though deployment was declined.",
+                hint="Create it by hand when it may be deployed.",
+            )
+        return record
+
+    def _finish(self, model_id: str) -> Finished:
+        if self.model.file:
+            for _ in range(_TRIES):
+                if self._has_build(model_id):
+                    break
+                self._ask_for_build(model_id)
+            record = self._await_build(model_id)
+        else:
+            record = self._read(model_id)
+        for _ in range(_TRIES):
+            if record.get("authEnabled") is self.model.auth_enabled:
+                break
+            self._set_auth(model_id)
+            record = self._read(model_id)
+        return self._look(record)
+
+    def _set_auth(self, model_id: str) -> None:
         try:
-            target.v1.build_model(request)
+            self.target.v1.set_model_auth(model_id, enabled=self.model.auth_enabled)
         except (Rejected, AnswerLost) as error:
-            log.debug("build-model: %s", error)
-            if not target.v1.model(model_id).get("latestModelBuild"):
-                return f"build it by hand: the target said {error}"
-    status = _build_status(target, model, model_id)
-    if status in _BUILT:
-        return ""
-    if status in _BROKEN:
-        return f"its build ended as {status!r}: look at the build's log and build it again"
-    return f"its build is still {status or 'not to be seen'}: look whether it ends well"
+            log.debug("set-model-auth: %s", error)
+
+    def _again(self, model_id: str) -> Finished:
+        """Do what could not be done earlier, unless a person has deployed it since."""
+        record = self.target.v1.model(model_id)
+        return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
+
+    def _has_build(self, model_id: str) -> bool:
+        """Tell whether a build is there; one that was asked for at creation may take a moment to show."""
+        for pause in _NO_BUILD_LOOKS:
+            self.target.clock.sleep(pause)
+            if self._read(model_id).get("latestModelBuild"):
+                return True
+        return False
+
+    def _ask_for_build(self, model_id: str) -> None:
+        """Build what the target created without a build: it did not heed the flag."""
+        body = {**self.model.build_body(), **self._where(), "modelId": model_id}
+        try:
+            self.target.v1.build_model({**body, "autoBuildModel": True, "autoDeployModel": False})
+        except (Rejected, AnswerLost) as error:
+            log.warning("model %s: %s", self.model.name, error)
+
+    def _await_build(self, model_id: str) -> Record:
+        """Wait for the build to end, looking at each turn that nothing is deployed; return the model."""
+        clock = self.target.clock
+        deadline, pause = clock.now() + BUILD_DEADLINE, 0.2
+        while True:
+            record = self._read(model_id)
+            status = _build_status(record)
+            if not status or status in _BUILT | _BROKEN or clock.now() >= deadline:
+                clock.sleep(pause)  # a deployment that follows the build has a moment to show
+                return self._read(model_id)
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 10.0)
+
+    def _look(self, record: Record) -> Finished:
+        """Return what of the model the target does not show as it should be."""
+        model, note = self.model, self.match.note if self.match else ""
+        build, missing = _build_status(record), []
+        if not model.file:
+            note = join(note, "it was never built on the source, so it is not built here")
+        elif build in _BROKEN:
+            missing = [f"its build, which ended as {build!r} (look at the build's log, build it again)"]
+        elif build not in _BUILT:
+            missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
+        there = Model.from_v1(record, self.target.runtimes)
+        unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
+        unseen = () if record.get("defaultReplicationPolicy") else ("replicas",)
+        missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
+        of_deployment = [f"{model.replicas} replicas"] if unseen and model.replicas != 1 else []
+        of_deployment += [f"environment {name}" for name in sorted(model.environment)]
+        todo = f"when you deploy it, look whether it has: {', '.join(of_deployment)}" if of_deployment else ""
+        return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
 
 
-def _build_status(target: Target, model: Model, model_id: str) -> str:
-    """Wait for the build to end, looking at each turn that nothing is deployed."""
-    deadline = target.clock.now() + BUILD_DEADLINE
-    pause = 0.2
-    while True:
-        _refuse_live(target, model, model_id)
-        build = target.v1.model(model_id).get("latestModelBuild")
-        if build is not None and not isinstance(build, dict):
-            raise ApiError(f"Model {model.name} has a build that is no object.")
-        status = str((build or {}).get("status") or "")
-        if status in _BUILT | _BROKEN or target.clock.now() >= deadline:
-            _refuse_live(target, model, model_id)
-            return status
-        target.clock.sleep(pause)
-        pause = min(pause * 1.5, 10.0)
+def _build_status(record: Record) -> str:
+    build = record.get("latestModelBuild")
+    return str(build.get("status") or "") if isinstance(build, dict) else ""

@@ -6,20 +6,27 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected
-from cmlutils.flows.replay import Finished, Record, Step, ensure
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
+from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmlutils.flows.replay import Clock
     from cmlutils.journal import Journal
     from cmlutils.remote.v1 import ApiV1
-    from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
-HANDED_OVER = "hand over"
+
+
+def _key(context: str, name: str) -> str:
+    return f"project {context} {name}"
 
 
 def ensure_project(
-    v1: ApiV1, journal: Journal, context: str, name: str, settings: ProjectSettings, *, engines: bool
+    v1: ApiV1, journal: Journal, context: str, name: str, settings: ProjectSettings, *, engines: bool, clock: Clock
 ) -> tuple[ProjectRef, Outcome]:
     """Return the target's project of this name and owner, created private where there was none.
 
@@ -30,84 +37,154 @@ def ensure_project(
         found = v1.find_project(name, context, context)
         return [found] if found else []
 
-    def finish(record: Record) -> Finished:
-        ref = ProjectRef.from_v1(record, context)
-        return _settle(v1, ref, settings, engines=engines)
+    def settle(record: Record) -> Finished:
+        return _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines)
 
     body = {"name": name, "template": "blank", "project_visibility": "private"}
-    outcome, record = ensure(
-        journal,
-        Step(
-            "project",
-            name,
-            f"project {context} {name}",
-            find,
-            lambda: v1.create_project(context, body),
-            finish,
-        ),
+    step = Step(
+        kind="project",
+        name=name,
+        key=_key(context, name),
+        listing=Listing(find),
+        same=lambda _: True,
+        create=lambda: v1.create_project(context, body),
+        finish=settle,
+        again=settle,
     )
+    outcome, record = ensure(journal, step, clock.sleep)
     if record is None:
         raise ApiError(f"The project can't be created: {outcome.note}", hint=outcome.todo)
     ref = ProjectRef.from_v1(record, context)
     return ProjectRef.from_v1(v1.project(ref.owner, ref.slug), ref.owner), outcome
 
 
-def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
-    """Write settings one by one, read them back, and name those that the target did not take."""
+def _wanted(settings: ProjectSettings, *, engines: bool) -> Record:
     wanted: dict[str, Any] = {"description": settings.description}
     if settings.shared_memory_limit:
         wanted["shared_memory_limit"] = settings.shared_memory_limit
     if engines:
         wanted["default_project_engine_type"] = LEGACY_ENGINE
+    return wanted
+
+
+def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
+    """Write settings one by one and the environment."""
     there = v1.project(ref.owner, ref.slug)
-    for field, value in wanted.items():
+    for field, value in _wanted(settings, engines=engines).items():
         if (there.get(field) or "") != value:
             try:
                 v1.patch_project(ref.owner, ref.slug, {field: value})
-            except Rejected as error:
+            except (Rejected, AnswerLost) as error:
                 log.debug("PATCH project %s: %s", field, error)
+    environment = v1.environment(ref.owner, ref.slug)
+    if _absent(settings.environment, environment):
+        try:
+            v1.put_environment(ref.owner, ref.slug, {**environment, **settings.environment})
+        except (Rejected, AnswerLost) as error:
+            log.debug("PUT project environment: %s", error)
+    return _look(v1, ref, settings, engines=engines)
+
+
+def _absent(wanted: Mapping[str, str], there: Record) -> list[str]:
+    return [name for name, value in wanted.items() if there.get(name) != value]
+
+
+def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
+    """Read settings and environment back, and name what the target did not take."""
     there = v1.project(ref.owner, ref.slug)
-    lost = [f"{field} ({value})" for field, value in wanted.items() if (there.get(field) or "") != value]
-    environment = v1.environment(ref.owner, ref.slug)
-    if any(environment.get(name) != value for name, value in settings.environment.items()):
-        v1.put_environment(ref.owner, ref.slug, {**environment, **settings.environment})
-    environment = v1.environment(ref.owner, ref.slug)
-    lost += [f"environment {one}" for one, value in settings.environment.items() if environment.get(one) != value]
+    lost = [field for field, value in _wanted(settings, engines=engines).items() if (there.get(field) or "") != value]
+    environment = _absent(settings.environment, v1.environment(ref.owner, ref.slug)) if settings.environment else []
+    lost += [f"environment {name}" for name in environment]
+    note, todo = _engine_image(v1, ref, settings) if engines else ("", "")
     if not lost:
-        return Finished()
+        return Finished(note=note, todo=todo)
+    names = ", ".join(lost)
     return Finished(
-        note=f"the target did not take {', '.join(lost)}",
-        todo=f"set by hand: {', '.join(lost)}",
+        note="; ".join(filter(None, (f"the target did not take {names}", note))),
+        todo="; ".join(filter(None, (f"set by hand: {names}", todo))),
         fallback=True,
         needs_hand=True,
     )
 
 
-def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> list[str]:
-    """Add collaborators and set the visibility, last of all and once; return what is left to do."""
-    step = journal.step(HANDED_OVER)
-    created = journal.step(f"project {project.owner} {project.name}")
-    if (step and step.done) or created is None:
-        return []
-    todos = [_collaborator(v1, project, dict(one)) for one in settings.collaborators]
-    if settings.visibility != "private":
+def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> tuple[str, str]:
+    """Say so when the source's engine image is not the one that the target's project has."""
+    there = engine_image_name(v1.engine_image(ref.owner, ref.slug))
+    if not settings.engine_image or settings.engine_image == there:
+        return "", ""
+    note = f"engine image {there or 'of the target'} instead of {settings.engine_image}"
+    return note, f"choose the engine image {settings.engine_image} in the project's settings, if the target has it"
+
+
+def engine_image_name(image: Record) -> str:
+    """Return an engine image as repository:tag; empty when there is none."""
+    return f"{image.get('repository')}:{image.get('tag')}" if image.get("repository") else ""
+
+
+def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:
+    """Add collaborators and set the visibility, last of all and once, to a project that we created.
+
+    Returns what is left to do, None when that is nothing; the next import tries that again.
+    """
+    created = journal.step(_key(project.owner, project.name))
+    key = f"hand over {project.id}"
+    step = journal.step(key)
+    if created is None or created.target_id != str(project.id) or (step and step.done and not step.left):
+        return None
+    try:
+        todos = _hand_over(v1, project, settings)
+    except (AnswerLost, Rejected) as error:
+        return _left(project, f"import again to set collaborators and visibility: {error.message}")
+    journal.done(key, left=bool(todos))
+    return _left(project, "; ".join(todos)) if todos else None
+
+
+def _left(project: ProjectRef, todo: str) -> Outcome:
+    return Outcome("project", f"{project.name}: hand over", Status.FALLBACK, str(project.id), "", todo, needs_hand=True)
+
+
+def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> list[str]:
+    owner, slug = project.owner, project.slug
+    todos = [
+        f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
+        for name, permissions in _collaborators(v1, project, settings).items()
+    ]
+    seen = v1.project(owner, slug).get("project_visibility")
+    if seen != settings.visibility:
         try:
-            v1.patch_project(project.owner, project.slug, {"project_visibility": settings.visibility})
+            v1.patch_project(owner, slug, {"project_visibility": settings.visibility})
         except (Rejected, AnswerLost) as error:
             log.debug("PATCH project visibility: %s", error)
-        there = v1.project(project.owner, project.slug).get("project_visibility")
-        if there != settings.visibility:
-            todos.append(f"Set the project's visibility to {settings.visibility} (it is {there}).")
-    journal.done(HANDED_OVER)
-    return [one for one in todos if one]
+        seen = v1.project(owner, slug).get("project_visibility")
+    if seen != settings.visibility:
+        todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
+    return todos
 
 
-def _collaborator(v1: ApiV1, project: ProjectRef, person: dict[str, Any]) -> str:
-    name, permissions = str(person.get("username") or ""), str(person.get("permissions") or "read")
-    if not name or name == project.owner:
-        return ""
+def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> dict[str, str]:
+    """Add those that are not there yet; return those that then are still not, with their permission."""
+    wanted = {
+        str(one["username"]): str(one.get("permissions") or "read")
+        for one in settings.collaborators
+        if one.get("username") and one["username"] != project.owner
+    }
+
+    def absent() -> dict[str, str]:
+        there = {
+            str(one.get("username")): one.get("permissions") for one in v1.collaborators(project.owner, project.slug)
+        }
+        return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
+
+    missing = absent() if wanted else {}
+    for name, permissions in missing.items():
+        _collaborate(v1, project, name, permissions)
+    return absent() if missing else {}
+
+
+def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) -> None:
+    """Add a collaborator; a refusal shows when they are read back."""
+    body = {"username": name, "permissions": permissions}
     try:
-        v1.put_collaborator(project.owner, project.slug, name, {"username": name, "permissions": permissions})
-    except (Rejected, AnswerLost) as error:
-        return f"Add collaborator {name} ({permissions}): {error}"
-    return ""
+        v1.put_collaborator(project.owner, project.slug, name, body)
+    except Rejected as error:
+        log.warning("collaborator %s: %s", name, error)

@@ -1,47 +1,132 @@
-"""What is done and left of a section, read from what runs wrote; no workspace is asked."""
+"""What is done, under way and left of a section, read from what runs wrote; no workspace is asked."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.bundle import read_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cmlutils.bundle import Bundle
     from cmlutils.config import Side
 
 
-def status_of(bundle: Bundle, side: Side) -> dict[str, str]:
-    """Return the state in words, and who holds the bundle (empty: nobody)."""
-    holder = _holder(bundle)
-    if holder:
-        return {"state": f"in use by {holder}", "holder": holder}
+@dataclass(frozen=True)
+class State:
+    """One side of one section. `state` says it in words; `running` is true while a process is at it.
+
+    `files` is what the run says of its copying (bytes_done, bytes_total, files_done, files_total,
+    bytes_per_second, seconds_left), or the counts of the last report; `workloads` counts outcomes by kind.
+    """
+
+    state: str
+    running: bool = False
+    holder: str = ""
+    pid: int = 0
+    since: str = ""
+    phase: str = ""
+    step: str = ""
+    files: Mapping[str, Any] = field(default_factory=dict)
+    workloads: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    error: str = ""
+
+
+def status_of(bundle: Bundle, side: Side) -> State:
+    """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
+    try:
+        holder, now = _holder(bundle), _progress(bundle)
+    except OSError as error:  # such as another user's bundle
+        return State(f"can't be read: {error.strerror}", error=str(error.strerror))
+    mine = bool(now) and (now.get("verb") == "export") == (side == "export")
+    pid = int(match[1]) if (match := re.match(r"process (\d+)", holder)) else 0
+    if holder and mine and now.get("pid") == pid:
+        return State(
+            state=f"in use by {holder}",
+            running=True,
+            holder=holder,
+            pid=pid,
+            since=str(now.get("started_at") or ""),
+            phase=str(now.get("phase") or ""),
+            step=str(now.get("step") or ""),
+            files=now.get("files") or {},
+            workloads=now.get("workloads") or {},
+            error=str(now.get("warning") or ""),
+        )
+    if holder and (not now or now.get("pid") != pid):
+        return State(f"in use by {holder}", running=True, holder=holder, pid=pid)
+    if mine and not holder:
+        verb, phase = now.get("verb"), now.get("phase") or "its beginning"
+        text = f"{verb} was killed in {phase} ({now.get('updated_at')}): run it again, it goes on from there"
+        return State(text, phase=str(now.get("phase") or ""), workloads=now.get("workloads") or {})
+    return _ended(bundle, side)
+
+
+def _ended(bundle: Bundle, side: Side) -> State:
+    """Return what the last report of this side says."""
     metrics = bundle.logs / f"{side}_metrics.json"
     if not metrics.exists():
-        return {"state": "not begun", "holder": ""}
+        return State("not begun")
     try:
         content = read_json(metrics, dict)
     except BundleError as error:
-        return {"state": str(error), "holder": ""}
-    code = content.get("exit_code")
-    state = "done" if code == 0 else f"ended with exit code {code}: {content.get('error') or 'see the report'}"
-    return {"state": f"{state} ({content.get('started_at')})", "holder": ""}
+        return State(str(error), error=str(error))
+    counts: dict[str, dict[str, int]] = {}
+    for one in content.get("outcomes") or []:
+        if isinstance(one, dict):
+            of_kind = counts.setdefault(str(one.get("kind")), {})
+            of_kind[str(one.get("status"))] = of_kind.get(str(one.get("status")), 0) + 1
+    code, why = content.get("exit_code"), str(content.get("error") or "")
+    done = "done" if code == 0 else f"ended with exit code {code}: {why or 'see the report'}"
+    state = f"{done} ({content.get('started_at')})"
+    return State(state, files=content.get("files") or {}, workloads=counts, error=why)
+
+
+def _progress(bundle: Bundle) -> dict[str, Any]:
+    """Return what the running process last wrote; empty when there is nothing usable."""
+    path = bundle.state / "progress.json"
+    if not path.exists():
+        return {}
+    try:
+        return dict(read_json(path, dict))
+    except BundleError:  # it is gone again
+        return {}
 
 
 def _holder(bundle: Bundle) -> str:
-    """Return who holds the lock, without taking it for longer than a glance."""
-    path = bundle.state / "lock"
-    if not path.exists():
-        return ""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Return who holds the lock; it is tried only where its file names a living process.
+
+    So a run that begins at this very moment does not find it taken by us.
+    """
     try:
+        handle = os.open(bundle.state / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    try:
+        text = os.read(handle, 200).decode(errors="replace").strip()
+        match = re.match(r"process (\d+)", text)
+        if not text or (match and not _lives(int(match[1]))):
+            return ""
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.read(handle, 200).decode(errors="replace").strip() or "another process"
+        return text
     else:
         return ""
     finally:
         os.close(handle)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

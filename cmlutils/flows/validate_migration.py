@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.flows.compare_files import compare_files
+from cmlutils.errors import NotFound, Rejected
+from cmlutils.flows.compare_files import FileCheck
+from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
 from cmlutils.flows.connect import find_project, project_tunnel
-from cmlutils.flows.export_project import read_source
+from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
-from cmlutils.report import Difference
+from cmlutils.flows.plan_import import bypass_allowed
+from cmlutils.left_out import to_fill_in
+from cmlutils.report import Difference, Group, Outcome, Status
 from cmlutils.runtimes import Runtime
-from cmlutils.workloads import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
-    from cmlutils.project import ProjectSettings
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
-    from cmlutils.workloads import Job, Workload
+    from cmlutils.workloads import Workload
 
-log = logging.getLogger(__name__)
+_MADE = {Status.CREATED, Status.FALLBACK}
 
 
 def validate_migration(
@@ -34,127 +37,106 @@ def validate_migration(
     maps: Maps,
     report: Report,
     progress: Progress,
+    *,
+    quick: bool = False,
 ) -> None:
-    """Compare bundle and target, and the source with the bundle where it can be reached.
+    """Compare the bundle with what the export recorded, with the target, and with the source if we may.
 
-    The differences go into the report; `report.verified` is set at the end.
+    The differences go into the report as they are found; `report.verified` is set at the end. `quick` compares
+    sizes and times instead of contents.
     """
-    found: list[Difference] = []
+    one = _Validation(bundle, maps, report, progress)
+    with progress.phase("check bundle"):
+        files = FileCheck(bundle, progress, quick=quick)
+        report.differences += bundle_damage(bundle) + files.bundle()
+    if quick:
+        report.notes.append("Contents were not compared (--quick): sizes and times were.")
     if source is None:
-        report.notes.append("The source was not compared: there is no usable export section.")
+        report.notes.append("Bundle and target alone were compared: the source was not to be had.")
     else:
         with progress.phase("compare source"):
-            found += _compare(source, bundle, "source", maps)
+            one.compare(source, "source", files.source)
     with progress.phase("compare target"):
-        found += _compare(target, bundle, "target", maps)
-    report.differences += found
+        one.compare(target, "target", files.target)
+    report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
+    report.todos += _advice(report)
     report.verified = not report.unexpected
 
 
-def _compare(connection: Connection, bundle: Bundle, side: str, maps: Maps) -> list[Difference]:
-    project = find_project(connection)
-    runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
-    settings, there = read_source(connection.v1, project, runtimes)
-    wanted_settings, models, applications, jobs = read_bundle(bundle)
-    found = _settings(wanted_settings, settings, side)
-    found += _workloads(models, there["models"], side, maps, runtimes)
-    found += _workloads(applications, there["applications"], side, maps, runtimes)
-    found += _workloads(jobs, there["jobs"], side, maps, runtimes)
-    found += _parents(jobs, there["jobs"], side)
-    with project_tunnel(connection, project, runtimes, bundle) as tunnel:
-        found += compare_files(tunnel, bundle, side)
-    return found
+def _without_values(rows: list[Difference], names: set[str]) -> list[Difference]:
+    """Excuse the environment variables whose values an export left out."""
+    wanted = {f"environment {name}" for name in names}
+    return [
+        row.excused("its value was left out of the bundle") if row.what in wanted and row.left == "absent" else row
+        for row in rows
+    ]
 
 
-def _settings(wanted: ProjectSettings, there: ProjectSettings, side: str) -> list[Difference]:
-    found = []
-    for field in ("name", "description", "visibility", "shared_memory_limit"):
-        left, right = getattr(wanted, field), getattr(there, field)
-        if left != right:
-            found.append(Difference(f"{side} project", field, str(left), str(right)))
-    for name in sorted({*wanted.environment, *there.environment}):
-        left, right = wanted.environment.get(name), there.environment.get(name)
-        if left != right:
-            added = left is None and side == "target"
-            row = (f"{side} project", f"environment {name}", _secret(left), _secret(right))
-            found.append(Difference(*row, expected=added))
-    return found
+def bundle_damage(bundle: Bundle) -> list[Difference]:
+    """Name each metadata file that is not what the export wrote."""
+    return [
+        Difference("bundle", f"{kind}-metadata.json", "as exported", "changed", group=Group.BUNDLE)
+        for kind in bundle.changed_metadata()
+    ]
 
 
-def _secret(value: str | None) -> str:
-    return "absent" if value is None else "***"
+def _advice(report: Report) -> list[str]:
+    groups = {one.group for one in report.unexpected}
+    advice = {
+        Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
+        Group.BUNDLE: "The bundle is not what the export wrote: export again, then import.",
+        Group.LOST: "The bundle lacks files that the source had: export again, then import.",
+        Group.MISSING: "Run the import again: it creates what is missing.",
+    }
+    return [text for group, text in advice.items() if group in groups]
 
 
-def _workloads(
-    wanted: Sequence[Workload],
-    there: Sequence[Workload],
-    side: str,
-    maps: Maps,
-    runtimes: Sequence[Runtime],
-) -> list[Difference]:
-    """Pair by key and, among equals, by order; what has no partner is a difference of its own."""
-    left: dict[str, list[Workload]] = defaultdict(list)
-    right: dict[str, list[Workload]] = defaultdict(list)
-    for one in wanted:
-        left[one.key].append(one)
-    for one in there:
-        right[one.key].append(one)
-    found = []
-    for key in {**left, **right}:
-        for index in range(max(len(left[key]), len(right[key]))):
-            a = left[key][index] if index < len(left[key]) else None
-            b = right[key][index] if index < len(right[key]) else None
-            if a is None or b is None:
-                alone = a or b
-                where = f"{side} {alone.kind} {alone.name}" if alone else side
-                here, yonder = ("there", "absent") if b is None else ("absent", "there")
-                found.append(Difference(where, "existence", here, yonder))
-                continue
-            where = f"{side} {a.kind} {a.name}"
-            rows = differences(a, b)
-            found += [
-                Difference(where, what, x, y, expected=_expected(side, a.kind, (what, x, y))) for what, x, y in rows
-            ]
-            found += _runtime(a, b, where, side, maps, runtimes)
-    return found
+class _Validation:
+    """What both sides are compared with, and where it is told."""
+
+    def __init__(self, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
+        self.bundle, self.maps, self.report, self.progress = bundle, maps, report, progress
+        self.settings, self.models, self.applications, self.jobs = read_bundle(bundle)
+
+    def compare(self, connection: Connection, side: str, files: Callable[[Tunnel], list[Difference]]) -> None:
+        """Compare one side: settings, workloads, then files through a session of its own."""
+        v1, report, workspace = connection.v1, self.report, connection.section.workspace
+        project = find_project(connection)
+        runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+        if side == "source":
+            report.source = report.source or f"{workspace.url} {project.path}"
+        else:
+            report.target = report.target or f"{workspace.url} {project.path}"
+        seen = self._seen(connection, side, runtimes)
+        there, records = read_settings(v1, project), read_records(v1, project)
+        if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
+            report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
+            there = replace(there, collaborators=self.settings.collaborators)
+        report.differences += compare_settings(self.settings, there, seen)
+        wanted: dict[str, list[Workload]] = {
+            "models": [*self.models],
+            "applications": [*self.applications],
+            "jobs": [*self.jobs],
+        }
+        for kind, workloads in wanted.items():
+            report.differences += compare_workloads(kind, workloads, records[kind], seen)
+            if side == "target" and report.verb == "validate-migration":
+                names = [str(one.get("name")) for one in records[kind]]
+                report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
+        with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
+            report.differences += files(tunnel)
+
+    def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
+        fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
+        asks = side == "target" and any(one.bypass_authentication for one in self.applications)
+        allowed = bypass_allowed(connection.v1) if asks else True
+        user, foreign = connection.section.workspace.username, self.bundle.foreign
+        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 
 
-def _expected(side: str, kind: str, row: tuple[str, str, str]) -> bool:
-    """Tell what a migration can't keep or read back.
-
-    That is a forbidden bypass, an environment key that the target adds, and the environment of a model that
-    is not deployed: v1 shows it with the deployment only.
-    """
-    field, left, right = row
-    if side == "source":
+def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:
+    try:
+        connection.v1.collaborators(project.owner, project.slug)
+    except (NotFound, Rejected):
         return False
-    return (field == "bypass_authentication" and left == "True" and right == "False") or (
-        field.startswith("environment ") and (left == "absent" or (kind == "model" and right == "absent"))
-    )
-
-
-def _runtime(
-    a: Workload, b: Workload, where: str, side: str, maps: Maps, runtimes: Sequence[Runtime]
-) -> list[Difference]:
-    wanted, there = a.runtime, b.runtime
-    if (wanted.image if wanted else a.kernel) == (there.image if there else b.kernel):
-        return []
-    match = maps.find(wanted, a.kernel, runtimes) if side == "target" else None
-    expected = bool(match and there and match.runtime.image == there.image)
-    return [Difference(where, "runtime", str(wanted or a.kernel), str(there or b.kernel), expected=expected)]
-
-
-def _parents(wanted: Sequence[Job], there: Sequence[Job], side: str) -> list[Difference]:
-    """Compare each job's parent by name."""
-    left = {job.source_id: job.name for job in wanted}
-    right = {job.source_id: job.name for job in there}
-    by_key = defaultdict(list)
-    for job in there:
-        by_key[job.key].append(right.get(job.parent_id, "none"))
-    found = []
-    for job in wanted:
-        name = left.get(job.parent_id, "none")
-        others = by_key.get(job.key, [name])
-        if name not in others:
-            found.append(Difference(f"{side} job {job.name}", "parent", name, ", ".join(others)))
-    return found
+    return True

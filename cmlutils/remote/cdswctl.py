@@ -7,6 +7,7 @@ the vendor's document has it, so parallel runs don't meet and the key is on no c
 from __future__ import annotations
 
 import contextlib
+import gzip
 import logging
 import os
 import platform
@@ -14,12 +15,14 @@ import shutil
 import sys
 import tarfile
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from cmlutils import interrupts
 from cmlutils.errors import Rejected, TunnelError
-from cmlutils.remote import process
+from cmlutils.remote import process, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MAX_ARCHIVE = 200 << 20
-MAX_CLIENT = 400 << 20
+MAX_CLIENT = 256 << 20
 MAX_MEMBERS = 1000
 
 
@@ -81,11 +84,23 @@ class Client:
 @contextlib.contextmanager
 def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
     """Fetch the client and log it in, in a private folder that is gone when the block ends."""
-    folder = Path(tempfile.mkdtemp(prefix="cmlutil-"))
-    try:
+    with private_folder() as folder:
         yield log_in(workspace, fetch(download, folder), folder)
+
+
+@contextlib.contextmanager
+def private_folder(parent: str | None = None) -> Iterator[Path]:
+    """Make a folder of mode 0700 that is gone when the block ends, or a moment after a kill -9 of ours."""
+    folder = None
+    try:
+        with interrupts.held():
+            folder = Path(tempfile.mkdtemp(prefix="cml-", dir=parent))
+            watchdog.ours().folder(folder)
+        yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with interrupts.held():
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
@@ -138,10 +153,26 @@ def fetch(http_download: Download, folder: Path) -> Path:
         return _unpack(archive, folder / "cdswctl", where)
 
 
+class _Bounded:
+    """A stream that may not be longer than an archive with a client in it: a small one may unpack to any size."""
+
+    def __init__(self, file: gzip.GzipFile, where: str) -> None:
+        self._file, self._where, self._left = file, where, MAX_CLIENT
+
+    def read(self, size: int) -> bytes:
+        """Return what comes next; raise TunnelError beyond the bound."""
+        chunk = self._file.read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise TunnelError(f"{self._where} unpacks to more than {MAX_CLIENT >> 20} MiB, which can't be right.")
+        return chunk
+
+
 def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
     """Copy the one member that is the client; nothing else in the archive is looked at."""
+    plain = _Bounded(gzip.GzipFile(fileobj=archive), where)
     try:
-        with tarfile.open(fileobj=archive, mode="r|gz") as members:
+        with tarfile.open(fileobj=plain, mode="r|") as members:  # type: ignore[call-overload]
             for number, member in enumerate(members):
                 if number > MAX_MEMBERS:
                     break
@@ -154,7 +185,9 @@ def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
                     if source is not None:
                         shutil.copyfileobj(source, file)
+                while plain.read(1 << 16):  # to its end, where gzip has the checksum
+                    pass
                 return path
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise TunnelError(f"{where} can't be unpacked: {error}.", hint="Run the command again.") from error
     raise TunnelError(f"{where} holds no cdswctl.", hint="Check the url of the workspace.")

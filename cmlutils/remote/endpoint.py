@@ -11,13 +11,14 @@ import json
 import logging
 import os
 import re
-import signal
 import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import CommandError, TunnelError
+from cmlutils import interrupts
+from cmlutils.bundle import write_json
+from cmlutils.errors import CommandError, Interrupted, TunnelError
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PORT_TRIES = 5
+LEARN_SECONDS = 2.0
 _PORT = re.compile(rb"local port (\d{1,5})\b|ssh -p (\d{1,5})\b")
 _SESSION = re.compile(rb"on session (\w+) in project")
 _LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
 _NO_PORT_FLAG = re.compile(rb"(unknown|undefined|not defined|unrecogni[sz]ed).*port", re.IGNORECASE)
+_STOPPED = b"unexpected end of JSON input"  # so says the client when it has stopped a session
+_UNKNOWN = re.compile(rb"not found|404|no such|does not exist", re.IGNORECASE)
 _PORT_TAKEN = re.compile(rb"can.?t listen on port|address already in use", re.IGNORECASE)
 
 
@@ -56,11 +60,14 @@ def endpoint(
         argv += ["--port", str(_free_port())] if own_port else []
         note = _Note(session_file, client.workspace.url, project)
         with contextlib.ExitStack() as stack:
-            stack.callback(_confirm_stopped, client, project, note)
-            child = stack.enter_context(
-                process.running([*argv, *client.flags], env=client.env, death=signal.SIGINT, grace=3.5)
-            )
-            said, port = _await_port(child, note, deadline)
+            stack.callback(_confirm_stopped, client, note)
+            child = stack.enter_context(process.running([*argv, *client.flags], env=client.env, grace=3.5))
+            stack.callback(note.ending, child)  # runs before the child is stopped
+            try:
+                said, port = _await_port(child, note, deadline)
+            except Interrupted:
+                _learn_session(child, note)
+                raise
             if port:
                 child.drop()
                 yield Endpoint(child, port, note.session)
@@ -97,6 +104,17 @@ def _await_port(child: process.Running, note: _Note, deadline: float) -> tuple[b
     return said, port
 
 
+def _learn_session(child: process.Running, note: _Note) -> None:
+    """Give the client a moment to name the session that it is just opening: one without a name can't be stopped."""
+    with interrupts.held():
+        for _, line in child.lines(interrupts.at_most(LEARN_SECONDS)):
+            if found := _SESSION.search(line):
+                note.opened(found[1].decode())
+                return
+        if child.poll() is None:
+            log.warning("A session of %s may be about to start; look in the workspace.", note.project)
+
+
 def _failure(client: Client, project: str, said: bytes, deadline: float) -> TunnelError:
     if said:
         return TunnelError(
@@ -120,33 +138,49 @@ class _Note:
 
     def __init__(self, path: Path | None, url: str, project: str) -> None:
         self.path, self.url, self.project, self.session = path, url, project, ""
+        self._child: process.Running | None = None
 
     def opened(self, session: str) -> None:
         self.session = session
         if self.path:
             note = {"id": session, "project": self.project, "url": self.url, "pid": os.getpid()}
-            new = self.path.with_name(self.path.name + ".new")
-            new.write_text(json.dumps(note), encoding="utf-8")
-            new.replace(self.path)
+            write_json(self.path, note)
+
+    def ending(self, child: process.Running) -> None:
+        """Keep the client in mind if it lives to be interrupted."""
+        self._child = child if child.poll() is None else None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the client took our SIGINT and ended by itself, as it does when it stops its session."""
+        code = self._child.poll() if self._child else None
+        return code is not None and code >= 0
 
     def closed(self) -> None:
         if self.path:
             self.path.unlink(missing_ok=True)
 
 
-def _confirm_stopped(client: Client, project: str, note: _Note) -> None:
-    if note.session and stop_session(client, project, note.session):
-        note.closed()
+def _confirm_stopped(client: Client, note: _Note) -> None:
+    with interrupts.held():
+        if note.session and stop_session(client, note.project, note.session, interrupted=note.interrupted):
+            note.closed()
 
 
-def stop_session(client: Client, project: str, session: str) -> bool:
-    """Stop a session unless it is gone already; return whether it is. Never raises an expected failure."""
+def stop_session(client: Client, project: str, session: str, *, interrupted: bool = False) -> bool:
+    """Stop a session unless it is gone already; return whether it is. Never raises an expected failure.
+
+    That a list does not name it proves it gone if the list names others, or if its client was `interrupted`;
+    an empty list alone may be all that a client has to say.
+    """
     try:
         listed = client.run("sessions", "list", "-p", project, timeout=2)
-        if not listed.code and session.encode() not in listed.out:
+        unlisted = not listed.code and session.encode() not in listed.out
+        if unlisted and (interrupted or listed.out.strip()):
             return True
         stopped = client.run("sessions", "stop", "-s", session, "-p", project, timeout=2)
-        gone = not stopped.code or b"unexpected end of JSON input" in stopped.out + stopped.err
+        said = stopped.out + stopped.err
+        gone = not stopped.code or _STOPPED in said or bool(unlisted and _UNKNOWN.search(said))
     except CommandError as error:
         log.debug("stopping the session: %s", error)
         gone = False

@@ -9,6 +9,7 @@ import random
 import ssl
 import time
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -36,6 +37,7 @@ MAX_MESSAGE = 300
 _QUICK = (0.5, 1.0, 2.0)  # pauses before the three repeats after a plain 500
 _GATEWAY = {502, 503, 504}
 _SAY_AGAIN = 300.0
+_LONGEST_WAIT = 600.0  # the most of a Retry-After that is heeded at a time
 _random = random.SystemRandom()
 
 
@@ -93,12 +95,19 @@ class _Away(Exception):
 
 
 class Http:
-    """One requests.Session for one workspace; `answered` says whether it ever answered in this run."""
+    """One requests.Session for one workspace.
+
+    `answered` says whether it ever answered in this run, `waits` how often we waited for it to come back, `calls`
+    counts the tries by method, and `date` is what its clock said at its last answer, in HTTP's words.
+    """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
         self.workspace = workspace
         self.host = workspace.host
         self.answered = False
+        self.calls: Counter[str] = Counter()
+        self.waits = 0
+        self.date = ""
         self._patience = patience or Patience()
         self._session: requests.Session | None = None
 
@@ -186,15 +195,18 @@ class Http:
         elif not self.answered or not call.patient:
             raise Unreachable(f"{self.host} can't be reached: {away.why}.", hint=away.hint) from away
         else:
+            self.waits += 1
             waiting.wait(away)
 
     def _once(self, call: _Call) -> Any:
         """Make one try of a call; raise _Away when it got no usable answer."""
         started = time.monotonic()
+        self.calls[call.method] += 1
         response = self._open(call)
         with response:
             status = response.status_code
             log.debug("%s %s: %d, %d ms", self.host, call, status, (time.monotonic() - started) * 1000)
+            self.date = response.headers.get("Date", "")
             if status not in _GATEWAY:
                 self.answered = True
             if 200 <= status < 300:
@@ -316,7 +328,7 @@ class Http:
         if not body.strip():
             return None
         try:
-            return json.loads(body)
+            return json.loads(body, parse_constant=_no_number, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise self._unparsable(call, response, body) from error
 
@@ -378,9 +390,9 @@ class Http:
         except (ValueError, RecursionError, ApiError, _Away):
             return ""
         text = _said(reply)
-        for secret in (self.workspace.api_key, call.bearer):
-            if secret:
-                text = text.replace(secret.reveal(), "***")
+        secrets = {secret.reveal() for secret in (self.workspace.api_key, call.bearer) if secret}
+        for private in sorted(secrets | _environment_values(call), key=len, reverse=True):
+            text = text.replace(private, "***")
         return _printable(text)[:MAX_MESSAGE]
 
     def _classify(self, error: requests.RequestException) -> _Away | Unreachable:
@@ -427,7 +439,7 @@ class _Waiting:
                 hint="Run the same command again when it is back; it goes on where it stopped.",
             ) from away
         step = min(30.0, 2.0**self._tries)
-        pause = max(1.0, _random.uniform(step / 2, step) if away.wait is None else away.wait)
+        pause = max(1.0, _random.uniform(step / 2, step) if away.wait is None else min(away.wait, _LONGEST_WAIT))
         self._tries = min(self._tries + 1, 10)
         if self._said is None or self._said[0] != away.why or now - self._said[1] >= _SAY_AGAIN:
             self._said = (away.why, now)
@@ -490,7 +502,7 @@ def _retry_after(response: requests.Response) -> float | None:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
     return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
@@ -506,6 +518,26 @@ def _said(reply: object) -> str:
         if isinstance(value, dict) and isinstance(value.get("message"), str):
             return str(value["message"])
     return ""
+
+
+def _environment_values(call: _Call) -> set[str]:
+    """Return the values of the environment that a request carries: a refusal may quote them."""
+    body = call.body if isinstance(call.body, dict) else {}
+    environment = body if call.path.endswith("/environment") else body.get("environment")
+    values = environment.values() if isinstance(environment, dict) else ()
+    return {value for value in values if isinstance(value, str) and len(value) > 2}
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Return a number; one beyond all numbers is refused, as it would pass for infinity."""
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise ValueError(f"{text[:20]} is too large")
+    return number
 
 
 def _printable(text: str) -> str:

@@ -1,37 +1,37 @@
 """Programs that we run: `run` waits for one, `running` keeps one beside us. The only import of subprocess.
 
-A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. On Linux
-the kernel signals it when the thread that started it dies, hence start programs from the main thread: then
-not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their defaults in it, whatever
-nohup made of ours.
+A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
+knows its process group, so not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their
+defaults in it, whatever nohup made of ours.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import errno
 import logging
 import os
 import queue
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
+from cmlutils import interrupts
+from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
+from cmlutils.remote import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 TAIL_LINES = 200
-_PR_SET_PDEATHSIG = 1
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -48,54 +48,69 @@ def text(data: bytes, lines: int = 12) -> str:
     return "\n".join(data.decode("utf-8", "backslashreplace").strip().splitlines()[-lines:])
 
 
-def _prepare(death: int) -> Callable[[], None]:
-    """Return what the child does between fork and exec; all it needs is looked up before."""
-    prctl = None
-    if sys.platform.startswith("linux"):
-        with contextlib.suppress(OSError, AttributeError):
-            prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
+class Child(subprocess.Popen[bytes]):
+    """A program in a process group of its own, of which the watchdog knows."""
 
-    def prepare() -> None:
+    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int) -> None:
+        self._dog = watchdog.ours()
+        self._number = self._dog.number()
+        try:
+            with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `_prepare` takes no lock
+                warnings.simplefilter("ignore", DeprecationWarning)
+                super().__init__(
+                    list(argv),
+                    env=_for_child(env),
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                    preexec_fn=self._prepare,
+                )
+        except (OSError, ValueError):
+            self._dog.gone(self._number)
+            raise
+
+    def _prepare(self) -> None:
+        """Do what the child does between fork and exec."""
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if prctl is not None:
-            prctl(_PR_SET_PDEATHSIG, death, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(1)
+        self._dog.enrol(self._number)
 
-    return prepare
+    def signal_group(self, number: int) -> None:
+        """Signal it and what it started."""
+        if number == signal.SIGINT:
+            self._dog.told(self._number)
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, number)
+
+    def end_group(self) -> int:
+        """Kill what is left of it and of what it started; return its exit code."""
+        self.signal_group(signal.SIGKILL)
+        code = self.wait()
+        self._dog.gone(self._number)
+        return code
 
 
-def _start(
-    argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, death: int, secret: str = ""
-) -> subprocess.Popen[bytes]:
+def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a child's environment: none needs the API keys that may be in ours."""
+    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
+
+
+def _start(argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, secret: str = "") -> Child:
     program = os.fsdecode(argv[0])
-    log.debug("running %s", " ".join("***" if word == secret else os.fsdecode(word) for word in argv))
+    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
     try:
-        with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `prepare` takes no lock
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return subprocess.Popen(
-                list(argv),
-                env=None if env is None else dict(env),
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=_prepare(death),  # noqa: PLW1509
-            )
+        return Child(argv, env, stdin)
     except FileNotFoundError as error:
         package = PACKAGES.get(program)
         hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
         raise CommandError(f"The program {program} is not installed.", hint=hint) from error
     except OSError as error:
-        raise CommandError(f"The program {program} can't be started: {error.strerror}.") from error
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, number)
+        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
+        raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
+    except ValueError as error:
+        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error
 
 
 def run(
@@ -110,19 +125,19 @@ def run(
 ) -> Result:
     """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
 
-    No secret belongs into `argv`, as any user of the machine can see it; `secret` is one that is not logged.
+    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
+    `secret` is logged.
     """
     stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
     program = os.fsdecode(argv[0])
-    process = _start(argv, env, stdin, signal.SIGTERM, secret)
-    with process:
+    with contextlib.ExitStack() as stack:
+        with interrupts.held():
+            process = stack.enter_context(_start(argv, env, stdin, secret))
+            stack.callback(process.end_group)
         try:
-            out, err = process.communicate(input, timeout=timeout)
+            out, err = process.communicate(input, timeout=interrupts.at_most(timeout))
         except subprocess.TimeoutExpired as error:
             raise CommandError(f"{program} did not end within {timeout:g} s.") from error
-        finally:
-            if process.poll() is None:
-                _signal_group(process, signal.SIGKILL)
     if check and process.returncode not in ok:
         raise CommandError(f"{program} ended with exit code {process.returncode}: {text(err or out)}")
     return Result(process.returncode, out, err)
@@ -131,7 +146,7 @@ def run(
 class Running:
     """A program beside us. Both pipes are drained by threads all its life; what nobody reads is dropped."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, raw: bool) -> None:
+    def __init__(self, process: Child, *, raw: bool) -> None:
         self.pid = process.pid
         self._process = process
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
@@ -217,10 +232,9 @@ class Running:
         """Send SIGINT, then SIGTERM, then SIGKILL, to it and what it started; return its exit code."""
         for number, patience in ((signal.SIGINT, grace), (signal.SIGTERM, 0.5)):
             if self.poll() is None:
-                _signal_group(self._process, number)
-                self.wait(patience)
-        _signal_group(self._process, signal.SIGKILL)
-        code = self._process.wait()
+                self._process.signal_group(number)
+                self.wait(interrupts.at_most(patience))
+        code = self._process.end_group()
         self.drop()
         for thread in self._threads:
             thread.join(1.0)
@@ -232,16 +246,15 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    argv: Sequence[str | bytes],
-    *,
-    env: Mapping[str, str] | None = None,
-    raw: bool = False,
-    death: int = signal.SIGTERM,
-    grace: float = 3.0,
+    argv: Sequence[str | bytes], *, env: Mapping[str, str] | None = None, raw: bool = False, grace: float = 3.0
 ) -> Iterator[Running]:
     """Run a program beside us for as long as the block takes; it is stopped on every way out."""
-    child = Running(_start(argv, env, subprocess.DEVNULL, death), raw=raw)
+    child = None
     try:
+        with interrupts.held():
+            child = Running(_start(argv, env, subprocess.DEVNULL), raw=raw)
         yield child
     finally:
-        child.stop(grace)
+        with interrupts.held():
+            if child:
+                child.stop(grace)

@@ -10,14 +10,14 @@ import contextlib
 import logging
 import random
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, process
+from cmlutils.remote.cdswctl import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -69,17 +69,30 @@ class Tunnel:
 
     sleep = staticmethod(time.sleep)  # between two attempts to reopen
 
-    def __init__(self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint]) -> None:
+    def __init__(
+        self, workspace: Workspace, folder: Path, dial: Callable[[], Endpoint], wait_until_back: Callable[[], bool]
+    ) -> None:
         self.workspace = workspace
         self.ssh_argv: list[str] = []
         self.session = ""
         self._folder = folder
         self._dial = dial
+        self._wait_until_back = wait_until_back
         self._endpoint: Endpoint | None = None
         self._master = contextlib.ExitStack()
         self._attempts = 0
 
     def open(self) -> None:
+        """Open a way in, the first; if the workspace is away just then, when it is back."""
+        try:
+            self._open()
+        except TunnelError as error:
+            if not self._wait_until_back():
+                raise
+            log.warning("%s", error)
+            self.reopen()
+
+    def _open(self) -> None:
         """Open the endpoint and the master on it."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
@@ -169,6 +182,7 @@ class Tunnel:
         """Make the way in work again, waiting longer each time; raise TunnelError after six vain attempts."""
         self._hang_up()
         while True:
+            self._wait_until_back()
             self._attempts += 1
             if self._attempts > REOPENINGS:
                 raise TunnelError(
@@ -182,7 +196,7 @@ class Tunnel:
                 if self._endpoint and self._endpoint.child.poll() is None and not self._plain("true").code:
                     self._connect()
                 else:
-                    self.open()
+                    self._open()
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)
                 self._hang_up()
@@ -220,9 +234,12 @@ def open_tunnel(
     runtime_id: int | None = None,
     session_file: Path | None = None,
     deadline: float = 120,
+    wait_until_back: Callable[[], bool] = lambda: False,
 ) -> Iterator[Tunnel]:
-    """Open a session of `project` (owner/slug) and a connection into it; both end with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
+    """Open a session of `project` (owner/slug) and a connection into it; both end with the block.
+
+    `wait_until_back()` returns when the workspace answers and tells whether it was away: an outage is no vain attempt.
+    """
     if session_file:
         endpoint.close_orphan(client, session_file)
     sessions = contextlib.ExitStack()
@@ -233,17 +250,15 @@ def open_tunnel(
             endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
         )
 
-    tunnel = Tunnel(workspace, folder, dial)
-    try:
+    with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
+        tunnel = Tunnel(workspace, folder, dial, wait_until_back)
         try:
-            tunnel.open()
-        except Broken as error:
-            log.warning("%s", error)
-            tunnel.reopen()
-        yield tunnel
-    finally:
-        try:
-            tunnel.close()
+            try:
+                tunnel.open()
+            except Broken as error:
+                log.warning("%s", error)
+                tunnel.reopen()
+            yield tunnel
         finally:
-            sessions.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            with interrupts.held(), sessions:
+                tunnel.close()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cmlutils.config import Secret
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, Rejected
+from cmlutils.log import hide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+MAX_SEGMENT = 1000
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 PAGE = 30
 MAX_PAGES = 1000
 
@@ -26,8 +31,8 @@ MAX_PAGES = 1000
 def segment(text: object) -> str:
     """Return one path segment, quoted; refuse what would change the path."""
     name = str(text)
-    if name in {"", ".", ".."}:
-        raise ApiError(f"{name!r} can't be part of an address.")
+    if name in {"", ".", ".."} or len(name) > MAX_SEGMENT or _UNFIT.search(name):
+        raise ApiError(f"{name[:80]!r} can't be part of an address.")
     return quote(name, safe="")
 
 
@@ -68,9 +73,33 @@ def _kind(reply: object) -> str:
 def _created(reply: object, route: str) -> Json:
     """Return what was created; it must have an id, else nobody knows whether it was."""
     made = an_object(reply, route, wrote=True)
-    if not isinstance(made.get("id"), (int, str)):
+    if not _is_id(made.get("id")):
         raise AnswerLost(f"{route} gave an object without id.")
     return made
+
+
+def _is_id(value: object) -> bool:
+    """Whether it is a whole number above 0, as a number or as a text."""
+    if type(value) is int:
+        return 0 < value < 1 << 63
+    return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,17}", value) is not None
+
+
+def _numbered(rows: list[Json], route: str) -> list[Json]:
+    """Return a list of things that each have an id, of their own."""
+    ids = [str(row["id"]) if _is_id(row.get("id")) else "" for row in rows]
+    if "" in ids:
+        raise ApiError(f"{route} gave a list with something without a usable id.")
+    if len({*ids}) < len(ids):
+        raise ApiError(f"{route} gave a list in which two things have the same id.")
+    return rows
+
+
+def _the_one(reply: Json, wanted: object, route: str) -> Json:
+    """Return a reply that is about what was asked for; it may leave the id out."""
+    if str(reply.setdefault("id", wanted)) != str(wanted):
+        raise ApiError(f"{route} gave something else than was asked for.")
+    return reply
 
 
 def _person(row: Json, role: str) -> Json:
@@ -145,12 +174,17 @@ class ApiV1:
         key, keyid = reply.get("apiKey"), reply.get("keyid")
         if not isinstance(key, str) or not key or not isinstance(keyid, str):
             raise AnswerLost(f"{route} gave an object without apiKey and keyid.")
+        hide(key)
         return Secret(key), keyid
 
-    def delete_v2_key(self, username: str, keyid: str) -> None:
-        """Revoke a v2 key; one short try, since it happens at the end of a run."""
+    def v2_keys(self, username: str) -> list[Json]:
+        """Return the v2 keys of a user by their ids, without the keys themselves."""
+        return self._list(f"{_user(username)}/apikey")
+
+    def delete_v2_key(self, username: str, keyid: str, *, patient: bool = False) -> None:
+        """Revoke a v2 key; in one short try at the end of a run, unless `patient`."""
         path = f"{_user(username)}/apikey/{segment(keyid)}"
-        self.http.send("DELETE", path, repeat=True, patient=False)
+        self.http.send("DELETE", path, repeat=True, patient=patient)
 
     # Projects
 
@@ -228,7 +262,11 @@ class ApiV1:
 
     def environment(self, owner: str, slug: str) -> Json:
         """Return the project's environment variables."""
-        return self._get(f"{_project(owner, slug)}/environment")
+        path = f"{_project(owner, slug)}/environment"
+        found = self._get(path)
+        if not all(isinstance(value, (str, int, float)) for value in found.values()):
+            raise ApiError(f"{self.http.host} GET {path} gave a value that is not a text.")
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
 
     def put_environment(self, owner: str, slug: str, body: Mapping[str, Any]) -> None:
         """Replace the whole environment of a project."""
@@ -256,11 +294,13 @@ class ApiV1:
 
     def jobs(self, owner: str, slug: str) -> list[Json]:
         """Return the project's jobs; `job` gives more of each."""
-        return self._list(f"{_project(owner, slug)}/jobs")
+        path = f"{_project(owner, slug)}/jobs"
+        return _numbered(self._list(path), f"{self.http.host} GET {path}")
 
     def job(self, owner: str, slug: str, job_id: object) -> Json:
         """Return a whole job."""
-        return self._get(f"{_project(owner, slug)}/jobs/{segment(job_id)}")
+        path = f"{_project(owner, slug)}/jobs/{segment(job_id)}"
+        return _the_one(self._get(path), job_id, f"{self.http.host} GET {path}")
 
     def create_job(self, owner: str, slug: str, body: Mapping[str, Any]) -> Json:
         """Create a job; one with a schedule is live at once."""
@@ -278,11 +318,13 @@ class ApiV1:
 
     def applications(self, owner: str, slug: str) -> list[Json]:
         """Return the project's applications."""
-        return self._list(f"{_project(owner, slug)}/applications")
+        path = f"{_project(owner, slug)}/applications"
+        return _numbered(self._list(path), f"{self.http.host} GET {path}")
 
     def application(self, owner: str, slug: str, app_id: object) -> Json:
         """Return one application."""
-        return self._get(f"{_project(owner, slug)}/applications/{segment(app_id)}")
+        path = f"{_project(owner, slug)}/applications/{segment(app_id)}"
+        return _the_one(self._get(path), app_id, f"{self.http.host} GET {path}")
 
     def create_application(self, owner: str, slug: str, body: Mapping[str, Any]) -> Json:
         """Create an application, which starts it."""
@@ -308,14 +350,16 @@ class ApiV1:
         """Return a project's models with their latest build and deployment."""
         path = _model("list-models")
         body = {"projectId": project_id, "latestModelDeployment": True, "latestModelBuild": True}
-        rows = a_list(self.http.send("POST", path, body, repeat=True), f"{self.http.host} POST {path}")
+        route = f"{self.http.host} POST {path}"
+        rows = _numbered(a_list(self.http.send("POST", path, body, repeat=True), route), route)
         return [row for row in rows if str(_person(row, "project").get("id", project_id)) == str(project_id)]
 
     def model(self, model_id: object) -> Json:
         """Return a whole model with its latest build and deployment."""
         path = _model("get-model")
         body = {"id": str(model_id), "latestModelDeployment": True, "latestModelBuild": True}
-        return an_object(self.http.send("POST", path, body, repeat=True), f"{self.http.host} POST {path}")
+        route = f"{self.http.host} POST {path}"
+        return _the_one(an_object(self.http.send("POST", path, body, repeat=True), route), model_id, route)
 
     def create_model(self, body: Mapping[str, Any]) -> Json:
         """Create a model; unless the body says otherwise it is built and deployed too."""

@@ -2,71 +2,45 @@
 
 from __future__ import annotations
 
-import logging
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import interrupts
 from cmlutils.errors import ApiError
 from cmlutils.remote.v1 import Json, a_list, an_object, segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from cmlutils.config import Secret
-    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.remote.http import Http
+    from cmlutils.remote.v2_key import V2Key
 
-log = logging.getLogger(__name__)
-
-LIFETIME = timedelta(days=1)
 PAGE = 100
 MAX_PAGES = 1000
-
-
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 class ApiV2:
     """The v2 routes of one workspace; its key is made at first use and revoked at exit."""
 
-    def __init__(self, v1: ApiV1, username: str, now: Callable[[], datetime] = _utc_now) -> None:
-        self._v1 = v1
-        self._http = v1.http
-        self._username = username
-        self._now = now
-        self._key: Secret | None = None
-        self._keyid = ""
+    def __init__(self, http: Http, key: V2Key) -> None:
+        self._http = http
+        self._key = key
 
     def __enter__(self) -> ApiV2:
+        self._key.revoke_left_over(patient=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        with interrupts.held():
+            self._key.close()
 
     @property
     def key(self) -> Secret:
         """The v2 key of this run, made now if there is none yet."""
-        if self._key is None:
-            self._key, self._keyid = self._v1.create_v2_key(self._username, self._now() + LIFETIME)
-        return self._key
-
-    def close(self) -> None:
-        """Revoke the key; a failure is a warning, since the key ends by itself within a day."""
-        if self._key is None:
-            return
-        self._key = None
-        try:
-            self._v1.delete_v2_key(self._username, self._keyid)
-        except ApiError as error:
-            log.warning(
-                "the v2 key with the id %s could not be revoked on %s and ends by itself in a day: %s",
-                self._keyid,
-                self._http.host,
-                error,
-            )
+        return self._key.get()
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         reply = self._http.get(path, params=params, bearer=self.key)
@@ -91,9 +65,16 @@ class ApiV2:
         reply = self._http.send("PATCH", path, body, repeat=True, bearer=self.key)
         return an_object(reply, f"{self._http.host} PATCH {path}", wrote=True)
 
+    def applications(self, project_id: str) -> list[Json]:
+        """Return a project's applications."""
+        return self._pages(f"/api/v2/projects/{segment(project_id)}/applications", "applications")
+
     def runtimes(self) -> list[Json]:
-        """Return all runtimes, page after page."""
-        path, token = "/api/v2/runtimes", ""
+        """Return all runtimes."""
+        return self._pages("/api/v2/runtimes", "runtimes")
+
+    def _pages(self, path: str, kind: str) -> list[Json]:
+        token = ""
         found: list[Json] = []
         seen = {""}
         for _ in range(MAX_PAGES):
@@ -101,7 +82,7 @@ class ApiV2:
             if token:
                 params["page_token"] = token
             reply = self._get(path, params)
-            found += a_list(reply.get("runtimes", []), f"{self._http.host} GET {path}")
+            found += a_list(reply.get(kind, []), f"{self._http.host} GET {path}")
             token = str(reply.get("next_page_token") or "")
             if token in seen:
                 return found

@@ -438,6 +438,40 @@ def test_without_the_assumptions_about_models(start: Callable[..., Workspace], l
     assert workspace.went_live[0].reached == "deleted"
 
 
+def test_what_only_some_targets_do_about_models(start: Callable[..., Workspace], login: Callable[..., Api]) -> None:
+    quiet = {"autoBuildModel": True, "autoDeployModel": False, "authEnabled": False}
+    expand = {"latestModelBuild": True, "latestModelDeployment": True}
+    workspace = start()
+    api = login(workspace)
+    model = api.models("create-model", model_body(workspace, **quiet))
+    assert (model["modelBuild"]["status"], model["authEnabled"], kinds(workspace)) == ("pending", False, [])
+    weak = start(assume=dict.fromkeys(("build_at_create", "build_without_deploy", "model_auth_at_create"), False))
+    api = login(weak)
+    model = api.models("create-model", model_body(weak, **quiet))
+    assert model["authEnabled"]
+    assert "latestModelBuild" not in api.models("get-model", {"id": model["id"], **expand})
+    api.models("build-model", {**model_body(weak, **quiet), "modelId": model["id"]})
+    assert kinds(weak) == ["model-deployment"]
+
+
+def test_a_target_may_hide_what_it_knows(start: Callable[..., Workspace], login: Callable[..., Api]) -> None:
+    workspace = start(assume=dict.fromkeys(("job_paused_shown", "application_public_id"), False))
+    api = login(workspace)
+    job = api.call(201, "POST", f"{P}/jobs", {**JOB, "schedule": "* * * * *", "paused": True})
+    assert "paused" not in job
+    assert kinds(workspace) == []
+    assert "public_identifier" not in api.call(200, "GET", f"{P}/applications")[0]
+
+
+def test_a_target_may_want_environments_as_json_text(
+    start: Callable[..., Workspace], login: Callable[..., Api]
+) -> None:
+    api = login(start(switches={"environment_wanted_as_string": True}))
+    api.call(422, "POST", f"{P}/jobs", {**JOB, "environment": {"A": "1"}})
+    job = api.call(201, "POST", f"{P}/jobs", {**JOB, "environment": '{"A": "1"}'})
+    assert job["environment"] == {"A": "1"}
+
+
 def test_the_life_of_a_model(workspace: Workspace, api: Api) -> None:
     expand = {"latestModelBuild": True, "latestModelDeployment": True}
     body = model_body(workspace, autoBuildModel=False)

@@ -6,7 +6,6 @@ import os
 import pytest
 import yaml
 
-from cmlutils.cli.main import cli
 from cmlutils.emulator.faults import Fault
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
@@ -85,23 +84,6 @@ def test_without_an_export_file_the_target_is_compared_alone(workspaces, run_lin
     assert "source is not compared" in run_line('cmlutil project validate-migration -p "Churn Model"').out
 
 
-def test_doctor_finds_everything_at_once(workspaces, run_line, home):
-    source, target = workspaces(target_more={"runtimes": []})
-    path = home / "cmlutils/export-config.ini"
-    path.write_text(path.read_text() + "[Nobody]\n[Other]\nusername=\n")
-    line = run_line("cmlutil doctor", exit_code=1)
-    for word in ("Nobody", "username", "rsync-enabled runtime", "ready"):
-        assert word in line.out
-    findings = run_line('cmlutil doctor --json -p "Churn Model"', exit_code=1).json
-    assert {one["section"] for one in findings} == {"Churn Model"}
-    assert {request.method for request in [*source.requests, *target.requests]} == {"GET"}
-
-
-def test_doctor_says_ready(workspaces, run_line):
-    workspaces()
-    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 2  # http is a warning
-
-
 def test_the_engine_map_takes_the_newest_by_number(workspaces, run_line, home):
     runtimes = [
         {"id": n, "image_identifier": f"reg/{kernel}:{n}", "editor": "Workbench", "kernel": kernel,
@@ -171,19 +153,6 @@ def test_a_lost_answer_never_doubles(workspaces, run_line):
     assert sorted(job.name for job in project.jobs) == ["ingest", "mail", "score"]
     assert len(project.models) == len(project.applications) == 2
     assert {one.status for one in project.applications} == {"stopped"}
-
-
-def test_every_command_has_help_with_an_example(run_line):
-    def walk(command, words):
-        if hasattr(command, "commands"):
-            for name, inner in command.commands.items():
-                yield from walk(inner, [*words, name])
-        else:
-            yield words
-
-    for words in walk(cli, ["cmlutil"]):
-        out = run_line(" ".join([*words, "--help"])).out
-        assert "Example" in out, words
 
 
 def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home):

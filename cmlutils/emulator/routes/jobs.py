@@ -118,12 +118,14 @@ def patch_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
 
 def update(call: Call, project: Project, job: Job, *, parent_id: int | None, pauses: bool) -> None:
     """Change an existing job as the body says and note whether it became live."""
-    fired_before = job.can_fire
+    fired_before, trigger_before = job.can_fire, (job.schedule, job.parent_id)
     if "runtime_id" in call.body:
         job.runtime_id = call.runtime_id(project, "runtime_id")
     if "environment" in call.body:
         job.environment = _environment(call)
     _change(call, project, job, parent_id=parent_id, pauses=pauses)
+    if (job.schedule, job.parent_id) != trigger_before and not call.world.assume.arming_keeps_pause:
+        job.paused = False
     _note(call, project, job, fired_before=fired_before)
 
 

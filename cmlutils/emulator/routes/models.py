@@ -89,19 +89,25 @@ def create_model(call: Call) -> Reply:
     runtime_id = call.runtime_id(project, "runtimeId")
     model = Model(
         str(call.body["name"]), call.world.next_id(), str(call.body.get("description", "")),
-        str(call.body.get("visibility", "private")), auth_enabled=bool(call.body.get("authEnabled", True)),
+        str(call.body.get("visibility", "private")), auth_enabled=_auth(call),
         environment=call.environment(), creator=call.user.username,
     )  # fmt: skip
     model.access_key = engine_id("access key", model.id) * 2
     _resources(call, model)
     project.models.append(model)
     shown: Json = {}
-    if not _kept_from(call, "autoBuildModel"):
+    deploys = not _kept_from(call, "autoDeployModel")
+    if not _kept_from(call, "autoBuildModel") and (deploys or call.world.assume.build_at_create):
         build = _build(call, model, runtime_id)
         shown["modelBuild"] = build_json(project, model, build)
-        if not _kept_from(call, "autoDeployModel"):
+        if deploys:
             shown["modelDeployment"] = deployment_json(model, _deploy(call, project, model, build))
     return Reply({**model_json(project, model, build=False, deployment=False), **shown})
+
+
+def _auth(call: Call) -> bool:
+    """Return whether calls of a new model need a key (that ``authEnabled`` counts here is ASSUMED)."""
+    return bool(call.body.get("authEnabled", True)) if call.world.assume.model_auth_at_create else True
 
 
 def _kept_from(call: Call, flag: str) -> bool:
@@ -146,7 +152,7 @@ def build_model(call: Call) -> Reply:
     project, model = _find(call, call.body.get("modelId"), "write")
     call.required("targetFilePath", "targetFunctionName")
     build = _build(call, model, call.runtime_id(project, "runtimeId"))
-    if not _kept_from(call, "autoDeployModel"):
+    if not (call.world.assume.build_without_deploy and call.body.get("autoDeployModel") is False):
         _deploy(call, project, model, build)
     return Reply(build_json(project, model, build))
 

@@ -1,0 +1,108 @@
+"""The command line of the batch scripts, and which projects it means."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import results
+from disk import parse_size
+
+from cmlutils import config
+from cmlutils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.config import Section, Side
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _shard(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("/")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: write 1/3, 2/3 or 3/3 for three hosts.")
+    return int(first), int(last)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than 1.")
+    return int(text)
+
+
+def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
+    """Return the parser of one script."""
+    one = argparse.ArgumentParser(
+        description=f"Runs 'cmlutil project {verb}' for many projects. What follows -- goes to each cmlutil.",
+    )
+    if verb == "migrate":
+        one.description = "Exports, imports and validates many projects. What follows -- goes to each cmlutil."
+    side = side_of(verb)
+    one.add_argument("projects", nargs="*", help=f"sections of {side}-config.ini; all of them if none is named")
+    one.add_argument("--batch-size", type=_at_least_one, default=batch_size, help="how many at a time (%(default)s)")
+    one.add_argument("--from-file", type=Path, help="a file with one section name a line")
+    one.add_argument("--only-failed", action="store_true", help="what the last batch-report.json has not as done")
+    one.add_argument("--shard", type=_shard, metavar="I/N", help="part I of N, always the same: a part for each host")
+    one.add_argument("--patience", type=float, default=60.0, metavar="MINUTES", help="wait so long for a workspace")
+    one.add_argument("--config-dir", help="the folder of the ini files")
+    one.add_argument("--report-dir", type=Path, default=Path(), help="where the reports and batch-logs go (here)")
+    if verb == "import":
+        one.add_argument("--verify", action="store_true", help="compare source, bundle and target")
+    if verb == "migrate":
+        one.add_argument("--disk-budget", type=_size, default=0, metavar="SIZE", help="for all bundles, as 200G")
+        one.add_argument("--remove-bundles", action="store_true", help="remove a bundle that was validated equal")
+    return one
+
+
+def side_of(verb: str) -> Side:
+    """Return which ini file names a script's projects."""
+    return "export" if verb in {"export", "migrate"} else "import"
+
+
+def in_shard(name: str, shard: tuple[int, int]) -> bool:
+    """Tell whether a section belongs to part i of n; every host that is asked says the same."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % shard[1] == shard[0] - 1
+
+
+def projects(options: argparse.Namespace, verb: str) -> list[str]:
+    """Return the sections that the command line means; raise CmlutilError, OSError or UnicodeDecodeError."""
+    names = list(options.projects)
+    if options.from_file:
+        lines = options.from_file.read_text(encoding="utf-8-sig").splitlines()
+        names += [line.strip() for line in lines if line.strip()]
+    if options.only_failed:
+        failed = [one.project for one in results.read(options.report_dir, verb) if one.exit_code != 0]
+        names = [name for name in failed if not names or name in names]
+    elif not names:
+        names = config.read_file(side_of(verb), options.config_dir).names()
+    if options.shard:
+        names = [name for name in names if in_shard(name, options.shard)]
+    return list(dict.fromkeys(names))
+
+
+def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:
+    """Return each project's sections by side, as far as they can be read: cmlutil itself says what is wrong."""
+    found: dict[str, dict[str, Section]] = {name: {} for name in names}
+    sides: tuple[Side, Side] = ("export", "import")
+    for side in sides:
+        try:
+            ini = config.read_file(side, config_dir)
+        except ConfigError:
+            continue
+        for name in names:
+            try:
+                found[name][side] = config.section(ini, name, os.environ)
+            except ConfigError:  # noqa: PERF203
+                continue
+    return found

@@ -1,0 +1,110 @@
+"""How much disk the bundles of a batch take, and whether one more export fits into the budget."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pool import Running
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_REST = 20  # between two measurements, so many times as long as one took
+SLOT = 10  # before anything is known, an export is taken for this part of the budget
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of a text such as 200G; raise ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
+    if not found or not float(found[1]):
+        raise ValueError(f"{text!r} is no size: write 200G, for example.")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def size_of(folder: Path | None) -> int:
+    """Return the bytes that a folder takes on the disk; 0 where there is none."""
+    total, todo = 0, [os.fspath(folder)] if folder else []
+    while todo:
+        with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        todo.append(entry.path)
+    return total
+
+
+@dataclass
+class Disk:
+    """The bundles on the disk; a budget of 0 is no limit. An export counts for what it is expected to take."""
+
+    budget: int = 0
+    _folders: dict[str, Path | None] = field(default_factory=dict)
+    _sizes: dict[str, int] = field(default_factory=dict)
+    _exporting: list[str] = field(default_factory=list)
+    _stopped: set[str] = field(default_factory=set)
+    _complete: list[int] = field(default_factory=list)
+    _next: float = 0.0
+
+    def add(self, project: str, folder: Path | None) -> None:
+        """Count in what is there of a project already."""
+        self._folders[project] = folder
+        self._sizes[project] = size_of(folder) if self.budget else 0
+
+    def _expected(self, project: str) -> int:
+        mean = sum(self._complete) // len(self._complete) if self._complete else self.budget // SLOT
+        return max(self._sizes[project], mean)
+
+    def used(self) -> int:
+        """Return what the bundles take, with what the running exports are expected to take."""
+        running = {project: self._expected(project) for project in self._exporting}
+        return sum({**self._sizes, **running}.values())
+
+    def fits(self, project: str) -> bool:
+        """Tell whether this export may start; one alone may always, or nothing ever would."""
+        others = self.used() - self._sizes[project]
+        alone = not self._exporting and not any(self._sizes[one] for one in self._sizes if one != project)
+        return not self.budget or alone or others + self._expected(project) <= self.budget
+
+    def begin(self, project: str) -> None:
+        """Count an export in."""
+        self._exporting.append(project)
+
+    def measure(self, running: Sequence[Running]) -> None:
+        """See how the running exports grow; stop the youngest when they outgrow the budget, to go on later."""
+        now = time.monotonic()
+        if not self.budget or now < self._next:
+            return
+        for project in self._exporting:
+            self._sizes[project] = size_of(self._folders[project])
+        self._next = now + max(2.0, _REST * (time.monotonic() - now))
+        exports = [one for one in running if one.task.project in self._exporting]
+        if sum(self._sizes.values()) > self.budget and len(exports) > 1 and not self._stopped:
+            youngest = max(exports, key=lambda one: one.began)
+            self._stopped.add(youngest.task.project)
+            youngest.interrupt()
+
+    def ended(self, project: str) -> bool:
+        """Count an end in; tell whether it was we who stopped it."""
+        if project in self._exporting:
+            self._exporting.remove(project)
+            self._sizes[project] = size_of(self._folders[project]) if self.budget else 0
+        stopped = project in self._stopped
+        self._stopped.discard(project)
+        return stopped
+
+    def exported(self, project: str) -> None:
+        """Learn from a complete export how large one is."""
+        if self._sizes[project]:
+            self._complete.append(self._sizes[project])
+
+    def removed(self, project: str, rest: int) -> None:
+        """Count a bundle out, but for what is left of it."""
+        self._sizes[project] = 0 if rest < (1 << 20) else rest

@@ -1,0 +1,221 @@
+"""Which project is to run next: step by step, as workspaces and disk allow; what failed for their sake runs again."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import results
+from disk import Disk, size_of
+from pool import Task
+from results import Result, metrics_of, worse
+from workspaces import Gate, login_of
+
+from cmlutils import bundle
+from cmlutils.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pool import Ended, Running
+
+    from cmlutils.config import Section
+
+TRIES = 3  # of a step that ended for no fault of its project
+_GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # with which the next step makes sense
+_REMOVED = ("project-data", "project-metadata", "manifest.json")
+
+
+@dataclass
+class Item:
+    """One project on its way: the step it is at, how often that was tried, and what its steps came to."""
+
+    project: str
+    sections: Mapping[str, Section]  # by side; none for a section that can't be read
+    step: int = 0
+    tries: int = 0
+    running: bool = False
+    doubtful: Ended | None = None  # it failed, and the workspace is asked whether that is its fault
+    away: bool = False
+    code: int = 0
+    seconds: float = 0.0
+    result: Result | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its bundle is."""
+        one = self.sections.get("import") or self.sections.get("export")
+        return one.output_dir.absolute() / bundle.folder_name(self.project) if one else None
+
+
+@dataclass
+class Plan:
+    """All projects of a batch, each with the same steps; tells `say` what changes and `changed` that something did."""
+
+    items: Sequence[Item]
+    steps: Sequence[str]
+    logs: Path
+    extra: Sequence[str]
+    say: Callable[[str], None]
+    changed: Callable[[], None]
+    patience: float = 3600.0
+    verify: bool = False
+    remove: bool = False
+    disk: Disk = field(default_factory=Disk)
+    gates: dict[str, Gate] = field(default_factory=dict)
+    _dirty: bool = False
+
+    def __post_init__(self) -> None:
+        for one in self.items:
+            for section in one.sections.values():
+                url = section.workspace.url
+                self.gates.setdefault(url, Gate(url, self.patience, self.say))
+            if one.result is None:
+                self.disk.add(one.project, one.folder)
+
+    def results(self) -> list[Result]:
+        """Return what is known of every project, in order."""
+        return [one.result or Result(one.project, verb=self.steps[one.step]) for one in self.items]
+
+    def left(self) -> bool:
+        """Tell whether anything is still to be run."""
+        return any(one.result is None for one in self.items)
+
+    def next(self) -> Task | None:
+        """Return what may start now: what is furthest on its way comes first, as its bundle may go then."""
+        waiting = [one for one in self.items if one.result is None and not one.running and one.doubtful is None]
+        waiting.sort(key=lambda one: (-one.step, not one.tries))
+        for one in waiting:
+            if not all(gate.open for _, gate in self._gates(one)):
+                continue
+            verb = self.steps[one.step]
+            if verb == "export":
+                if not self.disk.fits(one.project):
+                    continue
+                self.disk.begin(one.project)
+            one.running, one.tries = True, one.tries + 1
+            log = self.logs / verb / f"{bundle.folder_name(one.project)}.log"
+            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.say(f"{one.project}: {verb}{' again' if one.tries > 1 else ''}, log {log}")
+            words = ("project", verb, f"--project-name={one.project}", *self.extra)
+            if verb == "import" and self.verify:
+                words = (*words, "--verify")
+            return Task(one.project, verb, words, log, append=one.tries > 1)
+        return None
+
+    def _gates(self, one: Item) -> list[tuple[Section, Gate]]:
+        """Return the workspaces that its step needs, the target before the source."""
+        verb = self.steps[one.step]
+        both = verb == "validate-migration" or (verb == "import" and self.verify)
+        sides = ("import", "export") if both else (verb,)
+        found = [one.sections[side] for side in sides if side in one.sections]
+        return [(section, self.gates[section.workspace.url]) for section in found]
+
+    def ended(self, task: Task, how: Ended) -> None:
+        """Take note of an end; a failure is not the project's own before its workspaces have been asked."""
+        one = next(each for each in self.items if each.project == task.project)
+        one.running = False
+        one.seconds += how.seconds
+        if self.disk.ended(one.project) and how.code == 130:  # we stopped it ourselves, for want of space
+            one.tries = 1
+            return
+        if how.code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
+            for _, gate in self._gates(one):
+                gate.answered = True
+            self._finished(one, how)
+        elif how.killed and one.tries < TRIES:
+            self.say(f"{one.project}: {task.verb} was killed (signal {how.code - 128}); it is started again")
+        elif how.code == ExitCode.FAILED and self._gates(one):
+            one.doubtful, one.away = how, " can't be reached" in how.output or " stayed away" in how.output
+            for section, gate in self._gates(one):
+                gate.doubt(section)
+        else:
+            self._finished(one, how)
+
+    def look(self, running: Sequence[Running], *, ending: bool) -> None:
+        """Ask workspaces, judge who waits for their answer, keep to the disk budget, and find what can't go on."""
+        for gate in self.gates.values():
+            gate.look()
+        for one in self.items:
+            if one.result is None and not one.running:
+                self._judge(one, ending=ending)
+        if self.disk.budget and not ending:
+            self.disk.measure(running)
+            self._find_stuck()
+        if self._dirty:
+            self._dirty = False
+            self.changed()
+
+    def _find_stuck(self) -> None:
+        """Give up on exports for which no room will ever be."""
+        going = [one for one in self.items if one.result is None]
+        stuck = going and all(
+            not (one.running or one.doubtful or one.step) and not self.disk.fits(one.project) for one in going
+        )
+        if stuck:
+            self.say(f"The disk budget is used up; {len(going)} projects are not started.")
+            for one in going:
+                self._finish(one, Result(one.project, reason="the disk budget is used up"))
+
+    def _judge(self, one: Item, *, ending: bool) -> None:
+        how, gates = one.doubtful, self._gates(one)
+        if ending:
+            if how is not None:
+                one.doubtful = None
+                self._finished(one, how)
+            return
+        one.away = one.away or (how is not None and any(gate.waits for _, gate in gates))
+        for section, gate in gates:
+            why = gate.lost or gate.refused.get(login_of(section), "")
+            if why:
+                one.doubtful = None
+                code = how.code if how else None
+                self._finish(one, Result(one.project, code, round(one.seconds, 1), self._log(one), reason=why))
+                return
+        if how is not None and all(gate.open for _, gate in gates):
+            one.doubtful = None
+            if one.away and one.tries < TRIES:
+                one.away = False
+                self.say(f"{one.project}: started again, the workspace had been away")
+            else:
+                self._finished(one, how)
+
+    def _finished(self, one: Item, how: Ended) -> None:
+        """Take a step's end for what it is: the next step, or the project's result."""
+        verb = self.steps[one.step]
+        one.code = worse(one.code, how.code)
+        metrics = f"{'export' if verb == 'export' else 'import'}_metrics.json"
+        known = metrics_of(one.folder / "logs" / metrics) if one.folder else {}
+        reason = results.reason_of(how.code, how.output, known)
+        self.say(f"{one.project}: {verb}: {Result('', how.code).words} after {how.seconds:.0f} s {reason}".rstrip())
+        if verb == "export":
+            self.disk.exported(one.project)
+        if how.code in _GO_ON and one.step + 1 < len(self.steps):
+            one.step, one.tries = one.step + 1, 0
+            self._dirty = True
+            return
+        removed = self.remove and how.code == ExitCode.OK and verb == "validate-migration" and self._remove(one)
+        result = Result(one.project, one.code, round(one.seconds, 1), self._log(one), reason=reason, removed=removed)
+        self._finish(one, result)
+
+    def _finish(self, one: Item, result: Result) -> None:
+        one.result = replace(result, verb=self.steps[one.step])
+        self._dirty = True
+
+    def _log(self, one: Item) -> str:
+        return str(self.logs / self.steps[one.step] / f"{bundle.folder_name(one.project)}.log") if one.tries else ""
+
+    def _remove(self, one: Item) -> bool:
+        """Remove files and metadata of a bundle that was validated equal; its logs and state stay."""
+        if one.folder is None:
+            return False
+        for name in _REMOVED:
+            path = one.folder / name
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        self.disk.removed(one.project, size_of(one.folder))
+        return not (one.folder / "project-data").exists()

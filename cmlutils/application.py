@@ -1,0 +1,114 @@
+"""An application: from a v1 reply, to and from the bundle, to a v1 request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import BundleError
+from cmlutils.reader import OURS, Reader, engine_to_bundle, runtime_from_bundle, runtime_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.runtimes import Runtime
+
+
+@dataclass(frozen=True)
+class Application:
+    """An application; cpu in cores, memory in GiB."""
+
+    name: str
+    subdomain: str
+    script: str = ""
+    description: str = ""
+    bypass_authentication: bool = False
+    kernel: str = ""
+    runtime: Runtime | None = None
+    cpu: float = 1
+    memory: float = 1
+    gpus: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    addons: tuple[Any, ...] = ()
+    kind = "application"
+
+    @property
+    def key(self) -> str:
+        """What makes it one of a kind on its workspace."""
+        return self.subdomain
+
+    @classmethod
+    def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:
+        """Read one application; one that never ran has no dashboard."""
+        top = Reader(reply, "An application")
+        top.what = f"Application {top.text('name', None)!r}"
+        board = top.inner("currentDashboard")
+        has = board if board.data.get("cpu") is not None else top
+        return cls(
+            name=top.text("name", None),
+            subdomain=top.text("subdomain", None),
+            script=top.text("script"),
+            description=top.text("description"),
+            bypass_authentication=top.flag("bypass_authentication"),
+            kernel=board.text("kernel") or top.text("kernel"),
+            runtime=runtime_of(board, known) or runtime_of(top, known),
+            cpu=has.number("cpu", 1),
+            memory=has.number("memory", 1),
+            gpus=board.whole("nvidiaGpu", top.whole("nvidia_gpu")),
+            environment=top.environment(),
+            addons=top.items("addons"),
+        )
+
+    def to_bundle(self) -> dict[str, Any]:
+        """Return the record of applications-metadata.json."""
+        return {
+            "name": self.name,
+            "subdomain": self.subdomain,
+            "script": self.script,
+            "description": self.description,
+            "bypass_authentication": self.bypass_authentication,
+            "cpu": self.cpu,
+            "memory": self.memory,
+            "nvidia_gpu": self.gpus,
+            "environment": dict(self.environment),
+            **engine_to_bundle(self.kernel, self.runtime),
+            OURS: {
+                "image_identifier": self.runtime.image if self.runtime else "",
+                "addons": list(self.addons),
+            },
+        }
+
+    @classmethod
+    def from_bundle(cls, record: object) -> Application:
+        """Read such a record, ours or one of cloudera/cmlutils."""
+        top = Reader(record, "applications-metadata.json: an application", BundleError)
+        return cls(
+            name=top.text("name", None),
+            subdomain=top.text("subdomain", None),
+            script=top.text("script"),
+            description=top.text("description"),
+            bypass_authentication=top.flag("bypass_authentication"),
+            kernel=top.text("kernel"),
+            runtime=runtime_from_bundle(top),
+            cpu=top.number("cpu", 1),
+            memory=top.number("memory", 1),
+            gpus=top.whole("nvidia_gpu"),
+            environment=top.environment(),
+            addons=top.inner(OURS).items("addons"),
+        )
+
+    def to_v1(self) -> dict[str, Any]:
+        """Return the create body, without runtime."""
+        return {
+            "name": self.name,
+            "subdomain": self.subdomain,
+            "script": self.script,
+            "description": self.description,
+            "type": "manual",
+            "kernel": self.kernel,
+            "cpu": self.cpu,
+            "memory": self.memory,
+            "nvidia_gpu": self.gpus,
+            "environment": dict(self.environment),
+            "bypass_authentication": self.bypass_authentication,
+        }

@@ -1,0 +1,65 @@
+"""`cmlutil completion SHELL`, and the sections' names for the -p options."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from cmlutils import config
+from cmlutils.errors import ConfigError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+VARIABLE = "_CMLUTIL_COMPLETE"  # click derives it from the program's name
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that lets a shell complete commands, options and sections.
+
+    \b
+    Example:
+      echo 'eval "$(cmlutil completion bash)"' >> ~/.bashrc
+      echo 'eval "$(cmlutil completion zsh)"' >> ~/.zshrc
+      cmlutil completion fish > ~/.config/fish/completions/cmlutil.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.UsageError(f"click knows no completion for {shell}.")
+    click.echo(script(click.get_current_context().find_root().command, {}, "cmlutil", VARIABLE).source())
+
+
+def sections(context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem[str]]:
+    """Return the sections of the ini files that begin with what was typed."""
+    from click.shell_completion import CompletionItem
+
+    sides: list[config.Side] = ["export", "import"]
+    if context.info_name in {"export", "import"}:
+        sides = [side for side in sides if side == context.info_name]
+    names: dict[str, None] = {}
+    for side in sides:
+        try:
+            ini = config.read_file(side, context.params.get("config_dir"))
+        except ConfigError:
+            continue
+        names |= dict.fromkeys(ini.names())
+    return [CompletionItem(_as_typed(name)) for name in names if name.startswith(typed)]
+
+
+def _as_typed(name: str) -> str:
+    """Return a name as bash takes it; zsh and fish quote by themselves."""
+    if not os.environ.get(VARIABLE, "").startswith("bash"):
+        return name
+    words = os.environ.get("COMP_WORDS", "").split("\n")
+    number = os.environ.get("COMP_CWORD", "")
+    word = words[int(number)] if number.isdigit() and int(number) < len(words) else ""
+    # click's script reads our line with `read`, which takes one layer of back-slashes away.
+    quoted = name if word[:1] in {'"', "'"} else re.sub(r"([^\w./:@%+-])", r"\\\1", name)
+    return quoted.replace("\\", "\\\\")

@@ -1,0 +1,186 @@
+"""`cmlutil init`: asks for the two workspaces and writes the two ini files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmlutils import config
+from cmlutils.bundle import write_bytes
+from cmlutils.cli.options import config_dir_option
+from cmlutils.cli.questions import WORDS, Questions
+from cmlutils.errors import ApiError, BundleError, ConfigError
+from cmlutils.inifile import can_be_section, ini_text
+from cmlutils.log import mask
+from cmlutils.screen import columns, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from cmlutils.config import Section, Side
+    from cmlutils.flows.list_projects import Listed
+
+
+def _side_options(word: str) -> Callable[[Any], Any]:
+    """Return the options that describe one workspace; there is none for a key, which others could read there."""
+
+    def add(command: Any) -> Any:
+        for name, metavar, text in (
+            ("ca-path", "FILE", "CA bundle for its certificate."),
+            ("key-command", "COMMAND", "A command whose first output line is the legacy API key."),
+            ("username", "NAME", "Who migrates."),
+            ("url", "URL", f"Address of the {word} workspace."),
+        ):
+            command = click.option(f"--{word}-{name}", metavar=metavar, help=text)(command)
+        return command
+
+    return add
+
+
+@click.command()
+@_side_options("source")
+@_side_options("target")
+@click.option("--output-dir", metavar="FOLDER", help="Where bundles will live.  [default: ~/migration]")
+@click.option("--project", "projects", metavar="NAME", multiple=True, help="Only this project; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="All your projects and those of your teams.")
+@click.option("--force", is_flag=True, help="Replace ini files that are there; the old ones are kept as *.old.")
+@config_dir_option
+def init(
+    *,
+    output_dir: str | None,
+    projects: tuple[str, ...],
+    everything: bool,
+    force: bool,
+    config_dir: str | None,
+    **options: str | None,
+) -> None:
+    """Write both ini files, with a section for each project that you choose.
+
+    What no option says is asked for. An API key is asked for without showing it; or it comes from a command, or from
+    CMLUTILS_SOURCE_APIV1_KEY and CMLUTILS_TARGET_APIV1_KEY, and then the files hold no key. Without the target's
+    address only export-config.ini is written.
+
+    \b
+    Example:
+      cmlutil init
+      cmlutil init --source-url https://cdsw.example.com --source-username alice \\
+        --source-key-command 'pass cdsw' --all
+    """
+    questions = Questions(options)
+    if not (questions.can_ask or everything or projects):
+        raise click.UsageError("Without a terminal to ask on, --all or --project is needed.")
+    folder = config.config_folders(config_dir, os.environ)[0].absolute()
+    files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in WORDS}
+    _may_replace(files["export"], questions, force=force)
+    output = output_dir or questions.folder()
+    source, section = _workspace(questions, "export", files["export"], output)
+    chosen = _projects(questions, section, projects, everything=everything)
+    texts: dict[Side, str] = {"export": ini_text(source, [(one.name, {"owner_username": one.owner}) for one in chosen])}
+    url = questions.text("import", "url", "address (none: write only the export's file)", default="")
+    if url:
+        _may_replace(files["import"], questions, force=force)
+        target, _ = _workspace(questions, "import", files["import"], output, url=url, username=source["username"])
+        texts["import"] = ini_text(target, [(one.name, {}) for one in chosen])
+    for side, text in texts.items():
+        _write(files[side], text)
+        click.echo(f"{files[side]}: {len(chosen)} {'project' if len(chosen) == 1 else 'projects'}")
+    click.echo("Next: cmlutil doctor")
+
+
+def _workspace(
+    questions: Questions, side: Side, file: Path, output_dir: str, *, url: str = "", username: str | None = None
+) -> tuple[dict[str, str], Section]:
+    """Return one workspace as [DEFAULT] will have it and ready to be asked; ask again for what does not work."""
+    from cmlutils.flows.list_projects import check_user
+
+    while True:
+        asked = questions.asked
+        try:
+            known = {"url": url or questions.text(side, "url", "address"), "output_dir": output_dir}
+            values, section = _asked(questions, side, file, known, username=username)
+            check_user(section)
+        except (ConfigError, ApiError) as error:
+            if questions.asked == asked:
+                raise
+            told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))
+            click.echo(fold(told, columns(sys.stderr)), err=True)
+            url = ""
+        else:
+            return values, section
+
+
+def _asked(
+    questions: Questions, side: Side, file: Path, known: dict[str, str], *, username: str | None
+) -> tuple[dict[str, str], Section]:
+    """Return what options and a person say of one workspace."""
+    from cmlutils.flows.list_projects import key_from, shared_section
+
+    values = {
+        **known,
+        "username": questions.text(side, "username", "user name", default=username),
+        "ca_path": questions.text(side, "ca_path", "CA file of its certificate (none: the system's)", default=""),
+    }
+    command = questions.key_command(side)
+    key = key_from(command) if command else questions.key(side)
+    section = shared_section(side, file, values | {"apiv1_key": key})
+    return values | ({"apiv1_key_command": command} if command else {"apiv1_key": key}), section
+
+
+def _projects(questions: Questions, section: Section, projects: Sequence[str], *, everything: bool) -> list[Listed]:
+    """Return the projects that get a section: those named, all, or those that a person chooses."""
+    from cmlutils.flows.list_projects import list_projects, named_projects
+
+    if projects:
+        return _writable(named_projects(section, projects))
+    found = _writable(list_projects(section))
+    if not found:
+        raise ConfigError(
+            f"{section.workspace.host} has no project of {section.workspace.username}, nor of a team of theirs.",
+            hint="Name a project that somebody else owns with --project.",
+        )
+    return found if everything else questions.choose(found)
+
+
+def _writable(found: Sequence[Listed]) -> list[Listed]:
+    """Return the projects that an ini file can hold, and say of the others why it can't."""
+    taken: dict[str, Listed] = {}
+    for one in found:
+        if not can_be_section(one.name):
+            click.echo(mask(f"left out: {one.name!r} can't be the name of a section"), err=True)
+        elif one.name in taken:
+            other = taken[one.name].owner or "you"
+            click.echo(
+                mask(
+                    f"left out: {one.name!r} of {one.owner}: a file has one section of a name, and {other} has one, too"
+                ),
+                err=True,
+            )
+        else:
+            taken[one.name] = one
+    return list(taken.values())
+
+
+def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
+    """Make sure that a file which is there may be replaced; raise ConfigError if not."""
+    if force or not path.exists():
+        return
+    if questions.may(f"{path} is there. Replace it (it is kept as {path.name}.old)?"):
+        return
+    raise ConfigError(
+        f"{path} is there and was left as it is.", hint="Name another folder with --config-dir, or --force."
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write an ini file, readable by its owner only, and keep the one that was there."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            write_bytes(path.with_name(f"{path.name}.old"), path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint="Choose another --config-dir.") from error
+    write_bytes(path, text.encode())

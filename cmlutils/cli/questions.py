@@ -1,0 +1,110 @@
+"""What `cmlutil init` has to know: from options, or from a person at a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cmlutils.config import KEY_VARIABLES
+from cmlutils.log import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.config import Side
+    from cmlutils.flows.list_projects import Listed
+
+WORDS: dict[Side, str] = {"export": "source", "import": "target"}
+
+
+class Questions:
+    """Answers by options such as `source_url`; what they don't say is asked for, where somebody can answer.
+
+    `asked` counts what a person was asked, so that a caller can tell whether asking again may help.
+    """
+
+    def __init__(self, options: Mapping[str, str | None]) -> None:
+        self.can_ask = sys.stdin.isatty()
+        self.asked = 0
+        self._options = options
+        self._said: dict[str, str] = {}
+
+    def text(self, side: Side, key: str, question: str, *, default: str | None = None) -> str:
+        """Return one answer; the default, or UsageError if it has none, where nobody gives one.
+
+        A question that is asked again offers the last answer.
+        """
+        word, name = WORDS[side], f"{WORDS[side]}_{key}"
+        given = self._options.get(name)
+        if given is not None:
+            return given.strip()
+        if self.can_ask:
+            default = self._said.get(name, default)
+            said = self._ask(f"{word.capitalize()}: {question}", default=default)
+            self._said[name] = said
+            return said
+        if default is None:
+            raise click.UsageError(f"Without a terminal to ask on, --{word}-{key.replace('_', '-')} is needed.")
+        return default
+
+    def folder(self) -> str:
+        """Return the folder for the bundles."""
+        default = "~/migration"
+        return self._ask("Folder for the bundles", default=default) if self.can_ask else default
+
+    def key_command(self, side: Side) -> str:
+        """Return the command that prints the legacy API key, empty if there is none: it is never asked for."""
+        return (self._options.get(f"{WORDS[side]}_key_command") or "").strip()
+
+    def key(self, side: Side) -> str:
+        """Return the legacy API key that a person types unseen; empty when the environment has it."""
+        if os.environ.get(KEY_VARIABLES[side]):
+            return ""
+        word = WORDS[side]
+        if not self.can_ask:
+            raise click.UsageError(
+                f"Without a terminal to ask on, --{word}-key-command or {KEY_VARIABLES[side]} is needed."
+            )
+        return self._ask(f"{word.capitalize()}: legacy API key (it is not shown)", hide=True)
+
+    def may(self, question: str) -> bool:
+        """Return whether a person says yes; no where nobody can."""
+        return self.can_ask and click.confirm(question, err=True)
+
+    def choose(self, found: Sequence[Listed]) -> list[Listed]:
+        """Show the projects and return those chosen."""
+        for number, one in enumerate(found, 1):
+            click.echo(mask(f"{number:>5}  {one.name}{f'  (of {one.owner})' if one.owner else ''}"), err=True)
+        numbers = click.prompt(
+            "Which projects (such as 1,3-5, or all)",
+            default="all",
+            value_proc=lambda text: pick(text, len(found)),
+            err=True,
+        )
+        return [found[number - 1] for number in numbers]
+
+    def _ask(self, question: str, *, default: str | None = None, hide: bool = False) -> str:
+        self.asked += 1
+        said = click.prompt(question, default=default, show_default=bool(default), hide_input=hide, err=True)
+        return str(said).strip()
+
+
+def pick(text: str, count: int) -> list[int]:
+    """Return the numbers that a text such as `1, 3-5` or `all` names, in order; raise UsageError."""
+    if text.strip().lower() == "all":
+        return list(range(1, count + 1))
+    chosen: set[int] = set()
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise click.UsageError(f"{part!r} is neither a number nor a range such as 3-5.")
+        numbers = range(int(first), int(last or first) + 1)
+        if not numbers or numbers[0] < 1 or numbers[-1] > count:
+            raise click.UsageError(f"{part!r} is not within 1-{count}.")
+        chosen.update(numbers)
+    if not chosen:
+        raise click.UsageError("Name at least one.")
+    return sorted(chosen)

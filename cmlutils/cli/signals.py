@@ -1,0 +1,78 @@
+"""INT, TERM and HUP end a run in good order within ten seconds; a second one, or a clean-up that hangs, at once.
+
+Python runs a handler only when the main thread comes back to Python: not while it waits for a name server, say. So
+a thread of its own hears the signals too, and keeps the promise if the main thread can't.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cmlutils import interrupts
+from cmlutils.remote import watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE = interrupts.SECONDS + 0.8  # then the watchdog gets the rest of the ten seconds
+
+
+def _heard(signum: int, _frame: FrameType | None) -> None:
+    interrupts.hear(signum)
+
+
+def _nohup(signum: int) -> bool:
+    """Tell whether nohup keeps this signal from us; SIGINT, which scripts' background jobs ignore, ends us."""
+    return signum == signal.SIGHUP and signal.getsignal(signum) is signal.SIG_IGN
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """Hear the signals while the block runs; at its end nothing that it started is left."""
+    interrupts.forget()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = {one: signal.signal(one, _heard) for one in _SIGNALS if not _nohup(one)}
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        with interrupts.held():
+            watchdog.dismiss()
+            signal.set_wakeup_fd(wakeup)
+            os.close(writer)
+            thread.join()
+            os.close(reader)
+            for one, handler in before.items():
+                signal.signal(one, handler)
+            interrupts.forget()  # what came this late found nothing to end
+
+
+def _watch(reader: int) -> None:
+    """Wait for a first signal, then for a second or the end of time; end the process unless it ends by itself."""
+    first = _next(reader)
+    if first and _next(reader, _PATIENCE) is not None:
+        watchdog.leave()
+        os._exit(128 + first)
+
+
+def _next(reader: int, seconds: float | None = None) -> int | None:
+    """Return the next of our signals, 0 when time is up, None when the block is over."""
+    while True:
+        ready, _, _ = select.select([reader], [], [], seconds)
+        if not ready:
+            return 0
+        number = os.read(reader, 1)
+        if not number:
+            return None
+        if number[0] in _SIGNALS:
+            return number[0]

@@ -1,0 +1,258 @@
+"""Compare settings, models, applications and jobs of a bundle with a workspace's, field by field."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.flows.export_project import READERS
+from cmlutils.report import Difference, Group
+from cmlutils.workloads import Application, Job, Model, Workload, differences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cmlutils.project import ProjectSettings
+    from cmlutils.runtimes import Maps, Runtime
+
+Record = dict[str, Any]
+_DEPLOYED = {"pending", "deploying", "deployed"}
+_FOREIGN_LACKS = {
+    "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
+    "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
+    "job": {"type", "notifications"},
+}
+_OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one side shows, and how to judge it; `fresh` are (kind, name) that this very run has made."""
+
+    side: str
+    runtimes: Sequence[Runtime]
+    maps: Maps
+    user: str
+    bypass_allowed: bool = True
+    foreign: bool = False  # cloudera/cmlutils wrote the bundle
+    fresh: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+
+    @property
+    def on_target(self) -> bool:
+        """Whether this is the target."""
+        return self.side == "target"
+
+    def difference(self, where: str, what: str, left: object, right: object) -> Difference:
+        """Name one difference of this side."""
+        group = Group.DIFFERENT if self.on_target else Group.SOURCE
+        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
+        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
+
+
+def _not_carried(kind: str, what: str) -> bool:
+    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
+    if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
+        return True
+    return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}
+
+
+def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
+    """Compare what a project is set to; values of its environment show as ***."""
+    rows = []
+    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
+        left, right = getattr(wanted, name), getattr(there, name)
+        if left == right:
+            continue
+        row = seen.difference("project", name, left, right)
+        mapped = seen.on_target and name == "engine_type" and seen.maps.engines
+        rows.append(row.excused("engines became runtimes" if mapped else ""))
+    owner = wanted.team or wanted.owner
+    if owner and there.owner not in {owner, ""}:
+        row = seen.difference("project", "owner", owner, there.owner)
+        mine = seen.on_target and not wanted.team and there.owner == seen.user
+        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
+    for name in sorted({*wanted.environment, *there.environment}):
+        a, b = wanted.environment.get(name), there.environment.get(name)
+        if a != b:
+            row = seen.difference("project", f"environment {name}", _secret(a), _secret(b))
+            rows.append(row.excused("the target adds it" if seen.on_target and a is None else ""))
+    return rows + _collaborators(wanted, there, seen)
+
+
+def _secret(value: str | None) -> str:
+    return "absent" if value is None else "***"
+
+
+def _collaborators(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
+    left, right = (
+        {str(one.get("username")): str(one.get("permissions") or "read") for one in side.collaborators}
+        for side in (wanted, there)
+    )
+    rows = []
+    for name in sorted({*left, *right}):
+        a, b = left.get(name, "absent"), right.get(name, "absent")
+        if a == b:
+            continue
+        why = ""
+        if seen.on_target and a == "absent":
+            why = "somebody was added on the target"
+        elif seen.on_target and name == there.owner:
+            why = "is the owner there"
+        rows.append(seen.difference("project", f"collaborator {name}", a, b).excused(why))
+    return rows
+
+
+def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[Record], seen: Seen) -> list[Difference]:
+    """Compare one kind (models, applications, jobs) with the workspace's own records of it.
+
+    Equals in name are paired with whom they resemble most; what finds no partner is a difference of its own.
+    """
+    left, right = defaultdict(list), defaultdict(list)
+    read = [(READERS[kind](one, seen.runtimes), one) for one in records]
+    for one in wanted:
+        left[one.key].append(one)
+    for pair in read:
+        right[pair[0].key].append(pair)
+    mine, theirs = _parent_names(wanted), _parent_names([one for one, _ in read])
+
+    def unlike(one: Workload, other: Workload) -> int:
+        return len(differences(one, other)) + (mine.get(id(one)) != theirs.get(id(other)))
+
+    found = []
+    for key in {**left, **right}:
+        pairs = _partners(left[key], right[key], unlike)
+        for one, best, record in pairs:
+            found += _pair(one, best, record, seen)
+            parents = mine.get(id(one)), theirs.get(id(best))
+            if parents[0] != parents[1]:
+                found.append(seen.difference(f"job {one.name}", "parent", *(name or "none" for name in parents)))
+        taken = {id(either) for pair in pairs for either in pair[:2]}
+        found += [_alone(one, seen, Group.MISSING) for one in left[key] if id(one) not in taken]
+        found += [_alone(one, seen, Group.EXTRA) for one, _ in right[key] if id(one) not in taken]
+    return found
+
+
+def _partners(
+    left: Sequence[Workload], right: Sequence[tuple[Workload, Record]], unlike: Callable[[Workload, Workload], int]
+) -> list[tuple[Workload, Workload, Record]]:
+    """Pair each with whom it resembles most, the best matches first."""
+    possible = [(unlike(a, b), i, j) for i, a in enumerate(left) for j, (b, _) in enumerate(right)]
+    pairs, used = [], set[tuple[str, int]]()
+    for _, i, j in sorted(possible):
+        if not {("left", i), ("right", j)} & used:
+            used |= {("left", i), ("right", j)}
+            pairs.append((left[i], *right[j]))
+    return pairs
+
+
+def _parent_names(workloads: Sequence[Workload]) -> dict[int, str]:
+    """Return the name of each job's parent, by the job object's identity: equals have only that."""
+    jobs = [one for one in workloads if isinstance(one, Job)]
+    names = {job.source_id: job.name for job in jobs if job.source_id}
+    return {id(job): names.get(job.parent_id, "one that is not there") for job in jobs if job.parent_id}
+
+
+def _alone(one: Workload, seen: Seen, group: Group) -> Difference:
+    here, there = ("there", "absent") if group is Group.MISSING else ("absent", "there")
+    where = f"{seen.side} {one.kind} {one.name}"
+    return Difference(where, "existence", here, there, group=group if seen.on_target else Group.SOURCE)
+
+
+def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+    where = f"{a.kind} {a.name}"
+    rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
+    for name in _OF_THE_SOURCE:
+        left, right = (_ids(getattr(one, name, ())) for one in (a, b))
+        if left != right:
+            row = seen.difference(where, name, left, right)
+            rows.append(row.excused("each workspace has ids of its own; carried by name" if seen.on_target else ""))
+    rows += _runtime(a, b, record, seen)
+    return rows + (_state(a, record, seen) if seen.on_target else [])
+
+
+def _ids(rows: Sequence[Any]) -> list[Any]:
+    """Return notifications and add-ons as a workspace shows them, without the names that the export put beside."""
+    return [_plain(one) for one in rows]
+
+
+def _plain(one: Any) -> Any:
+    if not isinstance(one, dict):
+        return one
+    if "component" in one:
+        return one.get("id")
+    return {key: text for key, text in one.items() if key != "username"}
+
+
+def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:
+    """Say why a difference is what a migration brings with it; empty when it is none of these."""
+    name, left, right = row
+    if not seen.on_target:
+        return ""
+    if name == "bypass_authentication" and left == "True" and not seen.bypass_allowed:
+        return "the target forbids unauthenticated access"
+    if name.startswith("environment ") and left == "absent":
+        return "the target adds it"
+    if name == "timezone" and (left, right) == ("", "UTC"):
+        return "a job without a timezone runs by UTC"
+    hidden = "the target does not show it while this is stopped or not deployed"
+    return hidden if _hidden(a, record, name, right) else ""
+
+
+def _hidden(a: Workload, record: Record, name: str, right: str) -> bool:
+    """Tell whether the target shows a field only of what is deployed or has been running."""
+    if a.kind == "application":
+        return name in {"cpu", "memory", "gpus"} and name not in record and not record.get("currentDashboard")
+    if a.kind != "model" or record.get("latestModelDeployment"):
+        return False
+    if name.startswith("environment "):
+        return right == "absent"
+    if name in {"cpu_millicores", "memory_mb", "gpus"}:
+        return not record.get("defaultResources")
+    return name == "replicas" and not record.get("defaultReplicationPolicy")
+
+
+def _runtime(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+    """Compare runtimes; the nearest one is expected, one of another kernel never."""
+    wanted, there = a.runtime, b.runtime
+    if (wanted.image if wanted else a.kernel) == (there.image if there else b.kernel):
+        return []
+    row = seen.difference(f"{a.kind} {a.name}", "runtime", wanted or a.kernel or "none", there or b.kernel or "none")
+    if not seen.on_target:
+        return [row]
+    if there is None:
+        hidden = a.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
+        return [row.excused("the target does not show it while this is stopped" if hidden else "")]
+    match = seen.maps.find(wanted, a.kernel, seen.runtimes)
+    if match is None or (wanted and wanted.kernel and there.kernel != wanted.kernel):
+        return [row]
+    missing = wanted is not None and all(one.image != wanted.image for one in seen.runtimes)
+    nearest = match.runtime.image == there.image or (missing and match.runtime.kernel == there.kernel)
+    return [row.excused("the nearest runtime of the target" if nearest else "")]
+
+
+def _state(a: Workload, record: Record, seen: Seen) -> list[Difference]:
+    """Name what is live, which is a mistake only where this run has just made it, and a build that is not there."""
+    where = f"target {a.kind} {a.name}"
+    rows = []
+    inert, state = _inert(a, record)
+    if inert != state:
+        row = Difference(where, "state", inert, state, group=Group.LIVE)
+        rows.append(row if (a.kind, a.name) in seen.fresh else row.excused("somebody started it on the target"))
+    if isinstance(a, Model) and a.file:
+        status = str((record.get("latestModelBuild") or {}).get("status") or "never built")
+        if status != "built":
+            rows.append(Difference(where, "build", "built", status))
+    return rows
+
+
+def _inert(a: Workload, record: Record) -> tuple[str, str]:
+    """Return the state that an import leaves behind, and the one that is there."""
+    if isinstance(a, Application):
+        return "stopped", str(record.get("status") or "stopped")
+    if isinstance(a, Model):
+        status = str((record.get("latestModelDeployment") or {}).get("status") or "")
+        return "not deployed", status if status in _DEPLOYED else "not deployed"
+    fires = record.get("schedule") or record.get("parent") or record.get("parent_id")
+    return "paused", "not paused" if fires and record.get("paused") is not True else "paused"

@@ -1,0 +1,146 @@
+"""What a migration needs of this machine: programs, ssh keys, room on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmlutils.bundle import bundle_of, existing_folder, read_json
+from cmlutils.errors import BundleError, CommandError, TransferError
+from cmlutils.filelist import read_list, totals
+from cmlutils.remote import process, rsync
+from cmlutils.remote.tunnel import identities, needs_passphrase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.config import Section, Workspace
+
+SAFE_RSYNC = (3, 2, 7)
+_LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes from which on a disk is called nearly full
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: severity is ok, warning or error; `side` is export, import or here."""
+
+    section: str
+    side: str
+    severity: str
+    text: str
+    fix: str = ""
+
+
+def here(severity: str, text: str, fix: str = "", section: str = "-") -> Finding:
+    """Name a finding about this machine."""
+    return Finding(section, "here", severity, text, fix)
+
+
+def programs() -> list[Finding]:
+    """Check that rsync, ssh and ssh-keygen are here and not too old."""
+    found = []
+    for name, package in (("rsync", "rsync"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")):
+        if not shutil.which(name):
+            found.append(here("error", f"{name} is not installed", f"apt-get install {package}, or the like"))
+    if shutil.which("rsync"):
+        found += _rsync()
+    if shutil.which("ssh"):
+        said = process.run(["ssh", "-V"], timeout=10, check=False)
+        found.append(here("ok", process.text(said.err or said.out, 1)))
+    return found
+
+
+def _rsync() -> list[Finding]:
+    known = rsync.version(process.run(["rsync", "--version"], timeout=10, check=False).out)
+    if known is None:
+        return [
+            here("error", "rsync does not say its version: it may be another program", "install rsync 3.2.7 or newer")
+        ]
+    number = ".".join(map(str, known.number))
+    if known.number < SAFE_RSYNC:
+        text = f"rsync {number} is older than 3.2.7: a rigged workspace could write outside of the bundle"
+        return [here("warning", text, "install rsync 3.2.7 or newer, unless your system has mended its own")]
+    return [here("ok", f"rsync {number}")]
+
+
+def keys(workspaces: Iterable[Workspace]) -> list[Finding]:
+    """Check that there is an ssh key that nobody has to unlock, for each way to choose one."""
+    found = []
+    for workspace in {one.identity_file: one for one in workspaces}.values():
+        offered = identities(workspace)
+        agent = bool(os.environ.get("SSH_AUTH_SOCK"))
+        try:
+            locked = [key for key in offered if needs_passphrase(key)]
+        except CommandError:  # no ssh-keygen, which is a finding of its own
+            continue
+        if not offered:
+            fix = "run ssh-keygen -t ed25519, and upload the public key in User Settings > Remote Editing"
+            found.append(here("warning" if agent else "error", "there is no ssh key in ~/.ssh", fix))
+        elif len(locked) == len(offered):
+            text = f"the ssh key {locked[0]} has a passphrase, and nothing can ask for it on the way"
+            fix = f"run: eval $(ssh-agent); ssh-add {locked[0]}"
+            found.append(here("warning" if agent else "error", text, fix))
+        else:
+            usable = next(key for key in offered if key not in locked)
+            found.append(here("ok", f"ssh key {usable}"))
+    return found
+
+
+def room(sections: Sequence[Section]) -> list[Finding]:
+    """Check the disks of all bundles together, as far as can be known without a session."""
+    disks: dict[int, list[Section]] = defaultdict(list)
+    for section in sections:
+        disks[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
+    places = {existing_folder(section.output_dir.absolute()) for section in sections}
+    fix = "choose another output_dir, or mend its permissions"
+    closed = [one for one in sorted(places) if not os.access(one, os.W_OK | os.X_OK)]
+    found = [here("error", f"{place} can't be written to", fix) for place in closed]
+    return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in disks.values()]
+
+
+def _disk(bundles: dict[Path, Section]) -> Finding:
+    """Say what is free on one disk, what its bundles hold, and of how many nobody knows yet."""
+    held = names = unknown = 0
+    for folder in bundles:
+        try:
+            count = totals(read_list(folder / "state" / "files.list"))
+        except (OSError, TransferError):
+            unknown += 1
+            continue
+        held, names = held + count.bytes, names + count.files + count.folders + count.links
+    place = existing_folder(next(iter(bundles)))
+    space = os.statvfs(place)
+    free, inodes = space.f_bavail * space.f_frsize, space.f_favail if space.f_files else _FEW
+    text = f"{place} has {free >> 20} MiB and {inodes} inodes free; {len(bundles) - unknown} bundles there hold "
+    text += f"{held >> 20} MiB in {names} names"
+    if unknown:
+        text += f"; how much {unknown} that were never exported will take is not known before their export"
+    if free < _LITTLE or inodes < _FEW:
+        return here("warning", text, "make room, or choose an output_dir on another disk")
+    return here("ok", text)
+
+
+def same_subdomains(sections: Sequence[Section]) -> list[Finding]:
+    """Name the bundles whose applications would meet in one subdomain of the same target."""
+    seen: dict[tuple[str, str], str] = {}
+    found = []
+    for section in sections:
+        for subdomain in _subdomains(bundle_of(section)):
+            other = seen.setdefault((section.workspace.url, subdomain), section.name)
+            if other != section.name:
+                what = f"subdomain {subdomain} is wanted by {other}, too: only one of them can have it"
+                found.append(Finding(section.name, "import", "error", what, "change it in one of the projects"))
+    return found
+
+
+def _subdomains(bundle: Bundle) -> set[str]:
+    try:
+        records = read_json(bundle.metadata("applications"), list)
+    except BundleError:  # not exported yet, or a finding of the section itself
+        return set()
+    return {str(one.get("subdomain")) for one in records if isinstance(one, dict)}

@@ -1,0 +1,144 @@
+"""One job on the target: shown to be paused first, and only then given its schedule or parent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import AnswerLost, NotFound, Rejected
+from cmlutils.flows.steps import CannotBeInertError, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmlutils.flows.replay import Target
+    from cmlutils.job import Job
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the target shows of a job; `paused` is None when it shows that nowhere."""
+
+    record: Record
+    paused: bool | None
+    by_v2: bool
+    parent_id: int
+
+    @property
+    def schedule(self) -> str:
+        """Its cron schedule; empty when it has none."""
+        return str(self.record.get("schedule") or "")
+
+    @property
+    def armed(self) -> bool:
+        """Whether it would start by itself if it were not paused."""
+        return bool(self.schedule or self.parent_id)
+
+
+def read_state(target: Target, job_id: int) -> State:
+    """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
+    record = target.v1.job(target.project.owner, target.project.slug, job_id)
+    parent: Any = record.get("parent") or record.get("parent_id") or 0
+    parent = parent.get("id") if isinstance(parent, dict) else parent
+    paused, by_v2 = record.get("paused"), False
+    if not isinstance(paused, bool):
+        paused, by_v2 = _paused_in_v2(target, record), True
+    return State(record, paused, by_v2, int(parent or 0))
+
+
+def _paused_in_v2(target: Target, record: Record) -> bool | None:
+    public_id = str(record.get("public_identifier") or "")
+    if not public_id or not target.project.public_id:
+        return None
+    try:
+        paused = target.v2.job(target.project.public_id, public_id).get("paused")
+    except Rejected as error:
+        log.debug("v2 does not show the job: %s", error)
+        return None
+    return paused if isinstance(paused, bool) else None
+
+
+def settled(target: Target, job: Job, job_id: int) -> State:
+    """Read a job; raise CannotBeInertError for one with a schedule or parent that is not shown to be paused."""
+    state = read_state(target, job_id)
+    if state.armed and state.paused is not True:
+        raise CannotBeInertError(
+            f"job {job.name} has a schedule or parent and is not shown to be paused.", hint="Create it by hand."
+        )
+    return state
+
+
+def pause(target: Target, job: Job, job_id: int) -> State:
+    """Ask for a pause in every way we know until the target shows it; return what it shows."""
+    state = settled(target, job, job_id)
+    if state.paused:
+        return state
+    ways = _ways(target, state, {"paused": True}, {"paused": True})
+    for way in ways[1:] if state.by_v2 and state.paused is False else ways:
+        if _done(way):
+            state = settled(target, job, job_id)
+        if state.paused:
+            break
+    return state
+
+
+def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
+    """Give a paused job its schedule or parent, in every way we know until the target shows it; return that."""
+    job_id = int(state.record["id"])
+    for way in _trigger_ways(target, job, state, parent_id):
+        if _done(way):
+            state = settled(target, job, job_id)
+        if armed_as_wanted(state, job, parent_id):
+            break
+    return state
+
+
+def armed_as_wanted(state: State, job: Job, parent_id: int) -> bool:
+    """Tell whether the job shows its schedule and time zone, or else its parent (0: not on the target)."""
+    if job.schedule:
+        zone = state.record.get("timezone")
+        return state.schedule == job.schedule and zone in {None, job.timezone or "UTC"}
+    return state.parent_id == parent_id and bool(parent_id) == bool(job.parent_id)
+
+
+def _trigger_ways(target: Target, job: Job, state: State, parent_id: int) -> list[Callable[[], object]]:
+    """Return the ways to set the trigger; which key v1 has for a parent is not known, v2 wants its public id."""
+    if job.schedule:
+        change = {"paused": True, "schedule": job.schedule, "timezone": job.timezone or "UTC"}
+        return _ways(target, state, {**change, "type": "cron"}, change)
+    change = {"paused": True, "type": "dependent"}
+    v1_ways = [_ways(target, state, {**change, key: parent_id}, {})[0] for key in ("parent_id", "parent")]
+
+    def by_v2() -> object:
+        public_id = str(read_state(target, parent_id).record.get("public_identifier") or "")
+        return _ways(target, state, {}, {"paused": True, "parent_id": public_id})[1]()
+
+    return [*v1_ways, by_v2]
+
+
+def _ways(target: Target, state: State, v1_change: Record, v2_change: Record) -> list[Callable[[], object]]:
+    """Return how to PATCH a job: through v1, through v2."""
+    project, job_id = target.project, int(state.record["id"])
+    public_id = str(state.record.get("public_identifier") or "")
+
+    def by_v2() -> object:
+        if not public_id or not project.public_id:
+            raise NotFound("the job has no public id", status=404)
+        return target.v2.patch_job(project.public_id, public_id, v2_change)
+
+    return [lambda: target.v1.patch_job(project.owner, project.slug, job_id, v1_change), by_v2]
+
+
+def _done(way: Callable[[], object]) -> bool:
+    """Try a way; return False when the target refused it, so that nothing can have changed."""
+    try:
+        way()
+    except Rejected as error:
+        log.debug("job PATCH: %s", error)
+        return error.status >= 500
+    except AnswerLost as error:
+        log.debug("job PATCH: %s", error)
+    return True

@@ -1,0 +1,92 @@
+"""The projects that a user can migrate, asked from the source: what `cmlutil init` offers."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmlutils import config
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import CheckFailed, ConfigError
+from cmlutils.flows.connect import resolve_key
+from cmlutils.remote.http import Http
+from cmlutils.remote.v1 import ApiV1
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from cmlutils.config import Section, Side
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A project by name; `owner` is empty when it is the user's own."""
+
+    name: str
+    owner: str = ""
+
+
+def shared_section(side: Side, file: Path, values: Mapping[str, str]) -> Section:
+    """Return what [DEFAULT] of a file to be written says; raise ConfigError naming the key that is wrong."""
+    parser = configparser.ConfigParser(interpolation=None, default_section="")  # so that DEFAULT is like any section
+    parser.read_dict({"DEFAULT": {key: text for key, text in values.items() if text}})
+    return config.section(config.IniFile(side, file, parser, ()), "DEFAULT", os.environ)
+
+
+def key_from(command: str) -> str:
+    """Run the command that prints a legacy API key and return the key; raise ConfigError if it gives none."""
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise ConfigError(f"The command for the key has an open quote: {command}", hint="Close it.") from error
+    return resolve_key(Workspace(url="", username="", api_key=Secret(""), key_command=words)).api_key.reveal()
+
+
+def check_user(section: Section) -> None:
+    """Ask the workspace who we are; raise when address, key or user is wrong."""
+    with Http(resolve_key(section.workspace)) as http:
+        ApiV1(http).user(section.workspace.username)
+
+
+def list_projects(section: Section) -> list[Listed]:
+    """Return the user's own projects and those of the user's teams, by name; the user's own come first."""
+    username = section.workspace.username
+    with Http(resolve_key(section.workspace)) as http:
+        v1 = ApiV1(http)
+        owners = {username, *v1.teams(username)}
+        rows = [(str(row.get("name")), _owner(row)) for row in v1.projects(username)]
+    mine = {Listed(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
+    return sorted(mine, key=lambda one: (one.owner, one.name.casefold(), one.name))
+
+
+def named_projects(section: Section, names: Sequence[str]) -> list[Listed]:
+    """Return the projects of exactly these names that the user can see; raise CheckFailed for one that is not there.
+
+    The user's own are taken before a team's, and these before anybody else's. Raises ConfigError when several are left.
+    """
+    username, host = section.workspace.username, section.workspace.host
+    found = []
+    with Http(resolve_key(section.workspace)) as http:
+        v1 = ApiV1(http)
+        for name in dict.fromkeys(names):
+            row = v1.find_project(name, username)
+            rows = [row] if row else [one for one in v1.projects(username, name) if one.get("name") == name]
+            if not rows:
+                raise CheckFailed(f"{host} shows {username} no project {name!r}.", hint="Names are told apart by case.")
+            if len(rows) > 1:
+                raise ConfigError(
+                    f"{host} has projects {name!r} of {', '.join(sorted(map(_owner, rows)))}.",
+                    hint="Write this section by hand, with owner_username.",
+                )
+            owner = _owner(rows[0])
+            found.append(Listed(name, "" if owner == username else owner))
+    return found
+
+
+def _owner(row: Mapping[str, object]) -> str:
+    owner = row.get("owner")
+    return str(owner.get("username") or "") if isinstance(owner, dict) else ""

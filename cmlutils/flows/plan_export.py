@@ -1,0 +1,69 @@
+"""Foresee an export: reads only, and no session, as opening one is a write on the workspace."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from cmlutils.bundle import existing_folder
+from cmlutils.errors import NotFound, Rejected
+from cmlutils.filelist import read_list, totals
+from cmlutils.flows.connect import by_folder, find_project
+from cmlutils.flows.export_project import read_source
+from cmlutils.plan import Action, Plan, Planned
+from cmlutils.project import LEGACY_ENGINE
+from cmlutils.runtimes import Runtime, rsync_runtime
+
+if TYPE_CHECKING:
+    from cmlutils.bundle import Bundle
+    from cmlutils.flows.connect import Connection
+    from cmlutils.project import ProjectRef
+
+
+def plan_export(connection: Connection, bundle: Bundle) -> Plan:
+    """Return what an export would bring down."""
+    v1, workspace = connection.v1, connection.section.workspace
+    project = find_project(connection)
+    plan = Plan("export", connection.section.name, f"{workspace.url} {project.path}", str(bundle.folder))
+    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:
+        plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
+    settings, workloads = read_source(v1, project, runtimes)
+    what = [settings.visibility, f"{len(settings.environment)} environment variables"]
+    what += [f"{len(settings.collaborators)} collaborators", f"of team {settings.team}" if settings.team else ""]
+    plan.actions.append(Planned("project", settings.name, Action.EXPORT, ", ".join(filter(None, what))))
+    for found in workloads.values():
+        for one in found:
+            plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
+    _files(plan, connection, project, bundle)
+    return plan
+
+
+def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bundle) -> None:
+    """Say what an earlier export knows of the files, and what only a session could tell."""
+    plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
+    record = bundle.state / "files.list"
+    free = shutil.disk_usage(existing_folder(bundle.folder)).free
+    if record.is_file():
+        entries = list(read_list(record))
+        count = totals(entries)
+        when = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+        plan.files = {"files": count.files, "bytes": count.bytes, "free_bytes": free}
+        plan.folders = by_folder(entries)
+        plan.unknown.append(f"What changed in the files since the export of {when}: it takes a session to see.")
+        plan.unknown.append("Local files that are not in the project any more would be removed from the bundle.")
+        return
+    plan.files = {"free_bytes": free}
+    plan.unknown.append("How many files and bytes would come: it takes a session on the workspace to see.")
+
+
+def _rules(connection: Connection, project: ProjectRef) -> str:
+    try:
+        text = connection.v1.file(project.owner, project.slug, ".exportignore")
+    except NotFound:
+        return "there is none: /.cache/ and /.local/ stay behind"
+    except Rejected as error:
+        return f"can't be read here: {error.message}"
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(b"#")]
+    return f"{len(lines)} patterns decide what stays behind"

@@ -1,0 +1,169 @@
+"""Foresee an import: reads only, here and on the target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import NotFound, Rejected
+from cmlutils.filelist import totals, walk
+from cmlutils.flows.connect import by_folder
+from cmlutils.flows.export_project import READERS, read_records
+from cmlutils.flows.import_project import read_bundle
+from cmlutils.flows.push import import_rules
+from cmlutils.flows.transfer import Kept
+from cmlutils.plan import Action, Plan, Planned
+from cmlutils.project import LEGACY_ENGINE, ProjectRef
+from cmlutils.runtimes import Runtime, rsync_runtime
+from cmlutils.workloads import Application
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.flows.connect import Connection
+    from cmlutils.project import ProjectSettings
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.runtimes import Maps
+    from cmlutils.workloads import Workload
+
+MANY = 500  # so many projects are asked for their subdomains, no more
+
+
+def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
+    """Return what an import would create, keep, map and leave out."""
+    v1 = connection.v1
+    settings, _, applications, _ = read_bundle(bundle)
+    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
+    offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
+    plan = plan_target(connection, bundle, offer)
+    if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
+        plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
+    rules, _ = import_rules(bundle.data)
+    kept = Kept(walk(bundle.data, unread=[]), rules)
+    count = totals(kept.entries.values())
+    plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
+    plan.folders = by_folder(kept.entries.values())
+    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
+    return plan
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a target has for whatever project: runtimes, taken subdomains (and by which project), open access."""
+
+    maps: Maps
+    runtimes: Sequence[Runtime]
+    taken: Mapping[str, str]
+    bypass_allowed: bool
+
+
+def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
+    """Return what would become of the project and its workloads; files are left out."""
+    settings, models, applications, jobs = read_bundle(bundle)
+    v1, workspace = connection.v1, connection.section.workspace
+    context = settings.team or workspace.username
+    plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
+    engines = _stays_on_engines(settings, offer.maps)
+    if settings.team and not _there(v1, settings.team):
+        plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
+    project = _project(plan, v1, context, settings)
+    records = read_records(v1, project) if project else {}
+    for kind, wanted in (("models", models), ("applications", applications), ("jobs", jobs)):
+        present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
+        for one in wanted:
+            if present[one.key]:
+                present[one.key] -= 1
+                plan.actions.append(Planned(one.kind, one.name, Action.PRESENT))
+            else:
+                plan.actions.append(_engine(one) if engines else _workload(one, offer))
+    if applications:
+        plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
+    if project is None:
+        _people(plan, v1, context, settings)
+    return plan
+
+
+def _stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
+    return settings.engine_type == LEGACY_ENGINE and not maps.engines
+
+
+def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
+    """Plan the project itself; return it where it is there already."""
+    name = plan.project
+    found = v1.find_project(name, context, context) if not plan.blockers else None
+    if found is None:
+        what = f"{settings.visibility}, {len(settings.environment)} environment variables"
+        plan.actions.append(Planned("project", name, Action.CREATE, what))
+        return None
+    ref = ProjectRef.from_v1(found, context)
+    plan.target = f"{plan.target.split(' ')[0]} {ref.path}"
+    plan.actions.append(Planned("project", name, Action.PRESENT, "its settings and environment stay as they are"))
+    plan.unknown.append("Whether it was an unfinished import that made it: then its settings are finished.")
+    return ref
+
+
+def _engine(one: Workload) -> Planned:
+    return Planned(one.kind, one.name, Action.CREATE, "on the target's default engine image")
+
+
+def _workload(one: Workload, offer: Offer) -> Planned:
+    """Plan one workload that is not there yet, with the runtime that it would get."""
+    match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
+    if match is None:
+        wanted = one.runtime or one.kernel or "a model that was never built"
+        return Planned(one.kind, one.name, Action.FAIL, f"the target has no runtime for {wanted}")
+    note, fallback = match.note or str(match.runtime), match.fallback
+    if isinstance(one, Application):
+        if one.subdomain in offer.taken:
+            where = f"subdomain {one.subdomain} is taken by {offer.taken[one.subdomain]}"
+            return Planned(one.kind, one.name, Action.FAIL, where)
+        if one.bypass_authentication and not offer.bypass_allowed:
+            note, fallback = f"{note}; the target forbids unauthenticated access", True
+    return Planned(one.kind, one.name, Action.FALLBACK if fallback else Action.CREATE, note)
+
+
+def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
+    """Return each subdomain in the projects that this user sees, with the project that has it.
+
+    `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
+    """
+    found: dict[str, str] = {}
+    for row in v1.projects(username)[:MANY]:
+        ref = ProjectRef.from_v1(row)
+        key = (v1.http.host, ref.path)
+        if key not in asked:
+            try:
+                asked[key] = {str(one.get("subdomain")) for one in v1.applications(ref.owner, ref.slug)}
+            except Rejected:
+                continue
+        found |= dict.fromkeys(asked[key], ref.path)
+    return found
+
+
+def bypass_allowed(v1: ApiV1) -> bool:
+    """Tell whether applications may be open to all; a workspace that does not say is taken to allow it."""
+    try:
+        return v1.site_config().get("allow_unauthenticated_access_to_app") is not False
+    except Rejected:
+        return True
+
+
+def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> None:
+    """Plan who may use the project."""
+    for one in settings.collaborators:
+        name, permission = str(one.get("username") or ""), str(one.get("permissions") or "read")
+        if name and name != owner:
+            there = _there(v1, name)
+            note = permission if there else f"{permission}; the target has no such user"
+            plan.actions.append(Planned("collaborator", name, Action.SET if there else Action.FAIL, note))
+
+
+def _there(v1: ApiV1, name: str) -> bool:
+    try:
+        v1.user(name)
+    except (NotFound, Rejected):
+        return False
+    return True

@@ -1,0 +1,159 @@
+"""People and add-ons: known by id on each workspace, so carried by name from one to the other."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import NotFound, Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.workloads import Application, Job
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+COMPONENTS = ("Spark", "HadoopCLI")  # what runtime-addons can be asked for
+EVENTS = ("success", "failure", "timeout", "stopped")
+
+
+def by_name(
+    v1: ApiV1, people: Iterable[object], applications: Sequence[Application], jobs: Sequence[Job]
+) -> tuple[list[Application], list[Job]]:
+    """Return a source's workloads with the name beside the id of each person and add-on, as far as it is known."""
+    usernames = {
+        one["id"]: str(one["username"])
+        for one in people
+        if isinstance(one, dict) and isinstance(one.get("id"), int) and one.get("username")
+    }
+    wanted = any(one.addons for one in applications) or any(one.addons for one in jobs)
+    known = {row["id"]: row for component in COMPONENTS for row in _addons(v1, component)} if wanted else {}
+
+    def addons(one: Application | Job) -> tuple[Any, ...]:
+        return tuple(known.get(addon, addon) if isinstance(addon, int) else addon for addon in one.addons)
+
+    return (
+        [replace(one, addons=addons(one)) for one in applications],
+        [replace(one, addons=addons(one), notifications=_named(one.notifications, usernames)) for one in jobs],
+    )
+
+
+def _named(notifications: Iterable[Any], usernames: Mapping[int, str]) -> tuple[Any, ...]:
+    named = []
+    for one in notifications:
+        person = one.get("user") if isinstance(one, dict) else None
+        name = person.get("username") if isinstance(person, dict) else None
+        if isinstance(one, dict):
+            number = one.get("user_id")
+            name = name or (usernames.get(number) if isinstance(number, int) else None)
+        named.append({**one, "username": name} if name else one)
+    return tuple(named)
+
+
+def _addons(v1: ApiV1, component: str) -> list[Row]:
+    try:
+        rows = v1.runtime_addons(component)
+    except Rejected as error:
+        log.debug("runtime-addons %s: %s", component, error)
+        return []
+    return [
+        {
+            "id": row.get("identifier", row.get("id")),
+            "component": component,
+            "name": str(row.get("displayName") or row.get("display_name") or row.get("name") or ""),
+        }
+        for row in rows
+        if isinstance(row.get("identifier", row.get("id")), (int, str))
+    ]
+
+
+class Addons:
+    """The target's add-ons, asked for when the first workload wants one."""
+
+    def __init__(self, v1: ApiV1) -> None:
+        self._v1 = v1
+        self._known: dict[str, list[Row]] = {}
+
+    def _here(self, addon: Any) -> Any:
+        """Return the target's id of a source's add-on; None when there is none of its name."""
+        if not isinstance(addon, dict) or not addon.get("name"):
+            return None
+        component = str(addon.get("component"))
+        if component not in self._known:
+            self._known[component] = _addons(self._v1, component)
+        return next((row["id"] for row in self._known[component] if row["name"] == addon["name"]), None)
+
+    def body(self, workload: Job | Application) -> Row:
+        """Return what to add to the workload's create body."""
+        ids = [self._here(one) for one in workload.addons]
+        ids = [one for one in ids if one is not None]
+        return {"addons": ids} if ids else {}
+
+    def todo(self, workload: Job | Application, shown: Mapping[str, Any]) -> str:
+        """Name the add-ons that the target does not have, or shows otherwise than we set them."""
+        absent = [_addon_name(one) for one in workload.addons if self._here(one) is None]
+        wanted, there = self.body(workload).get("addons", []), shown.get("addons")
+        if isinstance(there, list) and sorted(map(str, there)) != sorted(map(str, wanted)):
+            absent = [_addon_name(one) for one in workload.addons]
+        return f"choose its add-ons by hand: {', '.join(absent)}" if absent else ""
+
+
+def _addon_name(addon: Any) -> str:
+    return str(addon["name"]) if isinstance(addon, dict) and addon.get("name") else f"the source's number {addon}"
+
+
+class People:
+    """The target's users, each asked for once."""
+
+    def __init__(self, v1: ApiV1) -> None:
+        self._v1 = v1
+        self._ids: dict[str, int] = {}
+
+    def _id(self, username: str) -> int:
+        if username not in self._ids:
+            try:
+                self._ids[username] = int(self._v1.user(username).get("id") or 0)
+            except NotFound:
+                self._ids[username] = 0
+        return self._ids[username]
+
+    def rows(self, notifications: Sequence[Any]) -> list[Row]:
+        """Return the notifications with the target's user ids, those left out whose user it does not have."""
+        found = []
+        for one in notifications:
+            number = self._id(str(one["username"])) if isinstance(one, dict) and one.get("username") else 0
+            if number:
+                found.append({"user_id": number, **{event: bool(one.get(event)) for event in EVENTS}})
+        return found
+
+    def todo(self, notifications: Sequence[Any], shown: Mapping[str, Any]) -> str:
+        """Name the people who are not notified on the target, or of whom it does not show it."""
+        there, absent = shown.get("notifications"), []
+        for one in notifications:
+            row = self.rows([one])
+            if not row or (isinstance(there, list) and not any(_same(row[0], other) for other in there)):
+                absent.append(_person(one))
+        if absent:
+            return f"choose again that it notifies {', '.join(absent)}"
+        if notifications and not isinstance(there, list):
+            return f"look whether it notifies {', '.join(map(_person, notifications))}: the target does not show it"
+        return ""
+
+
+def _same(wanted: Row, there: object) -> bool:
+    return (
+        isinstance(there, dict)
+        and there.get("user_id") == wanted["user_id"]
+        and all(bool(there.get(event)) == wanted[event] for event in EVENTS)
+    )
+
+
+def _person(notification: Any) -> str:
+    if not isinstance(notification, dict):
+        return "someone"
+    name = notification.get("username") or f"the source's user number {notification.get('user_id')}"
+    events = ", ".join(event for event in EVENTS if notification.get(event))
+    return f"{name} ({events})" if events else str(name)

@@ -1,0 +1,51 @@
+"""What keeps the machine's other users, and whoever packed a bundle, from leading our writes elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import stat
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+
+def check_place(folder: Path) -> None:
+    """Refuse an output_dir where any other user may put another folder in place of ours."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise BundleError(
+            f"{folder} may be written to by every user of this machine.",
+            hint=f"Run 'chmod o-w {shlex.quote(str(folder))}', or choose another output_dir.",
+        )
+
+
+def check_ours(folders: Iterable[Path]) -> None:
+    """Refuse any link, pipe or file of another user in these; a `tmp` folder is emptied before use, so not within."""
+    for path in _within(folders):
+        with contextlib.suppress(FileNotFoundError):  # another run's, that is just at work
+            status = os.lstat(path)
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                what = "is neither a file nor a folder"
+            elif status.st_uid != os.geteuid():
+                what = "belongs to another user"
+            else:
+                continue
+            raise BundleError(f"{path} {what}.", hint="Find out where it comes from, and remove it.")
+
+
+def _within(folders: Iterable[Path]) -> Iterator[str]:
+    for top in folders:
+        for place, inner, names in os.walk(top, onerror=_raise):
+            yield from (os.path.join(place, name) for name in (*inner, *names))  # noqa: PTH118
+            inner[:] = [name for name in inner if name != "tmp"]
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

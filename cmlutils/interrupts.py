@@ -1,0 +1,66 @@
+"""How a signal ends a run: it breaks in anywhere but into a clean-up, and what is left to do has seconds in all.
+
+Python runs a signal's handler between any two steps of the main thread, in a `finally` too: raised there, it
+would leave undone what the `finally` is for. `held()` keeps it out until the block is over.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import Interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECONDS = 6.0  # for all that is left to do; ten are promised to the user
+
+
+class _Heard:
+    """The one signal that ends this process: signals are the process's, so this is too."""
+
+    def __init__(self) -> None:
+        self.signum = 0
+        self.deadline = 0.0
+        self.holds = 0
+        self.raised = False
+
+    def let_go(self) -> None:
+        if self.signum and not self.holds and not self.raised:
+            self.raised = True
+            raise Interrupted(self.signum)
+
+
+_heard = _Heard()
+
+
+def forget() -> None:
+    """Begin or end a run: nothing has been heard."""
+    _heard.signum, _heard.deadline, _heard.raised = 0, 0.0, False
+
+
+def hear(signum: int) -> None:
+    """Take note of a signal, and raise Interrupted unless a clean-up is under way; later signals change nothing."""
+    if not _heard.signum:
+        _heard.signum, _heard.deadline = signum, time.monotonic() + SECONDS
+        _heard.let_go()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let no signal break into this block; one that came is raised at the end of the outermost."""
+    _heard.holds += 1
+    try:
+        yield
+    finally:
+        _heard.holds -= 1
+        _heard.let_go()
+
+
+def at_most(seconds: float) -> float:
+    """Return how long a step of the clean-up may take: so many seconds, less when a signal hurries us."""
+    if not _heard.signum:
+        return seconds
+    return min(seconds, max(_heard.deadline - time.monotonic(), 0.1))

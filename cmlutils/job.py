@@ -1,0 +1,167 @@
+"""A job: from a v1 reply, to and from the bundle, to a v1 request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import BundleError
+from cmlutils.reader import OURS, Reader, engine_to_bundle, runtime_from_bundle, runtime_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.runtimes import Runtime
+
+RECIPIENTS = ("success_recipients", "failure_recipients", "timeout_recipients", "stopped_recipients")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job; `source_id` and `parent_id` count on the source only; timeout is carried as it was read."""
+
+    name: str
+    script: str
+    source_id: int = 0
+    parent_id: int = 0
+    type: str = "manual"
+    arguments: str = ""
+    schedule: str = ""
+    timezone: str = ""
+    kernel: str = ""
+    runtime: Runtime | None = None
+    cpu: float = 1
+    memory: float = 1
+    gpus: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: int | None = None
+    timeout_kill: bool = False
+    attachments: tuple[str, ...] = ()
+    recipients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notifications: tuple[Any, ...] = ()
+    addons: tuple[Any, ...] = ()
+    kind = "job"
+
+    @property
+    def key(self) -> str:
+        """What tells it from other jobs of its project; equals are counted."""
+        return json.dumps([self.name, self.script])
+
+    @classmethod
+    def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Job:
+        """Read GET jobs/{id}."""
+        top = Reader(reply, "A job")
+        top.what = f"Job {top.text('name', None)!r}"
+        report = top.inner("report")
+        timeout = top.data.get("timeout")
+        parent = top.inner("parent").whole("id")
+        schedule = top.text("schedule")
+        inferred = "dependent" if parent else "cron" if schedule else "manual"
+        return cls(
+            name=top.text("name", None),
+            script=top.text("script"),
+            source_id=top.whole("id"),
+            parent_id=parent,
+            type=top.text("type", inferred),
+            arguments=top.text("arguments"),
+            schedule=schedule,
+            timezone=top.text("timezone"),
+            kernel=top.text("kernel"),
+            runtime=runtime_of(top, known),
+            cpu=top.number("cpu", 1),
+            memory=top.number("memory", 1),
+            gpus=top.whole("nvidia_gpu"),
+            environment=top.environment(),
+            timeout=None if timeout is None else top.whole("timeout"),
+            timeout_kill=top.flag("timeout_kill"),
+            attachments=report.texts("attachments") or top.texts("attachments"),
+            recipients={name: report.texts(name) for name in RECIPIENTS if report.texts(name)},
+            notifications=top.items("notifications"),
+            addons=top.items("addons"),
+        )
+
+    def to_bundle(self) -> dict[str, Any]:
+        """Return the record of jobs-metadata.json."""
+        record: dict[str, Any] = {
+            "name": self.name,
+            "script": self.script,
+            "arguments": self.arguments,
+            "cpu": self.cpu,
+            "memory": self.memory,
+            "nvidia_gpu": self.gpus,
+            "timezone": self.timezone,
+            "kill_on_timeout": self.timeout_kill,
+            "source_jobid": self.source_id,
+            "attachments": list(self.attachments),
+            "environment": dict(self.environment),
+            **{name: ",".join(people) for name, people in self.recipients.items()},
+            **engine_to_bundle(self.kernel, self.runtime),
+            OURS: {
+                "type": self.type,
+                "image_identifier": self.runtime.image if self.runtime else "",
+                "notifications": list(self.notifications),
+                "addons": list(self.addons),
+            },
+        }
+        if self.schedule:
+            record["schedule"] = self.schedule
+        if self.parent_id:
+            record["parent_jobid"] = self.parent_id
+        if self.timeout is not None:
+            record["timeout"] = self.timeout
+        return record
+
+    @classmethod
+    def from_bundle(cls, record: object) -> Job:
+        """Read such a record, ours or one of cloudera/cmlutils."""
+        top = Reader(record, "jobs-metadata.json: a job", BundleError)
+        ours = top.inner(OURS)
+        parent, schedule = top.whole("parent_jobid"), top.text("schedule")
+        return cls(
+            name=top.text("name", None),
+            script=top.text("script"),
+            source_id=top.whole("source_jobid"),
+            parent_id=parent,
+            type=ours.text("type", "dependent" if parent else "cron" if schedule else "manual"),
+            arguments=top.text("arguments"),
+            schedule=schedule,
+            timezone=top.text("timezone"),
+            kernel=top.text("kernel"),
+            runtime=runtime_from_bundle(top),
+            cpu=top.number("cpu", 1),
+            memory=top.number("memory", 1),
+            gpus=top.whole("nvidia_gpu"),
+            environment=top.environment(),
+            timeout=None if top.data.get("timeout") is None else top.whole("timeout"),
+            timeout_kill=top.flag("kill_on_timeout"),
+            attachments=top.texts("attachments"),
+            recipients={name: top.texts(name) for name in RECIPIENTS if top.texts(name)},
+            notifications=ours.items("notifications"),
+            addons=ours.items("addons"),
+        )
+
+    def to_v1(self) -> dict[str, Any]:
+        """Return the create body of a manual job: no schedule, no parent, asked to be paused."""
+        body: dict[str, Any] = {
+            "name": self.name,
+            "script": self.script,
+            "type": "manual",
+            "paused": True,
+            "arguments": self.arguments,
+            "timezone": self.timezone or "UTC",
+            "kernel": self.kernel,
+            "cpu": self.cpu,
+            "memory": self.memory,
+            "nvidia_gpu": self.gpus,
+            "environment": dict(self.environment),
+            "timeout_kill": self.timeout_kill,
+            "attachments": list(self.attachments),
+            "report_attachments": list(self.attachments),
+            "notifications": [],
+            "recipients": {},
+            **{name: list(self.recipients.get(name, ())) for name in RECIPIENTS},
+        }
+        if self.timeout is not None:
+            body["timeout"] = self.timeout
+        return body

@@ -1,0 +1,43 @@
+"""Environment values that an export left out of its bundle: a mark stands in their place, to be filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.bundle import METADATA, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cmlutils.bundle import Bundle
+
+MARK = "(left out of the bundle)"  # a reader of such a record takes the variable for not there
+
+
+def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a bundle's record with the mark in place of each value of its environments."""
+    left = {key: leave_out(one) if isinstance(one, dict) else one for key, one in record.items()}
+    if isinstance(left.get("environment"), dict):
+        left["environment"] = dict.fromkeys(left["environment"], MARK)
+    return left
+
+
+def to_fill_in(bundle: Bundle) -> list[tuple[str, str]]:
+    """Return what lacks which variable, such as ("job ingest", "TOKEN"), for each value that is not in a bundle."""
+    found = []
+    for kind in METADATA:
+        path = bundle.metadata(kind)
+        if not path.exists():
+            continue
+        content = read_json(path, dict if kind == "project" else list)
+        for record in [content] if kind == "project" else content:
+            owner = "the project" if kind == "project" else f"{kind.removesuffix('s')} {record.get('name')}"
+            found += [(owner, name) for name in _marked(record)]
+    return found
+
+
+def _marked(record: Mapping[str, Any]) -> Iterator[str]:
+    for holder in (record, *record.values()):
+        environment = holder.get("environment") if isinstance(holder, dict) else None
+        if isinstance(environment, dict):
+            yield from (name for name, value in environment.items() if value == MARK)

@@ -1,0 +1,63 @@
+"""What a run would do: the result of a dry run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from cmlutils.errors import ExitCode
+
+
+class Action(str, Enum):
+    """What would become of one thing."""
+
+    EXPORT = "export"
+    CREATE = "create"
+    SET = "set"
+    PRESENT = "present"  # it is there already and stays as it is
+    FALLBACK = "fallback"  # would be made with a difference, which is named
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One thing, and what would be done with it."""
+
+    kind: str
+    name: str
+    action: Action
+    note: str = ""
+
+
+@dataclass
+class Plan:
+    """All that a run would do, and what can't be foreseen; `blockers` would end it before it begins."""
+
+    verb: str
+    project: str
+    source: str = ""
+    target: str = ""
+    files: dict[str, int] = field(default_factory=dict)
+    folders: dict[str, dict[str, int]] = field(default_factory=dict)
+    actions: list[Planned] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the shell is told: 1 it can't be done, 5 some of it can't, 0 it can, as far as one can see."""
+        if self.blockers:
+            return ExitCode.FAILED
+        failing = any(one.action is Action.FAIL for one in self.actions)
+        return ExitCode.NEEDS_HAND if failing else ExitCode.OK
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each action would happen."""
+        return dict(Counter(one.action.value for one in self.actions))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole plan."""
+        actions = [asdict(one) | {"action": one.action.value} for one in self.actions]
+        return {"dry_run": True, "exit_code": int(self.exit_code), **asdict(self), "actions": actions}

@@ -1,0 +1,123 @@
+"""Typed access to JSON from outside: a missing or odd field is an error that names the thing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import ApiError
+from cmlutils.left_out import MARK
+from cmlutils.runtimes import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.errors import CmlutilError
+
+_HUGE = 1 << 63
+OURS = "cmlutil"  # the one key under which our own fields ride along in a bundle's records
+
+
+class Reader:
+    """Typed access to one JSON object; a missing or odd field is an error that names the workload."""
+
+    def __init__(self, data: object, what: str, error: type[CmlutilError] = ApiError) -> None:
+        if not isinstance(data, dict):
+            raise error(f"{what} is not a JSON object.")
+        self.data: dict[str, Any] = data
+        self.what = what
+        self.error = error
+
+    def text(self, key: str, default: str | None = "") -> str:
+        """Return a text; None as default makes the field required."""
+        value = self.data.get(key)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return value
+
+    def number(self, key: str, default: float = 0) -> float:
+        """Return a number, neither endless nor a boolean; texts of digits count."""
+        value = self.data.get(key)
+        if value is None or value == "":
+            return default
+        if isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                value = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _HUGE:
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return value
+
+    def whole(self, key: str, default: int = 0) -> int:
+        """Return a whole number; 7.0 is one, and 7.5 is an error rather than 7."""
+        value = self.number(key, default)
+        if value != int(value):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return int(value)
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """Return a boolean; the texts of it and 0 and 1 count."""
+        value = self.data.get(key)
+        if value is None:
+            return default
+        known = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
+        if known is None or isinstance(value, float):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return known
+
+    def inner(self, key: str) -> Reader:
+        """Return an object within; an absent one reads as empty."""
+        return Reader(self.data.get(key) or {}, f"{self.what}, {key}", self.error)
+
+    def environment(self, key: str = "environment") -> dict[str, str]:
+        """Return an environment, whether sent as an object or as a JSON text of one."""
+        value = self.data.get(key) or {}
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                value = None
+        if not isinstance(value, dict) or not all(isinstance(one, (str, int, float)) for one in value.values()):
+            raise self.error(f"{self.what} has no usable environment.")
+        found = {str(name): one if isinstance(one, str) else json.dumps(one) for name, one in value.items()}
+        return {name: one for name, one in found.items() if one != MARK}
+
+    def items(self, key: str) -> tuple[Any, ...]:
+        """Return a list; a single text counts as one item, an empty one as none."""
+        value = self.data.get(key) or ()
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        if not isinstance(value, (list, tuple)):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return tuple(value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        found = self.items(key)
+        if not all(isinstance(one, str) for one in found):
+            raise self.error(f"{self.what} has no usable {key!r}.")
+        return found
+
+
+def runtime_of(reader: Reader, known: Sequence[Runtime]) -> Runtime | None:
+    """Return the workload's runtime, joined with the workspace's list by id."""
+    inner = reader.data.get("runtime")
+    if not inner:
+        return None
+    runtime = Runtime.from_v1(Reader(inner, f"{reader.what}, runtime").data)
+    return next((one for one in known if one.id and one.id == runtime.id), runtime)
+
+
+def engine_to_bundle(kernel: str, runtime: Runtime | None) -> dict[str, Any]:
+    """Return what a bundle's record says of runtime or engine."""
+    if runtime:
+        return runtime.to_bundle()
+    return {"kernel": kernel} if kernel else {}
+
+
+def runtime_from_bundle(top: Reader) -> Runtime | None:
+    """Return the record's runtime; an engine's record has a kernel."""
+    return Runtime.from_bundle(top.data, top.inner(OURS).text("image_identifier"))

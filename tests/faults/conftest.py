@@ -1,0 +1,114 @@
+"""Commands as a weekend runs them: in the background under nohup, with signals from outside."""
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+_spec = importlib.util.spec_from_file_location("flows_fixtures", Path(__file__).parent.parent / "flows/conftest.py")
+flows = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(flows)
+keys, sample, workspaces = flows.keys, flows.sample, flows.workspaces
+
+# A shell that is not interactive starts what is in the background with SIGINT ignored; nohup ignores SIGHUP too.
+NOHUP = 'nohup "$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
+PLAIN = '"$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
+
+
+def until(condition, what, seconds=40):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.02)
+    return found
+
+
+class Background:
+    """A command that a script started; `pid` is its own, not the shell's."""
+
+    def __init__(self, words, out, script=NOHUP):
+        self.mark, self.out, self.folders = f"RUN={uuid.uuid4()}", out, set()
+        name, _, value = self.mark.partition("=")
+        environ = {**os.environ, name: value, "OUT": str(out)}
+        self.shell = subprocess.Popen(["sh", "-c", script, "sh", *map(str, words)], stdout=subprocess.PIPE, env=environ)
+        self.pid = int(self.shell.stdout.readline())
+
+    def text(self):
+        return self.out.read_text(errors="replace") if self.out.exists() else ""
+
+    def processes(self):
+        """What is left of us, the shell and zombies apart: {pid: command line}; takes note of private folders."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark.encode() not in (entry / "environ").read_bytes():
+                    continue
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                self.folders |= set(re.findall(r"[\w./-]*/cml-[\w]+", words))
+            except OSError:
+                continue
+            if int(entry.name) != self.shell.pid and words:
+                found[int(entry.name)] = words
+        return found
+
+    def watchdogs(self):
+        """The shells that the command and what it started keep beside them."""
+        parents, own = {}, self.processes()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+        return [
+            pid
+            for pid, parent in parents.items()
+            if parent in own and pid not in own and b"trap" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def send(self, signum=signal.SIGINT):
+        """Send a signal; return the exit code and the seconds until the end."""
+        self.processes()
+        self.dogs = self.watchdogs()
+        begin = time.monotonic()
+        os.kill(self.pid, signum)
+        return self.wait(), time.monotonic() - begin
+
+    def wait(self, seconds=60):
+        out, _ = self.shell.communicate(timeout=seconds)
+        return int(out.split()[-1])
+
+    def left(self):
+        """What is still there: processes, watchdogs, private folders."""
+        dogs = [pid for pid in getattr(self, "dogs", []) if Path(f"/proc/{pid}").exists()]
+        return [*self.processes().values(), *dogs, *(one for one in self.folders if Path(one).exists())]
+
+    def kill(self):
+        for pid in [self.shell.pid, *self.processes()]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.shell.wait()
+        self.shell.stdout.close()
+
+
+@pytest.fixture
+def background(tmp_path):
+    """Start a command line in the background; whatever is left of it at the test's end is killed."""
+    started = []
+
+    def start(*words, script=NOHUP):
+        argv = [sys.executable, "-m", "cmlutils", *words[1:]] if words[0] == "cmlutil" else [sys.executable, *words]
+        started.append(Background(argv, tmp_path / f"out-{len(started)}", script))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

@@ -1,0 +1,171 @@
+"""An import without its files, against an emulated target: what it is given, what it leaves there."""
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cmlutils.application import Application
+from cmlutils.bundle import Bundle, write_json
+from cmlutils.config import Secret, Section, Workspace
+from cmlutils.emulator.server import start_workspace
+from cmlutils.emulator.world import World
+from cmlutils.errors import CmlutilError
+from cmlutils.flows.connect import Connection
+from cmlutils.flows.import_project import Replay
+from cmlutils.flows.replay import Clock
+from cmlutils.job import Job
+from cmlutils.model import Model
+from cmlutils.project import ProjectSettings
+from cmlutils.remote.http import Http, Patience
+from cmlutils.remote.v1 import ApiV1
+from cmlutils.report import Report
+from cmlutils.runtimes import Maps, Runtime
+
+KEY = "target0key0target0key0target0key0"
+PYTHON = {"image_identifier": "reg/py:1", "editor": "Workbench", "kernel": "Python 3.9", "edition": "Standard",
+          "short_version": "2023.05", "full_version": "2023.05.2-b7"}  # fmt: skip
+RUNTIME = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7")
+SETTINGS = ProjectSettings(
+    "Churn", "monthly", "public", 256, environment={"A": "1"}, owner="dana",
+    collaborators=({"username": "kai", "permissions": "write"},),
+)  # fmt: skip
+MODELS = [Model("Explain", "d", file="serve.py", function="f", runtime=RUNTIME, auth_enabled=False, replicas=2)]
+APPLICATIONS = [
+    Application("Board", "board", "serve.py", "d", runtime=RUNTIME, cpu=2, memory=4, environment={"T": "x"}),
+]
+JOBS = [
+    Job("ingest", "s.py", 7, type="cron", schedule="0 2 * * *", timezone="Europe/Madrid", runtime=RUNTIME, timeout=60,
+        environment={"M": "1"},
+        recipients={"failure_recipients": ("ops@example.com",)},
+        notifications=({"user_id": 99, "username": "kai", "failure": True},)),
+    Job("score", "s.py", 8, 7, "dependent", timezone="UTC", runtime=RUNTIME),
+]  # fmt: skip
+
+
+class Crash(BaseException):
+    """The process is gone: every later call fails too."""
+
+
+class CrashingHttp(Http):
+    """Dies at its nth try, before or after the request had its effect, and stays dead."""
+
+    def __init__(self, workspace, patience, nth, *, after):
+        super().__init__(workspace, patience)
+        self.left, self.after = nth, after
+
+    def _once(self, call):
+        self.left -= 1
+        if self.left == 0 and self.after:
+            super()._once(call)
+        if self.left <= 0:
+            raise Crash
+        return super()._once(call)
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.at = 0.0
+
+    def now(self):
+        return self.at
+
+    def sleep(self, seconds):
+        self.at += max(seconds, 0.001)
+
+
+class Quiet:
+    @contextmanager
+    def phase(self, name):
+        yield
+
+
+@dataclass
+class Run:
+    code: int
+    error: BaseException | None = None
+    report: Report = field(default_factory=lambda: Report("import", "Churn"))
+
+
+def write_bundle(folder, settings=SETTINGS, models=MODELS, applications=APPLICATIONS, jobs=JOBS):
+    bundle = Bundle(folder)
+    bundle.create()
+    write_json(bundle.metadata("project"), settings.to_bundle())
+    for kind, some in (("models", models), ("applications", applications), ("jobs", jobs)):
+        write_json(bundle.metadata(kind), [one.to_bundle() for one in some])
+    bundle.seal("source", {})
+    return bundle
+
+
+@contextmanager
+def target_of(tmp_path, without=(), **more):
+    world = {
+        "users": [{"username": "dana", "id": 31, "api_key": KEY}, {"username": "kai", "id": 32}],
+        "runtimes": [{"id": 71, **PYTHON}],
+        "assume": dict.fromkeys(without, False),
+        "pace": {"polls": 0},
+        **more,
+    }
+    with start_workspace(World.load(world), state_dir=tmp_path / "target") as workspace:
+        yield workspace
+
+
+def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", push=lambda project, runtimes: None):
+    """Import once, without the files; an error becomes the exit code that the command line would give."""
+    time = Time()
+    place = Workspace(workspace.url, "dana", Secret(KEY))
+    section = Section("import", name, place, "", bundle.folder.parent, Path("ini"))
+    patience = Patience(600.0, time.sleep, time.now, lambda _: None)
+    report = Report("import", name)
+    client = CrashingHttp(place, patience, crash, after=after) if crash else Http(place, patience)
+    with client:
+        client.answered = True  # the real command has asked for the user before
+        connection = Connection(section, client, ApiV1(client))
+        work = Replay(connection, bundle, maps or Maps({}, {}), report, Quiet(), Clock(time.now, time.sleep))
+        try:
+            work.run(push)
+        except CmlutilError as error:
+            return Run(int(error.exit_code), error, report)
+        except Crash as error:
+            return Run(137, error, report)
+    return Run(int(report.exit_code), None, report)
+
+
+def dump(workspace):
+    """Return the target without ids and times."""
+    workspace.settle()
+    with workspace.world.lock:
+        (project,) = workspace.world.projects
+        names = {job.id: job.name for job in project.jobs}
+        return {
+            "project": (project.owner, project.name, project.description, project.visibility, project.shared_memory,
+                        project.environment, project.collaborators),
+            "jobs": sorted((job.name, job.script, job.type, job.schedule, job.timezone, job.paused, job.timeout,
+                            names.get(job.parent_id, ""), str(job.environment), str(job.recipients),
+                            str(job.notifications), job.runtime_id)
+                           for job in project.jobs),
+            "applications": sorted((one.name, one.subdomain, one.status, one.cpu, str(one.environment))
+                                   for one in project.applications),
+            "models": sorted((one.name, one.auth_enabled, one.replicas, len(one.builds), len(one.deployments),
+                              one.builds[-1].progress.status if one.builds else "") for one in project.models),
+            "keys": [len(user.v2_keys) for user in workspace.world.users],
+        }  # fmt: skip
+
+
+def delete_project(workspace):
+    """Delete the one project, as a person does."""
+    with workspace.world.lock:
+        (project,) = workspace.world.projects
+        shutil.rmtree(project.files)
+        workspace.world.projects.clear()
+
+
+def live(workspace):
+    """What was live that must never be: anything but the start of an application at its creation."""
+    return [event for event in workspace.went_live if event.kind != "application-started"]
+
+
+def running(workspace):
+    return [event for event in workspace.went_live if event.stopped is None]

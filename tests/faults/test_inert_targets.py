@@ -1,0 +1,170 @@
+"""Targets that do less than hoped, in many combinations: nothing live, nothing left out in silence, nothing twice."""
+
+import os
+import random
+import shutil
+from dataclasses import replace
+
+import pytest
+from replaying import APPLICATIONS, MODELS, SETTINGS, dump, replay, target_of, write_bundle
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import ExitCode
+
+EVERY = bool(os.environ.get("CMLUTILS_TEST_ALL_FAULTS"))
+
+ASSUMED = (
+    "job_paused", "job_paused_shown", "job_patch", "job_parent_id", "job_parent", "job_notifications",
+    "application_stop", "dashboard_stop", "application_public_id", "explicit_auto_false", "build_at_create",
+    "build_without_deploy", "model_auth_at_create", "project_patch", "project_create_settings",
+)  # fmt: skip
+SWITCHES = ("no_v2", "environment_as_string", "environment_wanted_as_string")
+ODDITIES = ("stop does nothing", "application crashes", "build fails")
+WEAKNESSES = (*ASSUMED, *SWITCHES, *ODDITIES)
+
+
+def combinations():
+    """Return each weakness, all of them, and random sets: more with CMLUTILS_TEST_ALL_FAULTS=1."""
+    rng = random.Random("inert")
+    count = 400 if EVERY else 24
+    drawn = [rng.sample(WEAKNESSES, rng.randint(2, 8)) for _ in range(count)]
+    hopeless = [one for one in WEAKNESSES if one not in ODDITIES]
+    return [[], *([one] for one in WEAKNESSES), list(WEAKNESSES), hopeless, *drawn]
+
+
+def weak_target(folder, weak):
+    return target_of(
+        folder,
+        [one for one in weak if one in ASSUMED],
+        switches=dict.fromkeys((one for one in weak if one in SWITCHES), True),
+        failing_applications=[APPLICATIONS[0].name] if "application crashes" in weak else [],
+        failing_builds=[MODELS[0].name] if "build fails" in weak else [],
+        faults=[{"action": "status", "status": 200, "body": {}, "path": "[/:]stop$", "times": None}]
+        if "stop does nothing" in weak
+        else [],
+    )
+
+
+def assert_inert(workspace, weak):
+    """No job was ever live; an application started once and was stopped or deleted; so was a model, if it had to be."""
+    (project,) = workspace.world.projects
+    kinds = {event.kind for event in workspace.went_live}
+    deploys = {"explicit_auto_false", "build_without_deploy"} & set(weak)
+    assert kinds <= {"application-started", *(("model-deployment",) if deploys else ())}
+    assert [event for event in workspace.went_live if event.stopped is None] == []
+    assert {one.status for one in project.applications} <= {"stopped"}
+    assert not any(job.can_fire for job in project.jobs)
+    alive = {"pending", "deploying", "deployed"}
+    assert not any(step.progress.status in alive for model in project.models for step in model.deployments)
+    for things in (project.jobs, project.applications, project.models):
+        assert len({one.name for one in things}) == len(things)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clean")
+    with target_of(folder) as workspace:
+        assert replay(workspace, write_bundle(folder / "bundle")).code == 0
+        return dump(workspace)
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(8))
+def test_a_weak_target_gets_what_it_can_take_and_nothing_is_ever_live(clean, tmp_path, part):
+    for number, weak in enumerate(combinations()[part::8]):
+        folder = tmp_path / str(number)
+        with weak_target(folder, weak) as workspace:
+            bundle = write_bundle(folder / "bundle")
+            for _ in range(2):
+                run = replay(workspace, bundle)
+                said = f"{weak}: {run.error or run.report.outcomes}"
+                assert run.code in {ExitCode.OK, ExitCode.NEEDS_HAND}, said
+                there = dump(workspace)
+                assert_inert(workspace, weak)
+                assert there["keys"] == [0, 0], said
+                assert (run.code == ExitCode.OK) == (there == clean), said
+                for one in run.report.outcomes:
+                    assert one.todo or not (one.needs_hand or one.status.value == "failed"), said
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weak", "way"),
+    [
+        ("application", ["stop does nothing"], ("DELETE", "/applications/")),
+        ("model", ["explicit_auto_false"], ("POST", "delete-model")),
+    ],
+)
+@pytest.mark.parametrize("trouble", [{"status": 403}, {"status": 500}, {"action": "reset"}, {"action": "html"}])
+def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_import(tmp_path, kind, weak, way, trouble):
+    with weak_target(tmp_path, weak) as workspace:
+        bundle = write_bundle(tmp_path / "bundle")
+        method, path = way
+        workspace.faults.add(Fault(**{"action": "status", "method": method, "path": path, "times": 40, **trouble}))
+        run = replay(workspace, bundle)
+        said = [one.note for one in run.report.outcomes if one.kind == kind] or [str(run.error)]
+        assert run.code == (ExitCode.FAILED if run.error else ExitCode.NEEDS_HAND)
+        assert "IS STILL ON THE TARGET" in said[0]
+        assert "deleted again." not in said[0]
+        before = {event.id for event in workspace.went_live}
+        workspace.faults.clear()
+        workspace.faults.add(*weak_faults(weak))
+        run = replay(workspace, bundle)
+        (outcome,) = [one for one in run.report.outcomes if one.kind == kind]
+        assert "It was deleted again." in outcome.note
+        assert {event.id for event in workspace.went_live if event.stopped is None} == set()
+        assert before
+
+
+@pytest.mark.parametrize("crash", [0, *range(6, 14)])
+def test_a_job_that_comes_to_life_is_deleted_also_after_a_crash(tmp_path, crash):
+    with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={}), [], [])
+        if crash:
+            replay(workspace, bundle, crash + 6, after=True)
+        run = replay(workspace, bundle)
+        assert run.code == ExitCode.NEEDS_HAND
+        assert "It was deleted again." in run.report.outcomes[1].note
+        (project,) = workspace.world.projects
+        assert [(job.name, job.can_fire) for job in project.jobs] == [("score", False)]
+        assert [event for event in workspace.went_live if event.stopped is None] == []
+
+
+def test_what_was_doomed_is_not_kept_when_the_target_changes_its_mind(tmp_path):
+    with weak_target(tmp_path, ["stop does nothing"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle")
+        workspace.faults.add(Fault("status", method="DELETE", status=403, times=40))
+        replay(workspace, bundle)
+        (project,) = workspace.world.projects
+        (first,) = project.applications
+        workspace.faults.clear()
+        assert replay(workspace, bundle).code == ExitCode.OK
+        (second,) = project.applications
+        assert (second.id != first.id, second.status) == (True, "stopped")
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+    "weak", [["explicit_auto_false", "stop does nothing"], ["build_without_deploy", "build_at_create"]]
+)
+def test_a_crash_on_a_weak_target_leaves_nothing_live_after_the_next_import(tmp_path, weak, after):
+    """Wherever it was: before or after something was found live, before or after it was deleted."""
+    counts = range(1, 200) if EVERY else sorted(random.Random(f"{weak} {after}").sample(range(8, 90), 12))
+    for nth in counts:
+        folder = tmp_path / str(nth)
+        with weak_target(folder, weak) as workspace:
+            bundle = write_bundle(folder / "bundle")
+            first = replay(workspace, bundle, nth, after=after)
+            second = replay(workspace, bundle)
+            assert second.code == ExitCode.NEEDS_HAND, (nth, second)
+            assert_inert(workspace, weak)
+        shutil.rmtree(folder)
+        if first.code != 137:
+            break
+
+
+def weak_faults(weak):
+    if "stop does nothing" not in weak:
+        return []
+    return [Fault("status", status=200, body={}, path="[/:]stop$", times=None)]

@@ -1,0 +1,132 @@
+"""A workspace that goes away is waited for in every phase; a key that is refused is not tried again."""
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import flows, until
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import TunnelError, Unreachable
+from cmlutils.remote import tunnel
+from cmlutils.remote.http import Http, Patience
+
+EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")
+IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
+
+
+def outage(workspace, seconds):
+    """Take a workspace away now, and bring it back later."""
+    workspace.go_down()
+    back = threading.Timer(seconds, workspace.come_up)
+    back.start()
+    return back
+
+
+def big_file(workspace, size=1 << 30):
+    with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
+        file.truncate(size)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, background):
+    source, _ = workspaces()
+    big_file(source)
+    one = background(*EXPORT)
+    until(lambda: source.sessions and "--server" in commands(source), one.text)
+    back = outage(source, 20)
+    assert one.wait(300) == 0, one.text()
+    back.join()
+    assert "waiting for 127.0.0.1" in one.text()
+    assert source.sessions == []
+    assert one.left() == []
+
+
+def commands(workspace):
+    """The command lines that run in the workspace's sessions."""
+    found = []
+    for session in workspace.sessions:
+        for child in list(session.place._children):
+            with suppress(OSError):
+                found.append(Path(f"/proc/{child.pid}/cmdline").read_text(errors="replace"))
+    return " ".join(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("where", ["before the session", "models", "the comparison"])
+def test_an_outage_in_any_phase_of_an_import_is_waited_out(workspaces, background, run_line, where):
+    source, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    source.forget_requests()
+    seen = {
+        "before the session": lambda: any("runtimes" in str(one) for one in target.requests),
+        "models": lambda: any("create-model" in str(one) for one in target.requests),
+        "the comparison": lambda: any("list-models" in str(one) for one in source.requests),
+    }[where]
+    one = background(*IMPORT)
+    until(seen, one.text)
+    back = outage(target, 4)
+    assert one.wait(300) == 0, one.text()
+    back.join()
+    assert len(target.project("dana", "churn-model").models) == 2
+    assert source.sessions == target.sessions == []
+
+
+def test_patience_ends_and_says_how_to_go_on(workspaces, background):
+    source, _ = workspaces()
+    source.faults.add(Fault("status", path="/runtimes", status=503, times=None))
+    begin = time.monotonic()
+    one = background(*EXPORT, "--patience", "0.05")
+    assert one.wait(60) == 1
+    assert time.monotonic() - begin < 30
+    assert "stayed away for 3 s" in one.text()
+    assert "Run the same command again" in one.text()
+
+
+def test_a_refused_key_is_tried_once(workspaces, run_line, home):
+    source, _ = workspaces()
+    ini = home / "cmlutils/export-config.ini"
+    ini.write_text(ini.read_text().replace(flows.SOURCE_KEY, "mistaken0key"))
+    run_line('cmlutil project export -p "Churn Model"', exit_code=1)
+    assert len(source.requests) == 1
+
+
+def test_an_hour_is_waited_and_no_longer(workspaces):
+    source, _ = workspaces()
+    clock, said = [0.0], []
+
+    def sleep(seconds):
+        clock[0] += seconds
+
+    space = Workspace(source.url, "dana", Secret(flows.SOURCE_KEY))
+    with Http(space, Patience(3600, sleep, lambda: clock[0], said.append)) as http:
+        http.get("/api/v1/users/dana")
+        source.faults.add(Fault("status", status=503, times=None))
+        with pytest.raises(Unreachable, match="3600 s"):
+            http.get("/api/v1/users/dana")
+    assert 3600 <= clock[0] < 3640
+    assert said[0].startswith("waiting for 127.0.0.1")
+    assert 10 < len(said) < 20  # and again every five minutes
+
+
+def test_an_outage_is_no_vain_attempt_to_reopen_a_tunnel(monkeypatch, tmp_path):
+    waits, pauses, dials = [], [], []
+    monkeypatch.setattr(tunnel.time, "sleep", pauses.append)
+
+    def dial():
+        dials.append(1)
+        raise TunnelError("the workspace is away")
+
+    def wait_until_back():
+        waits.append(1)
+        return True
+
+    one = tunnel.Tunnel(Workspace("http://ws.test", "me", Secret("k")), tmp_path, dial, wait_until_back)
+    with pytest.raises(TunnelError, match="dropped 6 times"):
+        one.reopen()
+    assert len(waits) == len(dials) + 1 == tunnel.REOPENINGS + 1  # each attempt only once the workspace answers

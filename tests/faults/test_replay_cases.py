@@ -1,0 +1,302 @@
+"""What an import makes of one thing or another on the target."""
+
+from dataclasses import replace
+
+import pytest
+from replaying import (
+    APPLICATIONS,
+    JOBS,
+    KEY,
+    MODELS,
+    RUNTIME,
+    SETTINGS,
+    delete_project,
+    dump,
+    live,
+    replay,
+    target_of,
+    write_bundle,
+)
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import ExitCode, TunnelError
+from cmlutils.job import Job
+from cmlutils.model import Model
+from cmlutils.remote.http import Http
+from cmlutils.remote.v1 import ApiV1
+from cmlutils.runtimes import Maps
+
+PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collaborators": {}}
+
+
+@pytest.fixture
+def target(tmp_path):
+    with target_of(tmp_path) as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "bundle")
+
+
+def of(workspace):
+    (project,) = workspace.world.projects
+    return project
+
+
+def outcome(run, name):
+    (found,) = [one for one in run.report.outcomes if one.name == name]
+    return found
+
+
+def test_equal_jobs_are_counted(target, tmp_path):
+    twins = [Job("twin", "s.py", number, runtime=RUNTIME, arguments=str(number)) for number in (1, 2, 3)]
+    bundle = write_bundle(tmp_path / "bundle", jobs=twins)
+    assert replay(target, bundle).code == 0
+    assert [job.arguments for job in of(target).jobs] == ["1", "2", "3"]
+    del of(target).jobs[0]
+    assert replay(target, bundle).code == 0
+    assert [job.arguments for job in of(target).jobs] == ["2", "3", "1"]
+
+
+def test_an_equal_that_was_there_counts_as_one(tmp_path):
+    there = [{"name": "twin", "script": "s.py", "runtime_id": 71, "arguments": "theirs"}]
+    with target_of(tmp_path, projects=[{**PROJECT, "jobs": there}]) as target:
+        twins = [Job("twin", "s.py", number, runtime=RUNTIME, arguments="ours") for number in (1, 2)]
+        bundle = write_bundle(tmp_path / "bundle", jobs=twins)
+        for _ in range(2):
+            assert replay(target, bundle).code == 0
+            assert [job.arguments for job in of(target).jobs] == ["theirs", "ours"]
+
+
+def test_a_project_that_was_there_keeps_its_settings_and_gets_its_workloads(tmp_path):
+    with target_of(tmp_path, projects=[PROJECT]) as target:
+        run = replay(target, write_bundle(tmp_path / "bundle"))
+        assert run.code == 0
+        assert outcome(run, "Churn").status.value == "present"
+        project = of(target)
+        assert (project.description, project.visibility, project.collaborators) == ("theirs", "private", {})
+        assert project.environment == {}
+        assert len(project.jobs) == 2
+
+
+def test_a_project_that_was_deleted_is_made_anew_and_whole(target, bundle):
+    assert replay(target, bundle).code == 0
+    wanted = dump(target)
+    delete_project(target)
+    assert replay(target, bundle).code == 0
+    assert dump(target) == wanted
+
+
+def test_a_project_that_a_person_made_anew_keeps_its_settings(target, bundle):
+    assert replay(target, bundle).code == 0
+    delete_project(target)
+    with Http(Workspace(target.url, "dana", Secret(KEY))) as client:
+        ApiV1(client).create_project(
+            "dana", {"name": "Churn", "template": "blank", "project_visibility": "private", "description": "theirs"}
+        )
+    assert replay(target, bundle).code == 0
+    project = of(target)
+    assert (project.description, project.visibility, project.collaborators) == ("theirs", "private", {})
+    assert len(project.jobs) == 2
+
+
+def test_a_second_import_reads_little_and_writes_nothing(target, bundle):
+    replay(target, bundle)
+    first = [request.path for request in target.requests]
+    assert sum(path.endswith("/jobs") for path in first) == 2 + 1  # a list, and two made
+    assert not any("apikey" in path for path in first)
+    target.forget_requests()
+    run = replay(target, bundle)
+    assert len(target.requests) == 6
+    assert {r.method for r in target.requests if "list-models" not in r.path} == {"GET"}
+    assert run.report.notes == ["Calls of the target's API: 6 (5 GET, 1 POST)."]
+
+
+def test_who_is_notified_goes_by_name(tmp_path, target):
+    rows = [{"user_id": 5, "username": "kai", "stopped": True}, {"user_id": 6, "username": "gone", "failure": True},
+            {"user_id": 7, "success": True}]  # fmt: skip
+    bundle = write_bundle(tmp_path / "bundle", jobs=[replace(JOBS[0], notifications=tuple(rows))])
+    run = replay(target, bundle)
+    (job,) = of(target).jobs
+    assert [(one["user_id"], one["stopped"]) for one in job.notifications] == [(32, True)]
+    assert "gone (failure), the source's user number 7 (success)" in outcome(run, "ingest").todo
+    assert "kai" not in outcome(run, "ingest").todo
+
+
+def test_addons_go_by_name(tmp_path):
+    addons = [{"id": 900, "component": "Spark", "display_name": "Spark 3.2"}]
+    with target_of(tmp_path, addons=addons) as target:
+        wanted = (
+            {"id": 4, "component": "Spark", "name": "Spark 3.2"},
+            {"id": 5, "component": "Spark", "name": "Old"},
+            6,
+        )
+        apps = [replace(APPLICATIONS[0], addons=wanted[:1])]
+        run = replay(
+            target,
+            write_bundle(tmp_path / "bundle", jobs=[replace(JOBS[0], addons=wanted)], applications=apps),
+        )
+        assert of(target).jobs[0].addons == of(target).applications[0].addons == [900]
+        assert "Old, the source's number 6" in outcome(run, "ingest").todo
+        assert outcome(run, "Board").todo == ""
+
+
+def test_a_subdomain_that_another_project_has_is_said(tmp_path):
+    other = {"owner": "kai", "name": "Other",
+             "applications": [{"name": "x", "script": "s", "subdomain": "board", "runtime_id": 71}]}  # fmt: skip
+    with target_of(tmp_path, projects=[other]) as target:
+        run = replay(target, write_bundle(tmp_path / "bundle"))
+        assert run.code == ExitCode.NEEDS_HAND
+        assert outcome(run, "Board").status.value == "failed"
+        assert "'board' is taken" in outcome(run, "Board").todo
+        assert outcome(run, "ingest").status.value == "created"
+
+
+def test_open_access_that_the_site_forbids_is_left_out_and_said(tmp_path, target):
+    run = replay(
+        target, write_bundle(tmp_path / "bundle", applications=[replace(APPLICATIONS[0], bypass_authentication=True)])
+    )
+    assert outcome(run, "Board").status.value == "fallback"
+    assert "unauthenticated" in outcome(run, "Board").todo
+    assert not of(target).applications[0].bypass_authentication
+
+
+def test_a_script_outside_of_the_project_is_kept(tmp_path, target):
+    script = "/opt/vizapps/tools/arcviz/startup_app.py"
+    run = replay(target, write_bundle(tmp_path / "bundle", applications=[replace(APPLICATIONS[0], script=script)]))
+    assert run.code == 0
+    assert of(target).applications[0].script == script
+
+
+def test_a_map_that_names_an_image_the_target_lacks_is_said(target, bundle):
+    run = replay(target, bundle, maps=Maps({"reg/py:1": "reg/new:9"}, {}))
+    assert run.code == ExitCode.NEEDS_HAND
+    for name in ("Explain", "Board", "ingest", "score"):
+        assert "runtime-map.yaml names reg/new:9" in outcome(run, name).note
+    assert of(target).jobs == []
+
+
+def test_a_project_on_engines_stays_there_with_an_empty_map(tmp_path):
+    images = [{"id": 3, "repository": "engine", "tag": "15"}]
+    with target_of(tmp_path, engine_images=images) as target:
+        settings = replace(SETTINGS, engine_type="legacy_engine", engine_image="mine:2")
+        jobs = [replace(one, runtime=None, kernel="python3") for one in JOBS]
+        models = [replace(one, runtime=None, kernel="python3") for one in MODELS]
+        bundle = write_bundle(tmp_path / "bundle", settings, models, [], jobs)
+        run = replay(target, bundle)
+        assert run.code == 0, run
+        assert "engine:15 instead of mine:2" in outcome(run, "Churn").note
+        assert [job.kernel for job in of(target).jobs] == ["python3", "python3"]
+        assert of(target).models[0].builds[0].engine_image_id == 3
+        assert of(target).engine_type == "legacy_engine"
+        delete_project(target)
+        run = replay(target, bundle, maps=Maps({}, {"python3": "reg/py:1"}))
+        assert {job.runtime_id for job in of(target).jobs} == {71}
+
+
+@pytest.mark.parametrize("name", ["a/b & c", 'quo\'te "d"', "Prüfung 100 %", "x" * 255, "../up", "_%"])
+def test_odd_names_are_kept(tmp_path, target, name):
+    jobs = [replace(JOBS[0], name=name), replace(JOBS[1], name=name)]
+    models = [replace(MODELS[0], name=name)]
+    bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, name=name), models, [], jobs)
+    for _ in range(2):
+        assert replay(target, bundle, name=name).code == 0
+        project = of(target)
+        assert project.name == name
+        assert [job.name for job in project.jobs] == [name, name]
+        assert [model.name for model in project.models] == [name]
+
+
+def test_a_project_of_the_same_name_under_another_owner_is_not_it(tmp_path):
+    with target_of(tmp_path, projects=[{"owner": "kai", "name": "Churn", "visibility": "public"}]) as target:
+        assert replay(target, write_bundle(tmp_path / "bundle")).code == 0
+        assert [len(project.jobs) for project in target.world.projects] == [0, 2]
+
+
+def test_a_model_that_was_never_built_is_not_built(tmp_path, target):
+    run = replay(target, write_bundle(tmp_path / "bundle", models=[Model("bare")]))
+    assert outcome(run, "bare").status.value == "failed"  # this target wants a file
+    assert outcome(run, "bare").todo
+    assert not any("build-model" in request.path for request in target.requests)
+
+
+def test_a_job_whose_parent_is_not_there_is_finished_when_it_is(tmp_path, target):
+    jobs = [replace(JOBS[0], runtime=replace(RUNTIME, image="reg/r:1", kernel="R 4.1")), JOBS[1]]
+    bundle = write_bundle(tmp_path / "bundle", jobs=jobs)
+    run = replay(target, bundle)
+    assert run.code == ExitCode.NEEDS_HAND
+    assert "parent, job 'ingest'" in outcome(run, "score").todo
+    assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+    assert replay(target, bundle, maps=Maps({"reg/r:1": "reg/py:1"}, {})).code == 0
+    score, ingest = of(target).jobs
+    assert (score.parent_id, score.paused) == (ingest.id, True)
+    assert live(target) == []
+
+
+def test_a_job_that_a_person_took_over_is_left_alone(tmp_path):
+    with target_of(tmp_path, ["job_patch"], switches={"no_v2": True}) as target:
+        bundle = write_bundle(tmp_path / "bundle", jobs=JOBS[:1])
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        (job,) = of(target).jobs
+        job.schedule, job.type, job.paused, job.timezone = "0 2 * * *", "cron", False, "Europe/Madrid"
+        run = replay(target, bundle)
+        assert run.code == 0, run
+        assert of(target).jobs == [job]
+        assert not job.paused
+
+
+def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_there(tmp_path, target):
+    people = ({"username": "kai", "permissions": "admin"}, {"username": "nobody", "permissions": "read"})
+    bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, collaborators=people))
+    run = replay(target, bundle)
+    assert run.code == ExitCode.NEEDS_HAND
+    assert "add collaborator nobody" in outcome(run, "Churn: hand over").todo
+    assert of(target).visibility == "public"
+    target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
+    assert replay(target, bundle).code == 0
+    assert of(target).collaborators == {"kai": "admin", "nobody": "read"}
+
+
+def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle):
+    nth = 0
+    while not (target.world.projects and of(target).applications):
+        nth += 1
+        replay(target, bundle, nth, after=True)
+    (application,) = of(target).applications
+    assert application.status != "stopped"
+
+    def push(project, runtimes):
+        assert application.status == "stopped"
+        raise TunnelError("no session")
+
+    run = replay(target, bundle, push=push)
+    assert str(run.error) == "no session"
+    assert [one.name for one in run.report.outcomes] == ["Churn", "Board"]
+    run = replay(target, bundle)
+    assert run.code == 0
+    assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
+
+
+def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bundle):
+    target.faults.add(Fault("status", method="PATCH", path="/jobs/", nth=2, times=None))
+    run = replay(target, bundle)
+    assert run.code == ExitCode.FAILED
+    assert "score" in str(run.error)
+    assert [one.name for one in run.report.outcomes] == ["Churn", "Explain", "Board", "ingest"]
+
+
+def test_a_key_that_a_killed_run_left_is_revoked(tmp_path):
+    with target_of(tmp_path, ["job_patch"]) as target:
+        bundle = write_bundle(tmp_path / "bundle")
+        count = next(n for n in range(1, 100) if _keys_after_a_kill(target, bundle, n))
+        assert count
+        assert replay(target, bundle).code == 0
+        assert dump(target)["keys"] == [0, 0]
+
+
+def _keys_after_a_kill(target, bundle, nth):
+    replay(target, bundle, nth, after=True)
+    return target.world.user("dana").v2_keys and KEY

@@ -1,0 +1,229 @@
+"""A signal ends a run in good order at any moment, and kill -9 leaves nothing behind; the next run goes on."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import PLAIN, until
+
+from cmlutils import interrupts
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import Interrupted
+
+EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")
+IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
+
+
+def seen(workspace, *parts):
+    return lambda: any(all(part in str(one) for part in parts) for one in workspace.requests)
+
+
+def rsync_runs(workspace):
+    """Whether a session of the workspace serves an rsync."""
+
+    def look():
+        for session in workspace.sessions:
+            for child in list(session.place._children):
+                try:
+                    if b"--server" in Path(f"/proc/{child.pid}/cmdline").read_bytes():
+                        return True
+                except OSError:
+                    continue
+        return False
+
+    return look
+
+
+def big_file(workspace, size=3 << 30):
+    """Give the project a file that takes rsync a while."""
+    with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
+        file.truncate(size)
+
+
+def ended(one, workspaces, signum, result):
+    """It ended by this signal, in time, and nothing is left."""
+    code, seconds = result
+    assert code == 128 + signum, one.text()
+    assert seconds < 10
+    assert "Traceback" not in one.text()
+    assert "again to go on" in one.text()
+    assert [each.sessions for each in workspaces] == [[], []]
+    assert one.left() == []
+
+
+def phase(name, source):
+    """Make the run of an export stay in this phase; return what says that it is there."""
+    if name == "a call":
+        source.faults.add(Fault("hang", path="/runtimes", seconds=90))
+        return seen(source, "runtimes")
+    if name == "an outage":
+        source.faults.add(Fault("status", path="/runtimes", status=503, times=None))
+        return lambda: sum("runtimes" in str(one) for one in source.requests) > 1
+    if name == "a silent client":
+        source.faults.add(Fault("silent", path="", times=None))
+        return seen(source, "cdsw.tar.gz")
+    if name == "an opening session":
+        sessions, asked = source._sessions, []
+        sessions._ready_after, opened = 1.0, sessions.open
+        sessions.open = lambda *who: (asked.append(who), opened(*who))[1]
+        return lambda: asked
+    if name == "a session":
+        return lambda: source.sessions
+    big_file(source)
+    return rsync_runs(source)
+
+
+@pytest.mark.parametrize(
+    ("where", "signum"),
+    [
+        ("a call", signal.SIGINT),
+        ("an outage", signal.SIGTERM),
+        ("a silent client", signal.SIGINT),
+        ("an opening session", signal.SIGTERM),
+        ("a session", signal.SIGTERM),
+        ("rsync", signal.SIGINT),
+        ("rsync", signal.SIGTERM),
+    ],
+)
+def test_a_signal_ends_an_export_and_the_next_one_goes_on(workspaces, background, run_line, where, signum):
+    both = source, _ = workspaces()
+    there = phase(where, source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    ended(one, both, signum, one.send(signum))
+    source.faults.clear()
+    (source.project("dana", "churn-model").files / "big.bin").unlink(missing_ok=True)
+    run_line('cmlutil project export -p "Churn Model"')
+    assert source.sessions == []
+
+
+def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
+    both = source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(*EXPORT, script=PLAIN)
+    until(there, one.text)
+    ended(one, both, signal.SIGHUP, one.send(signal.SIGHUP))
+
+
+def test_under_nohup_a_hangup_is_none(workspaces, background):
+    both = source, _ = workspaces()
+    there = phase("an outage", source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    os.kill(one.pid, signal.SIGHUP)
+    count = len(source.requests)
+    until(lambda: len(source.requests) > count, one.text)
+    ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
+
+
+@pytest.mark.parametrize("where", ["a build", "a push", "a comparison"])
+def test_a_signal_ends_an_import_and_the_next_one_goes_on(workspaces, background, run_line, where):
+    both = source, target = workspaces(target_more={"pace": {"polls": 5000}} if where == "a build" else None)
+    if where == "a push":
+        big_file(source, 400 << 20)
+    run_line('cmlutil project export -p "Churn Model"')
+    if where == "a comparison":
+        source.faults.add(Fault("hang", path="list-models", seconds=90))
+        source.forget_requests()
+    there = {
+        "a build": seen(target, "build"),
+        "a push": rsync_runs(target),
+        "a comparison": seen(source, "list-models"),
+    }[where]
+    one = background(*IMPORT)
+    until(there, one.text)
+    ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
+    target.settle()
+    source.faults.clear()
+    if where != "a build":
+        run_line('cmlutil project import -p "Churn Model"')
+        assert len(target.project("dana", "churn-model").models) == 2
+
+
+def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, background):
+    both = source, _ = workspaces()
+    one = background(*EXPORT)
+    until(lambda: source.session_log and not rsync_runs(source)() and source.sessions == [], one.text)
+    code, seconds = one.send(signal.SIGINT)
+    assert code in {0, 130}
+    assert seconds < 10
+    assert [each.sessions for each in both] == [[], []]
+    assert one.left() == []
+
+
+def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, background):
+    source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    stuck = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
+    os.kill(stuck, signal.SIGSTOP)  # a client that does not react
+    threading.Timer(0.5, os.kill, (one.pid, signal.SIGINT)).start()
+    code, seconds = one.send(signal.SIGINT)
+    assert code == 130
+    assert seconds < 6
+    assert one.left() == []
+
+
+def test_kill_9_leaves_nothing_and_the_next_run_goes_on(workspaces, background, run_line):
+    both = source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    code, _ = one.send(signal.SIGKILL)
+    assert code == 137
+    until(lambda: not one.left(), one.left, 8)
+    assert [each.sessions for each in both] == [[], []]
+    (source.project("dana", "churn-model").files / "big.bin").unlink()
+    run_line('cmlutil project export -p "Churn Model"')
+
+
+def test_what_even_the_watchdog_could_not_close_the_next_run_closes(workspaces, background, run_line):
+    source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    client = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
+    os.kill(client, signal.SIGKILL)
+    one.send(signal.SIGKILL)
+    until(lambda: not one.left(), one.left, 8)
+    [orphan] = source.sessions
+    (source.project("dana", "churn-model").files / "big.bin").unlink()
+    run_line('cmlutil project export -p "Churn Model"')
+    assert source.sessions == []
+    assert orphan.how == "sessions stop"
+
+
+def test_the_recipe_of_the_readme(workspaces, background, tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert "\nnohup cmlutil project export -p" in readme
+    assert "\nkill -INT PID" in readme
+    both = source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(*EXPORT)
+    until(there, one.text)
+    os.system(f"kill -INT {one.pid}")
+    assert one.wait() == 130
+    assert [each.sessions for each in both] == [[], []]
+    assert one.left() == []
+
+
+def test_a_signal_waits_for_the_end_of_a_clean_up():
+    interrupts.forget()
+    done = []
+    try:
+        with pytest.raises(Interrupted), interrupts.held():
+            with interrupts.held():
+                interrupts.hear(signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+            assert interrupts.at_most(60) <= interrupts.SECONDS
+            time.sleep(0)
+        interrupts.hear(signal.SIGTERM)  # a later one breaks nothing off
+        assert done == ["inner", "outer"]
+    finally:
+        interrupts.forget()
+    assert interrupts.at_most(60) == 60

@@ -1,0 +1,153 @@
+"""A weekend in small: many projects in the background, some bad, workers killed, a workspace gone for a while.
+
+WEEKEND_PROJECTS and WEEKEND_BATCH make it larger: 60 and 8 take some minutes.
+"""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from conftest import until
+
+from cmlutils.emulator.faults import Fault
+
+PROJECTS, BATCH = int(os.environ.get("WEEKEND_PROJECTS", "10")), int(os.environ.get("WEEKEND_BATCH", "4"))
+MIGRATE = Path(__file__).parents[2] / "batch/migrate_all.py"
+
+
+def a_project(sample, number):
+    one = {key: value for key, value in sample.items() if key not in {"generate", "applications"}}
+    return one | {
+        "name": f"Project {number:02}",
+        "slug": f"project-{number:02}",
+        "files": {**sample["files"], f"own-{number}.txt": f"{number}\n" * 50},
+        "applications": [],
+        "models": sample["models"][:1],
+    }
+
+
+def tree(folder):
+    """What a folder holds; directories by name, files with content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if ".cache" not in path.parts and path.name != "a.log"
+    }
+
+
+def most_at_once(workspace):
+    """How many sessions were open at the same time at most."""
+    changes = [(one.started, 1) for one in workspace.session_log]
+    changes += [(one.stopped or time.time(), -1) for one in workspace.session_log]
+    most = now = 0
+    for _, change in sorted(changes):
+        now += change
+        most = max(most, now)
+    return most
+
+
+def workers(batch):
+    """The cmlutil processes that a batch has started."""
+    return [pid for pid, words in batch.processes().items() if " project " in words and pid != batch.pid]
+
+
+@pytest.fixture
+def weekend(workspaces, sample, home):
+    """Source and target with many projects, a tenth of which can't be migrated; returns them and what is wrong."""
+    projects = [a_project(sample, number) for number in range(PROJECTS)]
+    wrong = {}
+    projects[1]["models"] = [{**projects[1]["models"][0], "runtime_id": 13}]  # a kernel that the target has not
+    wrong["Project 01"] = (4, "model Explain")
+    source, target = workspaces(source_more={"projects": projects}, source_runtimes=[(13, "Julia 1")])
+    names = [one["name"] for one in projects]
+    bad_key = [f"Project {number:02}" for number in range(2, PROJECTS, 30)]
+    for side in ("export", "import"):
+        ini = home / "cmlutils" / f"{side}-config.ini"
+        ini.write_text(ini.read_text().partition("[Churn")[0] + "".join(f"[{name}]\n" for name in names))
+    ini = home / "cmlutils/export-config.ini"
+    for name in bad_key:
+        ini.write_text(ini.read_text().replace(f"[{name}]\n", f"[{name}]\napiv1_key=mistaken0key{name[-2:]}\n"))
+        wrong[name] = (1, "(401)")
+    for number in range(3, PROJECTS, 30):
+        source.faults.add(Fault("refused-key", path=f"project-{number:02}$", times=None))
+        wrong[f"Project {number:02}"] = (1, "accepted no ssh key")
+    ini.write_text(ini.read_text() + "[Nobody knows]\n")
+    wrong["Nobody knows"] = (1, "no project 'Nobody knows'")
+    return source, target, names, wrong
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_weekend(weekend, background, tmp_path):
+    source, target, names, wrong = weekend
+    chance = random.Random(7)
+    reports = tmp_path / "reports"
+    line = (MIGRATE, f"--batch-size={BATCH}", f"--report-dir={reports}", "--remove-bundles", "--disk-budget=20M")
+    batch = background(*line)
+    for number in range(max(3, PROJECTS // 6)):
+        until(lambda number=number: len(source.session_log) > 3 + 3 * number and workers(batch), batch.text, 300)
+        os.kill(chance.choice(workers(batch)), signal.SIGKILL)
+        if number == 1:
+            source.go_down()
+            time.sleep(3)
+            source.come_up()
+    code = batch.wait(1500)
+    report = {one["project"]: one for one in json.loads((reports / "batch-report.json").read_text())["projects"]}
+    found = {name: (one["exit_code"], one["reason"]) for name, one in report.items() if one["exit_code"] != 0}
+    assert set(found) == set(wrong), batch.text()
+    for name, (expected, words) in wrong.items():
+        assert found[name][0] == expected
+        assert words in found[name][1]
+    assert code == 1
+    good = [name for name in names if name not in wrong]
+    there = [project.name for project in target.world.projects]
+    assert sorted(there) == sorted({*good, "Project 01"})
+    for name in good:
+        slug = name.lower().replace(" ", "-")
+        left, right = source.project("dana", slug), target.project("dana", slug)
+        assert tree(left.files) == tree(right.files)
+        assert len(right.jobs) == 3
+        assert len(right.models) == 1
+        assert report[name]["removed"]
+    assert [event for event in target.went_live if event.kind != "application-started"] == []
+    assert source.sessions == target.sessions == []
+    assert max(most_at_once(source), most_at_once(target)) <= BATCH
+    until(lambda: not batch.left(), batch.left, 10)
+    print(batch.text()[-1500:])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_signal_ends_a_batch_and_the_next_one_goes_on(weekend, background, tmp_path):
+    source, target, names, _ = weekend
+    source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
+    line = (MIGRATE, "--batch-size=3", f"--report-dir={tmp_path}", *names[4:7])
+    batch = background(*line)
+    until(lambda: len(workers(batch)) == 3 and source.sessions, batch.text)
+    code, seconds = batch.send(signal.SIGINT)
+    assert code == 130
+    assert seconds < 10
+    assert source.sessions == target.sessions == []
+    assert batch.left() == []
+    source.faults.clear()
+    again = background(*line)
+    assert again.wait(300) == 0, again.text()
+    assert sorted(project.name for project in target.world.projects) == sorted(names[4:7])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_kill_9_of_a_batch_leaves_nothing(weekend, background, tmp_path):
+    source, target, names, _ = weekend
+    source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
+    batch = background(MIGRATE, "--batch-size=3", f"--report-dir={tmp_path}", *names[4:7])
+    until(lambda: len(workers(batch)) == 3 and source.sessions, batch.text)
+    assert batch.send(signal.SIGKILL)[0] == 137
+    until(lambda: not batch.left(), batch.left, 15)
+    assert source.sessions == target.sessions == []
+    rows = json.loads((tmp_path / "batch-report.json").read_text())["projects"]
+    assert [one["project"] for one in rows] == names[4:7]

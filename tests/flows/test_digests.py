@@ -1,0 +1,66 @@
+"""Digests through a real ssh, by each tool that a workspace may have."""
+
+import os
+import shutil
+
+import pytest
+from standin import StandIn
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.filelist import walk
+from cmlutils.flows import digests
+from cmlutils.flows.digests import UNREADABLE, Digests
+from cmlutils.remote import cdswctl, tunnel
+
+ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"]
+
+
+@pytest.fixture
+def standin(tmp_path, monkeypatch):
+    found = StandIn(tmp_path / "standin")
+    monkeypatch.setattr(tunnel, "LOGIN", found.login)
+    return found
+
+
+@pytest.fixture
+def line(standin):
+    space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
+    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
+        yield one
+
+
+@pytest.fixture
+def data(standin, tmp_path):
+    """Equal files on both sides, with names that a line-wise tool would stumble over."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ODD:
+        for root in (folder, standin.project):
+            (root / os.fsdecode(name)).write_bytes(name * 100)
+    return folder
+
+
+@pytest.mark.parametrize("tool", ["b2sum", "sha256sum"])
+def test_only_what_differs_is_named_whatever_the_names_are(line, standin, data, tool, monkeypatch):
+    if shutil.which(tool) is None:
+        pytest.skip(f"needs {tool}")
+    monkeypatch.setattr(digests, "_TOOLS", {tool: digests._TOOLS[tool]})
+    monkeypatch.setattr(digests, "_FILES", 2)  # several batches
+    files, told = list(walk(data)), []
+    one = Digests(data)
+    assert list(one.differing(line, files, lambda *counts: told.append(counts))) == []
+    size = sum(entry.size for entry in files)
+    assert told[-1] == (size, size, len(files), len(files))
+    (standin.project / "plain").write_bytes(b"PLAIN" * 100)
+    (standin.project / "-dash").unlink()
+    found = {path: (left, right) for path, left, right in one.differing(line, files, lambda *_: None)}
+    assert set(found) == {b"plain", b"-dash"}
+    assert found[b"-dash"][1] == UNREADABLE
+    assert len(found[b"plain"][0]) == len(found[b"plain"][1]) == 64
+
+
+def test_a_file_that_can_not_be_read_here_is_never_equal(line, data, standin):
+    files = list(walk(data))
+    for path in (data / "plain", standin.project / "plain"):
+        path.unlink()
+    assert list(Digests(data).differing(line, files, lambda *_: None)) == [(b"plain", UNREADABLE, UNREADABLE)]

@@ -1,0 +1,163 @@
+"""The doctor finds everything at once, says what to do about it, and asks each workspace no more than it must."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from cmlutils.flows import doctor_here
+from cmlutils.flows.doctor import _skew
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+
+
+def found(line, severity):
+    return [one["text"] for one in line.json if one["severity"] == severity]
+
+
+def test_everything_is_found_at_once(workspaces, run_line, home):
+    source, target = workspaces(target_more={"runtimes": []})
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text() + "colour=red\n[Nobody]\n[Other]\nusername=\n[Wrong]\napiv1_key=wrong\n")
+    line = run_line("cmlutil doctor --json", exit_code=1)
+    errors = found(line, "error")
+    for word in ("'Nobody'", "username", "rsync-enabled runtime", "401"):
+        assert any(word in one for one in errors), word
+    assert any("colour" in one for one in found(line, "warning"))
+    assert [one["section"] for one in line.json if one["text"] == "ready"] == ["Churn Model"]
+    assert all(one["fix"] for one in line.json if one["severity"] == "error" and one["side"] != "-")
+    assert {request.method for request in [*source.requests, *target.requests]} == {"GET"}
+
+
+def test_it_says_ready(workspaces, run_line):
+    workspaces()
+    line = run_line("cmlutil doctor", exit_code=5)  # http is a warning
+    assert line.out.count("ready") == 1
+    assert "not exported yet" in line.out
+    run_line(EXPORT)
+    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 1  # Board's open access is forbidden there
+
+
+def test_a_section_that_is_nowhere_is_an_error(workspaces, run_line):
+    workspaces()
+    assert "no ini file has this section" in run_line("cmlutil doctor -p Nobody", exit_code=1).out
+
+
+def test_the_bundle_is_held_against_the_target(workspaces, run_line, sample):
+    sample["jobs"][2]["runtime_id"] = 13
+    sample["owner"] = "crew"
+    team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
+    other = {
+        "owner": "dana",
+        "name": "Other",
+        "applications": [{"name": "x", "script": "x.py", "subdomain": "what-if", "runtime_id": 72}],
+    }
+    _, target = workspaces(
+        source_runtimes=[(13, "Scala 2.11")], source_more={"teams": [team]}, target_more={"projects": [other]}
+    )
+    run_line(EXPORT)
+    target.forget_requests()
+    line = run_line("cmlutil doctor --json", exit_code=1)
+    errors, warnings = found(line, "error"), found(line, "warning")
+    assert any("no team 'crew'" in one for one in errors)
+    assert any("job mail" in one and "Scala 2.11" in one for one in errors)
+    assert any("what-if is taken by dana/other" in one for one in errors)
+    assert any("Board" in one and "unauthenticated" in one for one in warnings)
+    assert {one.method for one in target.requests} == {"GET"}
+
+
+def test_deep_opens_a_session_and_leaves_none(workspaces, run_line, home):
+    source, target = workspaces()
+    line = run_line("cmlutil doctor --deep --json", exit_code=5)
+    assert any("your ssh key is accepted" in one for one in found(line, "ok"))
+    assert any("no session could be tried" in one for one in found(line, "warning"))
+    assert source.sessions == target.sessions == []
+    source.world.users[0].ssh_keys.clear()
+    line = run_line("cmlutil doctor --deep --json", exit_code=1)
+    assert any("accepted no ssh key" in one for one in found(line, "error"))
+    assert not (home / "bundles").exists()
+
+
+def test_keys_that_nobody_can_use_are_found(workspaces, run_line, home):
+    workspaces()
+    key = home / ".ssh/id_ed25519"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret phrase", "-f", key], check=True, capture_output=True
+    )
+    assert any("has a passphrase" in one for one in found(run_line("cmlutil doctor --json", exit_code=1), "error"))
+    key.unlink()
+    assert any("no ssh key" in one for one in found(run_line("cmlutil doctor --json", exit_code=1), "error"))
+
+
+@pytest.mark.parametrize(
+    ("said", "severity"),
+    [("3.2.6", "warning"), ("2.6.9", "warning"), ("3.2.7", "ok"), ("3.10.0", "ok")],
+)
+def test_an_old_rsync_is_warned_of(tmp_path, monkeypatch, said, severity):
+    program = tmp_path / "rsync"
+    program.write_text(f"#!/bin/sh\necho 'rsync  version {said}  protocol version 31'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert [one.severity for one in doctor_here.programs() if "rsync" in one.text] == [severity]
+
+
+def test_clocks_are_compared():
+    assert _skew("Thu, 01 Jan 2099 00:00:00 GMT") > 1e9
+    assert _skew("") == _skew("nonsense") == 0
+
+
+def test_an_untrusted_certificate_says_which_key_to_set(workspaces, run_line, home, tmp_path):
+    workspaces()
+    argv = [sys.executable, "-m", "cmlutils", "emulator", "start", "--tls", "--personality", "cdsw"]
+    with subprocess.Popen([*argv, "--state-dir", tmp_path / "tls"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = next(word for line in server.stdout for word in line.split() if word.startswith("https://"))
+            path = home / "cmlutils/export-config.ini"
+            path.write_text(path.read_text().replace("[Churn Model]", f"[Churn Model]\nurl={url.rstrip('.,')}"))
+            line = run_line("cmlutil doctor --json", exit_code=1)
+            assert any("ca_path" in one["fix"] for one in line.json if one["severity"] == "error")
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def test_a_workspace_that_does_not_answer_is_not_asked_for_every_user(workspaces, run_line, home):
+    workspaces()
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up():
+            with contextlib.suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0].close())
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        users = "".join(f"[P{number}]\nusername=u{number}\n" for number in range(60))
+        head = f"[DEFAULT]\nurl=http://127.0.0.1:{server.getsockname()[1]}\noutput_dir=~/b\napiv1_key=k3yk3y\n"
+        (home / "cmlutils/export-config.ini").write_text(head + users)
+        line = run_line("cmlutil doctor --json", exit_code=1)
+        server.shutdown(socket.SHUT_RDWR)
+    assert len([one for one in found(line, "error") if "can't be reached" in one]) == 60
+    assert 1 <= len(calls) <= 20
+
+
+def test_many_sections_share_one_login_and_end_within_a_minute(workspaces, run_line, home, sample):
+    count = 150
+    others = [{"owner": "dana", "name": f"P{number}"} for number in range(count)]
+    source, target = workspaces(source_more={"projects": [sample, *others]})
+    for side in ("export", "import"):
+        path = home / f"cmlutils/{side}-config.ini"
+        path.write_text(path.read_text() + "".join(f"[P{number}]\n" for number in range(count)))
+    began = time.monotonic()
+    line = run_line("cmlutil doctor --json", exit_code=5)
+    assert time.monotonic() - began < 60
+    assert found(line, "ok").count("ready") == count + 1
+    for workspace in (source, target):
+        assert sum(one.path.endswith("/users/dana") for one in workspace.requests) == 1
+        assert sum(one.path.endswith("/runtimes") for one in workspace.requests) == 1
+    assert len([one for one in line.json if "http" in one["text"]]) == 2

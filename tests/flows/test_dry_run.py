@@ -1,0 +1,118 @@
+"""A dry run reads only: it says what would come, be made, mapped and left out, and what it can't foresee."""
+
+import os
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+IMPORT = 'cmlutil project import -p "Churn Model"'
+QUESTIONS = ("list-models", "get-model", "runtime-addons")
+
+
+def tree(folder):
+    """Everything that a write would leave a mark on."""
+    found = {}
+    for path in [folder, *folder.rglob("*")]:
+        status = path.lstat()
+        found[os.fspath(path)] = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode)
+    return found
+
+
+def only_read(workspace):
+    writes = [one for one in workspace.requests if one.method != "GET"]
+    return all(one.method == "POST" and one.path.endswith(QUESTIONS) for one in writes)
+
+
+def planned(line, kind):
+    return {one["name"]: one["action"] for one in line.json["actions"] if one["kind"] == kind}
+
+
+def test_a_dry_export_reads_only_and_writes_nothing(workspaces, run_line, home):
+    source, target = workspaces()
+    line = run_line(f"{EXPORT} --dry-run --json")
+    assert only_read(source)
+    assert source.requests
+    assert target.requests == source.sessions == []
+    assert not (home / "bundles").exists()
+    assert planned(line, "job") == {"ingest": "export", "score": "export", "mail": "export"}
+    assert planned(line, "file") == {".exportignore": "export"}
+    assert "files" not in line.json["files"]
+    assert any("it takes a session" in one for one in line.json["unknown"])
+    assert "canary-environment-value" not in line.out
+
+
+def test_a_dry_export_after_an_export_knows_the_files_of_then(workspaces, run_line, home):
+    source, _ = workspaces()
+    run_line(EXPORT)
+    before = tree(home / "bundles")
+    source.forget_requests()
+    line = run_line(f"{EXPORT} --dry-run --json")
+    assert line.json["files"]["files"] == 66
+    assert line.json["folders"]["jobs"] == {"files": 1, "bytes": 9}
+    assert tree(home / "bundles") == before
+    assert only_read(source)
+
+
+def test_a_dry_import_says_what_would_be_made_and_makes_nothing(workspaces, run_line, home, sample):
+    sample["jobs"][2]["runtime_id"] = 13
+    source, target = workspaces(source_runtimes=[(13, "Scala 2.11")])
+    run_line(EXPORT)
+    before = tree(home / "bundles")
+    source.forget_requests()
+    line = run_line(f"{IMPORT} --dry-run --json", exit_code=5)
+    assert only_read(target)
+    assert source.requests == target.sessions == []
+    assert target.world.projects == []
+    assert tree(home / "bundles") == before
+    assert planned(line, "project") == {"Churn Model": "create"}
+    assert planned(line, "model") == {"Explain": "create", "Score": "create"}
+    assert planned(line, "application") == {"What if": "create", "Board": "fallback"}
+    assert planned(line, "job") == {"ingest": "create", "score": "create", "mail": "fail"}
+    assert planned(line, "collaborator") == {"kai": "set"}
+    assert line.json["files"]["files"] == 66
+    assert "Scala 2.11" in line.out
+
+
+def test_what_it_foresees_is_what_comes(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    foreseen = run_line(f"{IMPORT} --dry-run --json").json["actions"]
+    outcomes = run_line(f"{IMPORT} --json").json["outcomes"]
+    assert not only_read(target)
+    words = {"create": "created", "fallback": "fallback"}
+    made = {(one["kind"], one["name"]): one["status"] for one in outcomes}
+    assert {
+        (one["kind"], one["name"]): words[one["action"]] for one in foreseen if one["kind"] != "collaborator"
+    } == made
+    target.forget_requests()
+    line = run_line(f"{IMPORT} --dry-run --json")
+    assert {one["action"] for one in line.json["actions"]} == {"present"}
+    assert only_read(target)
+    assert "Nothing was written" in run_line(f"{IMPORT} --dry-run").out
+
+
+def test_a_taken_subdomain_is_foreseen(workspaces, run_line):
+    other = {
+        "owner": "dana",
+        "name": "Other",
+        "applications": [{"name": "x", "script": "x.py", "subdomain": "what-if", "runtime_id": 72}],
+    }
+    workspaces(target_more={"projects": [other]})
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --dry-run --json", exit_code=5)
+    assert planned(line, "application")["What if"] == "fail"
+    assert "taken by dana/other" in line.out
+
+
+def test_what_stands_in_the_way_is_an_error(workspaces, run_line, sample):
+    sample["owner"] = "crew"
+    team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
+    workspaces(source_more={"teams": [team]}, target_more={"runtimes": []})
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --dry-run", exit_code=1)
+    assert "no team 'crew'" in line.out
+    assert "no rsync-enabled runtime" in line.out
+
+
+def test_without_a_bundle_there_is_nothing_to_foresee(workspaces, run_line, home):
+    workspaces()
+    assert "no exported project" in run_line(f"{IMPORT} --dry-run", exit_code=1).err
+    assert not (home / "bundles").exists()

@@ -1,0 +1,174 @@
+"""The report: one page that anybody can open, with everything escaped, and whole however the run ended."""
+
+import json
+import shutil
+import subprocess
+import time
+from html.parser import HTMLParser
+
+import pytest
+
+from cmlutils import log as logs
+from cmlutils.cli.render import json_text
+from cmlutils.cli.report_html import page
+from cmlutils.emulator.faults import Fault
+from cmlutils.entries import Entry
+from cmlutils.flows.connect import by_folder
+from cmlutils.report import Difference, Group, Outcome, Report, Status
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VOID = {"meta", "link", "input"}
+ODD = '<script>alert("x")</script><img src=http://evil.example.com/x>&amp;'
+
+
+class Page(HTMLParser):
+    """Checks that every tag is closed in order; collects tags, attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, *one) for one in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, *one) for one in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def full_report(rows=3):
+    report = Report("import", f"Churn {ODD}", source="https://a dana/p", target="https://b dana/p")
+    report.files = {"files": 5, "bytes": 5000, "transferred": 5}
+    report.folders = {ODD: {"files": 3, "bytes": 4000}, ".": {"files": 2, "bytes": 1000}}
+    report.outcomes = [Outcome("job", f"job {n} {ODD}", Status.CREATED, note=ODD, todo=ODD) for n in range(rows)]
+    report.outcomes.append(Outcome("model", "m", Status.FAILED, note="no runtime"))
+    report.differences = [
+        Difference(f"target file {ODD}", f"'extra {n}'", "absent", "there", group=Group.EXTRA) for n in range(rows)
+    ]
+    report.file_problems, report.notes, report.todos = [ODD] * rows, [ODD], [ODD]
+    report.phases = {"files": 2.5, ODD: 0.1}
+    report.verified = False
+    return report
+
+
+def test_the_page_is_well_formed_and_everything_in_it_is_text():
+    found = Page(page(full_report()))
+    assert not {"script", "img", "iframe", "object"} & set(found.tags)
+    assert ODD in found.text
+    assert {"svg", "details", "input", "figure"} <= set(found.tags)
+
+
+def test_the_page_loads_nothing():
+    found = Page(page(full_report()))
+    links = [value for _, name, value in found.attributes if name in {"src", "href", "action", "data", "srcset"}]
+    assert links == ["data:,"]
+    assert "url(" not in page(full_report())
+    assert "@import" not in page(full_report())
+
+
+def test_the_page_masks_secrets():
+    logs.hide("canary-key-1234")
+    report = full_report()
+    report.error = report.source = "canary-key-1234"
+    report.folders = {"canary-key-1234": {"files": 1, "bytes": 1}}
+    report.todos = report.notes = ["canary-key-1234"]
+    assert "canary-key-1234" not in page(report)
+    assert "canary-key-1234" not in json_text(report.to_json())
+    assert json.loads(json_text(report.to_json()))["notes"] == ["***"]
+
+
+def test_a_page_stays_small_enough_to_be_opened():
+    report = Report("import", "p")
+    report.differences = [Difference("target file", f"row {n}", "", "", group=Group.EXTRA) for n in range(30_000)]
+    text = page(report)
+    assert text.count("row ") == 20_000
+    assert "and 10000 more" in text
+    assert "only on the target (30000)" in text
+
+
+def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    metrics = json.loads((home / "bundles/Churn Model/logs/export_metrics.json").read_text())
+    assert metrics["folders"]["jobs"] == {"files": 1, "bytes": 9}
+    assert metrics["folders"]["."]["files"] == 5
+    target.faults.add(Fault("status", method="POST", path="/jobs$", status=403, times=None))
+    target.faults.add(Fault("status", method="GET", path="/jobs$", status=403, times=None))
+    run_line('cmlutil project import -p "Churn Model" --verify', exit_code={1, 5})
+    logs_of = home / "bundles/Churn Model/logs"
+    metrics = json.loads((logs_of / "import_metrics.json").read_text())
+    assert metrics["exit_code"] in {1, 5}
+    assert metrics["isMigrationSuccessful"] is False
+    text = Page((logs_of / "report.html").read_text()).text
+    assert "Explain" in text
+    assert "exit code 1" in text or "needs" in text
+
+
+@pytest.mark.parametrize(
+    ("report", "successful"),
+    [
+        (Report("import", "p", verified=True), True),
+        (Report("import", "p", verified=True, error="x", error_code=1), False),
+        (Report("import", "p", verified=True, file_problems=["x"]), False),
+        (Report("import", "p", verified=True, outcomes=[Outcome("job", "j", Status.FAILED)]), False),
+        (Report("import", "p", verified=True, differences=[Difference("a", "b", "c", "d")]), False),
+        (Report("import", "p", error="x", error_code=130), False),
+    ],
+)
+def test_only_a_run_without_any_failure_is_successful(report, successful):
+    assert report.to_json()["isMigrationSuccessful"] is successful
+
+
+def test_files_are_counted_by_folder_of_the_root():
+    entries = [
+        Entry(b"a", "f", 1, 0, 0o644),
+        Entry(b"d", "d", 4096, 0, 0o755),
+        Entry(b"d/e/f", "f", 2, 0, 0o644),
+        Entry(b"\xff/f", "f", 3, 0, 0o644),
+        Entry(b"d/l", "l", 9, 0, 0o777, b"x"),
+    ]
+    assert by_folder(entries) == {
+        ".": {"files": 1, "bytes": 1},
+        "d": {"files": 1, "bytes": 2},
+        "\\xff": {"files": 1, "bytes": 3},
+    }
+
+
+def look(tmp_path, text):
+    """Open a page in a real browser; return what its console says, the dump of its document, and the seconds."""
+    (tmp_path / "report.html").write_text(text)
+    flags = ["headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"]
+    flags += ["disable-component-update", "disable-sync", "enable-logging=stderr", "dump-dom"]
+    flags.append(f"user-data-dir={tmp_path / 'profile'}")
+    argv = [CHROMIUM, *(f"--{flag}" for flag in flags), (tmp_path / "report.html").as_uri()]
+    began = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=True)
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return console, done.stdout, time.monotonic() - began
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_shows_ten_thousand_rows_and_complains_of_nothing(tmp_path):
+    console, document, _ = look(tmp_path, page(full_report(10_000)))
+    assert console == []
+    assert document.count("extra ") >= 10_000
+    assert "<script" not in document
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_browser_test_would_see_a_request(tmp_path):
+    broken = page(full_report()).replace("<footer>", '<img src="http://evil.example.com/x"><footer>')
+    console, _, _ = look(tmp_path, broken)
+    assert any("evil.example.com" in line for line in console)

@@ -1,0 +1,124 @@
+"""`project status` from another shell: what a run is at, and never that a killed one still runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cmlutils.bundle import Bundle
+from cmlutils.cli.live import Live
+from cmlutils.emulator.faults import Fault
+from cmlutils.flows.status import status_of
+from cmlutils.flows.transfer import Silent
+from cmlutils.report import Outcome, Report, Status
+
+STATUS = 'cmlutil project status -p "Churn Model" --json'
+
+
+class Quiet(Silent):
+    def phase(self, name):
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    bundle = Bundle(tmp_path / "P")
+    bundle.create()
+    return bundle
+
+
+def until(found, seconds=60):
+    """Ask again until there is an answer."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := found():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError("it did not come to that")
+
+
+def test_another_shell_sees_phase_files_rate_and_outcomes(bundle):
+    report = Report("import", "P")
+    with bundle.lock(), Live(Quiet(), report, bundle).open() as live:
+        report.outcomes += [Outcome("job", "a", Status.CREATED), Outcome("job", "b", Status.FAILED)]
+        with live.phase("files"):
+            live.step("copying")
+            live._written = 0
+            live.files(0, 1000, 0, 10)
+            time.sleep(0.05)
+            live._written = 0
+            live.files(500, 1000, 5, 10)
+            seen = status_of(bundle, "import")
+            assert (seen.running, seen.pid, seen.phase, seen.step) == (True, os.getpid(), "files", "copying")
+            assert (seen.files["bytes_done"], seen.files["files_total"]) == (500, 10)
+            assert seen.files["bytes_per_second"] > 0
+            assert seen.files["seconds_left"] >= 0
+            assert seen.workloads == {"job": {"created": 1, "failed": 1}}
+            assert not status_of(bundle, "export").running
+    assert not status_of(bundle, "import").running
+
+
+def test_progress_is_written_once_a_second_at_most(bundle):
+    path = bundle.state / "progress.json"
+    with bundle.lock(), Live(Quiet(), Report("export", "P"), bundle).open() as live:
+        live.step("copying")
+        before = path.stat().st_ino, path.read_text()
+        for number in range(1000):
+            live.files(number, 1000, number, 1000)
+        assert (path.stat().st_ino, path.read_text()) == before
+    assert not path.exists()
+
+
+def test_a_run_that_was_killed_does_not_read_as_running(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    target.faults.add(Fault("hang", method="POST", path="/jobs$", seconds=600))
+    argv = [sys.executable, "-m", "cmlutils", "project", "import", "-p", "Churn Model"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            row = until(lambda: next((one for one in run_line(STATUS).json if one["phase"] == "jobs"), None))
+            assert (row["side"], row["running"], row["pid"]) == ("import", True, process.pid)
+            assert row["workloads"]["model"] == {"created": 2}
+            assert "process" in row["holder"]
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
+    export, row = run_line(STATUS).json
+    assert not row["running"]
+    assert "killed in jobs" in row["state"]
+    assert export["state"].startswith("done")
+    assert "killed in jobs" in run_line("cmlutil project status").out
+
+
+def test_a_lock_file_of_a_dead_process_holds_nobody_up(bundle):
+    (bundle.state / "lock").write_text("process 999999999 since then\n")
+    (bundle.state / "progress.json").write_text(json.dumps({"pid": 999999999, "verb": "export", "phase": "files"}))
+    assert not status_of(bundle, "export").running
+    (bundle.state / "progress.json").write_text("{cut")
+    assert status_of(bundle, "export").state == "not begun"
+
+
+def test_a_state_that_can_not_be_read_is_told(bundle):
+    (bundle.state / "lock").symlink_to("elsewhere")
+    assert "can't be read" in status_of(bundle, "export").state
+
+
+def test_watching_ends_with_the_last_run(workspaces, run_line, home):
+    workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    bundle = Bundle(home / "bundles/Churn Model")
+    with bundle.lock(), Live(Quiet(), Report("import", "P"), bundle).open():
+        argv = [sys.executable, "-m", "cmlutils", "project", "status", "--watch"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watching:
+            lines = [watching.stdout.readline() for _ in range(4)]
+            assert any("in use by process" in line for line in lines), lines
+            assert watching.poll() is None
+            bundle.state.joinpath("progress.json").unlink()
+            (bundle.state / "lock").write_text("")
+            assert watching.wait(60) == 0

@@ -1,0 +1,275 @@
+"""The verification finds what differs, says between whom, and excuses only what a migration brings with it."""
+
+import json
+import os
+
+import pytest
+
+from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
+from cmlutils.project import ProjectSettings
+from cmlutils.report import Group
+from cmlutils.runtimes import Maps, Runtime
+from cmlutils.workloads import Application, Job, Model
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+IMPORT = 'cmlutil project import -p "Churn Model"'
+VALIDATE = 'cmlutil project validate-migration -p "Churn Model"'
+BUNDLE = "bundles/Churn Model"
+
+
+@pytest.fixture
+def migrated(workspaces, run_line):
+    source, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    return source.project("dana", "churn-model"), target.project("dana", "churn-model")
+
+
+def unexpected(line):
+    """The (group, where, what) of each difference that nothing explains."""
+    return {(one["group"], one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]}
+
+
+def overwrite(path, content):
+    """Change a file's content and nothing that a listing shows."""
+    before = path.stat()
+    assert len(content) == before.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_source_that_changed_is_told_apart_from_a_lost_file(migrated, run_line):
+    source, target = migrated
+    (source.files / "new.txt").write_text("x")
+    (source.files / "keep.log").write_text("longer than before")
+    (source.files / ".env").unlink()
+    (target.files / "serve.py").unlink()
+    source.jobs[0].arguments = "--some"
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    found = unexpected(line)
+    assert {row for row in found if "mtime" not in row[2]} == {
+        ("changed on the source since the export", "source file", "'new.txt'"),
+        ("changed on the source since the export", "source file", "'keep.log': size"),
+        ("changed on the source since the export", "source file", "'.env'"),
+        ("changed on the source since the export", "source job ingest", "arguments"),
+        ("missing on the target", "target file", "'serve.py'"),
+    }
+    assert any("export and import again" in one for one in line.json["to_do"])
+
+
+def test_a_bundle_that_was_tampered_with_is_found(migrated, run_line, home):
+    data = home / BUNDLE / "project-data"
+    overwrite(data / "keep.log", b"no!\n")
+    (data / "a stranger").write_text("x")
+    (data / "odd name é.txt").chmod(0o640)
+    metadata = home / BUNDLE / "project-metadata/jobs-metadata.json"
+    metadata.write_text(metadata.read_text().replace("--all", "--nil"))
+    found = unexpected(run_line(f"{VALIDATE} --json", exit_code=4))
+    bundle = "changed in the bundle since the export"
+    assert {
+        (bundle, "bundle", "jobs-metadata.json"),
+        (bundle, "source file", "'keep.log': content"),
+        (bundle, "target file", "'keep.log': content"),
+        (bundle, "bundle file", "'a stranger'"),
+        (bundle, "bundle file", "'odd name é.txt': mode"),
+    } <= found
+    assert "is not what the export wrote" in run_line(IMPORT, exit_code=1).err
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
+
+
+def test_a_file_that_the_export_brought_and_is_gone_from_the_bundle_is_found_without_the_source(
+    migrated, run_line, home
+):
+    (home / "cmlutils/export-config.ini").unlink()
+    (home / BUNDLE / "project-data/serve.py").unlink()
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert ("missing in the bundle", "bundle file", "'serve.py'") in unexpected(line)
+    assert any("source is not compared" in one for one in line.json["notes"])
+
+
+def test_a_source_that_is_away_fails_after_all_the_rest_was_compared(migrated, run_line, home):
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text().replace("[Churn", "url=http://127.0.0.1:9\n[Churn").replace("url=", "#url=", 1))
+    _, target = migrated
+    (target.files / "keep.log").unlink()
+    line = run_line(f"{VALIDATE} --json", exit_code=1)
+    assert ("missing on the target", "target file", "'keep.log'") in unexpected(line)
+    assert line.json["isMigrationSuccessful"] is False
+    (home / "cmlutils/import-config.ini").write_text(path.read_text())
+    run_line(VALIDATE, exit_code=1)
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
+    assert "can't be reached" in metrics["error"]
+
+
+def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(workspaces, run_line, home, sample):
+    sample["models"][0]["memory_mb"] = 4096
+    workspaces()
+    run_line(EXPORT)
+    bundle = home / BUNDLE
+    (bundle / "manifest.json").unlink()
+    for kind in ("project", "models", "jobs", "applications"):
+        path = bundle / f"project-metadata/{kind}-metadata.json"
+        content = json.loads(path.read_text())
+        for record in [content] if kind == "project" else content:
+            record.pop("cmlutil")
+        path.write_text(json.dumps(content))
+    run_line(IMPORT)
+    line = run_line(f"{VALIDATE} --json")
+    excused = {one["what"] for one in line.json["differences"] if "does not carry" in one["note"]}
+    assert {"collaborator kai", "memory_mb"} <= excused
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_what_can_not_be_read_on_either_side_is_named(migrated, run_line, home):
+    _, target = migrated
+    (target.files / "keep.log").chmod(0)
+    (target.files / "jobs").chmod(0)
+    (home / BUNDLE / "project-data/.env").chmod(0)
+    try:
+        found = unexpected(run_line(f"{VALIDATE} --json", exit_code=4))
+    finally:
+        (target.files / "jobs").chmod(0o755)
+    unread = {(where, what) for group, where, what in found if group == "can't be read"}
+    assert {
+        ("target file", "'keep.log': content"),
+        ("target file", "'jobs'"),
+        ("source file", "'.env': content"),
+        ("target file", "'.env': content"),
+    } == unread
+
+
+def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
+    _, target = migrated
+    overwrite(target.files / "keep.log", b"no!\n")
+    assert run_line(f"{VALIDATE} --quick --json").json["isMigrationSuccessful"] is True
+    (target.files / "keep.log").write_text("longer than before")
+    assert any("size" in what for _, _, what in unexpected(run_line(f"{VALIDATE} --quick --json", exit_code=4)))
+
+
+def test_what_a_person_started_later_is_a_note(migrated, run_line):
+    _, target = migrated
+    target.applications[0].status = "running"
+    target.jobs[0].paused = False
+    line = run_line(f"{VALIDATE} --json")
+    assert {(one["where"], one["right"]) for one in line.json["differences"] if one["group"].startswith("live")} == {
+        ("target application What if", "running"),
+        ("target job ingest", "not paused"),
+    }
+    assert line.json["total_job"] == 3
+
+
+def test_settings_and_people_are_compared(migrated, run_line, home):
+    _, target = migrated
+    target.collaborators.clear()
+    target.visibility = "private"
+    target.shared_memory = 0
+    target.environment["CDSW_APP_POLLING_ENDPOINT"] = "."
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert {what for _, _, what in unexpected(line)} == {"collaborator kai", "visibility", "shared_memory_limit"}
+    added = next(one for one in line.json["differences"] if "POLLING" in one["what"])
+    assert (added["left"], added["right"], added["expected"]) == ("absent", "***", True)
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert metrics["isMigrationSuccessful"] is False
+
+
+def test_many_differences_stay_short_on_the_terminal_and_whole_in_the_file(migrated, run_line, home):
+    _, target = migrated
+    for number in range(500):
+        (target.files / f"extra-{number}").touch()
+    line = run_line(VALIDATE, exit_code=4)
+    assert "only on the target: 500" in line.out
+    assert len(line.out.splitlines()) < 60
+    metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+    assert sum(one["group"] == "only on the target" for one in metrics["differences"]) == 500
+
+
+def test_a_verification_that_could_not_end_is_no_success(migrated, run_line, home):
+    _, target = migrated
+    target.name = "Something else"
+    run_line(VALIDATE, exit_code=1)
+    assert json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())["isMigrationSuccessful"] is False
+
+
+PYTHON = Runtime("reg/python:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.1", 1)
+NEWER = Runtime("reg/python:2", "Python 3.9", "Workbench", "Standard", "2023.08", "2023.08.1", 2)
+R = Runtime("reg/r:1", "R 4.1", "Workbench", "Standard", "2023.05", "2023.05.1", 3)
+
+
+def seen(*runtimes, images=None, fresh=(), **more):
+    return Seen("target", runtimes, Maps(images or {}, {}), "dana", fresh=frozenset(fresh), **more)
+
+
+def job_record(**more):
+    return {"id": 1, "name": "j", "script": "j.py", "type": "manual", "paused": True, **more}
+
+
+def runtime_of(one):
+    return {"runtime": {"id": one.id, "imageIdentifier": one.image, "kernel": one.kernel}}
+
+
+@pytest.mark.parametrize(
+    ("there", "catalogue", "images", "expected"),
+    [
+        (NEWER, (NEWER, R), {}, True),
+        (NEWER, (PYTHON, NEWER), {}, False),  # the same image was to be had
+        (R, (R,), {}, False),
+        (R, (NEWER, R), {PYTHON.image: R.image}, False),
+    ],
+    ids=["nearest", "not nearest", "another kernel", "another kernel by map"],
+)
+def test_only_the_nearest_runtime_of_the_same_kernel_is_excused(there, catalogue, images, expected):
+    job = Job("j", "j.py", runtime=PYTHON)
+    rows = compare_workloads("jobs", [job], [job_record(**runtime_of(there))], seen(*catalogue, images=images))
+    assert [(row.what, row.expected) for row in rows] == [("runtime", expected)]
+
+
+def test_what_this_run_made_must_not_be_live():
+    fires = job_record(schedule="0 * * * *", type="cron", paused=False)
+    records = {
+        "jobs": ([Job("j", "j.py", schedule="0 * * * *", type="cron")], fires),
+        "applications": ([Application("a", "a")], {"id": 1, "name": "a", "subdomain": "a", "status": "starting"}),
+        "models": ([Model("m")], {"id": "1", "name": "m", "latestModelDeployment": {"status": "deploying"}}),
+    }
+    for kind, (wanted, record) in records.items():
+        for fresh in (True, False):
+            made = {(wanted[0].kind, wanted[0].name)} if fresh else ()
+            rows = [one for one in compare_workloads(kind, wanted, [record], seen(fresh=made)) if one.what == "state"]
+            assert [(row.group, row.expected) for row in rows] == [(Group.LIVE, not fresh)], kind
+
+
+def test_a_forbidden_bypass_is_excused_only_where_it_is_forbidden():
+    record = {"id": 1, "name": "a", "subdomain": "a", "status": "stopped", "cpu": 1, "memory": 1}
+    wanted = [Application("a", "a", bypass_authentication=True)]
+    for allowed in (True, False):
+        [row] = compare_workloads("applications", wanted, [record], seen(bypass_allowed=allowed))
+        assert row.expected is not allowed
+
+
+def test_equal_names_are_paired_with_whom_they_resemble():
+    wanted = [Job("j", "j.py", arguments="a"), Job("j", "j.py", arguments="b")]
+    records = [job_record(arguments="b"), job_record(id=2, arguments="a")]
+    assert compare_workloads("jobs", wanted, records, seen()) == []
+    [row] = compare_workloads("jobs", wanted, records[:1], seen())
+    assert row.group is Group.MISSING
+
+
+def test_a_model_that_was_not_built_is_a_difference():
+    wanted = [Model("m", file="m.py", function="f", environment={"A": "secret"})]
+    build = {"status": "build failed", "targetFilePath": "m.py", "targetFunctionName": "f"}
+    record = {"id": "1", "name": "m", "latestModelBuild": build}
+    rows = {row.what: row for row in compare_workloads("models", wanted, [record], seen())}
+    assert not rows["build"].expected
+    assert rows["environment A"].expected
+    assert "secret" not in str(rows)
+
+
+def test_an_owner_who_migrates_is_expected_and_another_is_not():
+    wanted = ProjectSettings("p", owner="kai")
+    for owner, expected in (("dana", True), ("eve", False)):
+        [row] = compare_settings(wanted, ProjectSettings("p", owner=owner), seen())
+        assert (row.what, row.expected) == ("owner", expected)
+    team = ProjectSettings("p", owner="crew", team="crew")
+    assert compare_settings(team, ProjectSettings("p", owner="crew"), seen()) == []
+    assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), seen())] == [False]

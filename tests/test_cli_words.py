@@ -1,0 +1,202 @@
+"""The words of the command line: help, examples, completion, colours, widths, quietness."""
+
+import io
+import os
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+from words import COMMANDS, LEAVES, examples, understood
+
+from cmlutils import log as logs
+from cmlutils import screen
+from cmlutils.cli.completion import VARIABLE
+
+
+@pytest.mark.parametrize("words", LEAVES)
+def test_every_command_has_help_with_an_example_that_it_understands(words, run_line):
+    out = run_line(f"{words} --help").out
+    found = examples(out)
+    assert found, out
+    for line in found:
+        understood(line)
+    assert any(line.startswith(words) for line in found)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_option_has_a_line_of_help(words):
+    for parameter in COMMANDS[words].params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.opts
+
+
+def test_an_example_that_is_wrong_is_found_out():
+    for wrong in ("cmlutil project exprot -p x", "cmlutil project export --verify", "cmlutil porject"):
+        with pytest.raises(click.UsageError):
+            understood(wrong)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_fits_a_terminal_of_eighty_columns(words, run_line, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert [line for line in run_line(f"{words} --help").out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(("line", "near"), [
+    ("cmlutil project export --project-nam x", "--project-name"),
+    ("cmlutil project import -p x --verfy", "--verify"),
+])  # fmt: skip
+def test_a_near_miss_of_an_option_is_guessed(line, near, run_line):
+    assert near in run_line(line, exit_code=2).err
+
+
+def test_a_group_alone_and_an_unknown_command_are_usage(run_line):
+    assert "project" in run_line("cmlutil", exit_code=2).err
+    assert "No such command 'porject'" in run_line("cmlutil porject", exit_code=2).err
+
+
+# Completion
+
+
+@pytest.fixture
+def ini(home):
+    """Both ini files, with names that shells find hard."""
+    (home / "cmlutils").mkdir()
+    for side, names in (("export", ["Churn Model", "Churn $x `y`", "it's"]), ("import", ["Churn Model", "Charts"])):
+        text = "".join(f"[{name}]\n" for name in names)
+        (home / f"cmlutils/{side}-config.ini").write_text(text)
+
+
+def bash(typed, home):
+    """Return what bash offers after a line was typed, as it would stand in the line; `typed` is a list of words."""
+    program = home / "bin/cmlutil"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!{sys.executable}\nfrom cmlutils.cli.main import main\nmain()\n")
+    program.chmod(0o755)
+    script = f"""
+        eval "$(cmlutil completion bash)"
+        COMP_WORDS=({" ".join(shlex.quote(word) for word in typed)}); COMP_CWORD={len(typed) - 1}
+        _cmlutil_completion cmlutil
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=home, env=environ, check=True)
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1]
+
+
+def test_bash_completes_commands_and_options(home):
+    assert bash(["cmlutil", "pro"], home) == ["project"]
+    assert "--verify" in bash(["cmlutil", "project", "import", "--v"], home)
+
+
+def test_bash_completes_sections_so_that_they_are_one_word(home, ini):
+    (home / "y").touch()
+    offered = bash(["cmlutil", "project", "export", "-p", ""], home)
+    assert [shlex.split(one) for one in offered] == [["Churn Model"], ["Churn $x `y`"], ["it's"]]
+    assert bash(["cmlutil", "project", "export", "-p", r"Churn\ M"], home) == [r"Churn\ Model"]
+    assert bash(["cmlutil", "project", "export", "-p", '"Churn M'], home) == ["Churn Model"]
+    assert bash(["cmlutil", "project", "import", "-p", "Ch"], home) == [r"Churn\ Model", "Charts"]
+
+
+def complete(shell, line, word):
+    environ = {**os.environ, VARIABLE: f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": word}
+    argv = [sys.executable, "-m", "cmlutils"]
+    return subprocess.run(argv, capture_output=True, text=True, env=environ, check=True).stdout
+
+
+def test_zsh_and_fish_get_sections_as_they_are(ini):
+    assert complete("zsh", "cmlutil project export -p Churn", "4") == "plain\nChurn Model\n_\nplain\nChurn $x `y`\n_\n"
+    assert complete("fish", "cmlutil doctor -p ", "Ch").splitlines() == [
+        "plain,Churn Model",
+        "plain,Churn $x `y`",
+        "plain,Charts",
+    ]
+
+
+def test_completion_is_silent_where_there_is_no_ini_file(home):
+    assert bash(["cmlutil", "project", "export", "-p", ""], home) == [""]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_script(shell, run_line):
+    assert f"{VARIABLE}={shell}_complete" in run_line(f"cmlutil completion {shell}").out
+
+
+# Colours, widths, quietness
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("stream", "environ", "wanted"), [
+    (Screen(), {}, True),
+    (Screen(), {"NO_COLOR": "1"}, False),
+    (Screen(), {"TERM": "dumb"}, False),
+    (io.StringIO(), {}, False),
+    (io.StringIO(), {"FORCE_COLOR": "1"}, True),
+    (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+])  # fmt: skip
+def test_colours_only_on_a_terminal_and_never_with_no_color(stream, environ, wanted):
+    assert screen.coloured(stream, environ) is wanted
+
+
+def test_warnings_are_coloured_on_a_terminal(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    shown = Screen()
+    logs.to_terminal(shown)
+    logging_to("warning", "look")
+    logs.close()
+    assert shown.getvalue() == "\x1b[33mwarning\x1b[0m: look\n"
+
+
+def logging_to(level, text):
+    import logging
+
+    getattr(logging.getLogger("cmlutils.test"), level)(text)
+
+
+def test_a_quiet_terminal_shows_warnings_and_errors_only():
+    shown = io.StringIO()
+    logs.to_terminal(shown, quiet=True)
+    assert logs.is_quiet()
+    for level in ("debug", "info", "warning", "error"):
+        logging_to(level, level)
+    logs.to_terminal(shown)
+    assert not logs.is_quiet()
+    logs.close()
+    assert shown.getvalue() == "warning: warning\nerror: error\n"
+
+
+def test_the_width_comes_from_the_environment_or_the_terminal():
+    assert screen.columns(io.StringIO(), {}) is None
+    assert screen.columns(io.StringIO(), {"COLUMNS": "72"}) == 72
+    assert screen.columns(io.StringIO(), {"COLUMNS": "3"}) == 40
+    assert screen.columns(io.StringIO(), {"COLUMNS": "wide"}) is None
+
+
+def test_a_line_is_folded_between_words_and_set_in():
+    line = "  + job   one two three four five"
+    assert screen.fold(line, None) == line
+    assert screen.fold(line, 80) == line
+    assert screen.fold(line, 20) == "  + job   one two\n      three four\n      five"
+    assert screen.fold(f"  report: {'x' * 90}", 40).endswith("x" * 90)
+
+
+def test_it_runs_beside_a_folder_of_ini_files_called_like_the_package(ini, home):
+    argv = [sys.executable, "-m", "cmlutils", "project", "list"]
+    done = subprocess.run(argv, cwd=home, capture_output=True, text=True, check=False)
+    assert "Churn Model" in done.stdout, done.stderr
+
+
+def test_help_loads_nothing_that_is_slow_to_load():
+    script = "import sys; from cmlutils.cli.main import run; run(['--help']); print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert not {"requests", "rich", "yaml", "pathspec", "flask", "asyncssh", "asyncio", "ssl"} & set(loaded)

@@ -1,0 +1,46 @@
+"""The two emulated workspaces of tests/flows, and a way to change what a workspace answers."""
+
+import contextlib
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from cmlutils.entries import Totals
+from cmlutils.flows import files
+from cmlutils.flows.files import FileResult
+
+_spec = importlib.util.spec_from_file_location("flows_conftest", Path(__file__).parent.parent / "flows" / "conftest.py")
+flows = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(flows)
+keys, sample, workspaces = flows.keys, flows.sample, flows.workspaces
+
+
+@pytest.fixture
+def answering():
+    """Let a function see, and change, each JSON reply of a workspace: `change(method, path, reply) -> reply`."""
+
+    def install(workspace, change):
+        server = workspace._server
+        honest = server.answer
+
+        def answer(request):
+            reply = honest(request)
+            if "json" in reply.headers.get("Content-Type", "") and reply.body.strip():
+                reply.body = json.dumps(change(request.method, request.path, json.loads(reply.body))).encode()
+            return reply
+
+        server.answer = answer
+        return lambda: setattr(server, "answer", honest)
+
+    return install
+
+
+@pytest.fixture
+def without_files(monkeypatch):
+    """Nothing is copied, so that a run takes a moment."""
+    for module in ("export_project", "import_project"):
+        monkeypatch.setattr(f"cmlutils.flows.{module}.project_tunnel", lambda *_, **__: contextlib.nullcontext())
+    for verb in ("pull", "push"):
+        monkeypatch.setattr(files, verb, lambda *_, **__: FileResult(Totals()))

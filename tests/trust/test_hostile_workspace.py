@@ -1,0 +1,298 @@
+"""A workspace, or a bundle that somebody packed, that means harm: refused, and nothing is written elsewhere."""
+
+import io
+import json
+import os
+import random
+import resource
+import tarfile
+import threading
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from spoil import spoilt
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.entries import Entry
+from cmlutils.errors import ApiError, CommandError, TunnelError
+from cmlutils.flows.landing import fix_folders
+from cmlutils.flows.transfer import Kept
+from cmlutils.ignore import IgnoreRules
+from cmlutils.remote import cdswctl, process
+from cmlutils.remote.http import Http
+
+EXPORT = 'cmlutil project export -p "Churn Model"'
+IMPORT = 'cmlutil project import -p "Churn Model"'
+KEY = "source0key0source0key0source0key0"
+
+
+# The client's archive
+
+
+def archive(*members, content=b"bin"):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, kind in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            member.size = len(content) if kind == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def fetched(data, folder):
+    return cdswctl.fetch(lambda _path, file, _limit: file.write(data), folder)
+
+
+@pytest.mark.parametrize("name", ["../../cdswctl", "/tmp/cdswctl", "a/../../cdswctl", "cdsw-2/cdswctl"])
+def test_a_member_is_written_to_one_place_whatever_its_name(tmp_path, name):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    path = fetched(archive(("../evil", tarfile.REGTYPE), (name, tarfile.REGTYPE)), folder)
+    assert path == folder / "cdswctl"
+    assert [one for one in tmp_path.rglob("*") if one.is_file()] == [path]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+def test_a_client_that_is_no_file_is_none(tmp_path, kind):
+    with pytest.raises(TunnelError, match="holds no cdswctl"):
+        fetched(archive(("cdsw-2/cdswctl", kind)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def packed(start, zeros):
+    """Return a gzip of these bytes and a long row of zeros."""
+    pack = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [pack.compress(start), *(pack.compress(bytes(1 << 20)) for _ in range(zeros >> 20)), pack.flush()]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_an_archive_that_unpacks_without_end_is_given_up(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(cdswctl, "MAX_CLIENT", 8 << 20)
+    member = tarfile.TarInfo("padding")
+    member.type, member.size = kind, 10 << 30
+    bomb = packed(member.tobuf(tarfile.GNU_FORMAT), 16 << 20)
+    with pytest.raises(TunnelError, match="unpacks to more than"):
+        fetched(bomb, tmp_path)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[:-9], lambda data: data[:40] + b"\0" * 40 + data[80:]])
+def test_a_cut_or_damaged_archive_is_told(tmp_path, spoil):
+    data = archive(("cdswctl", tarfile.REGTYPE), content=os.urandom(20_000))
+    with pytest.raises(TunnelError):
+        fetched(spoil(data), tmp_path)
+
+
+def test_a_client_for_another_machine_is_told(tmp_path):
+    foreign = bytearray(64)
+    foreign[:7], foreign[16:20] = b"\x7fELF\x02\x01\x01", b"\x02\x00\xf3\x00"  # RISC-V
+    path = fetched(archive(("cdswctl", tarfile.REGTYPE), content=bytes(foreign)), tmp_path)
+    with pytest.raises(CommandError) as caught:
+        process.run([str(path), "version"], timeout=5)
+    assert "another kind of machine" in caught.value.hint
+
+
+# What is said and answered
+
+
+@pytest.fixture
+def serving():
+    """Start a server that answers every GET in this way; returns its address and the requests that came."""
+    servers = []
+
+    def start(answer):
+        came = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                came.append(dict(self.headers))
+                try:
+                    answer(self)
+                except OSError:
+                    self.close_connection = True
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}", came
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def http(url):
+    return Http(Workspace(url, "dana", Secret(KEY)))
+
+
+def answer(handler, status=200, body=b"{}", **headers):
+    handler.send_response(status)
+    for name, value in {"Content-Type": "application/json", "Content-Length": len(body), **headers}.items():
+        handler.send_header(name.replace("_", "-"), str(value))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+@pytest.mark.parametrize("packing", ["plain", "gzip"])
+def test_an_endless_reply_is_given_up_within_little_memory(serving, packing):
+    bomb = packed(b"", 128 << 20) if packing == "gzip" else b""
+
+    def much(handler):
+        if bomb:
+            return answer(handler, body=bomb, Content_Encoding="gzip")
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(1 << 30))
+        handler.end_headers()
+        while True:
+            handler.wfile.write(bytes(1 << 20))
+
+    url, _ = serving(much)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ApiError, match="is larger than"):
+        http(url).get("/api/v1/x")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10  # KiB
+
+
+def test_the_key_never_goes_along_to_another_host(serving):
+    other, came = serving(answer)
+    url, _ = serving(lambda handler: answer(handler, 302, Location=f"{other}/api/v1/x"))
+    with pytest.raises(ApiError, match="redirects"):
+        http(url).get("/api/v1/x")
+    assert came == []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+def test_what_is_no_number_is_no_json(serving, number):
+    url, _ = serving(lambda handler: answer(handler, body=b'{"id": %b}' % number.encode()))
+    with pytest.raises(ApiError, match="not JSON"):
+        http(url).get("/api/v1/x")
+
+
+def test_a_message_that_echoes_what_we_sent_is_masked():
+    values = {"PASSWORD": "hunter2-hunter2", "PLAIN": "on"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            answer(self, 422, json.dumps({"message": f"{self.headers['Authorization']} {KEY} {sent}"}).encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ApiError) as caught:
+            http(f"http://127.0.0.1:{server.server_address[1]}").send("PUT", "/api/v1/p/environment", values)
+        server.shutdown()
+    assert KEY not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+HOSTILE = "x\x1b]0;owned\x07\x1b[31m\x9b31m\r\nerror: forged line\u202egnp.exe\u2066"
+
+
+def test_no_name_reaches_the_terminal_raw_or_forges_a_line(workspaces, without_files, run_line, sample, home):
+    sample["jobs"] = [{"name": HOSTILE, "script": "a.py", "runtime_id": 11}]
+    sample["models"] = [
+        {"name": HOSTILE, "state": "built", "target_file_path": "a", "target_function_name": "f", "runtime_id": 11}
+    ]
+    sample["applications"][0] |= {"name": HOSTILE, "script": "../../etc/passwd"}
+    workspaces()
+    lines = [run_line(f"{EXPORT} -v"), run_line(f"{IMPORT} -v", exit_code={0, 1, 5})]
+    logs = [path.read_text() for path in (home / "bundles/Churn Model/logs").iterdir() if path.suffix != ".json"]
+    for text in (*(one.out + one.err for one in lines), *logs):
+        assert "owned" in text
+        assert not [letter for letter in text if letter in "\x1b\x07\x9b\r\u202e\u2066"]
+        assert not [line for line in text.splitlines() if line.startswith("error: forged")] or text.startswith(
+            "<!doctype"
+        )
+
+
+@pytest.mark.parametrize("slug", ["../../x", "a/../..", "-rf", "a\x00b", "a\nb", "y" * 65536, "\ud800", ""])
+def test_a_slug_that_is_no_part_of_a_path_is_refused(workspaces, without_files, answering, run_line, slug):
+    source, _ = workspaces()
+
+    def change(_method, path, reply):
+        rows = reply if isinstance(reply, list) else [reply]
+        for row in rows if "projects" in path else ():
+            if isinstance(row, dict) and "slug_raw" in row:
+                row["slug_raw"], row["slug"] = slug, f"dana/{slug}"
+        return reply
+
+    answering(source, change)
+    line = run_line(EXPORT, exit_code=1)
+    assert "Traceback" not in line.err
+    assert len(line.err) < 20_000
+    assert source.session_log == []
+
+
+# Files
+
+
+def test_a_folder_that_became_a_link_while_it_was_copied_is_not_reached_through(tmp_path):
+    outside, data = tmp_path / "outside", tmp_path / "data"
+    (outside / "b").mkdir(parents=True, mode=0o700)
+    data.mkdir()
+    (data / "a").symlink_to(outside)
+    before = (outside / "b").stat()
+    listed = [Entry(b"a", "d", 0, 10**18, 0o755), Entry(b"a/b", "d", 0, 10**18, 0o777)]
+    fix_folders(data, Kept(iter(listed), IgnoreRules.parse(b"", source="")))
+    after = (outside / "b").stat()
+    assert (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)
+
+
+# A bundle that somebody else packed
+
+
+@pytest.fixture
+def packed_bundle(workspaces, without_files, run_line, home):
+    """Export, and take the manifest away, so that what is changed afterwards is looked at."""
+    workspaces(target_more={"pace": {"polls": 0}})
+    run_line(EXPORT)
+    folder = home / "bundles" / "Churn Model"
+    (folder / "manifest.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["project", "models", "applications", "jobs"])
+def test_metadata_of_any_wrong_kind_is_told(packed_bundle, run_line, kind):
+    path = packed_bundle / "project-metadata" / f"{kind}-metadata.json"
+    whole = json.loads(path.read_text())
+    for seed in range(6):
+        content, did = spoilt(whole, random.Random(f"{kind} {seed}"))
+        path.write_text(json.dumps(content))
+        line = run_line(IMPORT, exit_code=range(256))
+        assert line.exit_code in {0, 1, 5}, f"{did}: {line.err}"
+        assert "Traceback" not in line.err
+
+
+def test_jobs_that_wait_for_each_other_end_up_inert(workspaces, packed_bundle, run_line):
+    path = packed_bundle / "project-metadata" / "jobs-metadata.json"
+    jobs = json.loads(path.read_text())
+    for job, parent in zip(jobs, [*jobs[1:], jobs[0]], strict=True):
+        job["parent_jobid"] = parent["source_jobid"]
+        job.pop("schedule", None)
+    path.write_text(json.dumps(jobs))
+    line = run_line(f"{IMPORT} --json", exit_code={1, 5})
+    assert any(one["needs_hand"] or one["status"] == "failed" for one in line.json["outcomes"])
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"name": NaN}', b"null", b"\x1f\x8b\x08", b""])
+def test_metadata_that_is_no_json_is_told(packed_bundle, run_line, content):
+    (packed_bundle / "project-metadata" / "project-metadata.json").write_bytes(content)
+    line = run_line(IMPORT, exit_code=1)
+    assert "project-metadata.json" in line.err
+
+
+@pytest.mark.parametrize("name", ["project-data", "project-metadata", "logs", "state"])
+def test_a_folder_of_a_bundle_that_is_a_link_is_refused(packed_bundle, run_line, tmp_path, name):
+    (packed_bundle / name).rename(tmp_path / "elsewhere")
+    (packed_bundle / name).symlink_to(tmp_path / "elsewhere")
+    assert "symbolic link" in run_line(IMPORT, exit_code=1).err
