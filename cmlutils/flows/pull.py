@@ -60,7 +60,7 @@ def pull(tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None =
 
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
-    with local_errors():
+    with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
         return _Pull(tunnel, data, state, progress or Silent()).run()

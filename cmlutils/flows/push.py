@@ -65,7 +65,7 @@ def push(tunnel: Tunnel, data: Path, state: Path, *, project: str, progress: Pro
 
     `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
     """
-    with local_errors():
+    with local_errors(data):
         rules, rules_text = import_rules(data)
         memory = pushed_list(state, tunnel.workspace.url, project)
         one = _Push(tunnel, data, state, rules, memory, progress or Silent())

@@ -181,10 +181,10 @@ def at(root: Path, path: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def local_errors() -> Iterator[None]:
-    """Turn what the local disk refuses within the block into a TransferError that names the path."""
+def local_errors(place: Path) -> Iterator[None]:
+    """Turn what the local disk refuses within the block into a TransferError that names the path, or the place."""
     try:
         yield
     except OSError as error:
-        name = os.fsdecode(error.filename) if error.filename else "The local disk"
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(place)
         raise TransferError(f"{name}: {error.strerror}.", hint="Mend it and run the command again.") from error

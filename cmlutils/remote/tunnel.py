@@ -105,10 +105,10 @@ class Tunnel:
         master = self._master.enter_context(process.running(argv, grace=1.0))
         end = time.monotonic() + CONNECT_SECONDS + 5
         while time.monotonic() < end and master.poll() is None:
-            if (self._folder / "s").exists() and self._check():
+            if (self._folder / "s").exists():  # ssh makes it when it is in, not before
                 master.drop()
                 return
-            time.sleep(0.05)
+            time.sleep(0.01)
         said = b"\n".join(line for _, line in master.lines(1.0))
         self._hang_up()
         result = self._plain("true")
@@ -119,12 +119,6 @@ class Tunnel:
     def _plain(self, script: str) -> process.Result:
         argv = [*self.ssh_argv, "-n", LOGIN, script]
         return process.run(argv, timeout=CONNECT_SECONDS + 10, check=False)
-
-    def _check(self) -> bool:
-        try:
-            return not process.run([*self.ssh_argv, "-O", "check", LOGIN], timeout=5, check=False).code
-        except CommandError:
-            return False
 
     def _refused(self, said: bytes) -> TunnelError:
         """Say why ssh did not get in."""
