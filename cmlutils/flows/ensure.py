@@ -6,7 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unreachable
+from cmlutils import interrupts
+from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished
 from cmlutils.report import Outcome, Status
 
@@ -30,6 +31,10 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
     """
     try:
         outcome, record = _ensure(journal, step, sleep)
+    except Interrupted:
+        with interrupts.held():
+            _hush(journal, step)
+        raise
     except Unreachable:
         raise
     except ApiError as error:
@@ -39,6 +44,20 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
     if record is not None:
         step.taken.add(str(record["id"]))
     return outcome, record
+
+
+def _hush(journal: Journal, step: Step) -> None:
+    """Quieten what we may just have made, before a signal ends the run; the next run finishes it."""
+    past = journal.step(step.key)
+    if step.hush is None or past is None or past.done:
+        return
+    try:
+        step.listing.rows(anew=True)
+        mine = _mine(journal, step, past)
+        if mine is not None:
+            step.hush(mine)
+    except ApiError as error:
+        log.warning("%s %s may be live until the next import: %s", step.kind, step.name, error)
 
 
 def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tuple[Outcome, Record | None]:

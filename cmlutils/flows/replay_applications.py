@@ -61,6 +61,7 @@ class _Work:
             finish=lambda record: self._finish(int(record["id"])),
             again=lambda record: self._look(self._read(int(record["id"]))),
             remove=lambda record: v1.delete_application(project.owner, project.slug, record["id"]),
+            hush=lambda record: self._hush(int(record["id"])),
             taken=self.taken,
         )
         return ensure(target.journal, step, target.clock.sleep)[0]
@@ -109,6 +110,12 @@ class _Work:
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
         )
+
+    def _hush(self, application_id: int) -> None:
+        """Ask it to stop, in each way until it is on its way there."""
+        for way in self._ways(application_id):
+            if self._asked(way) and self._read(application_id).get("status") in {"stopping", "stopped"}:
+                return
 
     def _asked(self, way: Callable[[], object]) -> bool:
         """Try a way of stopping; return False when the target refused it."""

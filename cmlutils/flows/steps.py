@@ -55,8 +55,8 @@ class Step:
 
     `same` tells whether a row of the listing has its identity. `create` makes it and returns the reply; `finish`
     makes it whole and inert and reads it back; `again` does what is harmless of that for one that was finished with
-    something left to a person. `remove` takes it away (None: it is never taken away). `taken` are the ids that its
-    equals have got in this run.
+    something left to a person. `remove` takes it away (None: it is never taken away), `hush` asks it to stop and does
+    not wait (None: it does not run by itself). `taken` are the ids that its equals have got in this run.
     """
 
     kind: str
@@ -68,6 +68,7 @@ class Step:
     finish: Callable[[Record], Finished]
     again: Callable[[Record], Finished] | None = None
     remove: Callable[[Record], None] | None = None
+    hush: Callable[[Record], None] | None = None
     taken: set[str] = field(default_factory=set)
 
     def find(self, *, anew: bool = False) -> list[Record]:

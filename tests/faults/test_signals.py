@@ -148,6 +148,18 @@ def test_a_signal_ends_an_import_and_the_next_one_goes_on(workspaces, background
         assert len(target.project("dana", "churn-model").models) == 2
 
 
+def test_a_signal_stops_the_application_that_was_just_created(workspaces, background, run_line, sample):
+    sample["models"] = []
+    both = _, target = workspaces(target_more={"pace": {"polls": 5000}})
+    run_line('cmlutil project export -p "Churn Model"')
+    target.faults.add(Fault("hang-after", method="POST", path="/applications$", seconds=90))
+    one = background(*IMPORT)
+    until(lambda: target.went_live, one.text)
+    ended(one, both, signal.SIGTERM, one.send(signal.SIGTERM))
+    (made,) = target.project("dana", "churn-model").applications
+    assert made.status == "stopping"
+
+
 def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, background):
     both = source, _ = workspaces()
     one = background(*EXPORT)
