@@ -44,7 +44,7 @@ def test_on_a_terminal_there_is_one_bar_and_log_lines_stay_whole(monkeypatch):
     os.close(leader)
     assert b"copying" in seen
     assert b"30/40 files" in seen
-    assert b"warning: The tunnel dropped." in seen
+    assert b"The tunnel dropped." in seen
     assert b"files: " in seen.rpartition(b"\x1b")[2]
 
 

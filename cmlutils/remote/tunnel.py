@@ -83,11 +83,11 @@ class Tunnel:
         self._attempts = 0
 
     def open(self) -> None:
-        """Open a way in, the first; if the workspace is away just then, when it is back."""
+        """Open a way in, the first; if the workspace is away or the way breaks just then, try again."""
         try:
             self._open()
         except TunnelError as error:
-            if not self._wait_until_back():
+            if not self._wait_until_back() and not isinstance(error, Broken):
                 raise
             log.warning("%s", error)
             self.reopen()
@@ -253,11 +253,7 @@ def open_tunnel(
     with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
         tunnel = Tunnel(workspace, folder, dial, wait_until_back)
         try:
-            try:
-                tunnel.open()
-            except Broken as error:
-                log.warning("%s", error)
-                tunnel.reopen()
+            tunnel.open()
             yield tunnel
         finally:
             with interrupts.held(), sessions:

@@ -139,7 +139,7 @@ class Case:
     def ours(self, data: Path, state: Path) -> None:
         with process.running(["sleep", "1000"]) as child:
             folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
-            one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"))
+            one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"), lambda: True)
             try:
                 one.open()
                 result = files.push(one, data, state, project="me/p") if self.up else files.pull(one, data, state)
