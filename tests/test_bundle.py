@@ -101,3 +101,14 @@ def test_a_write_that_fails_leaves_the_old_file(whole, monkeypatch):
     assert sorted(path.name for path in whole.metadata("jobs").parent.iterdir()) == sorted(
         f"{kind}-metadata.json" for kind in METADATA
     )
+
+
+def test_an_output_dir_is_made_with_all_above_it_and_may_be_there_already(tmp_path):
+    for _ in range(2):
+        Bundle(tmp_path / "a" / "b" / "p").create()
+    assert oct((tmp_path / "a" / "b").stat().st_mode & 0o777) == "0o700"
+
+
+def test_half_a_surrogate_pair_is_written_so_that_others_can_read_it(tmp_path):
+    write_json(tmp_path / "x.json", {"name": "\ud800é"})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"name": "\ud800é"}
