@@ -43,6 +43,9 @@ def end(*_):
     if mode != "stays": sessions.unlink(missing_ok=True)
     os._exit(1)
 signal.signal(signal.SIGINT, end)
+if mode == "opening":
+    signal.signal(signal.SIGINT, signal.SIG_DFL); time.sleep(1)
+    print("on session abcd1234abcd1234 in project me/p", flush=True); signal.signal(signal.SIGINT, end); time.sleep(9)
 print("some notice")
 print(f"Forwarding local port {{port}} to port 2222 on session abcd1234abcd1234 in project me/p")
 print(f"You can SSH to the session using\n    ssh -p {{port}} cdsw@localhost", flush=True)

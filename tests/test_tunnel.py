@@ -7,8 +7,9 @@ import time
 import pytest
 from standin import StandIn
 
+from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import TransferError, TunnelError
+from cmlutils.errors import Interrupted, TransferError, TunnelError
 from cmlutils.remote import cdswctl, tunnel
 
 
@@ -55,6 +56,20 @@ def test_interrupt_closes_in_time(standin, space, client):
         raise KeyboardInterrupt
     assert time.monotonic() - begin < 8
     assert not standin.open_session()
+
+
+def test_a_signal_while_a_session_opens_waits_until_it_has_a_name(standin, space, client):
+    standin.mode("opening")
+    before = signal.signal(signal.SIGALRM, lambda *_: interrupts.hear(signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(Interrupted), tunnel.open_tunnel(space, "me/p", client):
+            pytest.fail("it opened")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        interrupts.forget()
+    assert not standin.open_session()
+    assert standin.calls()
 
 
 @pytest.mark.parametrize("mode", ["taken", "noport", "login", "stays"])

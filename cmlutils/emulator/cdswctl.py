@@ -216,7 +216,7 @@ def list_sessions(workspace: Workspace, project: str) -> Any:
 
 
 def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
-    """Return a session, started or attached to; say nothing for ever where the real client does."""
+    """Return a session, started or attached to, with SIGINT held back; say nothing for ever where the real one does."""
     runtime = flags.get("runtime-id", "")
     if runtime and not runtime.isdigit():
         raise Failure(f"invalid argument for flag `-r, --runtime-id' (expected int): {runtime}")
@@ -226,7 +226,10 @@ def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
         "session": flags.get("session-id"),
         "port": flags.get("port"),
     }
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a session that is on its way would be nobody's
     answer = workspace.ask("POST", "/emulator/sessions", wanted)
+    if "id" not in answer:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     while answer.get("silent"):
         signal.pause()
     if "error" in answer:
@@ -251,6 +254,7 @@ def ssh_endpoint(words: list[str]) -> int:
     listener = listen(int(flags.get("port") or 0))
     session = open_session(workspace, flags)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         Tunnel(workspace, session).serve(listener, flags["project"])
     except Interrupted:
         if not flags.get("session-id"):
