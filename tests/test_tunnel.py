@@ -124,6 +124,16 @@ def test_reopens(standin, space, client, monkeypatch):
     assert not standin.open_session()
 
 
+def test_a_key_that_is_refused_on_reopening_is_not_tried_again(standin, space, client):
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        (standin.base / "id.pub").write_text("")
+        os.killpg(one._endpoint.child.pid, signal.SIGKILL)
+        one._endpoint.child.wait(2)
+        with pytest.raises(TunnelError, match="accepted no ssh key"):
+            one.reopen()
+    assert not standin.open_session()
+
+
 def test_orphan_is_closed(standin, space, client, tmp_path):
     note = tmp_path / "session.json"
     (standin.base / "sessions").write_text("oldoldoldoldoldo")

@@ -43,6 +43,10 @@ class Broken(TunnelError):
     """ssh could not connect, though nothing says that it never will."""
 
 
+class KeyRefused(TunnelError):
+    """The session is there and accepts none of our keys; no repetition helps."""
+
+
 def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
     """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
     if workspace.identity_file:
@@ -129,11 +133,11 @@ class Tunnel:
         locked = [key for key in keys if needs_passphrase(key)]
         names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
         if keys and len(locked) == len(keys):
-            return TunnelError(
+            return KeyRefused(
                 f"The ssh key {locked[0]} has a passphrase, and no agent holds it.",
                 hint=f"Run: eval $(ssh-agent); ssh-add {locked[0]}",
             )
-        return TunnelError(
+        return KeyRefused(
             f"{host} accepted no ssh key (offered: {names}).",
             hint=f"Upload the public key in User Settings > Remote Editing of {self.workspace.url}.",
         )
@@ -181,12 +185,13 @@ class Tunnel:
     def reopen(self) -> None:
         """Make the way in work again, waiting longer each time; raise TunnelError after six vain attempts."""
         self._hang_up()
+        last = ""
         while True:
             self._wait_until_back()
             self._attempts += 1
             if self._attempts > REOPENINGS:
                 raise TunnelError(
-                    f"The tunnel to {self.workspace.host} dropped {REOPENINGS} times without progress.",
+                    f"The tunnel to {self.workspace.host} dropped {REOPENINGS} times without progress. {last}".strip(),
                     hint="Run the command again; it goes on where it stopped.",
                 )
             pause = min(2.0 ** (self._attempts - 1), 30) * random.uniform(0.5, 1)  # noqa: S311 - jitter
@@ -197,8 +202,11 @@ class Tunnel:
                     self._connect()
                 else:
                     self._open()
+            except KeyRefused:
+                raise
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)
+                last = error.message
                 self._hang_up()
                 continue
             return
