@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from cmlutils.config import Section
 
+log = logging.getLogger(__name__)
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
 _FOLDERS = ("project-data", "project-metadata", "logs", "state")
@@ -126,7 +128,8 @@ class Bundle:
         """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others."""
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            guard.check_place(self.folder.parent)
+            if warning := guard.place_warning(self.folder.parent):
+                log.warning("%s", warning)
             for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
                 if folder.is_symlink():
                     raise BundleError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")

@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check_place(folder: Path) -> None:
-    """Refuse an output_dir where any other user may put another folder in place of ours."""
+def place_warning(folder: Path) -> str:
+    """Return a warning about an output_dir where any user may put a folder in place of ours; empty: there is none."""
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise BundleError(
-            f"{folder} may be written to by every user of this machine.",
-            hint=f"Run 'chmod o-w {shlex.quote(str(folder))}', or choose another output_dir.",
-        )
+        return f"{folder} may be written to by every user of this machine: run 'chmod o-w {shlex.quote(str(folder))}'."
+    return ""
 
 
 def check_ours(folders: Iterable[Path]) -> None:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from cmlutils import config
+from cmlutils import config, guard
 from cmlutils.bundle import Bundle
 from cmlutils.errors import BundleError, ConfigError
 from cmlutils.log import to_file
@@ -69,15 +69,15 @@ def test_what_belongs_to_somebody_else_is_refused(bundle, place):
         bundle.create()
 
 
-def test_an_output_dir_that_everybody_may_change_is_refused(tmp_path):
+def test_an_output_dir_that_everybody_may_change_is_warned_of(tmp_path):
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o777)
-    with pytest.raises(BundleError, match="every user of this machine"):
-        Bundle(folder / "p").create()
-    assert list(folder.iterdir()) == []
-    folder.chmod(0o1777)  # as /tmp: nobody may rename what is ours
+    assert "every user of this machine" in guard.place_warning(folder)
     Bundle(folder / "p").create()
+    assert (folder / "p").stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o1777)  # as /tmp: nobody may rename what is ours
+    assert guard.place_warning(folder) == ""
 
 
 def test_a_command_that_everybody_may_change_is_not_run(home):

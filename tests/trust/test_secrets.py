@@ -156,12 +156,14 @@ class Sampler:
             self.looks += 1
             for folder in Path("/proc").glob("[0-9]*"):
                 try:
-                    environ, line = (folder / "environ").read_bytes(), (folder / "cmdline").read_bytes()
+                    before, environ, line = ((folder / name).read_bytes() for name in ("cmdline", "environ", "cmdline"))
                 except OSError:
                     continue
                 self.programs.add(line.partition(b"\0")[0].rpartition(b"/")[2])
-                ours = b"-m\0cmlutils\0" in line  # it was given the key so; a child is a copy of it until its exec
-                if any(word in line or (word in environ and not ours) for word in self.words):
+                # ours was given the key so, and a child is a copy of it until its exec; within the exec, and at its
+                # end, a process has no command line: then nobody knows whose environment was read
+                other = bool(line) and before == line and b"-m\0cmlutils\0" not in line
+                if any(word in line or (word in environ and other) for word in self.words):
                     self.seen.append(line)
 
 
