@@ -20,7 +20,7 @@ from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_here import Finding, keys, programs, room, same_subdomains
-from cmlutils.flows.plan_import import Offer, bypass_allowed, plan_target, taken_subdomains
+from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
@@ -160,7 +160,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
-            group.offer = Offer(shared.maps, runtimes, taken, bypass_allowed(v1))
+            group.offer = Offer(shared.maps, runtimes, taken, v1.bypass_allowed())
         group.answers = True
     except Unreachable as error:
         shared.silent[workspace.url] = error

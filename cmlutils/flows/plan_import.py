@@ -37,7 +37,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     settings, _, applications, _ = read_bundle(bundle)
     runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
     taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
-    offer = Offer(maps, runtimes, taken, bypass_allowed(v1))
+    offer = Offer(maps, runtimes, taken, v1.bypass_allowed())
     plan = plan_target(connection, bundle, offer)
     if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
@@ -141,14 +141,6 @@ def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[
                 continue
         found |= dict.fromkeys(asked[key], ref.path)
     return found
-
-
-def bypass_allowed(v1: ApiV1) -> bool:
-    """Tell whether applications may be open to all; a workspace that does not say is taken to allow it."""
-    try:
-        return v1.site_config().get("allow_unauthenticated_access_to_app") is not False
-    except Rejected:
-        return True
 
 
 def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> None:

@@ -71,7 +71,7 @@ class _Work:
         body = {**self.application.to_v1(), **self.addons.body(self.application)}
         if self.match:
             body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
-        if body["bypass_authentication"] and not _bypass_allowed(self.target):
+        if body["bypass_authentication"] and not self.target.v1.bypass_allowed():
             body["bypass_authentication"] = False
         try:
             return create(self._send, body)
@@ -177,10 +177,3 @@ class _Work:
         unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
         missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
         return finished(note, todo, missing, fallback=fallback)
-
-
-def _bypass_allowed(target: Target) -> bool:
-    try:
-        return target.v1.site_config().get("allow_unauthenticated_access_to_app") is not False
-    except Rejected:
-        return True

@@ -11,7 +11,6 @@ from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_wor
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
-from cmlutils.flows.plan_import import bypass_allowed
 from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 from cmlutils.runtimes import Runtime
@@ -129,7 +128,7 @@ class _Validation:
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
-        allowed = bypass_allowed(connection.v1) if asks else True
+        allowed = connection.v1.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 

@@ -156,6 +156,13 @@ class ApiV1:
         """Return the site's settings."""
         return self._get("/api/v1/site/config")
 
+    def bypass_allowed(self) -> bool:
+        """Tell whether applications may be open to all; a workspace that does not say is taken to allow it."""
+        try:
+            return self.site_config().get("allow_unauthenticated_access_to_app") is not False
+        except Rejected:
+            return True
+
     def release(self) -> str:
         """Return the workspace's release as it calls itself; empty when it does not say."""
         try:
