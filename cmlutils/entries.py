@@ -89,10 +89,9 @@ def compare(
             result.only_right.append(right)
             continue
         seen.add(left.path)
-        what = (
-            () if left.kind not in "fdl" else _changes(left, right, times=times, modes=modes, folder_times=folder_times)
-        )
-        if what:
+        if left == right or left.kind not in "fdl":
+            continue
+        if what := _changes(left, right, times=times, modes=modes, folder_times=folder_times):
             result.changed.append(Change(left, right, what))
     for left in held.values():
         if left.kind not in "fdl":

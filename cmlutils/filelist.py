@@ -176,26 +176,28 @@ def walk(
                 raise TransferError(f"cannot read {show(place)}: {reason}") from error
             unread.append(Unread(folder, reason))
             continue
-        for entry in filter(None, found):
+        for entry in found:
             yield entry
             if entry.kind == "d":
                 folders.append(entry.path)
 
 
-def _inside(place: bytes, folder: bytes) -> list[Entry | None]:
+def _inside(place: bytes, folder: bytes) -> list[Entry]:
+    """List one folder; what vanishes meanwhile is left out."""
+    before = folder + b"/" if folder else b""
+    found = []
     with os.scandir(place) as names:
-        return [_entry(folder, name) for name in names]
-
-
-def _entry(folder: bytes, name: os.DirEntry[bytes]) -> Entry | None:
-    try:
-        status = name.stat(follow_symlinks=False)
-        link = os.readlink(name.path) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 - bytes
-    except FileNotFoundError:
-        return None
-    path = folder + b"/" + name.name if folder else name.name
-    kind = _KIND_OF_FORMAT[stat.S_IFMT(status.st_mode)]
-    return Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[stat.S_IMODE(status.st_mode)], link)
+        for name in names:
+            try:
+                status = name.stat(follow_symlinks=False)
+                mode = status.st_mode
+                kind = _KIND_OF_FORMAT[stat.S_IFMT(mode)]
+                link = os.readlink(name.path) if kind == "l" else b""  # noqa: PTH115 - bytes
+            except FileNotFoundError:
+                continue
+            path = before + name.name
+            found.append(Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[mode & 0o7777], link))
+    return found
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:

@@ -97,10 +97,18 @@ class IgnoreRules:
 
         Only plain names that no later line could take back.
         """
-        last = max((rule.line for rule in self.patterns if rule.negated), default=0)
-        rules = [rule for rule in self.patterns if rule.line > last]
-        named = [(rule.floating, gitglob.literal(rule.glob)) for rule in rules]
+        named = [(rule.floating, gitglob.literal(rule.glob)) for rule in self._last_words()]
         return [(b"" if floating else b"/") + name.encode("latin-1") for floating, name in named if name]
+
+    def beyond_prunes(self) -> IgnoreRules:
+        """Return the rules that matter still to a listing which left out all that `prunes` names."""
+        settled = [rule for rule in self._last_words() if rule.folders_only and gitglob.literal(rule.glob)]
+        return IgnoreRules([rule for rule in self.patterns if rule not in settled], source=self.source)
+
+    def _last_words(self) -> list[Rule]:
+        """Return the rules that no later line could take back."""
+        last = max((rule.line for rule in self.patterns if rule.negated), default=0)
+        return [rule for rule in self.patterns if rule.line > last]
 
 
 def default_rules() -> IgnoreRules:
@@ -110,6 +118,9 @@ def default_rules() -> IgnoreRules:
 
 def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
     """Yield what is neither ignored nor below an ignored folder, in the given order, whatever that is."""
+    if not rules.patterns:
+        yield from entries
+        return
     gone = {b"": False}
 
     def is_gone(folder: bytes) -> bool:

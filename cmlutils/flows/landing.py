@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,25 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
             os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
             remove(place)
     return len(doomed)
+
+
+def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
+    """Move these names of the root from aside to where they belong, unless something is there by now."""
+    for name in names:
+        place, goal = at(aside, name), at(data, name)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(place).st_mode):
+                os.chmod(place, 0o700)  # noqa: PTH101 - bytes; a folder that is not ours to write can't be moved
+            if not os.path.lexists(goal):
+                os.rename(place, goal)  # noqa: PTH104 - bytes
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours with all that is in it, whatever its modes."""
+    for entry in walk_all(folder):
+        if entry.kind == "d":
+            os.chmod(at(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
+    shutil.rmtree(folder)
 
 
 def fix_folders(data: Path, kept: Kept) -> list[str]:

@@ -2,110 +2,171 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import time
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError, TunnelError
+from cmlutils.flows import shares
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from cmlutils.filelist import Entry
+    from cmlutils.entries import Differences, Entry
+    from cmlutils.flows.transfer import Kept
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 ROUNDS = 3
+STREAMS = 4  # rsyncs at once
 EVERY = 0.2  # seconds between two tellings of progress
+PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
 TAIL = 400  # bytes of rsync's output in which its last line is found
 MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
+
+
+class Look(NamedTuple):
+    """What is still to be copied, and how many bytes of that are there half-copied.
+
+    `new` are those names at the root of which the receiver has nothing.
+    """
+
+    wanted: list[Entry]
+    held: int
+    new: frozenset[bytes]
+
+
+class Aside(NamedTuple):
+    """A folder of ours on the receiving side, where whole new names of the root grow; files grow in place there.
+
+    `end` and `temp` are what rsync is told; `move_in` moves names to where they belong, unless something is there.
+    """
+
+    end: str
+    temp: str
+    move_in: Callable[[Sequence[bytes]], None]
+
+
+def look_of(wanted: list[Entry], held: int, differences: Differences) -> Look:
+    """Put a look together from what differs."""
+    return Look(wanted, held, frozenset(each.path for each in differences.only_left if b"/" not in each.path))
 
 
 class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
 
     def __init__(
-        self, tunnel: Tunnel, ends: tuple[str, str], *, work: Path, partial: str, both: rsync.Version, temp: str = ""
+        self,
+        tunnel: Tunnel,
+        ends: tuple[str, str],
+        *,
+        work: Path,
+        partial: str,
+        both: rsync.Version,
+        aside: Aside,
+        temp: str = "",
     ) -> None:
-        self.tunnel, self.ends, self.work = tunnel, ends, work
+        self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
         self.temp, self.partial, self.both = temp, partial, both
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
         self.space: Callable[[], str] = lambda: "an unknown number of"
-        self._done = self._total = self._files = self._sent = self._number = 0
+        self._number = 0
 
-    def rounds(
-        self,
-        wanted: list[Entry],
-        look: Callable[[], tuple[list[Entry], int]],
-        excludes: Callable[[], list[bytes]],
-    ) -> None:
+    def rounds(self, look: Callable[[], Look], kept: Callable[[], Kept], now: Look) -> None:
         """Copy until nothing more is wanted, or no round brings it any nearer.
 
-        `look` says after each round what is wanted still, and how many bytes of that are there half-copied.
+        `look` says after each round how things are, as `now` does before the first; `kept` is the sender's listing.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
-        tried, before, least = 0, list["Entry"](), _weight(wanted)
-        while wanted and wanted != before and tried < ROUNDS:
+        tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), True
+        while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
+            new = now.new if aside and _worth_it(now, kept()) else frozenset[bytes]()
             try:
-                self.move(wanted, excludes)
+                if new:
+                    self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
+                    aside, before = False, []
+                else:
+                    self._run(self._jobs(now.wanted, kept(), streams=1 if tried else STREAMS), now.wanted)
+                    tried, before = tried + 1, now.wanted
             except TunnelError as error:
                 log.warning("%s", error)
                 self.tunnel.reopen()
                 before = []
-            else:
-                tried, before = tried + 1, wanted
             self.progress.step("checking")
-            wanted, held = look()
-            left = _weight(wanted) - held
+            now = look()
+            left = _weight(now.wanted) - now.held
             if left < least:
                 self.tunnel.progressed()
                 least = left
 
-    def move(self, names: Sequence[Entry], excludes: Callable[[], list[bytes]]) -> None:
-        """Copy these; a whole-tree pass finds them itself if they are many. TunnelError: the connection broke."""
-        self.complaints = []
+    def _grow_aside(self, wanted: Sequence[Entry], kept: Kept, new: Collection[bytes]) -> None:
+        """Copy these whole new names of the root to where nobody looks, then move them in."""
+        others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
+        without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
+        self._run(self._jobs(wanted, kept, streams=STREAMS, without=without), wanted)
+        self.aside.move_in(sorted(new))
+
+    def _jobs(
+        self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
+    ) -> list[list[str]]:
+        """Build what rsync is told, in parts that may run at once; many small files it finds itself.
+
+        With `without`, rules for what is not meant, all of it goes aside.
+        """
+        inplace = without is not None
+        ends = (self.ends[0], self.aside.end) if inplace else self.ends
+        base = {"temp": self.aside.temp if inplace else self.temp}
         big = [entry for entry in names if entry.kind == "f" and entry.size >= rsync.BIG]
         few = [entry for entry in names if entry.kind != "f" or entry.size < rsync.BIG]
-        self._done, self._sent = 0, 0
-        self._total = sum(entry.size for entry in names if entry.kind == "f")
-        self._files = sum(entry.kind == "f" for entry in names)
+        ssh, jobs = self.tunnel.ssh_argv, []
         if len(few) > SHORT:
-            path = self.work / "rules"
-            path.write_bytes(rsync.rules_file(excludes()))
-            self._rsync(lambda ssh: rsync.tree(ssh, *self.ends, temp=self.temp, rules=path, both=self.both))
+            excludes = [*(without or ()), *kept.excludes()]
+            for share in shares.by_folder(few, kept.entries, streams):
+                path = self._file("rules", rsync.rules_file([*share, *excludes]))
+                jobs.append(rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace))
         elif few:
-            path = self._names(few)
-            self._rsync(lambda ssh: rsync.short(ssh, *self.ends, temp=self.temp, names=path, both=self.both))
-        self._copied(few)
-        for start in range(0, len(big), SHORT):
-            some = big[start : start + SHORT]
-            heavy = self._names(some)
-            self._rsync(
-                lambda ssh, heavy=heavy: rsync.big(  # type: ignore[misc]
-                    ssh, *self.ends, temp=self.temp, names=heavy, partial=self.partial
-                )
-            )
-            self._copied(some)
+            path = self._file("names", rsync.names_file(entry.path for entry in few))
+            jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
+        for some in shares.by_name(big, streams):
+            for start in range(0, len(some), SHORT):
+                path = self._file("names", rsync.names_file(entry.path for entry in some[start : start + SHORT]))
+                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=self.partial))
+        return jobs
 
-    def _copied(self, entries: Sequence[Entry]) -> None:
-        self._done += sum(entry.size for entry in entries if entry.kind == "f")
-        self._sent += sum(entry.kind == "f" for entry in entries)
-
-    def _names(self, entries: Sequence[Entry]) -> Path:
+    def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
-        path = self.work / f"names-{self._number}"
-        path.write_bytes(rsync.names_file(entry.path for entry in entries))
+        path = self.work / f"{kind}-{self._number}"
+        path.write_bytes(content)
         return path
 
-    def _rsync(self, build: Callable[[Sequence[str]], list[str]]) -> None:
-        """Run it once; raise TransferError for what no repetition helps, TunnelError for a broken connection."""
-        code, err = self._once(build(self.tunnel.ssh_argv))
+    def _run(self, jobs: Sequence[list[str]], names: Sequence[Entry]) -> None:
+        """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
+        self.complaints = []
+        waiting, running, ended = deque(jobs), list[_Stream](), list[_Stream]()
+        sizes = [entry.size for entry in names if entry.kind == "f"]
+        total = sum(sizes)
+        with contextlib.ExitStack() as stack:
+            while waiting or running:
+                while waiting and len(running) < STREAMS:
+                    child = stack.enter_context(process.running(waiting.popleft(), raw=True, pace=PACE, grace=2.0))
+                    running.append(_Stream(child))
+                for stream in tuple(running):
+                    if stream.read(EVERY / len(running)):
+                        running.remove(stream)
+                        ended.append(stream)
+                        self._judge(*stream.end())
+                now = [stream.now() for stream in running + ended]
+                self.progress.files(sum(each.done for each in now), total, sum(each.sent for each in now), len(sizes))
+
+    def _judge(self, code: int, err: bytes) -> None:
+        """Keep what an ended rsync complained of; raise if there is no going on."""
         cause = rsync.cause(code, err)
         self.complaints += rsync.complaints(err)
         if cause == "done":
@@ -123,32 +184,49 @@ class Mover:
             raise TransferError(f"rsync ended with exit code {code}: {said}")
         raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")
 
-    def _once(self, argv: list[str]) -> tuple[int, bytes]:
-        """Run rsync to its end; of its output, a line a file, only one now and then is worth the time to read it."""
-        err, tail, told = bytearray(), b"", 0.0
-        with process.running(argv, raw=True, grace=2.0) as child:
-            for name, chunk in child.lines():
-                if name == "err":
-                    err += chunk + b"\n" if len(err) < MAX_ERRORS else b""
-                    continue
-                tail = (tail + chunk)[-TAIL:]
-                if time.monotonic() - told >= EVERY:
-                    told = time.monotonic()
-                    self._tell(tail)
-            self._tell(tail)
-            code = child.wait(30)
-        return -9 if code is None else code, bytes(err)
 
-    def _tell(self, tail: bytes) -> None:
-        for line in reversed(tail.replace(b"\n", b"\r").split(b"\r")):
-            if now := rsync.progress(line):
-                self.progress.files(self._done + now.done, self._total, self._sent + now.sent, self._files)
-                return
+class _Stream:
+    """One rsync under way; of its output, a line a file, only the last one now and then is worth the time."""
+
+    def __init__(self, child: process.Running) -> None:
+        self._child = child
+        self._err, self._tail, self._now = bytearray(), b"", rsync.Progress(0, 0)
+
+    def read(self, seconds: float) -> bool:
+        """Read on for so long; tell whether it has ended."""
+        for name, chunk in self._child.lines(seconds):
+            if name == "out":
+                self._tail = (self._tail + chunk)[-TAIL:]
+            elif len(self._err) < MAX_ERRORS:
+                self._err += chunk + b"\n"
+        return self._child.ended
+
+    def now(self) -> rsync.Progress:
+        """Say how far it is, as it told last."""
+        lines = self._tail.replace(b"\n", b"\r").split(b"\r")
+        self._now = next(filter(None, map(rsync.progress, reversed(lines))), self._now)
+        return self._now
+
+    def end(self) -> tuple[int, bytes]:
+        """Return its exit code and its complaints."""
+        code = self._child.wait(30)
+        return -9 if code is None else code, bytes(self._err)
+
+
+def _top(path: bytes) -> bytes:
+    return path.partition(b"/")[0]
+
+
+def _worth_it(now: Look, kept: Kept) -> bool:
+    """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
+    few = sum(entry.size < rsync.BIG for entry in now.wanted if _top(entry.path) in now.new)
+    others = sum(b"/" not in path and path not in now.new for path in kept.entries)
+    return few > SHORT and others <= rsync.MAX_LITERALS
 
 
 def _weight(entries: Sequence[Entry]) -> int:
     """Say how much there is to copy: bytes, and something for each name."""
-    return sum(4096 + (entry.size if entry.kind == "f" else 0) for entry in entries)
+    return sum(map(shares.weight, entries))
 
 
 def both_rsyncs(code: int, out: bytes) -> rsync.Version:

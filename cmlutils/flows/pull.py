@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, Totals, compare, totals
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, write_list
-from cmlutils.flows.landing import delete_extras, fix_folders, left_free, room, walk_all
-from cmlutils.flows.mover import Mover, both_rsyncs
+from cmlutils.filelist import Entry, Unread, show, walk, write_list
+from cmlutils.flows.landing import delete_extras, fix_folders, left_free, move_in, remove_tree, room, walk_all
+from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
 from cmlutils.flows.transfer import (
     Progress,
     Silent,
@@ -71,8 +70,9 @@ class _Pull:
 
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
-        self.work, self.partial = emptied(state / "tmp"), state / "partial"
-        self.partial.mkdir(mode=0o700, exist_ok=True)
+        self.work, self.partial, self.aside = emptied(state / "tmp"), state / "partial", state / "arriving"
+        for folder in (self.partial, self.aside):
+            folder.mkdir(mode=0o700, exist_ok=True)
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
@@ -88,7 +88,7 @@ class _Pull:
         if wanted:
             room(self.data, self.differences, self._held(), self._holes)
             mover = self._mover(version)
-            mover.rounds(wanted, self._look, self._excludes)
+            mover.rounds(self._look, lambda: self.kept, look_of(wanted, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
@@ -98,6 +98,7 @@ class _Pull:
         problems += (*unset, *unread_of(self.kept.unread))
         if not problems:
             emptied(self.partial).rmdir()
+        remove_tree(self.aside)
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -119,7 +120,8 @@ class _Pull:
     def _mover(self, version: bytes) -> Mover:
         both = both_rsyncs(0, version)
         ends = (rsync.PLACE, f"{self.data}/")
-        mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both)
+        aside = Aside(f"{self.aside}/", "", lambda names: move_in(self.aside, self.data, names))
+        mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both, aside=aside)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         return mover
 
@@ -135,7 +137,7 @@ class _Pull:
         self.asked = {entry.path: entry for entry in wanted}
         return wanted
 
-    def _look(self) -> tuple[list[Entry], int]:
+    def _look(self) -> Look:
         """Look again at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
         found: list[Differences] = []
@@ -145,13 +147,10 @@ class _Pull:
 
         if still_so(self.tunnel, self.kept, here):
             self.differences = found[-1]
-            return self._wanted(), self._held()
+            return look_of(self._wanted(), self._held(), self.differences)
         log.warning("The source changed during the copy; it is listed again.")
         self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
-        return self._compare(), self._held()
-
-    def _excludes(self) -> list[bytes]:
-        return self.kept.excludes()
+        return look_of(self._compare(), self._held(), self.differences)
 
     def _holes(self) -> int:
         """Ask the source how many bytes of its large files are holes, which take no room here either."""
@@ -160,8 +159,8 @@ class _Pull:
         return sum(max(0, int(size) - 512 * int(blocks)) for blocks, size in pairs)
 
     def _held(self) -> int:
-        with os.scandir(self.partial) as names:
-            return sum(name.stat(follow_symlinks=False).st_size for name in names)
+        halves = (*walk(self.partial, unread=[]), *walk(self.aside, unread=[]))
+        return sum(entry.size for entry in halves if entry.kind == "f")
 
 
 def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:

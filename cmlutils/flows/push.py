@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, compare, totals
 from cmlutils.errors import CmlutilError, TransferError
 from cmlutils.filelist import Entry, Unread, read_list, walk, write_list
-from cmlutils.flows.mover import Mover, both_rsyncs
+from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
 from cmlutils.flows.pull import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.transfer import (
     Kept,
@@ -27,7 +27,7 @@ from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
@@ -35,12 +35,22 @@ if TYPE_CHECKING:
 IN_THE_WAY = 45
 _SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
 _OPEN = (
-    "umask 077; for each in {0} {0}/partial; do "
+    "umask 077; for each in {0} {0}/partial {0}/new; do "
     f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
     "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/partial && {_SWEEP} && rsync --version"
+    f"mkdir -p {{0}}/partial {{0}}/new && {_SWEEP} && rsync --version"
 )
-_CLOSE = f"[ -L {{0}} ] || {{{{ rm -rf {{0}}/partial; {_SWEEP}; rmdir {{0}}; }}}} 2>/dev/null; true"
+_CLOSE = (
+    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new; "
+    + _SWEEP
+    + "; rmdir {0}; }} 2>/dev/null; true"
+)
+_MOVE = (  # a folder that may not be written to can't be moved; the look that follows sees its mode
+    "cd {0}/new && xargs -0 sh -c 'for each; do "
+    '[ -L "./$each" ] || [ -w "./$each" ] || chmod u+w "./$each"; '
+    '[ -e "../../$each" ] || [ -L "../../$each" ] || mv "./$each" "../../$each"; '
+    "done' sh; true"
+)
 _PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
@@ -118,7 +128,7 @@ class _Push:
             ours = self.mine | {entry.path for entry in first}
             self._remember([*self.put, *(entry for path, entry in self.local.entries.items() if path in ours)])
             mover = self._prepare()
-            mover.rounds(first, self._look, self.local.excludes)
+            mover.rounds(self._look_again, lambda: self.local, look_of(first, 0, self.differences))
             complaints = mover.complaints
         if first or doomed:
             self._settle(first, self.there.entries)
@@ -165,7 +175,8 @@ class _Push:
         self.data.chmod(int(match[1], 8) | 0o700)
         partial = os.fsdecode(home.rstrip(b"/")) + f"/{name}/partial"
         ends = (f"{self.data}/", rsync.PLACE)
-        mover = Mover(self.tunnel, ends, work=self.work, temp=name, partial=partial, both=both)
+        aside = Aside(f"{rsync.PLACE}{name}/new/", partial.removesuffix("/partial"), self._move_in)
+        mover = Mover(self.tunnel, ends, work=self.work, temp=name, partial=partial, both=both, aside=aside)
         mover.progress, mover.space = self.progress, self._free
         return mover
 
@@ -173,11 +184,18 @@ class _Push:
         said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
         return said.out.decode("ascii", "replace").strip() or "an unknown number of"
 
-    def _look(self) -> tuple[list[Entry], int]:
-        """List the target and compare: what is still to be sent, and how much of it is there half-copied."""
+    def _move_in(self, names: Sequence[bytes]) -> None:
+        listed = b"".join(name + b"\0" for name in names)
+        self.tunnel.run(_MOVE.format(self.ours.decode()), listed, timeout=600, ok=range(128))
+
+    def _look(self) -> None:
+        """List the target and compare."""
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
         self.differences = compare(self.local.entries, self.there.entries, folder_times=True)
-        return _to_send(self.differences), self.there.held
+
+    def _look_again(self) -> Look:
+        self._look()
+        return look_of(_to_send(self.differences), self.there.held, self.differences)
 
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""

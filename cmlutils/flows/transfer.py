@@ -10,7 +10,7 @@ import shutil
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cmlutils.errors import CommandError, ConfigError, TransferError, TunnelError
-from cmlutils.filelist import Entry, Unread, find_complaints, find_script, parse_find
+from cmlutils.filelist import MAX_PRUNES, Entry, Unread, find_complaints, find_script, parse_find
 from cmlutils.ignore import keep
 from cmlutils.remote import rsync
 
@@ -81,9 +81,12 @@ class Kept:
 
     `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it is
     there, `held` how many bytes of half-copied files it holds. `digest` is that of the listing as it came.
+    `pruned`: what the rules' `prunes` name is not in it.
     """
 
-    def __init__(self, entries: Iterable[Entry], rules: IgnoreRules, ours: bytes = b"") -> None:
+    def __init__(
+        self, entries: Iterable[Entry], rules: IgnoreRules, ours: bytes = b"", *, pruned: bool = False
+    ) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.unread: list[Unread] = []
         self.tops: list[Entry] = []
@@ -95,12 +98,12 @@ class Kept:
             for entry in entries:
                 if ours and entry.path.startswith(ours) and entry.path[len(ours) :][:1] in b"/":
                     self.found_ours = True
-                    self.held += entry.size if b"/partial/" in entry.path else 0
+                    self.held += entry.size if entry.kind == "f" else 0
                 else:
                     waiting.append(entry)
                     yield entry
 
-        for entry in keep(fed(), rules):
+        for entry in keep(fed(), rules.beyond_prunes() if pruned else rules):
             waiting.pop()
             if waiting:
                 self._ignored(waiting)
@@ -138,8 +141,14 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     """List the project's folder on the workspace and decide."""
 
     def listed() -> Kept:
-        err, digest = bytearray(), hashlib.sha256()
-        found = Kept(parse_find(_listing(tunnel, rules, err, digest.update), source=source), rules, ours)
+        err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in tunnel.stream(find_script(prunes), ok=(0, 1), err=err):
+                digest.update(chunk)
+                yield chunk
+
+        found = Kept(parse_find(chunks(), source=source), rules, ours, pruned=len(prunes) <= MAX_PRUNES)
         found.note_unread(find_complaints(bytes(err)))
         found.digest = digest.digest()
         return found
@@ -148,24 +157,19 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
 
 
 def still_so(tunnel: Tunnel, kept: Kept, meanwhile: Callable[[], None]) -> bool:
-    """List again and tell whether every byte of the listing is as it was; `meanwhile` something else is done."""
+    """List again and tell whether every byte of the listing is as it was; `meanwhile` something else is done.
+
+    The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.
+    """
 
     def listed() -> bytes:
-        digest = hashlib.sha256()
-        chunks = _listing(tunnel, kept.rules, bytearray(), digest.update)
-        next(chunks, None)  # the workspace is at it
+        script = f"printf 'at it '; {{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
+        chunks = tunnel.stream(script, ok=range(128))
+        first = next(chunks, b"")
         meanwhile()
-        for _ in chunks:
-            pass
-        return digest.digest()
+        return first + b"".join(chunks)
 
-    return persist(tunnel, listed, lasting=False) == kept.digest
-
-
-def _listing(tunnel: Tunnel, rules: IgnoreRules, err: bytearray, see: Callable[[bytes], None]) -> Iterator[bytes]:
-    for chunk in tunnel.stream(find_script(rules.prunes()), ok=(0, 1), err=err):
-        see(chunk)
-        yield chunk
+    return persist(tunnel, listed, lasting=False).split()[2:3] == [kept.digest.hex().encode()]
 
 
 def emptied(folder: Path) -> Path:

@@ -146,26 +146,28 @@ def run(
 class Running:
     """A program beside us. Both pipes are drained by threads all its life; what nobody reads is dropped."""
 
-    def __init__(self, process: Child, *, raw: bool) -> None:
+    def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
         self.pid = process.pid
         self._process = process
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self.ended = False  # whether `lines` has yielded all there was
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=256)
         self._dropping = threading.Event()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        pipes = (("out", process.stdout, raw), ("err", process.stderr, False))
+        pipes = (("out", process.stdout, raw, pace), ("err", process.stderr, False, 0.0))
         self._left = len(pipes)
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._drain, args=pipe, daemon=True) for pipe in pipes]
         for thread in self._threads:
             thread.start()
 
-    def _drain(self, name: str, pipe: IO[bytes], raw: bool) -> None:  # noqa: FBT001 - a thread's argument
+    def _drain(self, name: str, pipe: IO[bytes], raw: bool, pace: float) -> None:  # noqa: FBT001 - a thread's argument
         rest = b""
         while chunk := os.read(pipe.fileno(), 1 << 16):
             if raw:
                 self._put((name, chunk))
+                time.sleep(pace)
                 continue
             *lines, rest = _LINE_END.split(rest + chunk)
             for line in lines:
@@ -202,6 +204,7 @@ class Running:
                 return
             if item is None:
                 self._dropping.set()
+                self.ended = True
                 return
             yield item
 
@@ -246,13 +249,22 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    argv: Sequence[str | bytes], *, env: Mapping[str, str] | None = None, raw: bool = False, grace: float = 3.0
+    argv: Sequence[str | bytes],
+    *,
+    env: Mapping[str, str] | None = None,
+    raw: bool = False,
+    pace: float = 0.0,
+    grace: float = 3.0,
 ) -> Iterator[Running]:
-    """Run a program beside us for as long as the block takes; it is stopped on every way out."""
+    """Run a program beside us for as long as the block takes; it is stopped on every way out.
+
+    `raw`: its standard output comes in chunks, not in lines, with `pace` seconds between two: one that tells its
+    progress in thousands of short writes would wake us for each.
+    """
     child = None
     try:
         with interrupts.held():
-            child = Running(_start(argv, env, subprocess.DEVNULL), raw=raw)
+            child = Running(_start(argv, env, subprocess.DEVNULL), raw=raw, pace=pace)
         yield child
     finally:
         with interrupts.held():

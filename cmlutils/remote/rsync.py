@@ -74,10 +74,19 @@ def shell(argv: Sequence[str]) -> str:
     )
 
 
-def literal(path: bytes, *, folder: bool) -> bytes:
-    """Return an exclude pattern for exactly this path; rsync heeds a backslash only beside a wildcard."""
-    name = re.sub(rb"([*?[\\])", rb"\\\1", path) if re.search(rb"[*?[]", path) else path
-    return b"- " + name + (b"/" if folder else b"")
+def literal(path: bytes, *, folder: bool, keep: bool = False) -> bytes:
+    """Return a rule to exclude (or `keep`) just this path; rsync heeds a backslash only beside a wildcard."""
+    name = _escaped(path) if re.search(rb"[*?[]", path) else path
+    return (b"+ " if keep else b"- ") + name + (b"/" if folder else b"")
+
+
+def all_inside(path: bytes) -> bytes:
+    """Return an exclude rule for all that lies in this folder; b"" is the root."""
+    return b"- " + (b"/" + _escaped(path) if path else b"") + b"/*"
+
+
+def _escaped(path: bytes) -> bytes:
+    return re.sub(rb"([*?[\\])", rb"\\\1", path)
 
 
 def rules_file(lines: Iterable[bytes]) -> bytes:
@@ -105,10 +114,21 @@ def _zstd(version: Version) -> list[str]:
 
 
 def tree(
-    ssh: Sequence[str], source: str, target: str, *, temp: str = "", rules: Path | None = None, both: Version
+    ssh: Sequence[str],
+    source: str,
+    target: str,
+    *,
+    temp: str = "",
+    rules: Path | None = None,
+    both: Version,
+    inplace: bool = False,
 ) -> list[str]:
-    """Build the argv that copies a whole tree but its big files; `both` is what both ends can."""
+    """Build the argv that copies a whole tree but its big files; `both` is what both ends can.
+
+    `inplace` saves a name and a renaming a file, and an interruption leaves a half file, of a time of its own.
+    """
     argv = [*_base(ssh, temp), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
+    argv += ["--inplace"] if inplace else []
     argv += [f"--filter=merge,s {rules}"] if rules else []
     return [*argv, "--", source, target]
 

@@ -1,5 +1,6 @@
 """Commands as a weekend runs them: in the background under nohup, with signals from outside."""
 
+import contextlib
 import os
 import re
 import signal
@@ -57,11 +58,12 @@ class Background:
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-        return [
-            pid
-            for pid, parent in parents.items()
-            if parent in own and pid not in own and b"trap" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        found = []
+        for pid, parent in parents.items():
+            with contextlib.suppress(OSError):  # it may have ended since
+                if parent in own and pid not in own and b"trap" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
 
     def send(self, signum=signal.SIGINT):
         """Send a signal; return the exit code and the seconds until the end."""
