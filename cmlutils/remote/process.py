@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from cmlutils import interrupts
 from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
-from cmlutils.remote import watchdog
+from cmlutils.remote import pipes, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 TAIL_LINES = 200
+MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -123,7 +124,7 @@ def run(
     ok: Sequence[int] = (0,),
     secret: str = "",
 ) -> Result:
-    """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
+    """Run a program to its end; raise CommandError if it is missing, slow, endless or (`check`) ends otherwise.
 
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
@@ -134,10 +135,14 @@ def run(
         with interrupts.held():
             process = stack.enter_context(_start(argv, env, stdin, secret))
             stack.callback(process.end_group)
+        end = time.monotonic() + interrupts.at_most(timeout)
         try:
-            out, err = process.communicate(input, timeout=interrupts.at_most(timeout))
-        except subprocess.TimeoutExpired as error:
+            out, err = pipes.exchange(process.stdin, (process.stdout, process.stderr), input or b"", end)
+            process.wait(max(end - time.monotonic(), 0.1))
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
             raise CommandError(f"{program} did not end within {timeout:g} s.") from error
+        except pipes.TooMuch as error:
+            raise CommandError(f"{program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error
     if check and process.returncode not in ok:
         raise CommandError(f"{program} ended with exit code {process.returncode}: {text(err or out)}")
     return Result(process.returncode, out, err)
@@ -168,6 +173,8 @@ class Running:
                 self._put((name, chunk))
                 continue
             *lines, rest = _LINE_END.split(rest + chunk)
+            if len(rest) > MAX_LINE:
+                lines, rest = [*lines, rest], b""
             for line in lines:
                 self._line(name, line)
         if rest:
@@ -204,6 +211,8 @@ class Running:
                 self._dropping.set()
                 return
             yield item
+            if time.monotonic() > end:  # it may talk without a pause
+                return
 
     def drop(self) -> None:
         """Read on, but keep nothing more than the tail of standard error."""
