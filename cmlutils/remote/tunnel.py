@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
-from cmlutils.remote import endpoint, process
+from cmlutils.remote import agent, endpoint, process
 from cmlutils.remote.cdswctl import private_folder
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Tunnel:
         """Open the endpoint and the master on it."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
-        self.ssh_argv = ssh_command(self.workspace, self._endpoint.port, self._folder)
+        self.ssh_argv = [*ssh_command(self.workspace, self._endpoint.port, self._folder), *agent.options()]
         self._connect()
 
     def _connect(self) -> None:
