@@ -167,8 +167,17 @@ class Running:
             thread.start()
 
     def _drain(self, name: str, pipe: IO[bytes], raw: bool) -> None:  # noqa: FBT001 - a thread's argument
+        with pipe:  # an ssh master may hold its other end for longer than the program lives
+            self._read(name, pipe.fileno(), raw=raw)
+        with self._lock:
+            self._left -= 1
+            last = not self._left
+        if last:
+            self._put(None)
+
+    def _read(self, name: str, descriptor: int, *, raw: bool) -> None:
         rest = b""
-        while chunk := os.read(pipe.fileno(), 1 << 16):
+        while chunk := os.read(descriptor, 1 << 16):
             if raw:
                 self._put((name, chunk))
                 continue
@@ -179,11 +188,6 @@ class Running:
                 self._line(name, line)
         if rest:
             self._line(name, rest)
-        with self._lock:
-            self._left -= 1
-            last = not self._left
-        if last:
-            self._put(None)
 
     def _line(self, name: str, line: bytes) -> None:
         if line and name == "err":
@@ -247,9 +251,6 @@ class Running:
         self.drop()
         for thread in self._threads:
             thread.join(1.0)
-        for pipe, thread in zip((self._process.stdout, self._process.stderr), self._threads, strict=True):
-            if pipe is not None and not thread.is_alive():
-                pipe.close()
         return code
 
 
