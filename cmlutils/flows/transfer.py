@@ -15,7 +15,7 @@ from cmlutils.ignore import keep
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from pathlib import Path
 
     from cmlutils.ignore import IgnoreRules
@@ -139,7 +139,8 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
 
     def listed() -> Kept:
         err, digest = bytearray(), hashlib.sha256()
-        found = Kept(parse_find(_listing(tunnel, rules, err, digest.update), source=source), rules, ours)
+        with contextlib.closing(_listing(tunnel, rules, err, digest.update)) as chunks:
+            found = Kept(parse_find(chunks, source=source), rules, ours)
         found.note_unread(find_complaints(bytes(err)))
         found.digest = digest.digest()
         return found
@@ -162,7 +163,9 @@ def still_so(tunnel: Tunnel, kept: Kept, meanwhile: Callable[[], None]) -> bool:
     return persist(tunnel, listed, lasting=False) == kept.digest
 
 
-def _listing(tunnel: Tunnel, rules: IgnoreRules, err: bytearray, see: Callable[[bytes], None]) -> Iterator[bytes]:
+def _listing(
+    tunnel: Tunnel, rules: IgnoreRules, err: bytearray, see: Callable[[bytes], None]
+) -> Generator[bytes, None, None]:
     for chunk in tunnel.stream(find_script(rules.prunes()), ok=(0, 1), err=err):
         see(chunk)
         yield chunk
