@@ -49,7 +49,7 @@ def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
         longest = max(len(line) for _, line in child.lines(0.5))
         assert time.monotonic() - begin < 5
     assert longest <= 2 * process.MAX_LINE
-    assert len(child.err) <= process.TAIL_LINES * 2 * process.MAX_LINE
+    assert len(child.err) <= process.TAIL_LINES * (2 * process.MAX_LINE + 1)
 
 
 def test_missing_program(monkeypatch):
