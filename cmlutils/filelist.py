@@ -29,6 +29,7 @@ FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
 END = b"END"
 MAX_FIELD = 1 << 20
 MAX_PRUNES = 200
+MAX_NAMES = 20_000_000  # more than any project; their listing would take some 10 GB of memory
 SECOND = 1_000_000_000
 
 _MODES = tuple(range(0o10000))  # one number each, however many entries share it
@@ -129,12 +130,15 @@ def _parsed(fields: tuple[bytes, ...]) -> Entry | None:
 
 def _records(chunks: Iterable[bytes], source: str) -> Iterator[tuple[bytes, ...]]:
     """Cut a stream into records of six fields; at its end there must be END and nothing else."""
-    rest, fields = b"", list[bytes]()
+    rest, fields, names = b"", list[bytes](), 0
     for chunk in chunks:
         *more, rest = (rest + chunk).split(b"\0")
         fields += more
         if len(rest) > MAX_FIELD:
             raise TransferError(f"{source} is malformed: a name of more than {MAX_FIELD >> 20} MiB")
+        names += len(fields) // 6
+        if names > MAX_NAMES:
+            raise TransferError(f"{source} holds more than {MAX_NAMES} names")
         columns = [iter(fields)] * 6
         yield from zip(*columns, strict=False)
         fields = fields[len(fields) - len(fields) % 6 :]

@@ -61,7 +61,7 @@ class Journal:
             self._steps[key] = replace(old, doomed=str(value), done=False)
         elif event == "done":
             self._steps[key] = replace(old, done=True, left=bool(value))
-        elif event == "gone":
+        else:  # gone
             self._steps.pop(key, None)
 
     def _write(self, key: str, event: str, value: object = None) -> None:

@@ -1,9 +1,12 @@
+import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
-from cmlutils.bundle import METADATA, Bundle, folder_name, write_json
+from cmlutils import __version__
+from cmlutils.bundle import METADATA, Bundle, existing_folder, folder_name, read_json, write_json
 from cmlutils.errors import BundleError
 
 
@@ -34,6 +37,22 @@ def test_any_other_name_is_one_safe_folder(name, tmp_path):
     assert (tmp_path / folder).parent == tmp_path
     assert folder not in {".", ".."}
     (tmp_path / folder).mkdir()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("a b/c.d", "a b%2Fc%2Ed"), ("../x", "%2E%2E%2Fx"), ("é" * 101, ("%C3%A9" * 27)[:160]), ("x" * 201, "x" * 160),
+        ("\ud800/", "%3F%2F"),
+    ],
+)  # fmt: skip
+def test_an_odd_name_can_be_recognised(name, start):
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    assert folder_name(name) == f"{start}-{digest[:12]}"
+
+
+def test_a_name_of_200_bytes_is_still_a_folders():
+    assert folder_name("x" * 200) == "x" * 200
 
 
 def test_two_odd_names_never_meet():
@@ -112,3 +131,147 @@ def test_an_output_dir_is_made_with_all_above_it_and_may_be_there_already(tmp_pa
 def test_half_a_surrogate_pair_is_written_so_that_others_can_read_it(tmp_path):
     write_json(tmp_path / "x.json", {"name": "\ud800é"})
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"name": "\ud800é"}
+
+
+def test_json_is_written_for_people_and_in_its_own_order(tmp_path):
+    write_json(tmp_path / "x.json", {"b": 1, "a": ["é"]})
+    assert (tmp_path / "x.json").read_bytes() == '{\n  "b": 1,\n  "a": [\n    "é"\n  ]\n}\n'.encode()
+
+
+def test_all_of_it_is_on_disk_beside_its_place_before_it_takes_that(tmp_path, monkeypatch):
+    seen = []
+    real = os.fsync
+
+    def fsync(handle):
+        real(handle)
+        seen.append(([path.name for path in tmp_path.iterdir()], os.fstat(handle).st_size))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_json(tmp_path / "x.json", [1])
+    (((name,), size),) = seen
+    assert name.startswith(".x.json.")
+    assert size == (tmp_path / "x.json").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("[1", "cut off"), ("NaN", "cut off"), ("[" * 10**6, "cut off"), ("7", "does not hold"),
+                          ("[]", "does not hold"), (None, "is missing")],
+)  # fmt: skip
+def test_json_that_is_not_what_it_should_be_is_named(tmp_path, content, said):
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(BundleError, match=rf"x\.json .*{said}"):
+        read_json(path, dict)
+
+
+def test_json_that_can_not_be_read_is_named(tmp_path):
+    (tmp_path / "x.json").symlink_to("x.json")
+    with pytest.raises(BundleError, match=r"x\.json can't be read: "):
+        read_json(tmp_path / "x.json", dict)
+
+
+def test_the_nearest_folder_that_is_there(tmp_path):
+    assert existing_folder(tmp_path) == tmp_path
+    (tmp_path / "file").write_text("")
+    assert existing_folder(tmp_path / "file" / "a" / "b") == tmp_path
+
+
+def test_the_manifest_says_what_is_in_the_bundle(whole):
+    content = json.loads((whole.folder / "manifest.json").read_text())
+    assert content.pop("exported_at").endswith("+00:00")
+    digests = content.pop("digests")
+    assert content == {"format": 1, "tool": f"cmlutil {__version__}", "source": "https://x", "counts": {"models": 0}}
+    assert digests["jobs"] == "sha256:" + hashlib.sha256(whole.metadata("jobs").read_bytes()).hexdigest()
+    assert set(digests) == set(METADATA)
+
+
+def test_an_export_that_begins_takes_the_manifest_away_and_the_end_brings_it_back(whole):
+    whole.begin_export()
+    assert not (whole.folder / "manifest.json").exists()
+    assert (whole.state / "export-unfinished").exists()
+    whole.seal("https://x", {})
+    assert not (whole.state / "export-unfinished").exists()
+
+
+def test_an_export_that_lacks_a_file_is_not_sealed(whole):
+    whole.begin_export()
+    whole.metadata("jobs").unlink()
+    with pytest.raises(BundleError, match=r"jobs-metadata\.json is missing"):
+        whole.seal("https://x", {})
+    assert whole.foreign
+
+
+@pytest.mark.parametrize("odd", [{"format": "1"}, {"format": True}, {"digests": []}, {"digests": None}])
+def test_a_manifest_that_is_none_is_named(whole, odd):
+    write_json(whole.manifest, {**json.loads(whole.manifest.read_text()), **odd})
+    with pytest.raises(BundleError, match=r"manifest\.json does not hold what it should"):
+        whole.check()
+
+
+def test_metadata_that_was_changed_or_is_gone_is_named_or_let_pass(whole):
+    assert whole.changed_metadata() == []
+    whole.metadata("models").write_text("[ ]")
+    with pytest.raises(BundleError, match=r"models-metadata\.json is not what the export wrote"):
+        whole.check()
+    whole.check(changed=True)
+    whole.metadata("models").unlink()
+    with pytest.raises(BundleError, match=r"models-metadata\.json is missing"):
+        whole.check()
+    assert whole.changed_metadata() == ["models"]
+    whole.manifest.unlink()
+    assert whole.changed_metadata() == []
+
+
+def test_an_export_without_files_is_none(whole):
+    whole.data.rmdir()
+    with pytest.raises(BundleError, match="no exported project"):
+        whole.check()
+
+
+def test_folders_that_were_there_become_private_and_links_of_the_project_are_its_own(bundle):
+    for folder in (bundle.folder, bundle.data, bundle.state, bundle.logs):
+        folder.chmod(0o755)
+    (bundle.data / "link").symlink_to("/etc/passwd")
+    bundle.create()
+    assert {folder.stat().st_mode & 0o777 for folder in (bundle.folder, bundle.data, bundle.state, bundle.logs)} == {
+        0o700
+    }
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match=f"^{tmp_path}/file can't be created or written: "):
+        Bundle(tmp_path / "file" / "p").create()
+
+
+def test_a_place_that_others_may_write_to_is_warned_of_once_it_is_one(tmp_path, caplog):
+    Bundle(tmp_path / "p").create()
+    assert caplog.text == ""
+    tmp_path.chmod(0o777)
+    Bundle(tmp_path / "p").create()
+    assert f"{tmp_path} may be written to by every user" in caplog.text
+
+
+def test_a_lock_that_names_nobody_is_held_by_somebody(bundle):
+    with bundle.lock(), pytest.raises(BundleError, match="in use by another process"):
+        (bundle.state / "lock").write_bytes(b"")
+        with bundle.lock():
+            pass
+
+
+def test_a_lock_names_its_holder_alone_and_nobody_afterwards(bundle):
+    path = bundle.state / "lock"
+    path.write_text("x" * 100)
+    with bundle.lock():
+        assert path.read_text().startswith(f"process {os.getpid()} since 2")
+        assert path.read_text().endswith("+00:00\n")
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_lock_leaves_no_file_open(bundle):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with bundle.lock(), pytest.raises(BundleError), bundle.lock():
+        pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

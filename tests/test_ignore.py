@@ -51,6 +51,9 @@ def kept(paths: list[bytes], text: bytes) -> list[bytes]:
         (b"a\\ ", b"a ", b"a"),
         (b"A", b"A", b"a"),
         (b"\xef\xbb\xbfa\r\n", b"a", b"b"),
+        (b"aX", b"aX", b"a"),
+        (b"x/**Xy", b"x/aXy", b"x/ay"),
+        (b".a/**/b", b".a/b", b"a/b"),
     ],
 )
 def test_reads_lines_as_gits_manual_says(text: bytes, yes: bytes, no: bytes) -> None:
@@ -104,6 +107,7 @@ def test_the_default_leaves_caches_at_the_root_behind() -> None:
         b".cached",
         b".bashrc",
     ]
+    assert default_rules().source == "the built-in rules"
     assert default_rules().rsync_filters() == [b"- /.local/", b"- /.cache/"]
 
 
@@ -189,6 +193,7 @@ def test_names_what_a_listing_need_not_enter() -> None:
         b"/x/y",
         b"st*r",
     ]
+    assert rules(b"a\n/b/c\n").prunes() == [b"a", b"/b/c"]
 
 
 SLOW = [

@@ -1,9 +1,11 @@
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
 from cmlutils.errors import BundleError
-from cmlutils.journal import Journal
+from cmlutils.journal import Journal, Step
 
 
 def test_steps_survive_the_process(tmp_path):
@@ -19,6 +21,39 @@ def test_steps_survive_the_process(tmp_path):
     assert again.step("job a").before == ("1",)
     assert again.unfinished() == ["job b"]
     assert again.step("job c") is None
+
+
+def test_what_is_begun_is_neither_made_nor_done_nor_doomed(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.begin("job a", ["1"])
+    assert Journal(tmp_path / "journal").step("job a") == Step(("1",), target_id="", doomed="", done=False, left=False)
+
+
+def test_each_line_is_on_disk_and_a_new_file_is_in_its_folder_before_the_call_that_it_speaks_of(tmp_path, monkeypatch):
+    path = tmp_path / "journal"
+    synced = []
+    real = os.fsync
+
+    def fsync(handle):
+        real(handle)
+        status = os.fstat(handle)
+        synced.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+        assert (status.st_dev, status.st_ino) in {(one.stat().st_dev, one.stat().st_ino) for one in (path, tmp_path)}
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    journal = Journal(path)
+    journal.begin("a", [])
+    assert synced == [path.stat().st_size, "folder"]
+    journal.made("a", "7")
+    assert synced[2:] == [path.stat().st_size]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_long_journal_keeps_no_file_open(tmp_path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    Journal(tmp_path / "journal").begin("a", [])
+    Journal(tmp_path / "journal").made("a", "7")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_torn_last_line_is_dropped_and_written_over(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.errors import CommandError
-from cmlutils.remote import process
+from cmlutils.remote import pipes, process
 
 
 def test_run():
@@ -19,6 +19,37 @@ def test_run():
         process.run(["sh", "-c", "echo why >&2; exit 3"], timeout=5)
     with pytest.raises(CommandError, match=r"did not end within 0\.2 s"):
         process.run(["sleep", "9"], timeout=0.2)
+
+
+def test_much_goes_in_while_as_much_comes_out():
+    data = os.urandom(3 << 20)
+    assert process.run(["cat"], input=data, timeout=20).out == data
+    assert process.run(["true"], input=data, timeout=20).code == 0  # it reads none of it
+    assert process.run(["cat"], input=b"", timeout=20).out == b""
+
+
+@pytest.mark.parametrize("end", ["", " >&2"])
+def test_endless_output_ends_the_program(monkeypatch, end):
+    monkeypatch.setattr(pipes, "MAX_OUTPUT", 1 << 20)
+    begin = time.monotonic()
+    with pytest.raises(CommandError, match="sh was ended: it wrote more than 1 MiB"):
+        process.run(["sh", "-c", f"cat /dev/zero{end}"], timeout=60, check=False)
+    assert time.monotonic() - begin < 10
+
+
+def test_a_program_that_closes_its_pipes_and_stays_is_too_slow():
+    with pytest.raises(CommandError, match="did not end within"):
+        process.run([sys.executable, "-c", "import os, time; os.close(1); os.close(2); time.sleep(60)"], timeout=1)
+
+
+@pytest.mark.parametrize("noise", ["yes", "cat /dev/zero", "cat /dev/zero >&2"])
+def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
+    begin = time.monotonic()
+    with process.running(["sh", "-c", noise]) as child:
+        longest = max(len(line) for _, line in child.lines(0.5))
+        assert time.monotonic() - begin < 5
+    assert longest <= 2 * process.MAX_LINE
+    assert len(child.err) <= process.TAIL_LINES * (2 * process.MAX_LINE + 1)
 
 
 def test_missing_program(monkeypatch):

@@ -11,6 +11,14 @@ def test_version():
     found = rsync.version(b"rsync  version 3.2.7  x\nCompress list:\n    zstd lz4 zlibx zlib none\n")
     assert found == rsync.Version((3, 2, 7), zstd=True)
     assert rsync.version(b"sh: command not found") is None
+    assert rsync.version(b"openssl version 3.1.2") is None
+    assert rsync.version(b"rsync: not found") is None
+    assert rsync.version(b"rsync  version 3.4\n") == rsync.Version((3, 4, 0), zstd=False)
+
+
+def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():
+    assert rsync.Version((3, 1, 3), zstd=False).exact == "--modify-window=-1"
+    assert rsync.Version((3, 1, 2), zstd=False).exact == "--ignore-times"
 
 
 @pytest.mark.parametrize(
@@ -19,7 +27,8 @@ def test_version():
         (0, b"", "done"), (24, b"", "vanished"), (23, b"", "partial"), (12, b"", "connection"),
         (255, b"", "connection"), (-9, b"", "connection"), (10, b"", "connection"), (1, b"", "fatal"),
         (11, b"write failed: No space left on device (28)", "space"), (11, b"", "partial"),
-        (11, b"write failed: Disk quota exceeded (122)", "space"),
+        (11, b"write failed: Disk quota exceeded (122)", "space"), (0, b"No space left on device", "done"),
+        (30, b"", "connection"), (35, b"", "connection"), (25, b"", "partial"), (2, b"", "fatal"),
     ],
 )  # fmt: skip
 def test_cause(code, err, cause):
@@ -32,7 +41,8 @@ def test_complaints():
         b'rsync: [receiver] mkstemp "/x/\\#012y" failed: Read-only file system (30)\nrsync error: some\n'
     )
     assert [each.path for each in rsync.complaints(err)] == [b"/home/cdsw/a b", b"/x/\ny"]
-    assert "Read-only file system" in rsync.complaints(err)[1].reason
+    assert rsync.complaints(err)[1].reason == "mkstemp: failed: Read-only file system (30)"
+    assert rsync.complaints(b'rsync: [sender] \xff "/\\#377\\#000" (in x): \xfe') == [(b"/\xff\0", r"\udcff: \udcfe")]
 
 
 def test_progress():
@@ -47,12 +57,32 @@ def test_words():
     assert rsync.literal(b"/a\\b", folder=True) == b"- /a\\b/"
     assert rsync.literal(b"/a\\b*", folder=False) == b"- /a\\\\b\\*"
     assert rsync.names_file([b"a", b"#b", b"-c"]) == b"a\0./#b\0-c\0"
-    new, old = rsync.Version((3, 2, 7), zstd=True), rsync.Version((3, 1, 2), zstd=False)
-    argv = rsync.tree(["ssh"], "s", "t", rules=Path("r"), both=new)
-    assert argv[-3:] == ["--", "s", "t"]
-    assert "--filter=merge,s r" in argv
-    assert {"--zc=zstd", "--modify-window=-1"} <= set(argv)
-    argv = rsync.tree(["ssh"], "s", "t", both=new.and_of(old))
-    assert "--ignore-times" in argv
-    assert "-z" not in argv
-    assert "--partial-dir=/p" in rsync.big(["ssh"], "s", "t", names=Path("n"), partial="/p")
+    assert rsync.rules_file([b"- a", b"+ b"]) == b"- a\0+ b\0"
+    assert rsync.names_file([b";b"]) == b"./;b\0"
+
+
+NEW, OLD = rsync.Version((3, 2, 7), zstd=True), rsync.Version((3, 1, 2), zstd=False)
+BASE = [
+    "rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0",
+]  # fmt: skip
+SSH = ["--timeout=300", "-e", "ssh -p '2 2'"]
+NAMED = ["--ignore-times", "--no-recursive", "--dirs", "--files-from=n"]
+END = ["--", "cdsw@localhost:./", "t"]
+
+
+def test_what_is_asked_of_rsync():
+    ssh, place = ["ssh", "-p", "2 2"], rsync.PLACE
+    argv = rsync.tree(ssh, place, "t", rules=Path("r"), both=NEW)
+    zstd = ["-z", "--zc=zstd", "--zl=1"]
+    assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", "--filter=merge,s r", *END]
+    argv = rsync.tree(ssh, place, "t", temp="/tmp/x", both=NEW.and_of(OLD))
+    assert argv == [*BASE, "--temp-dir=/tmp/x", *SSH, "--ignore-times", "-r", "--max-size=67108863", *END]
+    assert rsync.short(ssh, place, "t", names=Path("n"), both=OLD) == [*BASE, *SSH, *NAMED, *END]
+    assert rsync.short(ssh, place, "t", names=Path("n"), both=NEW) == [*BASE, *SSH, *zstd, *NAMED, *END]
+    argv = rsync.big(ssh, place, "t", names=Path("n"), partial="/p")
+    assert argv == [*BASE, *SSH, *NAMED, "--partial-dir=/p", "--sparse", *END]
+
+
+def test_both_ends_can_what_the_lesser_can():
+    assert NEW.and_of(OLD) == OLD.and_of(NEW) == OLD
+    assert NEW.and_of(rsync.Version((3, 4, 0), zstd=False)) == rsync.Version((3, 2, 7), zstd=False)

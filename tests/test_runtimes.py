@@ -1,13 +1,73 @@
 import pytest
 
-from cmlutils.errors import CheckFailed, ConfigError
+from cmlutils.errors import ApiError, CheckFailed, ConfigError
 from cmlutils.flows.map_engines import map_engines
-from cmlutils.runtimes import Maps, Runtime, load_maps, nearest, rsync_runtime
+from cmlutils.runtimes import Maps, Runtime, load_maps, nearest, rsync_runtime, version_key
 
 
 def runtime(kernel="Python 3.9", editor="Workbench", edition="Standard", short="2023.05", full="2023.05.2-b7", **more):
     image = more.pop("image", f"reg/{kernel}-{editor}-{edition}:{full}".lower().replace(" ", ""))
     return Runtime(image, kernel, editor, edition, short, full, **more)
+
+
+LISTED = {
+    "id": 7,
+    "imageIdentifier": "reg/x:1",
+    "kernel": "Python 3.9",
+    "editor": "Workbench",
+    "edition": "Standard",
+    "shortVersion": "2023.05",
+    "fullVersion": "2023.05.2-b7",
+    "status": "ENABLED",
+}
+READ = Runtime("reg/x:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7", 7, enabled=True)
+
+
+def test_a_runtime_as_a_workspace_lists_it():
+    assert Runtime.from_v1(LISTED) == READ
+    assert Runtime.from_v1({}) == Runtime("", "", "", "", "", "", 0, enabled=True) == Runtime("")
+    assert Runtime.from_v1(dict.fromkeys(LISTED) | {"id": 7, "imageIdentifier": ""}) == Runtime("", id=7)
+
+
+@pytest.mark.parametrize(("status", "enabled"), [("available", True), (None, True), ("DISABLED", False), ("x", False)])
+def test_a_runtime_that_is_switched_off_is_known(status, enabled):
+    assert Runtime.from_v1(LISTED | {"status": status}).enabled is enabled
+
+
+@pytest.mark.parametrize("odd", [{"id": "7"}, {"id": None}, {"id": True}, {"imageIdentifier": 7}])
+def test_a_runtime_without_a_number_or_an_image_is_none(odd):
+    with pytest.raises(ApiError, match="without a numeric id or an image"):
+        Runtime.from_v1(LISTED | odd)
+
+
+def test_a_bundle_keeps_all_but_the_workspaces_own_number():
+    record = READ.to_bundle()
+    assert record == {
+        "runtime_kernel": "Python 3.9",
+        "runtime_editor": "Workbench",
+        "runtime_edition": "Standard",
+        "runtime_shortversion": "2023.05",
+        "runtime_fullversion": "2023.05.2-b7",
+    }
+    kept = Runtime("reg/x:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7")
+    assert Runtime.from_bundle(record, "reg/x:1") == kept
+    assert Runtime.from_bundle(record | {"runtime_identifier": "reg/x:1"}) == kept
+    assert Runtime.from_bundle(record | {"runtime_identifier": "reg/y:1"}, "reg/x:1") == kept
+    assert Runtime.from_bundle(record).image == ""
+    assert Runtime.from_bundle({"runtime_kernel": "R 4.1"}) == Runtime("", "R 4.1")
+    assert Runtime.from_bundle({"runtime_identifier": "reg/x:1"}) == Runtime("reg/x:1")
+    assert Runtime.from_bundle(dict.fromkeys(record)) is None
+
+
+def test_a_runtime_is_named_by_its_tuple_or_its_image():
+    assert str(READ) == "Python 3.9 Workbench Standard 2023.05.2-b7"
+    assert str(Runtime("reg/x:1", "R 4.1")) == "R 4.1"
+    assert str(Runtime("reg/x:1")) == "reg/x:1"
+
+
+def test_a_version_of_a_million_digits_takes_no_time():
+    assert version_key("2023.5.2-b7") == (2023, 5, 2, 7)
+    assert version_key("9" * 10**6) == (10**18 - 1,)
 
 
 def test_the_same_image_wins_over_everything():
@@ -32,6 +92,18 @@ def test_another_version_is_noted_and_the_newest_by_number_is_taken():
 def test_another_edition_or_editor_is_a_fallback():
     assert nearest(runtime(), [runtime(edition="Nvidia GPU", id=1)]).fallback
     assert nearest(runtime(), [runtime(editor="JupyterLab", id=1)]).fallback
+    match = nearest(runtime(), [runtime(edition="Nvidia GPU", full="1.2")])
+    assert (
+        match.note
+        == "runtime Python 3.9 Workbench Nvidia GPU 1.2 instead of Python 3.9 Workbench Standard 2023.05.2-b7"
+    )
+
+
+def test_what_is_nearer_wins_over_what_is_newer():
+    newer = runtime(short="2025.01", full="2025.01.3-b1")
+    assert nearest(runtime(), [newer, runtime(full="2023.05.1-b1", id=1)]).runtime.id == 1
+    newer = runtime(editor="JupyterLab", full="2025.01.3-b1")
+    assert nearest(runtime(), [newer, runtime(edition="Nvidia GPU", id=1)]).runtime.id == 1
 
 
 def test_another_kernel_is_never_taken():
@@ -41,8 +113,9 @@ def test_another_kernel_is_never_taken():
 def test_a_tuple_equal_under_another_image_is_noted():
     match = nearest(runtime(image="docker.io/x"), [runtime(image="mirror/x", id=3)])
     assert match.runtime.id == 3
-    assert "mirror/x" in match.note
+    assert match.note == "runtime image mirror/x instead of docker.io/x"
     assert not match.fallback
+    assert nearest(runtime(image=""), [runtime(image="mirror/x", id=3)]).note == ""
 
 
 def test_a_disabled_one_is_the_last_choice():
@@ -62,19 +135,37 @@ def test_engines_are_mapped_by_image_name():
     maps = Maps({}, {"python3": "docker/cdsw/ml-runtime-workbench-python3.9-standard:1", "default": "x/other:2"})
     there = [runtime(image="mirror/ml-runtime-workbench-python3.9-standard:2", id=4)]
     assert maps.find(None, "python3", there).runtime.id == 4
+    assert maps.find(None, "python3", there).note == f"engine python3 became runtime {there[0]}"
     assert maps.find(None, "r", there) is None
+    other = runtime(image="y/other:5:6", id=5)
+    assert maps.find(None, "r", [*there, other]).runtime.id == 5
+    assert maps.find(None, "", [other]).note == f"engine default became runtime {other}"
+    assert Maps({}, {}).find(None, "r", [runtime(image="", id=1)]) is None
+
+
+def test_an_image_of_which_only_the_name_is_known_is_found_by_its_repository():
+    there = [runtime(image="mirror/a/x:1", full="1", id=1), runtime(image="mirror/x:2", full="2", id=2)]
+    match = nearest(Runtime("docker/x:9:9"), [*there, runtime(image="mirror/xx:1", full="3")])
+    assert match.runtime.id == 2
+    assert match.note == "runtime image mirror/x:2 instead of docker/x:9:9"
+    assert nearest(Runtime("x"), there).runtime.id == 2
+    assert nearest(Runtime("docker/z:9"), there) is None
+    assert nearest(Runtime(""), [runtime(image="")]) is None
 
 
 def test_the_users_map_overrides():
     maps = Maps({"a:1": "b:2"}, {})
-    assert maps.find(runtime(image="a:1"), "", [runtime(image="b:2", id=5)]).runtime.id == 5
+    match = maps.find(runtime(image="a:1"), "", [runtime(image="b:2", id=5)])
+    assert match.runtime.id == 5
+    assert match.note == "runtime-map.yaml: b:2 for a:1"
+    assert maps.find(runtime(image="z:1"), "", [runtime(image="z:1", id=6)]).runtime.id == 6
     assert maps.find(runtime(image="a:1"), "", [runtime(image="c:2", id=5)]) is None
 
 
 def test_maps_are_read_from_the_first_folder_that_has_them(tmp_path):
     (tmp_path / "runtime-map.yaml").write_text("a: b\n")
     (tmp_path / "engine-map.yaml").write_text("{}\n")
-    maps = load_maps([tmp_path])
+    maps = load_maps([tmp_path / "none", tmp_path])
     assert maps.images == {"a": "b"}
     assert maps.engines == {}
     assert load_maps([tmp_path / "none"]).engines["python3"]

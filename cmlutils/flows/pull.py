@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 NO_FILE, NO_LINK, FOLDER = 44, 45, 46
 _RULES = (
     f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
-    f"[ -e .exportignore ] || exit {NO_FILE}; head -c {MAX_BYTES + 1} .exportignore"
+    f"[ -e .exportignore ] || exit {NO_FILE}; [ -f .exportignore ] || {{ echo it is no file >&2; exit {NO_LINK}; }}; "
+    f"head -c {MAX_BYTES + 1} .exportignore"
 )
 _HOLES = f"find . -type f -size +{rsync.BIG >> 10}k -printf '%b %s\\0'"
 _LEFT_OUT = "/.cache/\n/.local/\n"

@@ -15,7 +15,7 @@ from cmlutils.ignore import keep
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from pathlib import Path
 
     from cmlutils.ignore import IgnoreRules
@@ -143,12 +143,13 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     def listed() -> Kept:
         err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
 
-        def chunks() -> Iterator[bytes]:
+        def chunks() -> Generator[bytes, None, None]:
             for chunk in tunnel.stream(find_script(prunes), ok=(0, 1), err=err):
                 digest.update(chunk)
                 yield chunk
 
-        found = Kept(parse_find(chunks(), source=source), rules, ours, pruned=len(prunes) <= MAX_PRUNES)
+        with contextlib.closing(chunks()) as listing:
+            found = Kept(parse_find(listing, source=source), rules, ours, pruned=len(prunes) <= MAX_PRUNES)
         found.note_unread(find_complaints(bytes(err)))
         found.digest = digest.digest()
         return found

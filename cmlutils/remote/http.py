@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
+from cmlutils.remote import headers
 from cmlutils.remote.replies import GATEWAY, MAX_REPLY, Call, message, parse, refusal, unparsable
 from cmlutils.remote.waiting import Away, Patience, Waiting
 
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 
 TIMEOUTS = (10.0, 120.0)  # seconds to connect, and between two arrivals of data
 SHORT_TIMEOUTS = (3.0, 5.0)  # for what must not hold up the end of a run
-REPLY_SECONDS = 600.0  # for a whole reply, however steadily it drips
+HEADER_SECONDS = 180.0  # for a reply's headers, however steadily they drip
+REPLY_SECONDS = 600.0  # for a whole reply
 DOWNLOAD_SECONDS = 1800.0
 _QUICK = (0.5, 1.0, 2.0)  # pauses before the three repeats after a plain 500
 
@@ -203,6 +205,8 @@ class Http:
                     """Say that there is none."""
 
             self._session = Session()
+            for scheme in ("https://", "http://"):
+                self._session.mount(scheme, headers.in_time(HEADER_SECONDS))
             self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             if self.workspace.verify is False:
                 import urllib3
@@ -279,6 +283,8 @@ class Http:
         for cause in causes:
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return _untrusted(self.host, cause)
+        if any(map(headers.too_many, causes)):
+            return Away("its answer's headers are too long or too many", status=500)
         if isinstance(error, requests.exceptions.SSLError) and not self.answered:
             return Unreachable(
                 f"{self.host} can't be reached: TLS failed.",

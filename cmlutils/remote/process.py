@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from cmlutils import interrupts
 from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
-from cmlutils.remote import watchdog
+from cmlutils.remote import pipes, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 TAIL_LINES = 200
+MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -123,7 +124,7 @@ def run(
     ok: Sequence[int] = (0,),
     secret: str = "",
 ) -> Result:
-    """Run a program to its end; raise CommandError if it is missing, too slow or (`check`) ends otherwise.
+    """Run a program to its end; raise CommandError if it is missing, slow, endless or (`check`) ends otherwise.
 
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
@@ -134,10 +135,14 @@ def run(
         with interrupts.held():
             process = stack.enter_context(_start(argv, env, stdin, secret))
             stack.callback(process.end_group)
+        end = time.monotonic() + interrupts.at_most(timeout)
         try:
-            out, err = process.communicate(input, timeout=interrupts.at_most(timeout))
-        except subprocess.TimeoutExpired as error:
+            out, err = pipes.exchange(process.stdin, (process.stdout, process.stderr), input or b"", end)
+            process.wait(max(end - time.monotonic(), 0.1))
+        except (TimeoutError, subprocess.TimeoutExpired) as error:
             raise CommandError(f"{program} did not end within {timeout:g} s.") from error
+        except pipes.TooMuch as error:
+            raise CommandError(f"{program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error
     if check and process.returncode not in ok:
         raise CommandError(f"{program} ended with exit code {process.returncode}: {text(err or out)}")
     return Result(process.returncode, out, err)
@@ -163,22 +168,28 @@ class Running:
             thread.start()
 
     def _drain(self, name: str, pipe: IO[bytes], raw: bool, pace: float) -> None:  # noqa: FBT001 - a thread's argument
-        rest = b""
-        while chunk := os.read(pipe.fileno(), 1 << 16):
-            if raw:
-                self._put((name, chunk))
-                time.sleep(pace)
-                continue
-            *lines, rest = _LINE_END.split(rest + chunk)
-            for line in lines:
-                self._line(name, line)
-        if rest:
-            self._line(name, rest)
+        with pipe:  # an ssh master may hold its other end for longer than the program lives
+            self._read(name, pipe.fileno(), raw=raw, pace=pace)
         with self._lock:
             self._left -= 1
             last = not self._left
         if last:
             self._put(None)
+
+    def _read(self, name: str, descriptor: int, *, raw: bool, pace: float) -> None:
+        rest = b""
+        while chunk := os.read(descriptor, 1 << 16):
+            if raw:
+                self._put((name, chunk))
+                time.sleep(pace)
+                continue
+            *lines, rest = _LINE_END.split(rest + chunk)
+            if len(rest) > MAX_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._line(name, line)
+        if rest:
+            self._line(name, rest)
 
     def _line(self, name: str, line: bytes) -> None:
         if line and name == "err":
@@ -207,6 +218,8 @@ class Running:
                 self.ended = True
                 return
             yield item
+            if time.monotonic() > end:  # it may talk without a pause
+                return
 
     def drop(self) -> None:
         """Read on, but keep nothing more than the tail of standard error."""
@@ -241,9 +254,6 @@ class Running:
         self.drop()
         for thread in self._threads:
             thread.join(1.0)
-        for pipe, thread in zip((self._process.stdout, self._process.stderr), self._threads, strict=True):
-            if pipe is not None and not thread.is_alive():
-                pipe.close()
         return code
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
-from cmlutils.remote import endpoint, process
+from cmlutils.remote import agent, endpoint, process
 from cmlutils.remote.cdswctl import private_folder
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"
 REOPENINGS = 6
+MAX_ERRORS = 64 << 20  # bytes of complaints of one command
 CONNECT_SECONDS = 20
 DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
 SETTINGS = (
@@ -100,7 +101,7 @@ class Tunnel:
         """Open the endpoint and the master on it."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
-        self.ssh_argv = ssh_command(self.workspace, self._endpoint.port, self._folder)
+        self.ssh_argv = [*ssh_command(self.workspace, self._endpoint.port, self._folder), *agent.options()]
         self._connect()
 
     def _connect(self) -> None:
@@ -165,6 +166,8 @@ class Tunnel:
                     yield chunk
                 else:
                     errors += chunk + b"\n"
+                if len(errors) > MAX_ERRORS:
+                    raise TransferError(f"A command on the workspace complains without end: {process.text(child.err)}")
             code = child.wait(30)
         _judge(255 if code is None else code, bytes(errors), ok)
 

@@ -5,22 +5,26 @@ import json
 import os
 import random
 import resource
+import ssl
 import tarfile
 import threading
+import time
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import trustme
 from spoil import spoilt
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
-from cmlutils.errors import ApiError, CommandError, TunnelError
+from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
 from cmlutils.flows.landing import fix_folders
 from cmlutils.flows.transfer import Kept
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, process
-from cmlutils.remote.http import Http
+from cmlutils.remote import http as remote_http
+from cmlutils.remote.http import Http, Patience
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'
@@ -99,24 +103,29 @@ def test_a_client_for_another_machine_is_told(tmp_path):
 
 @pytest.fixture
 def serving():
-    """Start a server that answers every GET in this way; returns its address and the requests that came."""
+    """Start a server that answers every request in this way; returns its address and the requests that came."""
     servers = []
 
-    def start(answer):
+    def start(answer, context=None):
         came = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 came.append(dict(self.headers))
                 try:
                     answer(self)
                 except OSError:
                     self.close_connection = True
 
+            do_PUT = do_POST = do_GET  # noqa: N815
+
             def log_message(self, *_):
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -166,6 +175,92 @@ def test_the_key_never_goes_along_to_another_host(serving):
     with pytest.raises(ApiError, match="redirects"):
         http(url).get("/api/v1/x")
     assert came == []
+
+
+@pytest.fixture
+def certified(serving, tmp_path):
+    """Serve over TLS; returns the address, the requests that came, and the CA's file."""
+
+    def start(answer):
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        url, came = serving(answer, context)
+        return url.replace("http://127.0.0.1", "https://localhost"), came, tmp_path / "ca.pem"
+
+    return start
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_the_key_never_goes_along_from_https_to_http(serving, certified, status, method):
+    plain, overheard = serving(answer)
+    url, came, ca = certified(lambda handler: answer(handler, status, Location=f"{plain}/api/v1/x"))
+    with pytest.raises(ApiError, match="redirects"):
+        Http(Workspace(url, "dana", Secret(KEY), verify=str(ca) if ca else True)).send(method, "/api/v1/x", repeat=True)
+    assert "Authorization" in came[0]
+    assert (len(came), overheard) == (1, [])
+
+
+def test_the_client_is_not_fetched_over_a_redirect_either(serving):
+    other, came = serving(answer)
+    url, _ = serving(lambda handler: answer(handler, 302, Location=f"{other}/cli/linux/x86_64/cdsw.tar.gz"))
+    with pytest.raises(ApiError, match="redirects"):
+        http(url).download("/cli/linux/x86_64/cdsw.tar.gz", io.BytesIO(), 1 << 20)
+    assert came == []
+
+
+def many_headers(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n{}")
+
+
+def long_header(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: " + b"y" * (1 << 20) + b"\r\n\r\n{}")
+
+
+def long_status(handler):
+    handler.wfile.write(b"HTTP/1.1 200 " + b"y" * (1 << 20) + b"\r\n\r\n{}")
+
+
+@pytest.mark.parametrize("answer", [many_headers, long_header, long_status])
+def test_headers_without_measure_are_refused_and_not_waited_out(serving, answer):
+    url, came = serving(answer)
+    pauses = []
+    client = Http(Workspace(url, "dana", Secret(KEY)), Patience(3600.0, pauses.append))
+    client.answered = True  # a workspace that is away is waited for
+    with pytest.raises(Rejected, match="headers are too long or too many"):
+        client.get("/api/v1/x")
+    assert (pauses, len(came)) == ([0.5, 1.0, 2.0], 4)
+    with pytest.raises(AnswerLost):
+        client.send("POST", "/api/v1/x", {})
+    assert len(came) == 4 + 1
+
+
+def drip(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        handler.wfile.write(b"y")
+        time.sleep(0.05)
+
+
+def drip_body(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while True:
+        handler.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize(("answer", "said"), [(drip, "no answer within the time allowed"), (drip_body, "longer than")])
+def test_a_reply_that_drips_is_given_up(serving, certified, monkeypatch, answer, said, tls):
+    monkeypatch.setattr(remote_http, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(remote_http, "REPLY_SECONDS", 0.5)
+    url, _, ca = certified(answer) if tls else (*serving(answer), None)
+    begin = time.monotonic()
+    with pytest.raises(CmlutilError, match=said):
+        Http(Workspace(url, "dana", Secret(KEY), verify=str(ca) if ca else True)).get("/api/v1/x")
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])

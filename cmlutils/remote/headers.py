@@ -1,0 +1,68 @@
+"""The headers of a reply: given up when they drip, told when they are too long. What requests leaves to its user."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from requests.adapters import HTTPAdapter
+
+
+def in_time(seconds: float) -> HTTPAdapter:
+    """Return an adapter that ends a connection whose reply's headers take longer, though each byte comes in time."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Bounded:
+        """What a connection gets on top."""
+
+        sock: socket.socket
+        late = False
+
+        def getresponse(self) -> Any:
+            """Wait for the headers, no longer than allowed."""
+            timer = threading.Timer(seconds, self.end)
+            timer.daemon = True
+            timer.start()
+            try:
+                response = super().getresponse()  # type: ignore[misc]
+            finally:
+                timer.cancel()
+            if self.late:  # what is cut within its headers passes for a whole reply
+                response.close()
+                raise TimeoutError
+            return response
+
+        def end(self) -> None:
+            """Wake who waits for a byte."""
+            self.late = True
+            with contextlib.suppress(OSError, AttributeError):  # it is closed already
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+    def bounded(kind: Any) -> Any:
+        connection = type("Connection", (Bounded, kind.ConnectionCls), {})
+        return type("Pool", (kind,), {"ConnectionCls": connection})
+
+    pools = {"http": bounded(HTTPConnectionPool), "https": bounded(HTTPSConnectionPool)}
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **more: Any) -> None:
+            super().init_poolmanager(*args, **more)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **more)
+            manager.pool_classes_by_scheme = pools
+            return manager
+
+    return Adapter()
+
+
+def too_many(error: BaseException) -> bool:
+    """Tell whether this is what Python says of headers that are too long or too many."""
+    from http.client import HTTPException, LineTooLong
+
+    return isinstance(error, LineTooLong) or (isinstance(error, HTTPException) and "headers" in str(error))

@@ -1,0 +1,94 @@
+"""What a session's programs, or its files, say without end: refused with a word of why, in little memory."""
+
+import resource
+import sys
+import time
+
+import pytest
+from standin import StandIn
+
+from cmlutils import filelist
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import CommandError, ConfigError, TransferError
+from cmlutils.flows import files
+from cmlutils.remote import cdswctl, process, rsync, tunnel
+
+ROOT = r"printf 'd\0000\0000.0\000755\000\000\000'; "
+ENDLESS_NAMES = ROOT + "exec seq -f 'f|1|1.0|644|%.0f|' inf | tr '|\\n' '\\000\\000'"
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Put programs of one's own first in the session's path; returns the folder to put them into."""
+    standin = StandIn(tmp_path / "standin")
+    monkeypatch.setattr(tunnel, "LOGIN", standin.login)
+    monkeypatch.setattr(rsync, "PLACE", standin.login + ":./")
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    with (standin.base / "sshd_config").open("a") as file:
+        file.write(f"SetEnv PATH={folder}:/usr/local/bin:/usr/bin:/bin\n")
+
+    def program(name, script):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    program.standin = standin
+    return program
+
+
+@pytest.fixture
+def pulled(programs, tmp_path):
+    """Pull, which must fail; returns the error, after a look at how much time and memory it took."""
+    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=programs.standin.base / "id")
+    client = cdswctl.log_in(space, programs.standin.client, programs.standin.base)
+    (tmp_path / "bundle" / "state").mkdir(parents=True)
+
+    def fails(kind):
+        before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        with tunnel.open_tunnel(space, "me/p", client) as way, pytest.raises(kind) as caught:
+            files.pull(way, tmp_path / "bundle" / "project-data", tmp_path / "bundle" / "state")
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert grown * (1 if sys.platform == "darwin" else 1024) < 400 << 20
+        assert time.monotonic() - begin < 60
+        return caught.value
+
+    return fails
+
+
+def test_an_endless_version_of_rsync(programs, pulled):
+    programs("rsync", "exec yes rsync version 3.2.7")
+    assert "ssh was ended: it wrote more than 64 MiB" in str(pulled(CommandError))
+
+
+def test_an_endless_listing(programs, pulled, monkeypatch):
+    monkeypatch.setattr(filelist, "MAX_NAMES", 200_000)
+    programs("find", ENDLESS_NAMES)
+    assert "the source's listing holds more than 200000 names" in str(pulled(TransferError))
+
+
+def test_an_endless_name_in_a_listing(programs, pulled):
+    programs("find", ROOT + "exec tr '\\000' x </dev/zero")
+    assert "malformed: a name of more than 1 MiB" in str(pulled(TransferError))
+
+
+@pytest.mark.parametrize("noise", ["yes 'find: x: no'", "cat /dev/zero"])
+def test_endless_complaints_about_a_listing(programs, pulled, monkeypatch, noise):
+    monkeypatch.setattr(tunnel, "MAX_ERRORS", 8 << 20)
+    programs("find", f"exec {noise} >&2")
+    assert "A command on the workspace complains without end" in str(pulled(TransferError))
+
+
+@pytest.mark.parametrize("rules", ["/dev/zero", "/dev/stdin", "pipe"])
+def test_rules_that_are_no_file(programs, pulled, rules):
+    project = programs.standin.project
+    if rules == "pipe":
+        process.run(["mkfifo", str(project / "pipe")], timeout=5)
+    (project / ".exportignore").symlink_to(rules)
+    error = pulled(TransferError)
+    assert "The source's .exportignore can't be read: it is no file" in str(error)
+
+
+def test_rules_that_are_too_long(programs, pulled):
+    with (programs.standin.project / ".exportignore").open("wb") as file:
+        file.truncate(10 << 30)
+    assert "has more than 1 MiB" in str(pulled(ConfigError))

@@ -1,0 +1,126 @@
+"""Somebody swaps a folder for a link between listing and copy: nothing outside is written, nor passes for the project.
+
+Within a bundle only its owner and root can do that: it is a folder for them alone.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from standin import StandIn
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.flows import files, mover
+from cmlutils.remote import cdswctl, rsync, tunnel
+
+
+@pytest.fixture
+def standin(tmp_path, monkeypatch):
+    found = StandIn(tmp_path / "standin")
+    monkeypatch.setattr(tunnel, "LOGIN", found.login)
+    monkeypatch.setattr(rsync, "PLACE", found.login + ":./")
+    return found
+
+
+@pytest.fixture
+def way(standin):
+    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
+    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
+        yield one
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "bundle" / "project-data"
+    folder.mkdir(parents=True, mode=0o700)
+    (tmp_path / "bundle" / "state").mkdir()
+    return folder
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A folder that is no part of the project, with a secret of the same name as a file of the project."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "file").write_text("secret of outside")
+    return folder
+
+
+class Swap(files.Silent):
+    """Puts a link in place of a folder when the copy begins, and says how it is then."""
+
+    def __init__(self, folder, to):
+        self.folder, self.to, self.done = folder, to, False
+
+    def step(self, name):
+        if name == "copying" and not self.done:
+            self.done = True
+            self.folder.rename(self.folder.with_name("moved"))
+            self.folder.symlink_to(self.to)
+
+
+def look(folder):
+    return {path.name: (path.read_bytes(), path.lstat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def holders(root, text):
+    """Name the files below a folder that hold this text, following no link."""
+    files_below = (Path(place) / name for place, _, names in os.walk(root) for name in names)
+    return [path for path in files_below if not path.is_symlink() and text in path.read_bytes()]
+
+
+def fill(root, count):
+    (root / "folder").mkdir()
+    for number in range(count):
+        (root / "folder" / f"f{number}").write_text(f"{number}")
+    (root / "folder" / "file").write_text("the project's own")
+
+
+WAYS = [pytest.param(3, id="short"), pytest.param(mover.SHORT + 5, id="tree")]
+
+
+@pytest.mark.parametrize("count", WAYS)
+def test_the_source_swaps_a_folder_while_it_is_pulled(way, standin, data, outside, count):
+    fill(standin.project, count)
+    before = look(outside)
+    swap = Swap(standin.project / "folder", outside)
+    result = files.pull(way, data, data.parent / "state", progress=swap)
+    assert swap.done
+    assert look(outside) == before
+    assert result.problems or (data / "folder").is_symlink()
+    assert holders(data, b"secret of outside") == []
+
+
+@pytest.mark.parametrize("count", WAYS)
+def test_a_folder_of_the_bundle_is_swapped_while_it_is_pulled(way, standin, data, outside, count):
+    fill(standin.project, count)
+    (data / "folder").mkdir()
+    before = look(outside)
+    swap = Swap(data / "folder", outside)
+    files.pull(way, data, data.parent / "state", progress=swap)
+    assert swap.done
+    assert look(outside) == before
+
+
+@pytest.mark.parametrize("count", WAYS)
+def test_the_target_swaps_a_folder_while_it_is_pushed(way, standin, data, outside, count):
+    fill(data, count)
+    (standin.project / "folder").mkdir()
+    before = look(outside)
+    swap = Swap(standin.project / "folder", outside)
+    files.push(way, data, data.parent / "state", project="me/p", progress=swap)
+    assert swap.done
+    assert look(outside) == before
+
+
+@pytest.mark.parametrize("count", WAYS)
+def test_a_folder_of_the_bundle_is_swapped_while_it_is_pushed(way, standin, data, outside, count):
+    fill(data, count)
+    before = look(outside)
+    swap = Swap(data / "folder", outside)
+    result = files.push(way, data, data.parent / "state", project="me/p", progress=swap)
+    assert swap.done
+    assert look(outside) == before
+    assert result.problems
+    if count > mover.SHORT:  # rsync opens the names of a list by their paths, so a file of that name does come along
+        assert holders(standin.project, b"secret of outside") == []
