@@ -52,14 +52,13 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
 
     from cmlutils.flows.connect import connect
     from cmlutils.flows.map_engines import map_engines
-    from cmlutils.runtimes import Runtime
 
     ini = config.read_file("import", config_dir)
     if name is None and not ini.names():
         raise ConfigError(f"{ini.path} has no section.", hint="Add one for each project.")
     section = load("import", name or ini.names()[0], config_dir, verbose=verbose)
     with connect(section) as connection:
-        mapping = map_engines([Runtime.from_v1(one) for one in connection.v1.runtimes()])
+        mapping = map_engines(connection.v1.runtimes.all())
     path = ini.path.parent / "engine-map.yaml"
     write_bytes(path, yaml.safe_dump(mapping).encode())
     click.echo(f"{path}: {len(mapping)} engines mapped")

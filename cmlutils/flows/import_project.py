@@ -22,7 +22,6 @@ from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
-from cmlutils.runtimes import Maps, Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Outcome, Report
+    from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Replay:
         journal = journal_of(self.bundle, section.workspace.url, context)
         with self.progress.phase("project"):
             _check_team(self.connection, settings)
-            runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+            runtimes = v1.runtimes.all()
             project, outcome = ensure_project(
                 v1, journal, context, section.name, settings, engines=engines, clock=self.clock
             )
@@ -161,7 +161,7 @@ def _check_team(connection: Connection, settings: ProjectSettings) -> None:
     if not settings.team:
         return
     try:
-        connection.v1.user(settings.team)
+        connection.v1.users.get(settings.team)
     except (Rejected, AnswerLost) as error:
         raise CheckFailed(
             f"The target has no team {settings.team!r}, to which the project belongs.",

@@ -55,7 +55,7 @@ def _named(notifications: Iterable[Any], usernames: Mapping[int, str]) -> tuple[
 
 def _addons(v1: ApiV1, component: str) -> list[Row]:
     try:
-        rows = v1.runtime_addons(component)
+        rows = v1.runtimes.addons(component)
     except Rejected as error:
         log.debug("runtime-addons %s: %s", component, error)
         return []
@@ -115,7 +115,7 @@ class People:
     def _id(self, username: str) -> int:
         if username not in self._ids:
             try:
-                self._ids[username] = int(self._v1.user(username).get("id") or 0)
+                self._ids[username] = int(self._v1.users.get(username).get("id") or 0)
             except NotFound:
                 self._ids[username] = 0
         return self._ids[username]

@@ -13,7 +13,6 @@ from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
-from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from cmlutils.project import ProjectRef
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
-    from cmlutils.runtimes import Maps
+    from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
 _MADE = {Status.CREATED, Status.FALLBACK}
@@ -101,7 +100,7 @@ class _Validation:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
         project = find_project(connection)
-        runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+        runtimes = v1.runtimes.all()
         if side == "source":
             report.source = report.source or f"{workspace.url} {project.path}"
         else:
@@ -128,14 +127,14 @@ class _Validation:
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
-        allowed = connection.v1.bypass_allowed() if asks else True
+        allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:
     try:
-        connection.v1.collaborators(project.owner, project.slug)
+        connection.v1.projects.collaborators(project)
     except (NotFound, Rejected):
         return False
     return True
