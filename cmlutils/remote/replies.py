@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -32,7 +32,6 @@ class Call:
     repeat: bool
     params: Mapping[str, Any] | None = None
     body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
     bearer: Secret | None = None
     anonymous: bool = False
     patient: bool = True
