@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
-from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
+from cmlutils.flows.compare_settings import compare_settings
+from cmlutils.flows.compare_workloads import compare_workloads
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
 from cmlutils.flows.import_project import read_bundle
+from cmlutils.flows.seen import Seen
+from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 
@@ -117,7 +120,8 @@ class _Validation:
             "jobs": [*self.jobs],
         }
         for kind, workloads in wanted.items():
-            report.differences += compare_workloads(kind, workloads, records[kind], seen)
+            here = with_ids(v1, workloads) if side == "target" else workloads
+            report.differences += compare_workloads(kind, here, records[kind], seen)
             if side == "target" and report.verb == "validate-migration":
                 names = [str(one.get("name")) for one in records[kind]]
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]

@@ -112,3 +112,9 @@ def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     job = next(job for job in target.project("dana", "churn-model").jobs if job.name == "ingest")
     assert job.addons == [905]
     assert [(one["user_id"], one["failure"]) for one in job.notifications] == [(7022, True)]
+    validate = 'cmlutil project validate-migration -p "Churn Model" --json'
+    assert not {"addons", "notifications"} & {one["what"] for one in run_line(validate).json["differences"]}
+    job.addons, job.notifications = [], [{"user_id": 7001, "failure": True}]
+    found = {one["what"]: one for one in run_line(validate, exit_code=4).json["differences"] if not one["expected"]}
+    assert (found["addons"]["left"], found["addons"]["right"]) == ("905", "none")
+    assert found["notifications"]["left"] == "user 7022 (failure)"

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
-from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
+from cmlutils.flows.compare_settings import compare_settings
+from cmlutils.flows.compare_workloads import compare_workloads
+from cmlutils.flows.seen import Seen
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
 from cmlutils.runtimes import Maps, Runtime
@@ -253,6 +255,24 @@ def test_equal_names_are_paired_with_whom_they_resemble():
     assert compare_workloads("jobs", wanted, records, seen()) == []
     [row] = compare_workloads("jobs", wanted, records[:1], seen())
     assert row.group is Group.MISSING
+
+
+def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_one_itself():
+    job = Job("j", "j.py", addons=(7,), notifications=({"user_id": 3, "failure": True},))
+    shown = {"addons": [7], "notifications": [{"user_id": 3, "failure": True, "id": 1}]}
+    cases = [
+        ({}, {}),
+        ({"addons": [8]}, {"addons": False}),
+        ({"addons": []}, {"addons": False}),
+        ({"addons": None}, {"addons": True}),
+        ({"addons": [8, 7]}, {"addons": True}),
+        ({"notifications": [{"user_id": 3, "success": True}]}, {"notifications": False}),
+        ({"notifications": [*shown["notifications"], {"user_id": 4, "failure": True}]}, {"notifications": False}),
+        ({"notifications": None}, {"notifications": True}),
+    ]
+    for changed, expected in cases:
+        rows = compare_workloads("jobs", [job], [job_record(**{**shown, **changed})], seen())
+        assert {row.what: row.expected for row in rows} == expected, changed
 
 
 def test_a_model_that_was_not_built_is_a_difference():
