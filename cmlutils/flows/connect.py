@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -137,6 +137,19 @@ def project_tunnel(
         ) as tunnel,
     ):
         yield tunnel
+
+
+@contextmanager
+def session(
+    connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, progress: Progress
+) -> Iterator[Tunnel]:
+    """Open a tunnel, with phases of their own for opening and closing the session behind it."""
+    with ExitStack() as stack:
+        with progress.phase("open session"):
+            tunnel = stack.enter_context(project_tunnel(connection, project, runtimes, bundle))
+        yield tunnel
+        with progress.phase("close session"):
+            stack.close()
 
 
 def note_files(report: Report, result: files.FileResult) -> None:

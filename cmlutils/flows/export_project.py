@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.bundle import write_json
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows import files
-from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
+from cmlutils.flows.connect import Connection, find_project, note_files, session
 from cmlutils.flows.replay_project import engine_image_name
 from cmlutils.flows.translate import by_name
 from cmlutils.left_out import leave_out
@@ -48,9 +48,8 @@ def export_project(
     bundle.begin_export()
     with progress.phase("metadata"):
         counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
-    with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
-        with progress.phase("files"):
-            note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
+    with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
+        note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
 
 

@@ -11,7 +11,7 @@ from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
-from cmlutils.flows.import_project import read_bundle
+from cmlutils.flows.import_project import read_bundle, to_do_of
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import to_fill_in
@@ -61,6 +61,8 @@ def validate_migration(
         one.compare(target, "target", files.target)
     report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
     report.todos += _advice(report)
+    if report.verb == "validate-migration":  # it writes over the import's report
+        report.todos += to_do_of(bundle)
     report.verified = not report.unexpected
 
 

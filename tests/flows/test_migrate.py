@@ -53,6 +53,8 @@ def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
     assert metrics["isMigrationSuccessful"] is True
     assert metrics["total_job"] == 3
+    assert list(metrics["phases"])[:4] == ["project", "open session", "files", "close session"]
+    assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # no phase lies within another
     assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
 
 

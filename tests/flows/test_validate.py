@@ -2,6 +2,7 @@
 
 import json
 import os
+from html import escape
 
 import pytest
 
@@ -38,6 +39,17 @@ def overwrite(path, content):
     assert len(content) == before.st_size
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    left = run_line(f"{IMPORT} --json").json["to_do"]
+    assert left
+    for _ in range(2):
+        assert run_line(f"{VALIDATE} --json").json["to_do"] == left
+    page = (home / BUNDLE / "logs/report.html").read_text()
+    assert all(escape(one) in page for one in left)
 
 
 def test_a_source_that_changed_is_told_apart_from_a_lost_file(migrated, run_line):
