@@ -154,6 +154,18 @@ def test_what_can_not_be_read_on_either_side_is_named(migrated, run_line, home):
     } == unread
 
 
+def test_an_import_verifies_quickly_when_asked(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    overwrite(target.project("dana", "churn-model").files / "keep.log", b"no!\n")
+    line = run_line(f"{IMPORT} --verify --quick --json")
+    assert line.json["isMigrationSuccessful"] is True
+    assert any("--quick" in one for one in line.json["notes"])
+    run_line(f"{VALIDATE}", exit_code=4)
+    assert "--verify" in run_line(f"{IMPORT} --quick", exit_code=2).err
+
+
 def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
     _, target = migrated
     overwrite(target.files / "keep.log", b"no!\n")
