@@ -24,7 +24,9 @@ _MENDED = {  # what click's scripts lack: zsh may not have loaded its completion
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that lets a shell complete commands, options and sections.
+    """Print the script for completion in bash, zsh or fish.
+
+    It completes commands, options and sections of the ini files.
 
     \b
     Example:

@@ -79,7 +79,9 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
 @config_dir_option
 @json_option
 def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_json: bool) -> int:
-    """Check what a migration needs, for all sections of both ini files.
+    """Check what a migration needs, for all sections.
+
+    It looks at both ini files, unless -p names sections.
 
     \b
     Example: cmlutil doctor -p "Churn Model"

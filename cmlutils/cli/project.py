@@ -55,7 +55,7 @@ project.add_command(status_command)
 def export(
     name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
 ) -> int:
-    """Bring a project down from the source workspace into a bundle.
+    """Bring a project down from the source into a bundle.
 
     \b
     Example: cmlutil project export -p "Churn Model"
@@ -96,7 +96,7 @@ def import_(
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Take a bundle up to the target workspace; nothing is started there.
+    """Take a bundle up to the target; nothing is started.
 
     \b
     Example: cmlutil project import -p "Churn Model" --verify
@@ -161,7 +161,7 @@ def _validate(
 def validate_migration_command(
     name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool
 ) -> int:
-    """Compare source, bundle and target: every file, setting and workload.
+    """Compare source, bundle and target, all of each.
 
     \b
     Example: cmlutil project validate-migration -p "Churn Model"

@@ -40,7 +40,7 @@ def files_text(counts: Mapping[str, int]) -> str:
     kinds = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.items() if count or kind == "file"]
     text = f"{', '.join(kinds)}, {human_size(counts.get('bytes', 0))}"
     new, gone = counts.get("transferred", 0), counts.get("deleted", 0)
-    text += f"; {new} of these new or changed" if new else "; none new or changed"
+    text += f"; {new} new or changed" if new else "; none new or changed"
     return text + (f", {gone} removed" if gone else "")
 
 

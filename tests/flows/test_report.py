@@ -102,7 +102,7 @@ def test_a_page_stays_small_enough_to_be_opened():
     ("counts", "text"),
     [
         ({"files": 296, "folders": 12, "links": 5, "bytes": 7 << 20, "transferred": 313},
-         "296 files, 12 folders, 5 links, 7.0 MiB; 313 of these new or changed"),
+         "296 files, 12 folders, 5 links, 7.0 MiB; 313 new or changed"),
         ({"files": 0, "folders": 2, "bytes": 0, "transferred": 0}, "0 files, 2 folders, 0 B; none new or changed"),
         ({"files": 1, "bytes": 9, "deleted": 3}, "1 file, 9 B; none new or changed, 3 removed"),
     ],
