@@ -7,8 +7,10 @@ import socket
 from dataclasses import dataclass
 
 import pytest
+from standin import StandIn
 
 from cmlutils.cli.main import run
+from cmlutils.remote import tunnel
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +43,14 @@ def only_loopback(monkeypatch):
         return real(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture
+def standin(tmp_path, monkeypatch):
+    """A fake cdswctl whose sessions are those of a real sshd."""
+    found = StandIn(tmp_path / "standin")
+    monkeypatch.setattr(tunnel, "LOGIN", found.login)
+    return found
 
 
 @dataclass

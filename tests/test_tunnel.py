@@ -5,19 +5,11 @@ import subprocess
 import time
 
 import pytest
-from standin import StandIn
 
 from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import Interrupted, TransferError, TunnelError
 from cmlutils.remote import cdswctl, tunnel
-
-
-@pytest.fixture
-def standin(tmp_path, monkeypatch):
-    found = StandIn(tmp_path / "standin")
-    monkeypatch.setattr(tunnel, "LOGIN", found.login)
-    return found
 
 
 @pytest.fixture

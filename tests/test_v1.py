@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,6 +14,7 @@ import responses
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
 from cmlutils.journal import Journal
+from cmlutils.project import ProjectRef
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
@@ -21,6 +23,7 @@ from cmlutils.remote.v2_key import V2Key
 URL = "https://ws.example.com"
 SUMMARY = f"{URL}/api/v1/users/dana/projects-summary"
 PROJECT = f"{URL}/api/v1/projects/dana/churn-model"
+REF = ProjectRef("dana", "churn-model", 7, "Churn Model")
 
 
 @pytest.fixture
@@ -66,19 +69,19 @@ def paged(rows):
 @pytest.mark.parametrize("count", [0, 1, 29, 30, 31, 60, 75])
 def test_paging_on_cml(api, mock, count):
     mock.add_callback("GET", SUMMARY, paged([row(number) for number in range(count)]))
-    assert [found["id"] for found in api.projects("dana", "Churn")] == list(range(count))
+    assert [found["id"] for found in api.projects.visible_to("dana", "Churn")] == list(range(count))
 
 
 @pytest.mark.parametrize("count", [0, 1, 30, 31, 75])
 def test_paging_on_cdsw(api, mock, count):
     mock.get(SUMMARY, json=[row(number) for number in range(count)])
-    assert len(api.projects("dana", "Churn")) == count
+    assert len(api.projects.visible_to("dana", "Churn")) == count
     assert len(mock.calls) <= 2
 
 
 def test_summary_query(api, mock):
     mock.get(SUMMARY, json=[])
-    api.projects("dana", "A & B/%")
+    api.projects.visible_to("dana", "A & B/%")
     assert query(mock.calls[0]) == {
         "all": "true",
         "scope": "all",
@@ -96,11 +99,11 @@ def test_rows_without_id(api, mock):
         del one["id"]
     rows.append({"public_identifier": "ab-cd"})
     mock.get(SUMMARY, json=rows)
-    assert len(api.projects("dana")) == 3
+    assert len(api.projects.visible_to("dana")) == 3
 
 
 def test_endless_paging(api, mock, monkeypatch):
-    monkeypatch.setattr("cmlutils.remote.v1.MAX_PAGES", 3)
+    monkeypatch.setattr("cmlutils.remote.v1.projects.MAX_PAGES", 3)
 
     def answer(request):
         start = int(parse_qs(urlsplit(request.url).query)["offset"][0])
@@ -108,29 +111,29 @@ def test_endless_paging(api, mock, monkeypatch):
 
     mock.add_callback("GET", SUMMARY, answer)
     with pytest.raises(ApiError, match="does not come to an end"):
-        api.projects("dana")
+        api.projects.visible_to("dana")
 
 
 def test_exact_name_among_like(api, mock):
     mock.get(SUMMARY, json=[row(1, "Churn Model 2"), row(2, "churn model"), row(3)])
-    assert api.find_project("Churn Model", "dana")["id"] == 3
-    assert api.find_project("Churn", "dana") is None
+    assert api.projects.find("Churn Model", "dana")["id"] == 3
+    assert api.projects.find("Churn", "dana") is None
 
 
 def test_owner_order(api, mock):
     rows = [row(1, owner="kai"), row(2, owner="risk", kind="organization"), row(3)]
     mock.get(SUMMARY, json=rows)
-    assert api.find_project("Churn Model", "dana")["id"] == 3
-    assert api.find_project("Churn Model", "dana", "risk")["id"] == 2
-    assert api.find_project("Churn Model", "dana", "kai")["id"] == 1
+    assert api.projects.find("Churn Model", "dana")["id"] == 3
+    assert api.projects.find("Churn Model", "dana", "risk")["id"] == 2
+    assert api.projects.find("Churn Model", "dana", "kai")["id"] == 1
 
 
 def test_owner_that_has_none_is_asked_itself(api, mock):
     mock.get(SUMMARY, json=[row(3)])
     mock.get(f"{URL}/api/v1/users/risk/projects-summary", json=[row(4, owner="risk"), row(5)])
-    assert api.find_project("Churn Model", "dana", "risk")["id"] == 4
+    assert api.projects.find("Churn Model", "dana", "risk")["id"] == 4
     mock.get(f"{URL}/api/v1/users/none/projects-summary", status=404, json={"message": "user.notFound"})
-    assert api.find_project("Churn Model", "dana", "none") is None
+    assert api.projects.find("Churn Model", "dana", "none") is None
 
 
 def test_only_team(api, mock, caplog):
@@ -139,9 +142,9 @@ def test_only_team(api, mock, caplog):
     mock.get(SUMMARY, json=[*rows, row(3, owner="kai", creator="kai"), {"name": "Churn Model", "owner": "odd"}])
     mock.get(f"{URL}/api/v1/users/t1", json={"teamMembers": [{"username": "kai"}]})
     mock.get(f"{URL}/api/v1/users/t2", json={"teamMembers": [{"username": "dana"}]})
-    assert api.find_project("Churn Model", "dana")["id"] == 2
+    assert api.projects.find("Churn Model", "dana")["id"] == 2
     assert "team t2" in caplog.text
-    assert api.teams("dana") == ["t2"]
+    assert api.projects.teams_of("dana") == ["t2"]
 
 
 def test_several_teams(api, mock):
@@ -149,84 +152,74 @@ def test_several_teams(api, mock):
     mock.get(f"{URL}/api/v1/users/t1", json={})
     mock.get(f"{URL}/api/v1/users/t2", status=403)
     with pytest.raises(ConfigError, match="t1, t2") as error:
-        api.find_project("Churn Model", "dana")
+        api.projects.find("Churn Model", "dana")
     assert "owner_username" in error.value.hint
 
 
 def test_same_name_twice(api, mock):
     mock.get(SUMMARY, json=[row(1), row(2)])
     with pytest.raises(ConfigError) as error:
-        api.find_project("Churn Model", "dana")
+        api.projects.find("Churn Model", "dana")
     assert "Rename" in error.value.hint
 
 
+AT = "/api/v1/projects/dana/churn-model"
+MODELS = "/api/altus-ds-1/models"
 READS = [
-    ("user", ("d/a na",), "GET", "/api/v1/users/d%2Fa%20na", {}),
-    ("project", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model", {}),
-    ("environment", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/environment", {}),
-    ("collaborators", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/collaborators", []),
-    ("engine_image", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/engine-images", {}),
-    ("jobs", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/jobs", []),
-    ("job", ("dana", "churn-model", 8), "GET", "/api/v1/projects/dana/churn-model/jobs/8", {"id": 8}),
-    ("applications", ("dana", "churn-model"), "GET", "/api/v1/projects/dana/churn-model/applications", []),
-    (
-        "application",
-        ("dana", "churn-model", 8),
-        "GET",
-        "/api/v1/projects/dana/churn-model/applications/8",
-        {"id": 8},
-    ),
-    ("model", (7,), "POST", "/api/altus-ds-1/models/get-model", {"id": "7"}),
-    ("models", (7,), "POST", "/api/altus-ds-1/models/list-models", []),
-    ("runtime_addons", (), "POST", "/api/v1/runtime-addons", []),
-    ("site_config", (), "GET", "/api/v1/site/config", {}),
+    ("users.get", ("d/a na",), "GET", "/api/v1/users/d%2Fa%20na", {}),
+    ("projects.get", (REF,), "GET", AT, {}),
+    ("projects.environment", (REF,), "GET", f"{AT}/environment", {}),
+    ("projects.collaborators", (REF,), "GET", f"{AT}/collaborators", []),
+    ("projects.engine_image", (REF,), "GET", f"{AT}/engine-images", {}),
+    ("jobs.of", (REF,), "GET", f"{AT}/jobs", []),
+    ("jobs.get", (REF, 8), "GET", f"{AT}/jobs/8", {"id": 8}),
+    ("applications.of", (REF,), "GET", f"{AT}/applications", []),
+    ("applications.get", (REF, 8), "GET", f"{AT}/applications/8", {"id": 8}),
+    ("models.get", (7,), "POST", f"{MODELS}/get-model", {"id": "7"}),
+    ("models.of", (REF,), "POST", f"{MODELS}/list-models", []),
+    ("runtimes.addons", ("Spark",), "POST", "/api/v1/runtime-addons", []),
+    ("v2_keys.of", ("dana",), "GET", "/api/v1/users/dana/apikey", []),
 ]
 
 
 @pytest.mark.parametrize(("name", "args", "method", "path", "reply"), READS)
 def test_reads_and_their_shapes(api, mock, name, args, method, path, reply):
     mock.add(method, URL + path, json=reply)
-    assert getattr(api, name)(*args) == reply
+    assert attrgetter(name)(api)(*args) == reply
     assert urlsplit(mock.calls[0].request.url).path == path
     mock.reset()
     for wrong in ({"a": 1} if reply == [] else [], "text", 5, None, True):
         mock.upsert(method, URL + path, json=wrong)
         with pytest.raises(ApiError, match=f"{method} .* where a"):
-            getattr(api, name)(*args)
+            attrgetter(name)(api)(*args)
     if reply == []:
         mock.upsert(method, URL + path, json=[1])
         with pytest.raises(ApiError, match="where objects were expected"):
-            getattr(api, name)(*args)
+            attrgetter(name)(api)(*args)
 
 
 WRITES = [
-    ("create_project", ("team", {"name": "x"}), "POST", "/api/v1/users/team/projects", {"name": "x"}),
-    ("create_job", ("dana", "s", {"a": 1}), "POST", "/api/v1/projects/dana/s/jobs", {"a": 1}),
-    ("create_application", ("dana", "s", {"a": 1}), "POST", "/api/v1/projects/dana/s/applications", {"a": 1}),
-    ("create_model", ({"a": 1},), "POST", "/api/altus-ds-1/models/create-model", {"a": 1}),
-    ("build_model", ({"a": 1},), "POST", "/api/altus-ds-1/models/build-model", {"a": 1}),
-    ("delete_model", (7,), "POST", "/api/altus-ds-1/models/delete-model", {"id": "7"}),
-    ("patch_project", ("dana", "s", {"a": 1}), "PATCH", "/api/v1/projects/dana/s", {"a": 1}),
-    ("put_environment", ("dana", "s", {"A": "1"}), "PUT", "/api/v1/projects/dana/s/environment", {"A": "1"}),
-    (
-        "put_collaborator",
-        ("dana", "s", "k/i", {"p": 1}),
-        "PUT",
-        "/api/v1/projects/dana/s/collaborators/k%2Fi",
-        {"p": 1},
-    ),
-    ("patch_job", ("dana", "s", 8, {"a": 1}), "PATCH", "/api/v1/projects/dana/s/jobs/8", {"a": 1}),
-    ("stop_application", ("dana", "s", 8), "PUT", "/api/v1/projects/dana/s/applications/8/stop", {}),
-    ("stop_dashboard", ("dana", "s", "e1"), "PUT", "/api/v1/projects/dana/s/dashboards/e1/stop", {}),
-    ("delete_job", ("dana", "s", 8), "DELETE", "/api/v1/projects/dana/s/jobs/8", None),
-    ("delete_application", ("dana", "s", 8), "DELETE", "/api/v1/projects/dana/s/applications/8", None),
+    ("projects.create", ("team", {"name": "x"}), "POST", "/api/v1/users/team/projects", {"name": "x"}),
+    ("jobs.create", (REF, {"a": 1}), "POST", f"{AT}/jobs", {"a": 1}),
+    ("applications.create", (REF, {"a": 1}), "POST", f"{AT}/applications", {"a": 1}),
+    ("models.create", ({"a": 1},), "POST", f"{MODELS}/create-model", {"a": 1}),
+    ("models.build", ({"a": 1},), "POST", f"{MODELS}/build-model", {"a": 1}),
+    ("models.delete", (7,), "POST", f"{MODELS}/delete-model", {"id": "7"}),
+    ("projects.patch", (REF, {"a": 1}), "PATCH", AT, {"a": 1}),
+    ("projects.put_environment", (REF, {"A": "1"}), "PUT", f"{AT}/environment", {"A": "1"}),
+    ("projects.put_collaborator", (REF, "k/i", {"p": 1}), "PUT", f"{AT}/collaborators/k%2Fi", {"p": 1}),
+    ("jobs.patch", (REF, 8, {"a": 1}), "PATCH", f"{AT}/jobs/8", {"a": 1}),
+    ("applications.stop", (REF, 8), "PUT", f"{AT}/applications/8/stop", {}),
+    ("applications.stop_dashboard", (REF, "e1"), "PUT", f"{AT}/dashboards/e1/stop", {}),
+    ("jobs.delete", (REF, 8), "DELETE", f"{AT}/jobs/8", None),
+    ("applications.delete", (REF, 8), "DELETE", f"{AT}/applications/8", None),
 ]
 
 
 @pytest.mark.parametrize(("name", "args", "method", "path", "body"), WRITES)
 def test_writes(api, mock, name, args, method, path, body):
     mock.add(method, URL + path, json={"id": 1})
-    getattr(api, name)(*args)
+    attrgetter(name)(api)(*args)
     request = mock.calls[0].request
     assert urlsplit(request.url).path == path
     assert request.body is None if body is None else json.loads(request.body) == body
@@ -238,71 +231,69 @@ def test_only_what_may_be_repeated_is(api, mock, name, args, method, path, body)
     mock.add(method, URL + path, status=502)
     if method == "POST":
         with pytest.raises(AnswerLost):
-            getattr(api, name)(*args)
+            attrgetter(name)(api)(*args)
         assert len(mock.calls) == 1
     else:
         mock.add(method, URL + path, json={})
-        getattr(api, name)(*args)
+        attrgetter(name)(api)(*args)
         assert len(mock.calls) == 2
-
-
-def test_change_of_owner_is_not_repeated(api, mock):
-    mock.patch(PROJECT, status=502)
-    with pytest.raises(AnswerLost):
-        api.patch_project("dana", "churn-model", {"newOwnerId": 4})
 
 
 @pytest.mark.parametrize("reply", [{"message": "hm"}, [], None])
 def test_created_without_id(api, mock, reply):
     mock.post(f"{PROJECT}/jobs", json=reply, status=201)
     with pytest.raises(AnswerLost):
-        api.create_job("dana", "churn-model", {})
+        api.jobs.create(REF, {})
 
 
 def test_models_of_other_projects(api, mock):
-    rows = [{"id": "1", "project": {"id": 143}}, {"id": "2", "project": {"id": 9}}, {"id": "3"}]
+    rows = [{"id": "1", "project": {"id": 7}}, {"id": "2", "project": {"id": 9}}, {"id": "3"}]
     mock.post(f"{URL}/api/altus-ds-1/models/list-models", json=rows)
-    assert [model["id"] for model in api.models(143)] == ["1", "3"]
-    assert sent(mock) == {"projectId": 143, "latestModelDeployment": True, "latestModelBuild": True}
+    assert [model["id"] for model in api.models.of(REF)] == ["1", "3"]
+    assert sent(mock) == {"projectId": 7, "latestModelDeployment": True, "latestModelBuild": True}
 
 
 def test_model_auth(api, mock):
     mock.post(f"{URL}/api/altus-ds-1/models/set-model-auth", json={})
-    api.set_model_auth("7", enabled=False)
+    api.models.set_auth("7", enabled=False)
     assert sent(mock) == {"id": "7", "enableAuth": False}
 
 
 def test_runtimes(api, mock):
     mock.get(f"{URL}/api/v1/runtimes", json={"runtimes": [{"id": 84}]})
-    assert api.runtimes() == [{"id": 84}]
+    assert [one.id for one in api.runtimes.all()] == [84]
     assert query(mock.calls[0]) == {"includeAll": "true", "runtimeCatalog": "true"}
     mock.upsert("GET", f"{URL}/api/v1/runtimes", json={})
     with pytest.raises(ApiError, match="nothing where a list"):
-        api.runtimes()
+        api.runtimes.all()
 
 
 def test_file(api, mock):
     mock.get(f"{PROJECT}/files/a%20b/.exportignore", body=b"\xff*.log")
-    assert api.file("dana", "churn-model", "a b/.exportignore") == b"\xff*.log"
+    assert api.projects.file(REF, "a b/.exportignore") == b"\xff*.log"
     mock.get(f"{PROJECT}/files/none", status=404, json={"message": "gone"})
     with pytest.raises(NotFound):
-        api.file("dana", "churn-model", "none")
+        api.projects.file(REF, "none")
 
 
 @pytest.mark.parametrize("slug", ["", ".", ".."])
 def test_segments_that_change_the_path(api, slug):
     with pytest.raises(ApiError, match="part of an address"):
-        api.project("dana", slug)
+        api.projects.get(ProjectRef("dana", slug, 7, "Churn Model"))
 
 
-def test_release(api, mock):
-    stats = f"{URL}/api/v1/site/stats"
-    mock.get(stats, json=[{"name": "Nodes", "value": 3}, {"key": "config.release", "value": "1.10.4"}])
-    assert api.release() == "1.10.4"
-    mock.upsert("GET", stats, json=[])
-    assert api.release() == ""
-    mock.upsert("GET", stats, status=403)
-    assert api.release() == ""
+@pytest.mark.parametrize(
+    ("answer", "allowed"),
+    [
+        ({"json": {"allow_unauthenticated_access_to_app": False}}, False),
+        ({"json": {"allow_unauthenticated_access_to_app": True}}, True),
+        ({"json": {}}, True),
+        ({"status": 403}, True),
+    ],
+)
+def test_open_applications_are_allowed_unless_the_site_says_no(api, mock, answer, allowed):
+    mock.get(f"{URL}/api/v1/site/config", **answer)
+    assert api.site.bypass_allowed() is allowed
 
 
 NOW = datetime(2026, 5, 1, 8, 30, tzinfo=timezone(timedelta(hours=2)))
@@ -331,12 +322,10 @@ def test_v2_key_lives_for_the_run(v2, mock, journal):
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", json={})
     stop = mock.post(f"{URL}/api/v2/projects/p-1/applications/a-1:stop", json={})
-    mock.get(f"{URL}/api/v2/projects/p-1/applications/a-1", json={"status": "stopped"})
     mock.patch(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
     mock.get(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
     with v2 as two:
         two.stop_application("p-1", "a-1")
-        assert two.application("p-1", "a-1") == {"status": "stopped"}
         assert two.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
         assert two.job("p-1", "j-1") == {"paused": True}
         assert str(two.key) == "***"
@@ -346,7 +335,7 @@ def test_v2_key_lives_for_the_run(v2, mock, journal):
     assert sent(mock, 1) == {"expiryDate": "2026-05-02T06:30:00Z"}
     assert urlsplit(stop.calls[0].request.url).path.endswith(("a-1:stop", "a-1%3Astop"))
     headers = [call.request.headers["Authorization"] for call in mock.calls]
-    assert headers[2:-1] == ["Bearer geheim"] * 4
+    assert headers[2:-1] == ["Bearer geheim"] * 3
     assert headers[0] == headers[1] == headers[-1] != "Bearer geheim"
 
 
@@ -407,11 +396,9 @@ def test_v2_lists_in_pages(v2, mock):
     mock.get(KEYS, json=[])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", status=200)
-    path = f"{URL}/api/v2/runtimes"
-    mock.get(path, json={"runtimes": [{"a": 1}], "next_page_token": "t2"})
-    mock.get(path, json={"runtimes": [{"a": 2}], "next_page_token": "t2"})
-    mock.get(f"{URL}/api/v2/projects/p-1/applications", json={"applications": [{"id": "a-1"}]})
+    path = f"{URL}/api/v2/projects/p-1/applications"
+    mock.get(path, json={"applications": [{"id": "a-1"}], "next_page_token": "t2"})
+    mock.get(path, json={"applications": [{"id": "a-2"}], "next_page_token": "t2"})
     with v2 as two:
-        assert two.runtimes() == [{"a": 1}, {"a": 2}]
-        assert two.applications("p-1") == [{"id": "a-1"}]
+        assert two.applications("p-1") == [{"id": "a-1"}, {"id": "a-2"}]
     assert query(mock.calls[3])["page_token"] == "t2"

@@ -15,12 +15,18 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 VARIABLE = "_CMLUTIL_COMPLETE"  # click derives it from the program's name
+_MENDED = {  # what click's scripts lack: zsh may not have loaded its completion, and a name may hold a comma
+    "zsh": ("    compdef _", "    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n    compdef _"),
+    "fish": ('string split ","', 'string split --max 1 ","'),
+}
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that lets a shell complete commands, options and sections.
+    """Print the script for completion in bash, zsh or fish.
+
+    It completes commands, options and sections of the ini files.
 
     \b
     Example:
@@ -33,7 +39,8 @@ def completion(shell: str) -> None:
     script = get_completion_class(shell)
     if script is None:
         raise click.UsageError(f"click knows no completion for {shell}.")
-    click.echo(script(click.get_current_context().find_root().command, {}, "cmlutil", VARIABLE).source())
+    source = script(click.get_current_context().find_root().command, {}, "cmlutil", VARIABLE).source()
+    click.echo(source.replace(*_MENDED.get(shell, ("", ""))))
 
 
 def sections(context: click.Context, _option: click.Parameter, typed: str) -> list[CompletionItem[str]]:
@@ -61,5 +68,8 @@ def _as_typed(name: str) -> str:
     number = os.environ.get("COMP_CWORD", "")
     word = words[int(number)] if number.isdigit() and int(number) < len(words) else ""
     # click's script reads our line with `read`, which takes one layer of back-slashes away.
-    quoted = name if word[:1] in {'"', "'"} else re.sub(r"([^\w./:@%+-])", r"\\\1", name)
+    if word[:1] == "'":
+        quoted = name.replace("'", r"'\''")
+    else:
+        quoted = re.sub(r'(["$`\\])' if word[:1] == '"' else r"([^\w./:@%+-])", r"\\\1", name)
     return quoted.replace("\\", "\\\\")

@@ -42,10 +42,10 @@ class Ran:
 
 @click.command()
 def demo() -> int:
-    """Migrate a sample project between two emulated workspaces on this machine.
+    """Migrate a sample project between two emulated workspaces.
 
-    Two workspaces are started, ini files are written into a temporary HOME, and the real commands are run. All of it
-    is gone at the end but for the bundle and its report, whose place is printed.
+    Two workspaces are started on this machine, ini files are written into a temporary HOME, and the real commands are
+    run. All of it is gone at the end but for the bundle and its report, whose place is printed.
 
     \b
     Example: cmlutil demo

@@ -52,14 +52,13 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
 
     from cmlutils.flows.connect import connect
     from cmlutils.flows.map_engines import map_engines
-    from cmlutils.runtimes import Runtime
 
     ini = config.read_file("import", config_dir)
     if name is None and not ini.names():
         raise ConfigError(f"{ini.path} has no section.", hint="Add one for each project.")
     section = load("import", name or ini.names()[0], config_dir, verbose=verbose)
     with connect(section) as connection:
-        mapping = map_engines([Runtime.from_v1(one) for one in connection.v1.runtimes()])
+        mapping = map_engines(connection.v1.runtimes.all())
     path = ini.path.parent / "engine-map.yaml"
     write_bytes(path, yaml.safe_dump(mapping).encode())
     click.echo(f"{path}: {len(mapping)} engines mapped")
@@ -80,7 +79,9 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
 @config_dir_option
 @json_option
 def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_json: bool) -> int:
-    """Check what a migration needs, for all sections of both ini files.
+    """Check what a migration needs, for all sections.
+
+    It looks at both ini files, unless -p names sections.
 
     \b
     Example: cmlutil doctor -p "Churn Model"

@@ -58,11 +58,11 @@ def init(
     config_dir: str | None,
     **options: str | None,
 ) -> None:
-    """Write both ini files, with a section for each project that you choose.
+    """Write both ini files, with a section for each project.
 
-    What no option says is asked for. An API key is asked for without showing it; or it comes from a command, or from
-    CMLUTILS_SOURCE_APIV1_KEY and CMLUTILS_TARGET_APIV1_KEY, and then the files hold no key. Without the target's
-    address only export-config.ini is written.
+    You choose the projects. What no option says is asked for. An API key is asked for without showing it; or it comes
+    from a command, or from CMLUTILS_SOURCE_APIV1_KEY and CMLUTILS_TARGET_APIV1_KEY, and then the files hold no key.
+    Without the target's address only export-config.ini is written.
 
     \b
     Example:

@@ -19,6 +19,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only read, and print what would be done and what can't be foreseen."
 )
+quick_option = click.option("--quick", is_flag=True, help="Compare sizes and times of files, not their contents.")
 patience_option = click.option(
     "--patience",
     metavar="MINUTES",

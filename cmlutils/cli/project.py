@@ -16,6 +16,7 @@ from cmlutils.cli.options import (
     json_option,
     name_option,
     patience_option,
+    quick_option,
     quiet_option,
     verbose_option,
 )
@@ -54,7 +55,7 @@ project.add_command(status_command)
 def export(
     name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
 ) -> int:
-    """Bring a project down from the source workspace into a bundle.
+    """Bring a project down from the source into a bundle.
 
     \b
     Example: cmlutil project export -p "Churn Model"
@@ -77,6 +78,7 @@ def export(
 @project.command("import")
 @name_option()
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
+@quick_option
 @dry_run_option
 @config_dir_option
 @patience_option
@@ -84,13 +86,23 @@ def export(
 @quiet_option
 @json_option
 def import_(
-    name: str, config_dir: str | None, *, verify: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
+    name: str,
+    config_dir: str | None,
+    *,
+    verify: bool,
+    quick: bool,
+    dry_run: bool,
+    patience: float,
+    verbose: bool,
+    as_json: bool,
 ) -> int:
-    """Take a bundle up to the target workspace; nothing is started there.
+    """Take a bundle up to the target; nothing is started.
 
     \b
     Example: cmlutil project import -p "Churn Model" --verify
     """
+    if quick and not verify:
+        raise click.UsageError("--quick says how to verify: it goes with --verify.")
     section = load("import", name, config_dir, verbose=verbose)
     from cmlutils.flows.connect import connect
     from cmlutils.flows.import_project import import_project
@@ -105,7 +117,7 @@ def import_(
     with connected(run, check=bundle.check) as (connection, progress):
         import_project(connection, bundle, maps, run.report, progress)
         if verify:
-            _validate(run, connection, maps, progress, config_dir)
+            _validate(run, connection, maps, progress, config_dir, quick=quick)
     return run.report.exit_code
 
 
@@ -115,7 +127,7 @@ def _shown(plan: Plan, *, as_json: bool) -> int:
 
 
 def _validate(
-    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool = False
+    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool
 ) -> None:
     """Compare all three ways; without a usable export section, bundle against target.
 
@@ -140,7 +152,7 @@ def _validate(
 
 @project.command("validate-migration")
 @name_option()
-@click.option("--quick", is_flag=True, help="Compare sizes and times of files, not their contents.")
+@quick_option
 @config_dir_option
 @patience_option
 @verbose_option
@@ -149,7 +161,7 @@ def _validate(
 def validate_migration_command(
     name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool
 ) -> int:
-    """Compare source, bundle and target: every file, setting and workload.
+    """Compare source, bundle and target, all of each.
 
     \b
     Example: cmlutil project validate-migration -p "Churn Model"

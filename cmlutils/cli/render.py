@@ -12,7 +12,7 @@ from cmlutils.cli.terminal import say
 from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.plan import Plan
     from cmlutils.report import Difference, Outcome, Report
@@ -34,6 +34,16 @@ def human_size(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def files_text(counts: Mapping[str, int]) -> str:
+    """Say what a project's files are, and what of them this run had to bring or take away."""
+    found = {kind: counts.get(f"{kind}s", 0) for kind in ("file", "folder", "link")}
+    kinds = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.items() if count or kind == "file"]
+    text = f"{', '.join(kinds)}, {human_size(counts.get('bytes', 0))}"
+    new, gone = counts.get("transferred", 0), counts.get("deleted", 0)
+    text += f"; {new} new or changed" if new else "; none new or changed"
+    return text + (f", {gone} removed" if gone else "")
+
+
 def json_text(content: object) -> str:
     """Return JSON for standard output or a file, without a secret in it."""
     return json.dumps(masked(content), indent=2, ensure_ascii=False)
@@ -51,11 +61,7 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
 def _lines(report: Report, report_file: str) -> list[str]:
     lines = [""]
     if report.files:
-        size = human_size(report.files.get("bytes", 0))
-        lines.append(
-            f"  files         {report.files.get('files', 0)} files, {size}; "
-            f"{report.files.get('transferred', 0)} transferred"
-        )
+        lines.append(f"  files         {files_text(report.files)}")
     lines += _outcomes(report.outcomes, exported=report.verb == "export")
     lines += _first([f"  ! file        {problem}" for problem in report.file_problems], "files")
     lines += _differences(report.differences)

@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from cmlutils.cli.charts import bars, stacks
-from cmlutils.cli.render import human_size
+from cmlutils.cli.render import files_text, human_size
 from cmlutils.log import mask
 
 if TYPE_CHECKING:
@@ -106,8 +106,7 @@ def _facts(report: Report) -> str:
         ("Verified", {None: "not asked for", True: "equal", False: "differences found"}[report.verified]),
     ]
     if files:
-        size = human_size(files.get("bytes", 0))
-        facts.insert(2, ("Files", f"{files.get('files', 0)}, {size}; {files.get('transferred', 0)} transferred"))
+        facts.insert(2, ("Files", files_text(files)))
     return "<dl>" + "".join(f"<dt>{_text(a)}</dt><dd>{_text(b)}</dd>" for a, b in facts) + "</dl>"
 
 
@@ -187,7 +186,7 @@ def _list(title: str, texts: Sequence[str]) -> str:
 
 def _phases(report: Report) -> str:
     rows = [(name, seconds, f"{seconds:.1f} s") for name, seconds in report.phases.items()]
-    return f"<h2>Time by phase</h2>{bars('Seconds; a session holds the files within it', rows)}" if rows else ""
+    return f"<h2>Time by phase</h2>{bars('Seconds', rows)}" if rows else ""
 
 
 def _folded(title: str, heads: Heads, rows: Sequence[Sequence[str]], look: str = "") -> str:

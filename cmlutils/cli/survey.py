@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 @config_dir_option
 @json_option
 def list_command(config_dir: str | None, *, as_json: bool) -> None:
-    """List the sections of both ini files, and what each would address.
+    """List the sections of both ini files.
+
+    Each shows which project it addresses on which workspace.
 
     \b
     Example: cmlutil project list
@@ -75,7 +77,9 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
 @config_dir_option
 @json_option
 def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_json: bool) -> int:
-    """Tell what is done, under way and left, from what runs wrote; asks no workspace.
+    """Tell what is done, under way and left.
+
+    It reads what runs wrote, and asks no workspace.
 
     \b
     Example: cmlutil project status -p "Churn Model" --watch

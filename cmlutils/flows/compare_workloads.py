@@ -1,107 +1,22 @@
-"""Compare settings, models, applications and jobs of a bundle with a workspace's, field by field."""
+"""Compare models, applications and jobs of a bundle with a workspace's, field by field."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.flows.export_project import READERS
+from cmlutils.flows.translate import person
 from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.project import ProjectSettings
-    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.flows.seen import Seen
 
 Record = dict[str, Any]
 _DEPLOYED = {"pending", "deploying", "deployed"}
-_FOREIGN_LACKS = {
-    "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},
-    "model": {"visibility", "cpu_millicores", "memory_mb", "gpus", "replicas", "examples"},
-    "job": {"type", "notifications"},
-}
-_OF_THE_SOURCE = ("notifications", "addons")  # ids of the source's people and add-ons
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one side shows, and how to judge it; `fresh` are (kind, name) that this very run has made."""
-
-    side: str
-    runtimes: Sequence[Runtime]
-    maps: Maps
-    user: str
-    bypass_allowed: bool = True
-    foreign: bool = False  # cloudera/cmlutils wrote the bundle
-    fresh: frozenset[tuple[str, str]] = field(default_factory=frozenset)
-
-    @property
-    def on_target(self) -> bool:
-        """Whether this is the target."""
-        return self.side == "target"
-
-    def difference(self, where: str, what: str, left: object, right: object) -> Difference:
-        """Name one difference of this side."""
-        group = Group.DIFFERENT if self.on_target else Group.SOURCE
-        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
-        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
-        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
-
-
-def _not_carried(kind: str, what: str) -> bool:
-    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
-    if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
-        return True
-    return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}
-
-
-def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
-    """Compare what a project is set to; values of its environment show as ***."""
-    rows = []
-    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
-        left, right = getattr(wanted, name), getattr(there, name)
-        if left == right:
-            continue
-        row = seen.difference("project", name, left, right)
-        mapped = seen.on_target and name == "engine_type" and seen.maps.engines
-        rows.append(row.excused("engines became runtimes" if mapped else ""))
-    owner = wanted.team or wanted.owner
-    if owner and there.owner not in {owner, ""}:
-        row = seen.difference("project", "owner", owner, there.owner)
-        mine = seen.on_target and not wanted.team and there.owner == seen.user
-        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
-    for name in sorted({*wanted.environment, *there.environment}):
-        a, b = wanted.environment.get(name), there.environment.get(name)
-        if a != b:
-            row = seen.difference("project", f"environment {name}", _secret(a), _secret(b))
-            rows.append(row.excused("the target adds it" if seen.on_target and a is None else ""))
-    return rows + _collaborators(wanted, there, seen)
-
-
-def _secret(value: str | None) -> str:
-    return "absent" if value is None else "***"
-
-
-def _collaborators(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
-    left, right = (
-        {str(one.get("username")): str(one.get("permissions") or "read") for one in side.collaborators}
-        for side in (wanted, there)
-    )
-    rows = []
-    for name in sorted({*left, *right}):
-        a, b = left.get(name, "absent"), right.get(name, "absent")
-        if a == b:
-            continue
-        why = ""
-        if seen.on_target and a == "absent":
-            why = "somebody was added on the target"
-        elif seen.on_target and name == there.owner:
-            why = "is the owner there"
-        rows.append(seen.difference("project", f"collaborator {name}", a, b).excused(why))
-    return rows
 
 
 def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[Record], seen: Seen) -> list[Difference]:
@@ -163,26 +78,34 @@ def _alone(one: Workload, seen: Seen, group: Group) -> Difference:
 def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
     where = f"{a.kind} {a.name}"
     rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
-    for name in _OF_THE_SOURCE:
-        left, right = (_ids(getattr(one, name, ())) for one in (a, b))
-        if left != right:
-            row = seen.difference(where, name, left, right)
-            rows.append(row.excused("each workspace has ids of its own; carried by name" if seen.on_target else ""))
+    rows += _ids(a, b, record, seen)
     rows += _runtime(a, b, record, seen)
     return rows + (_state(a, record, seen) if seen.on_target else [])
 
 
-def _ids(rows: Sequence[Any]) -> list[Any]:
-    """Return notifications and add-ons as a workspace shows them, without the names that the export put beside."""
-    return [_plain(one) for one in rows]
+def _ids(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+    """Compare add-ons and who is notified, by the ids that this side has for them."""
+    rows = []
+    for name, told in (("addons", _addon), ("notifications", _notification)):
+        left, right = (sorted(map(told, getattr(one, name, ()))) for one in (a, b))
+        if left == right:
+            continue
+        why = ""
+        if seen.on_target and record.get(name) is None:
+            why = "the target does not show it"
+        elif seen.on_target and name == "addons" and {*left} < {*right}:
+            why = "the target adds it"
+        row = seen.difference(f"{a.kind} {a.name}", name, ", ".join(left) or "none", ", ".join(right) or "none")
+        rows.append(row.excused(why))
+    return rows
 
 
-def _plain(one: Any) -> Any:
-    if not isinstance(one, dict):
-        return one
-    if "component" in one:
-        return one.get("id")
-    return {key: text for key, text in one.items() if key != "username"}
+def _addon(one: Any) -> str:
+    return str(one.get("id")) if isinstance(one, dict) else str(one)
+
+
+def _notification(one: Any) -> str:
+    return one if isinstance(one, str) else person({**one, "username": f"user {one.get('user_id')}"})
 
 
 def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,7 +50,7 @@ class Connection:
     def wait_until_back(self) -> bool:
         """Return when the workspace answers, and tell whether it had to be waited for."""
         waits = self.http.waits
-        self.v1.user(self.section.workspace.username)
+        self.v1.users.get(self.section.workspace.username)
         return self.http.waits > waits
 
 
@@ -88,14 +88,14 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
     section = replace(section, workspace=resolve_key(section.workspace))
     with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
-        v1.user(section.workspace.username)
+        v1.users.get(section.workspace.username)
         yield Connection(section, http, v1)
 
 
 def find_project(connection: Connection) -> ProjectRef:
     """Return the section's project; raise CheckFailed when the workspace has none of this name."""
     section = connection.section
-    found = connection.v1.find_project(section.name, section.workspace.username, section.owner)
+    found = connection.v1.projects.find(section.name, section.workspace.username, section.owner)
     if found is None:
         owner = section.owner or section.workspace.username
         raise CheckFailed(
@@ -103,7 +103,7 @@ def find_project(connection: Connection) -> ProjectRef:
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
     ref = ProjectRef.from_v1(found)
-    whole = ProjectRef.from_v1(connection.v1.project(ref.owner, ref.slug), ref.owner)
+    whole = ProjectRef.from_v1(connection.v1.projects.get(ref), ref.owner)
     if whole.id != ref.id:
         raise ApiError(f"{section.workspace.host} gave another project than {ref.path} when asked for that.")
     return whole
@@ -137,6 +137,19 @@ def project_tunnel(
         ) as tunnel,
     ):
         yield tunnel
+
+
+@contextmanager
+def session(
+    connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, progress: Progress
+) -> Iterator[Tunnel]:
+    """Open a tunnel, with phases of their own for opening and closing the session behind it."""
+    with ExitStack() as stack:
+        with progress.phase("open session"):
+            tunnel = stack.enter_context(project_tunnel(connection, project, runtimes, bundle))
+        yield tunnel
+        with progress.phase("close session"):
+            stack.close()
 
 
 def note_files(report: Report, result: files.FileResult) -> None:

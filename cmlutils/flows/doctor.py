@@ -24,7 +24,7 @@ from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
-from cmlutils.runtimes import Runtime, rsync_runtime
+from cmlutils.runtimes import rsync_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,18 +149,18 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         group.find("error", shared.silent[workspace.url].message, shared.silent[workspace.url].hint)
         return
     try:
-        v1.user(workspace.username)
+        v1.users.get(workspace.username)
         skew = _skew(group.connection.http.date)
         if abs(skew) > _SKEW:
             group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
-        runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+        runtimes = v1.runtimes.all()
         if rsync_runtime(runtimes) is None:
             fix = "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue"
             group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
-            group.offer = Offer(shared.maps, runtimes, taken, v1.bypass_allowed())
+            group.offer = Offer(shared.maps, runtimes, taken, v1.site.bypass_allowed())
         group.answers = True
     except Unreachable as error:
         shared.silent[workspace.url] = error
@@ -234,7 +234,7 @@ def _open_session(group: _Group) -> None:
         except CmlutilError:
             continue
         try:
-            runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
+            runtimes = connection.v1.runtimes.all()
             with tempfile.TemporaryDirectory(prefix="cmlutil-") as folder:
                 bundle = Bundle(Path(folder))
                 bundle.state.mkdir()

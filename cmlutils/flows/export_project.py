@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.bundle import write_json
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows import files
-from cmlutils.flows.connect import Connection, find_project, note_files, project_tunnel
+from cmlutils.flows.connect import Connection, find_project, note_files, session
 from cmlutils.flows.replay_project import engine_image_name
 from cmlutils.flows.translate import by_name
 from cmlutils.left_out import leave_out
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
-from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.connect import Progress
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Report
+    from cmlutils.runtimes import Runtime
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
@@ -44,13 +44,12 @@ def export_project(
     with progress.phase("project"):
         project = find_project(connection)
         report.source = f"{connection.section.workspace.url} {project.path}"
-        runtimes = [Runtime.from_v1(one) for one in connection.v1.runtimes()]
+        runtimes = connection.v1.runtimes.all()
     bundle.begin_export()
     with progress.phase("metadata"):
         counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
-    with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
-        with progress.phase("files"):
-            note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
+    with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
+        note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
 
 
@@ -91,27 +90,25 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 
 def _read_project(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
     """Return the project's settings, and the records of the people whom it names."""
-    owner, slug = project.owner, project.slug
     people = _collaborators(v1, project)
-    image = engine_image_name(v1.engine_image(owner, slug)) if project.engine_type == LEGACY_ENGINE else ""
-    reply = v1.project(owner, slug)
-    settings = ProjectSettings.from_v1(reply, v1.environment(owner, slug), people, image)
+    image = engine_image_name(v1.projects.engine_image(project)) if project.engine_type == LEGACY_ENGINE else ""
+    reply = v1.projects.get(project)
+    settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
     return settings, [*people, reply.get("owner"), reply.get("creator")]
 
 
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
     """Return what a workspace says of a project's models, applications and jobs, in its own words."""
-    owner, slug = project.owner, project.slug
     return {
-        "models": v1.models(project.id),
-        "applications": v1.applications(owner, slug),
-        "jobs": [v1.job(owner, slug, int(one["id"])) for one in v1.jobs(owner, slug)],
+        "models": v1.models.of(project),
+        "applications": v1.applications.of(project),
+        "jobs": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
     }
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
     try:
-        return v1.collaborators(project.owner, project.slug)
+        return v1.projects.collaborators(project)
     except (NotFound, Rejected) as error:
         log.warning("Collaborators can't be read: %s", error)
         return []

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.bundle import read_json
-from cmlutils.errors import AnswerLost, CheckFailed, Rejected
+from cmlutils.bundle import read_json, write_json
+from cmlutils.errors import AnswerLost, BundleError, CheckFailed, Rejected
 from cmlutils.flows import files
-from cmlutils.flows.connect import note_files, project_tunnel
+from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications
 from cmlutils.flows.replay_jobs import jobs
@@ -22,7 +22,6 @@ from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
-from cmlutils.runtimes import Maps, Runtime
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
@@ -31,9 +30,11 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.report import Outcome, Report
+    from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+_TO_DO = "to-do.json"  # what the last import left for a person: a later validation tells it again
 _FOREIGN = (
     "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
     "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
@@ -57,6 +58,19 @@ def read_bundle(bundle: Bundle) -> tuple[ProjectSettings, list[Model], list[Appl
     )
 
 
+def _keep_to_do(bundle: Bundle, report: Report) -> None:
+    try:
+        write_json(bundle.state / _TO_DO, report.to_do())
+    except BundleError as error:  # what ended the import says more
+        log.warning("%s", error)
+
+
+def to_do_of(bundle: Bundle) -> list[str]:
+    """Return what the last import left for a person; nothing where none was."""
+    path = bundle.state / _TO_DO
+    return [str(one) for one in read_json(path, list)] if path.exists() else []
+
+
 def journal_of(bundle: Bundle, url: str, context: str) -> Journal:
     """Return the journal of this bundle on this target."""
     digest = hashlib.sha256(f"{url} {context}".encode()).hexdigest()[:16]
@@ -67,10 +81,9 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
     """Take a bundle up: project, files, models, applications, jobs; the report grows as it goes."""
 
     def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
-        with progress.phase("session"), project_tunnel(connection, project, runtimes, bundle) as tunnel:
-            with progress.phase("files"):
-                result = files.push(tunnel, bundle.data, bundle.state, project=project.path, progress=progress)
-                note_files(report, result)
+        with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
+            result = files.push(tunnel, bundle.data, bundle.state, project=project.path, progress=progress)
+            note_files(report, result)
 
     Replay(connection, bundle, maps, report, progress).run(push)
 
@@ -94,6 +107,7 @@ class Replay:
             calls = self.connection.http.calls
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
             self.report.notes.append(f"Calls of the target's API: {sum(calls.values())} ({told}).")
+            _keep_to_do(self.bundle, self.report)
 
     def _run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
         settings, model_list, application_list, job_list = read_bundle(self.bundle)
@@ -108,7 +122,7 @@ class Replay:
         journal = journal_of(self.bundle, section.workspace.url, context)
         with self.progress.phase("project"):
             _check_team(self.connection, settings)
-            runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+            runtimes = v1.runtimes.all()
             project, outcome = ensure_project(
                 v1, journal, context, section.name, settings, engines=engines, clock=self.clock
             )
@@ -161,7 +175,7 @@ def _check_team(connection: Connection, settings: ProjectSettings) -> None:
     if not settings.team:
         return
     try:
-        connection.v1.user(settings.team)
+        connection.v1.users.get(settings.team)
     except (Rejected, AnswerLost) as error:
         raise CheckFailed(
             f"The target has no team {settings.team!r}, to which the project belongs.",

@@ -40,7 +40,7 @@ class State:
 
 def read_state(target: Target, job_id: int) -> State:
     """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
-    record = target.v1.job(target.project.owner, target.project.slug, job_id)
+    record = target.v1.jobs.get(target.project, job_id)
     parent: Any = record.get("parent") or record.get("parent_id") or 0
     parent = parent.get("id") if isinstance(parent, dict) else parent
     paused, by_v2 = record.get("paused"), False
@@ -129,7 +129,7 @@ def _ways(target: Target, state: State, v1_change: Record, v2_change: Record) ->
             raise NotFound("the job has no public id", status=404)
         return target.v2.patch_job(project.public_id, public_id, v2_change)
 
-    return [lambda: target.v1.patch_job(project.owner, project.slug, job_id, v1_change), by_v2]
+    return [lambda: target.v1.jobs.patch(project, job_id, v1_change), by_v2]
 
 
 def _done(way: Callable[[], object]) -> bool:

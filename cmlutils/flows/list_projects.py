@@ -49,7 +49,7 @@ def key_from(command: str) -> str:
 def check_user(section: Section) -> None:
     """Ask the workspace who we are; raise when address, key or user is wrong."""
     with Http(resolve_key(section.workspace)) as http:
-        ApiV1(http).user(section.workspace.username)
+        ApiV1(http).users.get(section.workspace.username)
 
 
 def list_projects(section: Section) -> list[Listed]:
@@ -57,8 +57,8 @@ def list_projects(section: Section) -> list[Listed]:
     username = section.workspace.username
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
-        owners = {username, *v1.teams(username)}
-        rows = [(str(row.get("name")), _owner(row)) for row in v1.projects(username)]
+        owners = {username, *v1.projects.teams_of(username)}
+        rows = [(str(row.get("name")), _owner(row)) for row in v1.projects.visible_to(username)]
     mine = {Listed(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
     return sorted(mine, key=lambda one: (one.owner, one.name.casefold(), one.name))
 
@@ -73,8 +73,8 @@ def named_projects(section: Section, names: Sequence[str]) -> list[Listed]:
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
         for name in dict.fromkeys(names):
-            row = v1.find_project(name, username)
-            rows = [row] if row else [one for one in v1.projects(username, name) if one.get("name") == name]
+            row = v1.projects.find(name, username)
+            rows = [row] if row else [one for one in v1.projects.visible_to(username, name) if one.get("name") == name]
             if not rows:
                 raise CheckFailed(f"{host} shows {username} no project {name!r}.", hint="Names are told apart by case.")
             if len(rows) > 1:

@@ -13,7 +13,7 @@ from cmlutils.flows.connect import by_folder, find_project
 from cmlutils.flows.export_project import read_source
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
-from cmlutils.runtimes import Runtime, rsync_runtime
+from cmlutils.runtimes import rsync_runtime
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
@@ -26,7 +26,7 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     v1, workspace = connection.v1, connection.section.workspace
     project = find_project(connection)
     plan = Plan("export", connection.section.name, f"{workspace.url} {project.path}", str(bundle.folder))
-    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    runtimes = v1.runtimes.all()
     if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:
         plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
     settings, workloads = read_source(v1, project, runtimes)
@@ -60,7 +60,7 @@ def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bund
 
 def _rules(connection: Connection, project: ProjectRef) -> str:
     try:
-        text = connection.v1.file(project.owner, project.slug, ".exportignore")
+        text = connection.v1.projects.file(project, ".exportignore")
     except NotFound:
         return "there is none: /.cache/ and /.local/ stay behind"
     except Rejected as error:

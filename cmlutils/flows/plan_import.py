@@ -35,9 +35,9 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
     v1 = connection.v1
     settings, _, applications, _ = read_bundle(bundle)
-    runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+    runtimes = v1.runtimes.all()
     taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
-    offer = Offer(maps, runtimes, taken, v1.bypass_allowed())
+    offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
     plan = plan_target(connection, bundle, offer)
     if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
@@ -93,7 +93,7 @@ def _stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
 def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
     """Plan the project itself; return it where it is there already."""
     name = plan.project
-    found = v1.find_project(name, context, context) if not plan.blockers else None
+    found = v1.projects.find(name, context, context) if not plan.blockers else None
     if found is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
         plan.actions.append(Planned("project", name, Action.CREATE, what))
@@ -131,12 +131,12 @@ def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[
     `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
     """
     found: dict[str, str] = {}
-    for row in v1.projects(username)[:MANY]:
+    for row in v1.projects.visible_to(username)[:MANY]:
         ref = ProjectRef.from_v1(row)
         key = (v1.http.host, ref.path)
         if key not in asked:
             try:
-                asked[key] = {str(one.get("subdomain")) for one in v1.applications(ref.owner, ref.slug)}
+                asked[key] = {str(one.get("subdomain")) for one in v1.applications.of(ref)}
             except Rejected:
                 continue
         found |= dict.fromkeys(asked[key], ref.path)
@@ -155,7 +155,7 @@ def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> Non
 
 def _there(v1: ApiV1, name: str) -> bool:
     try:
-        v1.user(name)
+        v1.users.get(name)
     except (NotFound, Rejected):
         return False
     return True

@@ -27,7 +27,7 @@ _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself
 
 def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
-    listing = Listing(lambda: target.v1.applications(target.project.owner, target.project.slug))
+    listing = Listing(lambda: target.v1.applications.of(target.project))
     taken: dict[str, set[str]] = defaultdict(set)
     addons = Addons(target.v1)
     for one in wanted:
@@ -60,7 +60,7 @@ class _Work:
             create=self._create,
             finish=lambda record: self._finish(int(record["id"])),
             again=lambda record: self._look(self._read(int(record["id"]))),
-            remove=lambda record: v1.delete_application(project.owner, project.slug, record["id"]),
+            remove=lambda record: v1.applications.delete(project, record["id"]),
             hush=lambda record: self._hush(int(record["id"])),
             taken=self.taken,
         )
@@ -71,7 +71,7 @@ class _Work:
         body = {**self.application.to_v1(), **self.addons.body(self.application)}
         if self.match:
             body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
-        if body["bypass_authentication"] and not self.target.v1.bypass_allowed():
+        if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
             body["bypass_authentication"] = False
         try:
             return create(self._send, body)
@@ -87,10 +87,10 @@ class _Work:
             raise
 
     def _send(self, body: Mapping[str, Any]) -> Record:
-        return self.target.v1.create_application(self.target.project.owner, self.target.project.slug, body)
+        return self.target.v1.applications.create(self.target.project, body)
 
     def _read(self, application_id: int) -> Record:
-        return self.target.v1.application(self.target.project.owner, self.target.project.slug, application_id)
+        return self.target.v1.applications.get(self.target.project, application_id)
 
     def _finish(self, application_id: int) -> Finished:
         """Stop it in each way we know until the target says stopped."""
@@ -144,13 +144,13 @@ class _Work:
 
     def _ways(self, application_id: int) -> list[Callable[[], object]]:
         """Return the ways to stop it: no public capture proves the first, and the second only for other engines."""
-        owner, slug, v1 = self.target.project.owner, self.target.project.slug, self.target.v1
+        project, v1 = self.target.project, self.target.v1
 
         def by_dashboard() -> None:
             board = self._read(application_id).get("currentDashboard") or {}
             if not board.get("id"):
                 raise NotFound("the application has no dashboard", status=404)
-            v1.stop_dashboard(owner, slug, str(board["id"]))
+            v1.applications.stop_dashboard(project, str(board["id"]))
 
         def by_v2() -> None:
             project_id = self.target.project.public_id
@@ -163,7 +163,7 @@ class _Work:
                 public_id = found[0] if found else application_id
             self.target.v2.stop_application(project_id, str(public_id))
 
-        return [lambda: v1.stop_application(owner, slug, application_id), by_dashboard, by_v2]
+        return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
 
     def _look(self, record: Record) -> Finished:
         """Return what of the application the target does not show as it should be."""

@@ -39,7 +39,7 @@ def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     v1, project = target.v1, target.project
     run = _Run(
         target,
-        Listing(lambda: v1.jobs(project.owner, project.slug)),
+        Listing(lambda: v1.jobs.of(project)),
         People(v1),
         Addons(v1),
         names={job.source_id: job.name for job in wanted if job.source_id},
@@ -78,7 +78,7 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
         body = {**job.to_v1(), "notifications": run.people.rows(job.notifications), **run.addons.body(job)}
         if match:
             body |= {"runtime_id": match.runtime.id, "kernel": ""}
-        return create(lambda one: v1.create_job(project.owner, project.slug, one), body)
+        return create(lambda one: v1.jobs.create(project, one), body)
 
     step = Step(
         kind="job",
@@ -89,7 +89,7 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
         create=make,
         finish=lambda record: _finish(run, job, int(record["id"]), match),
         again=lambda record: _again(run, job, int(record["id"]), match),
-        remove=lambda record: v1.delete_job(project.owner, project.slug, record["id"]),
+        remove=lambda record: v1.jobs.delete(project, record["id"]),
         taken=run.taken[job.key],
     )
     outcome, record = ensure(target.journal, step, target.clock.sleep)

@@ -29,7 +29,7 @@ _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that w
 
 def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     """Replay all models."""
-    listing = Listing(lambda: target.v1.models(target.project.id))
+    listing = Listing(lambda: target.v1.models.of(target.project))
     taken: dict[str, set[str]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
     for model in wanted:
@@ -59,10 +59,10 @@ class _Work:
             key=self.key,
             listing=self.listing,
             same=lambda one: one.get("name") == model.name,
-            create=lambda: create(target.v1.create_model, {**model.to_v1(), **self._where()}),
+            create=lambda: create(target.v1.models.create, {**model.to_v1(), **self._where()}),
             finish=lambda record: self._finish(str(record["id"])),
             again=lambda record: self._again(str(record["id"])),
-            remove=lambda record: target.v1.delete_model(record["id"]),
+            remove=lambda record: target.v1.models.delete(record["id"]),
             taken=self.taken,
         )
         return ensure(target.journal, step, target.clock.sleep)[0]
@@ -73,13 +73,13 @@ class _Work:
         if self.match:
             return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
         if self.target.engines:
-            image = self.target.v1.engine_image(self.target.project.owner, self.target.project.slug).get("id")
+            image = self.target.v1.projects.engine_image(self.target.project).get("id")
             body |= {"engineImageId": image} if image else {}
         return body
 
     def _read(self, model_id: str) -> Record:
         """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
-        record = self.target.v1.model(model_id)
+        record = self.target.v1.models.get(model_id)
         status = str((record.get("latestModelDeployment") or {}).get("status") or "")
         if status in _LIVE:
             raise CannotBeInertError(
@@ -105,13 +105,13 @@ class _Work:
 
     def _set_auth(self, model_id: str) -> None:
         try:
-            self.target.v1.set_model_auth(model_id, enabled=self.model.auth_enabled)
+            self.target.v1.models.set_auth(model_id, enabled=self.model.auth_enabled)
         except (Rejected, AnswerLost) as error:
             log.debug("set-model-auth: %s", error)
 
     def _again(self, model_id: str) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
-        record = self.target.v1.model(model_id)
+        record = self.target.v1.models.get(model_id)
         return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
 
     def _has_build(self, model_id: str) -> bool:
@@ -126,7 +126,7 @@ class _Work:
         """Build what the target created without a build, for it did not heed the flag; tell whether it agrees."""
         body = {**self.model.build_body(), **self._where(), "modelId": model_id}
         try:
-            self.target.v1.build_model({**body, "autoBuildModel": True, "autoDeployModel": False})
+            self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
         except (Rejected, AnswerLost) as error:
             log.warning("model %s: %s", self.model.name, error)
             return False

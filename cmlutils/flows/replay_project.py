@@ -34,7 +34,7 @@ def ensure_project(
     """
 
     def find() -> list[Record]:
-        found = v1.find_project(name, context, context)
+        found = v1.projects.find(name, context, context)
         return [found] if found else []
 
     def settle(record: Record) -> Finished:
@@ -47,7 +47,7 @@ def ensure_project(
         key=_key(context, name),
         listing=Listing(find),
         same=lambda _: True,
-        create=lambda: v1.create_project(context, body),
+        create=lambda: v1.projects.create(context, body),
         finish=settle,
         again=settle,
     )
@@ -55,7 +55,7 @@ def ensure_project(
     if record is None:
         raise ApiError(f"The project can't be created: {outcome.note}", hint=outcome.todo)
     ref = ProjectRef.from_v1(record, context)
-    return ProjectRef.from_v1(v1.project(ref.owner, ref.slug), ref.owner), outcome
+    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
 def _wanted(settings: ProjectSettings, *, engines: bool) -> Record:
@@ -69,17 +69,17 @@ def _wanted(settings: ProjectSettings, *, engines: bool) -> Record:
 
 def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
     """Write settings one by one and the environment."""
-    there = v1.project(ref.owner, ref.slug)
+    there = v1.projects.get(ref)
     for field, value in _wanted(settings, engines=engines).items():
         if (there.get(field) or "") != value:
             try:
-                v1.patch_project(ref.owner, ref.slug, {field: value})
+                v1.projects.patch(ref, {field: value})
             except (Rejected, AnswerLost) as error:
                 log.debug("PATCH project %s: %s", field, error)
-    environment = v1.environment(ref.owner, ref.slug)
+    environment = v1.projects.environment(ref)
     if _absent(settings.environment, environment):
         try:
-            v1.put_environment(ref.owner, ref.slug, {**environment, **settings.environment})
+            v1.projects.put_environment(ref, {**environment, **settings.environment})
         except (Rejected, AnswerLost) as error:
             log.debug("PUT project environment: %s", error)
     return _look(v1, ref, settings, engines=engines)
@@ -91,9 +91,9 @@ def _absent(wanted: Mapping[str, str], there: Record) -> list[str]:
 
 def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
     """Read settings and environment back, and name what the target did not take."""
-    there = v1.project(ref.owner, ref.slug)
+    there = v1.projects.get(ref)
     lost = [field for field, value in _wanted(settings, engines=engines).items() if (there.get(field) or "") != value]
-    environment = _absent(settings.environment, v1.environment(ref.owner, ref.slug)) if settings.environment else []
+    environment = _absent(settings.environment, v1.projects.environment(ref)) if settings.environment else []
     lost += [f"environment {name}" for name in environment]
     note, todo = _engine_image(v1, ref, settings) if engines else ("", "")
     if not lost:
@@ -109,7 +109,7 @@ def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: boo
 
 def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> tuple[str, str]:
     """Say so when the source's engine image is not the one that the target's project has."""
-    there = engine_image_name(v1.engine_image(ref.owner, ref.slug))
+    there = engine_image_name(v1.projects.engine_image(ref))
     if not settings.engine_image or settings.engine_image == there:
         return "", ""
     note = f"engine image {there or 'of the target'} instead of {settings.engine_image}"
@@ -144,18 +144,17 @@ def _left(project: ProjectRef, todo: str) -> Outcome:
 
 
 def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> list[str]:
-    owner, slug = project.owner, project.slug
     todos = [
         f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
         for name, permissions in _collaborators(v1, project, settings).items()
     ]
-    seen = v1.project(owner, slug).get("project_visibility")
+    seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
         try:
-            v1.patch_project(owner, slug, {"project_visibility": settings.visibility})
+            v1.projects.patch(project, {"project_visibility": settings.visibility})
         except (Rejected, AnswerLost) as error:
             log.debug("PATCH project visibility: %s", error)
-        seen = v1.project(owner, slug).get("project_visibility")
+        seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
         todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
     return todos
@@ -170,9 +169,7 @@ def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) ->
     }
 
     def absent() -> dict[str, str]:
-        there = {
-            str(one.get("username")): one.get("permissions") for one in v1.collaborators(project.owner, project.slug)
-        }
+        there = {str(one.get("username")): one.get("permissions") for one in v1.projects.collaborators(project)}
         return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
 
     missing = absent() if wanted else {}
@@ -185,6 +182,6 @@ def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) ->
     """Add a collaborator; a refusal shows when they are read back."""
     body = {"username": name, "permissions": permissions}
     try:
-        v1.put_collaborator(project.owner, project.slug, name, body)
+        v1.projects.put_collaborator(project, name, body)
     except Rejected as error:
         log.warning("collaborator %s: %s", name, error)

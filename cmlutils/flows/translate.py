@@ -6,13 +6,14 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import NotFound, Rejected
+from cmlutils.errors import Rejected
+from cmlutils.workloads import Job, Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cmlutils.remote.v1 import ApiV1
-    from cmlutils.workloads import Application, Job
+    from cmlutils.workloads import Application, Workload
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -41,6 +42,24 @@ def by_name(
     )
 
 
+def with_ids(v1: ApiV1, workloads: Sequence[Workload]) -> list[Workload]:
+    """Return a bundle's workloads with this workspace's ids of add-ons and people; what it lacks shows by its name."""
+    addons, people = Addons(v1), People(v1)
+    return [_with_ids(one, addons, people) for one in workloads]
+
+
+def _with_ids(workload: Workload, addons: Addons, people: People) -> Workload:
+    if isinstance(workload, Model):
+        return workload
+    mine = [(_addon_name(one), addons.here(one)) for one in workload.addons]
+    ids = tuple(name if known is None else known for name, known in mine)
+    if not isinstance(workload, Job):
+        return replace(workload, addons=ids)
+    notified = [(person(one), people.rows([one])) for one in workload.notifications]
+    rows = tuple(known[0] if known else name for name, known in notified)
+    return replace(workload, addons=ids, notifications=rows)
+
+
 def _named(notifications: Iterable[Any], usernames: Mapping[int, str]) -> tuple[Any, ...]:
     named = []
     for one in notifications:
@@ -55,7 +74,7 @@ def _named(notifications: Iterable[Any], usernames: Mapping[int, str]) -> tuple[
 
 def _addons(v1: ApiV1, component: str) -> list[Row]:
     try:
-        rows = v1.runtime_addons(component)
+        rows = v1.runtimes.addons(component)
     except Rejected as error:
         log.debug("runtime-addons %s: %s", component, error)
         return []
@@ -77,7 +96,7 @@ class Addons:
         self._v1 = v1
         self._known: dict[str, list[Row]] = {}
 
-    def _here(self, addon: Any) -> Any:
+    def here(self, addon: Any) -> Any:
         """Return the target's id of a source's add-on; None when there is none of its name."""
         if not isinstance(addon, dict) or not addon.get("name"):
             return None
@@ -88,13 +107,13 @@ class Addons:
 
     def body(self, workload: Job | Application) -> Row:
         """Return what to add to the workload's create body."""
-        ids = [self._here(one) for one in workload.addons]
+        ids = [self.here(one) for one in workload.addons]
         ids = [one for one in ids if one is not None]
         return {"addons": ids} if ids else {}
 
     def todo(self, workload: Job | Application, shown: Mapping[str, Any]) -> str:
         """Name the add-ons that the target does not have, or shows otherwise than we set them."""
-        absent = [_addon_name(one) for one in workload.addons if self._here(one) is None]
+        absent = [_addon_name(one) for one in workload.addons if self.here(one) is None]
         wanted, there = self.body(workload).get("addons", []), shown.get("addons")
         if isinstance(there, list) and sorted(map(str, there)) != sorted(map(str, wanted)):
             absent = [_addon_name(one) for one in workload.addons]
@@ -115,8 +134,8 @@ class People:
     def _id(self, username: str) -> int:
         if username not in self._ids:
             try:
-                self._ids[username] = int(self._v1.user(username).get("id") or 0)
-            except NotFound:
+                self._ids[username] = int(self._v1.users.get(username).get("id") or 0)
+            except Rejected:
                 self._ids[username] = 0
         return self._ids[username]
 
@@ -135,11 +154,11 @@ class People:
         for one in notifications:
             row = self.rows([one])
             if not row or (isinstance(there, list) and not any(_same(row[0], other) for other in there)):
-                absent.append(_person(one))
+                absent.append(person(one))
         if absent:
             return f"choose again that it notifies {', '.join(absent)}"
         if notifications and not isinstance(there, list):
-            return f"look whether it notifies {', '.join(map(_person, notifications))}: the target does not show it"
+            return f"look whether it notifies {', '.join(map(person, notifications))}: the target does not show it"
         return ""
 
 
@@ -151,7 +170,8 @@ def _same(wanted: Row, there: object) -> bool:
     )
 
 
-def _person(notification: Any) -> str:
+def person(notification: Any) -> str:
+    """Name who is notified, and of what."""
     if not isinstance(notification, dict):
         return "someone"
     name = notification.get("username") or f"the source's user number {notification.get('user_id')}"

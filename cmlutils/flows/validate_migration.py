@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
-from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
+from cmlutils.flows.compare_settings import compare_settings
+from cmlutils.flows.compare_workloads import compare_workloads
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
-from cmlutils.flows.import_project import read_bundle
+from cmlutils.flows.import_project import read_bundle, to_do_of
+from cmlutils.flows.seen import Seen
+from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
-from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from cmlutils.project import ProjectRef
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
-    from cmlutils.runtimes import Maps
+    from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
 _MADE = {Status.CREATED, Status.FALLBACK}
@@ -59,6 +61,8 @@ def validate_migration(
         one.compare(target, "target", files.target)
     report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
     report.todos += _advice(report)
+    if report.verb == "validate-migration":  # it writes over the import's report
+        report.todos += to_do_of(bundle)
     report.verified = not report.unexpected
 
 
@@ -101,7 +105,7 @@ class _Validation:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
         project = find_project(connection)
-        runtimes = [Runtime.from_v1(one) for one in v1.runtimes()]
+        runtimes = v1.runtimes.all()
         if side == "source":
             report.source = report.source or f"{workspace.url} {project.path}"
         else:
@@ -118,7 +122,8 @@ class _Validation:
             "jobs": [*self.jobs],
         }
         for kind, workloads in wanted.items():
-            report.differences += compare_workloads(kind, workloads, records[kind], seen)
+            here = with_ids(v1, workloads) if side == "target" else workloads
+            report.differences += compare_workloads(kind, here, records[kind], seen)
             if side == "target" and report.verb == "validate-migration":
                 names = [str(one.get("name")) for one in records[kind]]
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
@@ -128,14 +133,14 @@ class _Validation:
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
         fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
-        allowed = connection.v1.bypass_allowed() if asks else True
+        allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:
     try:
-        connection.v1.collaborators(project.owner, project.slug)
+        connection.v1.projects.collaborators(project)
     except (NotFound, Rejected):
         return False
     return True

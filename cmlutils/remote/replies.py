@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -32,7 +32,6 @@ class Call:
     repeat: bool
     params: Mapping[str, Any] | None = None
     body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
     bearer: Secret | None = None
     anonymous: bool = False
     patient: bool = True
@@ -102,12 +101,11 @@ def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
 def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
     """Say where a redirect points; we never follow it with the key."""
     try:
-        where = urlsplit(response.headers.get("Location", ""))
-        host = _printable(where.hostname or "")
+        there = _printable(urlsplit(response.headers.get("Location", "")).hostname or "")
     except ValueError:
-        host = ""
+        there = ""
     return ApiError(
-        f"{host} redirects {call} to {host or 'another page of its own'} (status {response.status_code}).",
+        f"{host} redirects {call} to {there or 'another page of its own'} (status {response.status_code}).",
         hint="Write the workspace's final address as url (https?); a login page may be in between.",
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils import interrupts
 from cmlutils.errors import ApiError
-from cmlutils.remote.v1 import Json, a_list, an_object, segment
+from cmlutils.remote.routes import Json, a_list, an_object, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +46,6 @@ class ApiV2:
         reply = self._http.get(path, params=params, bearer=self.key)
         return an_object(reply, f"{self._http.host} GET {path}")
 
-    def application(self, project_id: str, app_id: str) -> Json:
-        """Return an application by public ids."""
-        return self._get(_of(project_id, "applications", app_id))
-
     def stop_application(self, project_id: str, app_id: str) -> None:
         """Stop an application; stopping twice is harmless, so it is repeated when the answer gets lost."""
         path = f"{_of(project_id, 'applications', app_id)}:stop"
@@ -68,10 +64,6 @@ class ApiV2:
     def applications(self, project_id: str) -> list[Json]:
         """Return a project's applications."""
         return self._pages(f"/api/v2/projects/{segment(project_id)}/applications", "applications")
-
-    def runtimes(self) -> list[Json]:
-        """Return all runtimes."""
-        return self._pages("/api/v2/runtimes", "runtimes")
 
     def _pages(self, path: str, kind: str) -> list[Json]:
         token = ""

@@ -70,12 +70,12 @@ class V2Key:
         return self._create()
 
     def _create(self) -> Secret:
-        key, keyid = self._v1.create_v2_key(self._username, self._now() + LIFETIME)
+        key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
         self._journal.made(JOURNAL_KEY, keyid)
         return key
 
     def _ids(self) -> list[str]:
-        return [str(row["keyid"]) for row in self._v1.v2_keys(self._username) if row.get("keyid")]
+        return [str(row["keyid"]) for row in self._v1.v2_keys.of(self._username) if row.get("keyid")]
 
     def revoke_left_over(self, *, patient: bool = False) -> None:
         """Revoke what the journal says is left; what could be another run's key is named and ends by itself."""
@@ -87,7 +87,7 @@ class V2Key:
             if not keyid:
                 keyid = self._orphan(set(step.before))
             if keyid:
-                self._v1.delete_v2_key(self._username, keyid, patient=patient)
+                self._v1.v2_keys.delete(self._username, keyid, patient=patient)
         except NotFound:
             log.debug("the v2 key is gone already")
         except ApiError as error:

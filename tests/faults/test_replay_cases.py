@@ -94,7 +94,7 @@ def test_a_project_that_a_person_made_anew_keeps_its_settings(target, bundle):
     assert replay(target, bundle).code == 0
     delete_project(target)
     with Http(Workspace(target.url, "dana", Secret(KEY))) as client:
-        ApiV1(client).create_project(
+        ApiV1(client).projects.create(
             "dana", {"name": "Churn", "template": "blank", "project_visibility": "private", "description": "theirs"}
         )
     assert replay(target, bundle).code == 0

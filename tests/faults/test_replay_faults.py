@@ -12,7 +12,7 @@ from replaying import Crash, dump, live, replay, running, target_of, write_bundl
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, Unreachable
-from cmlutils.remote import http
+from cmlutils.remote import exchange
 
 EVERY = bool(os.environ.get("CMLUTILS_TEST_ALL_FAULTS"))
 
@@ -72,8 +72,8 @@ def test_after_one_fault_the_next_import_ends_as_a_clean_one(clean, tmp_path, mo
                 workspace.faults.add(Fault(nth=nth, **FAULTS[fault]))
                 with monkeypatch.context() as patch:
                     if "hang" in fault:
-                        patch.setattr(http, "TIMEOUTS", (5.0, 1.0))
-                        patch.setattr(http, "SHORT_TIMEOUTS", (5.0, 1.0))
+                        patch.setattr(exchange, "TIMEOUTS", (5.0, 1.0))
+                        patch.setattr(exchange, "SHORT_TIMEOUTS", (5.0, 1.0))
                     first = replay(workspace, bundle)
             else:
                 first = replay(workspace, bundle, nth, after=fault == "crash after")

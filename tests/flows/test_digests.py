@@ -4,7 +4,6 @@ import os
 import shutil
 
 import pytest
-from standin import StandIn
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.filelist import walk
@@ -13,13 +12,6 @@ from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.remote import cdswctl, tunnel
 
 ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"]
-
-
-@pytest.fixture
-def standin(tmp_path, monkeypatch):
-    found = StandIn(tmp_path / "standin")
-    monkeypatch.setattr(tunnel, "LOGIN", found.login)
-    return found
 
 
 @pytest.fixture

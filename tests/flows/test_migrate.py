@@ -53,6 +53,8 @@ def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
     assert metrics["isMigrationSuccessful"] is True
     assert metrics["total_job"] == 3
+    assert list(metrics["phases"])[:4] == ["project", "open session", "files", "close session"]
+    assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # no phase lies within another
     assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
 
 
@@ -112,3 +114,9 @@ def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     job = next(job for job in target.project("dana", "churn-model").jobs if job.name == "ingest")
     assert job.addons == [905]
     assert [(one["user_id"], one["failure"]) for one in job.notifications] == [(7022, True)]
+    validate = 'cmlutil project validate-migration -p "Churn Model" --json'
+    assert not {"addons", "notifications"} & {one["what"] for one in run_line(validate).json["differences"]}
+    job.addons, job.notifications = [], [{"user_id": 7001, "failure": True}]
+    found = {one["what"]: one for one in run_line(validate, exit_code=4).json["differences"] if not one["expected"]}
+    assert (found["addons"]["left"], found["addons"]["right"]) == ("905", "none")
+    assert found["notifications"]["left"] == "user 7022 (failure)"

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from cmlutils import log as logs
-from cmlutils.cli.render import json_text
+from cmlutils.cli.render import files_text, json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import Entry
@@ -96,6 +96,19 @@ def test_a_page_stays_small_enough_to_be_opened():
     assert text.count("row ") == 20_000
     assert "and 10000 more" in text
     assert "only on the target (30000)" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"files": 296, "folders": 12, "links": 5, "bytes": 7 << 20, "transferred": 313},
+         "296 files, 12 folders, 5 links, 7.0 MiB; 313 new or changed"),
+        ({"files": 0, "folders": 2, "bytes": 0, "transferred": 0}, "0 files, 2 folders, 0 B; none new or changed"),
+        ({"files": 1, "bytes": 9, "deleted": 3}, "1 file, 9 B; none new or changed, 3 removed"),
+    ],
+)  # fmt: skip
+def test_the_line_of_files_counts_the_same_things_twice(counts, text):
+    assert files_text(counts) == text
 
 
 def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):

@@ -2,10 +2,13 @@
 
 import json
 import os
+from html import escape
 
 import pytest
 
-from cmlutils.flows.compare_workloads import Seen, compare_settings, compare_workloads
+from cmlutils.flows.compare_settings import compare_settings
+from cmlutils.flows.compare_workloads import compare_workloads
+from cmlutils.flows.seen import Seen
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
 from cmlutils.runtimes import Maps, Runtime
@@ -36,6 +39,17 @@ def overwrite(path, content):
     assert len(content) == before.st_size
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    left = run_line(f"{IMPORT} --json").json["to_do"]
+    assert left
+    for _ in range(2):
+        assert run_line(f"{VALIDATE} --json").json["to_do"] == left
+    page = (home / BUNDLE / "logs/report.html").read_text()
+    assert all(escape(one) in page for one in left)
 
 
 def test_a_source_that_changed_is_told_apart_from_a_lost_file(migrated, run_line):
@@ -138,6 +152,18 @@ def test_what_can_not_be_read_on_either_side_is_named(migrated, run_line, home):
         ("source file", "'.env': content"),
         ("target file", "'.env': content"),
     } == unread
+
+
+def test_an_import_verifies_quickly_when_asked(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    overwrite(target.project("dana", "churn-model").files / "keep.log", b"no!\n")
+    line = run_line(f"{IMPORT} --verify --quick --json")
+    assert line.json["isMigrationSuccessful"] is True
+    assert any("--quick" in one for one in line.json["notes"])
+    run_line(f"{VALIDATE}", exit_code=4)
+    assert "--verify" in run_line(f"{IMPORT} --quick", exit_code=2).err
 
 
 def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
@@ -253,6 +279,24 @@ def test_equal_names_are_paired_with_whom_they_resemble():
     assert compare_workloads("jobs", wanted, records, seen()) == []
     [row] = compare_workloads("jobs", wanted, records[:1], seen())
     assert row.group is Group.MISSING
+
+
+def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_one_itself():
+    job = Job("j", "j.py", addons=(7,), notifications=({"user_id": 3, "failure": True},))
+    shown = {"addons": [7], "notifications": [{"user_id": 3, "failure": True, "id": 1}]}
+    cases = [
+        ({}, {}),
+        ({"addons": [8]}, {"addons": False}),
+        ({"addons": []}, {"addons": False}),
+        ({"addons": None}, {"addons": True}),
+        ({"addons": [8, 7]}, {"addons": True}),
+        ({"notifications": [{"user_id": 3, "success": True}]}, {"notifications": False}),
+        ({"notifications": [*shown["notifications"], {"user_id": 4, "failure": True}]}, {"notifications": False}),
+        ({"notifications": None}, {"notifications": True}),
+    ]
+    for changed, expected in cases:
+        rows = compare_workloads("jobs", [job], [job_record(**{**shown, **changed})], seen())
+        assert {row.what: row.expected for row in rows} == expected, changed
 
 
 def test_a_model_that_was_not_built_is_a_difference():

@@ -23,7 +23,6 @@ from cmlutils.flows.landing import fix_folders
 from cmlutils.flows.transfer import Kept
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, process
-from cmlutils.remote import http as remote_http
 from cmlutils.remote.http import Http, Patience
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
@@ -254,8 +253,8 @@ def drip_body(handler):
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize(("answer", "said"), [(drip, "no answer within the time allowed"), (drip_body, "longer than")])
 def test_a_reply_that_drips_is_given_up(serving, certified, monkeypatch, answer, said, tls):
-    monkeypatch.setattr(remote_http, "HEADER_SECONDS", 0.5)
-    monkeypatch.setattr(remote_http, "REPLY_SECONDS", 0.5)
+    monkeypatch.setattr(exchange, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(exchange, "REPLY_SECONDS", 0.5)
     url, _, ca = certified(answer) if tls else (*serving(answer), None)
     begin = time.monotonic()
     with pytest.raises(CmlutilError, match=said):

@@ -1,0 +1,156 @@
+"""One request and its reply, over requests: who we are, whom we trust, and how much is read for how long."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import AnswerLost, ApiError, Unreachable
+from cmlutils.remote.failures import failure
+from cmlutils.remote.headers import in_time
+from cmlutils.remote.replies import unparsable
+from cmlutils.remote.waiting import Away
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import requests
+
+    from cmlutils.config import Workspace
+    from cmlutils.remote.replies import Call
+
+log = logging.getLogger(__name__)
+
+TIMEOUTS = (10.0, 120.0)  # seconds to connect, and between two arrivals of data
+SHORT_TIMEOUTS = (3.0, 5.0)  # for what must not hold up the end of a run
+HEADER_SECONDS = 180.0  # for a reply's headers, however steadily they drip
+REPLY_SECONDS = 600.0  # for a whole reply
+DOWNLOAD_SECONDS = 1800.0
+
+
+class Exchange:
+    """Requests to one workspace, over connections that are kept; `now` is a clock that only goes forward."""
+
+    def __init__(self, workspace: Workspace, now: Callable[[], float]) -> None:
+        self._workspace = workspace
+        self._host = workspace.host
+        self._now = now
+        self._session: requests.Session | None = None
+
+    def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def open(self, call: Call) -> requests.Response:
+        """Send a request and return the response with its body still to be read."""
+        import requests
+
+        headers = {"Accept": "application/json"}
+        if call.sink is not None:
+            headers.update({"Accept": "*/*", "Accept-Encoding": "identity"})
+        data = None
+        if call.method != "GET" and call.body is not None:
+            data = json.dumps(call.body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            # auth is always given: without it, requests would take one from ~/.netrc.
+            # verify is given here and not to the session, where REQUESTS_CA_BUNDLE would win over it.
+            return self._connected().request(
+                call.method,
+                self._workspace.url + call.path,
+                params=call.params,
+                data=data,
+                headers=headers,
+                auth=self._authorise(call),
+                timeout=TIMEOUTS if call.patient else SHORT_TIMEOUTS,
+                verify=self._workspace.verify,
+                allow_redirects=False,
+                stream=True,
+            )
+        except requests.RequestException as error:
+            log.debug("%s %s: %s", self._host, call, type(error).__name__)
+            raise failure(self._host, error) from error
+        except OSError as error:  # requests says so of a CA bundle that it can't read
+            raise Unreachable(
+                f"{self._host} can't be reached: {error.strerror or 'the CA bundle can not be read'}.",
+                hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",
+            ) from error
+
+    def _connected(self) -> requests.Session:
+        """Return the session, made at first use."""
+        if self._session is None:
+            from http.cookiejar import DefaultCookiePolicy
+
+            import requests
+
+            class Session(requests.Session):
+                """Takes no redirect: requests would read its whole body and trip over a bad Location."""
+
+                def get_redirect_target(self, resp: requests.Response) -> None:
+                    """Say that there is none."""
+
+            self._session = Session()
+            for scheme in ("https://", "http://"):
+                self._session.mount(scheme, in_time(HEADER_SECONDS))
+            self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            if self._workspace.verify is False:
+                import urllib3
+
+                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        return self._session
+
+    def _authorise(self, call: Call) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+        """Return what puts the right Authorization, or none, on a request."""
+        from requests.auth import HTTPBasicAuth
+
+        bearer = call.bearer
+        if not call.anonymous and bearer is None:
+            return HTTPBasicAuth(self._workspace.api_key.reveal(), "")
+
+        def put(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            if bearer is not None:
+                request.headers["Authorization"] = f"Bearer {bearer.reveal()}"
+            return request
+
+        return put
+
+    def read(self, call: Call, response: requests.Response) -> bytes:
+        """Return the whole body."""
+        return b"".join(self._chunks(call, response))
+
+    def copy(self, call: Call, response: requests.Response) -> None:
+        """Put the body into the call's file, from its start."""
+        assert call.sink is not None  # noqa: S101
+        if call.anonymous and "html" in response.headers.get("Content-Type", ""):
+            raise unparsable(self._host, call, response, b"<")
+        call.sink.seek(0)
+        call.sink.truncate()
+        for chunk in self._chunks(call, response):
+            call.sink.write(chunk)
+
+    def _chunks(self, call: Call, response: requests.Response) -> Iterator[bytes]:
+        """Yield the body as it arrives, up to the call's limits of size and time."""
+        import requests
+        import urllib3
+
+        decode = call.sink is None
+        seconds = REPLY_SECONDS if decode else DOWNLOAD_SECONDS
+        end, size = self._now() + seconds, 0
+        read = getattr(response.raw, "read1", response.raw.read)  # read1 returns what is there
+        while True:
+            try:
+                chunk = read(64 * 1024, decode_content=decode)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise Away("the connection broke within the answer") from error
+            if not chunk:
+                return
+            size += len(chunk)
+            late = self._now() > end
+            if late or size > call.limit:
+                excess = f"takes longer than {seconds:.0f} s" if late else f"is larger than {call.limit} bytes"
+                text = f"{self._host}: the answer to {call} {excess}."
+                raise AnswerLost(text) if call.writes else ApiError(text)
+            yield chunk

@@ -1,0 +1,85 @@
+"""Why a request failed below HTTP: what went wrong, whether it may have arrived, and what to do about it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import Unreachable
+from cmlutils.remote.headers import too_many
+from cmlutils.remote.waiting import Away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+
+
+def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
+    """Tell a failure to connect from a lost answer, and both from what waiting does not mend."""
+    import requests
+
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _untrusted(host, cause)
+    if any(map(too_many, causes)):
+        return Away("its answer's headers are too long or too many", status=500)
+    if isinstance(error, requests.exceptions.SSLError):
+        hint = "Is url https where the server speaks http? Does ca_path hold its CA's certificates?"
+        return Away("TLS failed", hint=hint)
+    if isinstance(error, (requests.ConnectionError, requests.Timeout)) or any(
+        isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) for cause in causes
+    ):
+        return _gone(error, causes)
+    return Unreachable(
+        f"{host} can't be reached: {type(error).__name__}.",
+        hint="Check url, and the proxy variables of the environment.",
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and everything that it wraps."""
+    todo, seen = [error], set[int]()
+    while todo:
+        cause = todo.pop()
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        wrapped = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
+        todo.extend(inner for inner in wrapped if isinstance(inner, BaseException))
+
+
+def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
+    """Say why a certificate is not good enough, and what to do."""
+    why = error.verify_message or "unknown"
+    if error.verify_code in {62, 63, 64} or "match" in why.lower():
+        hint = "url must name the workspace as its certificate does."
+    elif error.verify_code == 10:
+        hint = "Its certificate has expired, or this machine's clock is wrong."
+    else:
+        hint = "Name a file with its CA's certificates (PEM) as ca_path."
+    return Unreachable(f"{host} can't be trusted: certificate verification failed: {why}.", hint=hint)
+
+
+def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away:
+    """Name a broken connection; `sent` is false only if there never was one."""
+    import requests
+    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+    unsent = any(isinstance(cause, (NewConnectionError, ConnectTimeoutError)) for cause in causes)
+    unsent = unsent or isinstance(error, requests.ConnectTimeout)
+    hint = "Check url, and that this machine may reach it."
+    if isinstance(error, requests.exceptions.ProxyError):
+        return Away("the proxy does not let us through", hint="Check HTTPS_PROXY and NO_PROXY.", sent=not unsent)
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return Away("its name can't be resolved", hint=hint, sent=False)
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return Away("connection refused", hint=hint, sent=not unsent)
+    if unsent:
+        return Away("no connection within the time allowed", hint=hint, sent=False)
+    if isinstance(error, requests.Timeout):
+        return Away("no answer within the time allowed", hint=hint)
+    return Away("the connection broke", hint=hint)

@@ -1,0 +1,118 @@
+"""What the routes of v1 and v2 share: addresses from quoted parts, replies checked for their shape at the door."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cmlutils.errors import AnswerLost, ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmlutils.remote.http import Http
+
+Json = dict[str, Any]
+MAX_SEGMENT = 1000
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def segment(text: object) -> str:
+    """Return one path segment, quoted; refuse what would change the path."""
+    name = str(text)
+    if name in {"", ".", ".."} or len(name) > MAX_SEGMENT or _UNFIT.search(name):
+        raise ApiError(f"{name[:80]!r} can't be part of an address.")
+    return quote(name, safe="")
+
+
+def an_object(reply: object, route: str, *, wrote: bool = False) -> Json:
+    """Return a reply that is a JSON object; after a write, anything else is a lost answer."""
+    if isinstance(reply, dict):
+        return reply
+    raise (AnswerLost if wrote else ApiError)(f"{route} gave {_kind(reply)} where an object was expected.")
+
+
+def a_list(reply: object, route: str) -> list[Json]:
+    """Return a reply that is a JSON array of objects."""
+    if not isinstance(reply, list):
+        raise ApiError(f"{route} gave {_kind(reply)} where a list was expected.")
+    for item in reply:
+        if not isinstance(item, dict):
+            raise ApiError(f"{route} gave a list with {_kind(item)} where objects were expected.")
+    return reply
+
+
+def _kind(reply: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing", bool: "true or false"}
+    return names.get(type(reply), "a number")
+
+
+def _is_id(value: object) -> bool:
+    """Whether it is a whole number above 0, as a number or as a text."""
+    if type(value) is int:
+        return 0 < value < 1 << 63
+    return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,17}", value) is not None
+
+
+def _numbered(rows: list[Json], route: str) -> list[Json]:
+    """Return a list of things that each have an id, of their own."""
+    ids = [str(row["id"]) if _is_id(row.get("id")) else "" for row in rows]
+    if "" in ids:
+        raise ApiError(f"{route} gave a list with something without a usable id.")
+    if len({*ids}) < len(ids):
+        raise ApiError(f"{route} gave a list in which two things have the same id.")
+    return rows
+
+
+def _the_one(reply: Json, wanted: object, route: str) -> Json:
+    """Return a reply that is about what was asked for; it may leave the id out."""
+    if str(reply.setdefault("id", wanted)) != str(wanted):
+        raise ApiError(f"{route} gave something else than was asked for.")
+    return reply
+
+
+class Routes:
+    """The ways in which v1 is asked, each with the check of its reply.
+
+    `question` is the body of a POST that only asks.
+    """
+
+    def __init__(self, http: Http) -> None:
+        self.http = http
+
+    def an_object(self, path: str, **params: object) -> Json:
+        """Return the object at this path."""
+        return an_object(self.http.get(path, params=params or None), f"{self.http.host} GET {path}")
+
+    def a_list(self, path: str, *, question: Json | None = None, **params: object) -> list[Json]:
+        """Return the list of objects at this path."""
+        return a_list(*self._asked(path, question, params))
+
+    def numbered(self, path: str, *, question: Json | None = None) -> list[Json]:
+        """Return the list at this path, of things that each have an id of their own."""
+        reply, route = self._asked(path, question, {})
+        return _numbered(a_list(reply, route), route)
+
+    def the_one(self, path: str, wanted: object, *, question: Json | None = None) -> Json:
+        """Return the thing with this id."""
+        reply, route = self._asked(path, question, {})
+        return _the_one(an_object(reply, route), wanted, route)
+
+    def _asked(self, path: str, question: Json | None, params: Json) -> tuple[object, str]:
+        """Return the reply, and the route in words."""
+        if question is None:
+            return self.http.get(path, params=params or None), f"{self.http.host} GET {path}"
+        return self.http.send("POST", path, question, repeat=True), f"{self.http.host} POST {path}"
+
+    def create(self, path: str, body: Mapping[str, Any]) -> Json:
+        """Return what was created; it must have an id, else nobody knows whether it was."""
+        route = f"{self.http.host} POST {path}"
+        made = an_object(self.http.send("POST", path, body), route, wrote=True)
+        if not _is_id(made.get("id")):
+            raise AnswerLost(f"{route} gave an object without id.")
+        return made
+
+    def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+        """Send what may be done twice (PUT, PATCH, DELETE): it is repeated when its answer gets lost."""
+        self.http.send(method, path, body, repeat=True)

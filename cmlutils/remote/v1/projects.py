@@ -1,0 +1,166 @@
+"""Projects: which there are, the one that is meant, and what each is set to."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import ApiError, ConfigError, Rejected
+from cmlutils.remote.routes import Json, Routes, segment
+from cmlutils.remote.v1 import users
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmlutils.project import ProjectRef
+
+log = logging.getLogger(__name__)
+
+PAGE = 30
+MAX_PAGES = 1000
+
+
+def address(project: ProjectRef) -> str:
+    """Return the path of a project."""
+    return f"/api/v1/projects/{segment(project.owner)}/{segment(project.slug)}"
+
+
+class Projects:
+    """The projects of a workspace."""
+
+    def __init__(self, routes: Routes, people: users.Users) -> None:
+        self._routes = routes
+        self._users = people
+
+    def visible_to(self, username: str, name: str = "") -> list[Json]:
+        """Return the projects visible to this user whose name is like this one, each once.
+
+        CML gives pages; CDSW ignores limit and offset and gives everything each time.
+        """
+        path = f"{users.address(username)}/projects-summary"
+        params: Json = {"all": "true", "scope": "all", "context": username, "sortColumn": "updated_at"}
+        if name:
+            params["projectName"] = name
+        found: dict[str, Json] = {}
+        for page in range(MAX_PAGES):
+            rows = self._routes.a_list(path, **params, limit=PAGE, offset=page * PAGE)
+            before = len(found)
+            for row in rows:
+                found.setdefault(_identity(row), row)
+            if len(rows) != PAGE or len(found) == before:
+                return list(found.values())
+        raise ApiError(f"{self._routes.http.host} GET {path} does not come to an end after {MAX_PAGES} pages.")
+
+    def find(self, name: str, username: str, owner: str = "") -> Json | None:
+        """Return the summary row of the project of exactly this name, None when there is none.
+
+        Its owner is `owner`, else `username`, else the only team of the user that has one.
+        Raises ConfigError when several teams have.
+        """
+        rows = [row for row in self.visible_to(username, name) if row.get("name") == name]
+        wanted = owner or username
+        own = [row for row in rows if _owner(row) == wanted]
+        if not own and owner and owner != username:
+            own = self._owned(owner, name)
+        if not own and not owner:
+            own = [row for row in rows if self._in_team(row, username)]
+        if len(own) > 1:
+            owners = sorted({str(_owner(row)) for row in own})
+            raise ConfigError(
+                f"{self._routes.http.host} has {len(own)} projects named {name!r}, of {', '.join(owners)}.",
+                hint="Say which one with owner_username in the ini file."
+                if len(owners) > 1
+                else "Rename all but one of them.",
+            )
+        if own and not owner and _owner(own[0]) != username:
+            log.info("project %r is taken from the team %s", name, _owner(own[0]))
+        return own[0] if own else None
+
+    def _owned(self, owner: str, name: str) -> list[Json]:
+        """Return this owner's projects of this name as the owner's own list shows them."""
+        try:
+            rows = self.visible_to(owner, name)
+        except Rejected:
+            return []
+        return [row for row in rows if row.get("name") == name and _owner(row) == owner]
+
+    def _in_team(self, row: Json, username: str) -> bool:
+        """Whether a project is in a team that this user belongs to."""
+        team = _team(row)
+        return bool(team) and (_person(row, "creator").get("username") == username or self._is_member(team, username))
+
+    def teams_of(self, username: str) -> list[str]:
+        """Return the teams, of those that own a project visible to this user, that the user belongs to."""
+        teams = {_team(row) for row in self.visible_to(username)}
+        return sorted(team for team in teams if team and self._is_member(team, username))
+
+    def _is_member(self, team: str, username: str) -> bool:
+        return self._users.is_member(team, username)
+
+    def get(self, project: ProjectRef) -> Json:
+        """Return a whole project."""
+        return self._routes.an_object(address(project))
+
+    def create(self, context: str, body: Mapping[str, Any]) -> Json:
+        """Create a project of this user or team."""
+        return self._routes.create(f"{users.address(context)}/projects", body)
+
+    def patch(self, project: ProjectRef, body: Mapping[str, Any]) -> None:
+        """Change a project's settings."""
+        self._routes.change("PATCH", address(project), body)
+
+    def environment(self, project: ProjectRef) -> dict[str, str]:
+        """Return the project's environment variables."""
+        path = f"{address(project)}/environment"
+        found = self._routes.an_object(path)
+        if not all(isinstance(value, (str, int, float)) for value in found.values()):
+            raise ApiError(f"{self._routes.http.host} GET {path} gave a value that is not a text.")
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+
+    def put_environment(self, project: ProjectRef, body: Mapping[str, str]) -> None:
+        """Replace the whole environment of a project."""
+        self._routes.change("PUT", f"{address(project)}/environment", body)
+
+    def file(self, project: ProjectRef, path: str) -> bytes:
+        """Return a project file's bytes."""
+        quoted = "/".join(segment(part) for part in path.split("/"))
+        return self._routes.http.content(f"{address(project)}/files/{quoted}")
+
+    def collaborators(self, project: ProjectRef) -> list[Json]:
+        """Return who else may use the project."""
+        return self._routes.a_list(f"{address(project)}/collaborators")
+
+    def put_collaborator(self, project: ProjectRef, username: str, body: Mapping[str, Any]) -> None:
+        """Let a user or team use the project."""
+        self._routes.change("PUT", f"{address(project)}/collaborators/{segment(username)}", body)
+
+    def engine_image(self, project: ProjectRef) -> Json:
+        """Return the project's default engine image."""
+        return self._routes.an_object(f"{address(project)}/engine-images")
+
+
+def _person(row: Json, role: str) -> Json:
+    """Return the owner or creator of a project's row; empty when it is missing."""
+    value = row.get(role)
+    return value if isinstance(value, dict) else {}
+
+
+def _owner(row: Json) -> object:
+    return _person(row, "owner").get("username")
+
+
+def _team(row: Json) -> str:
+    """Return the team that owns a project; empty when a user does."""
+    owner = _person(row, "owner")
+    team = owner.get("username")
+    return team if owner.get("type") == "organization" and isinstance(team, str) else ""
+
+
+def _identity(row: Json) -> str:
+    """Return what tells one project from another: the id, else owner and slug."""
+    if row.get("id") is not None:
+        return f"id {row['id']}"
+    if row.get("public_identifier"):
+        return f"public {row['public_identifier']}"
+    return f"slug {_owner(row)}/{row.get('slug_raw') or row.get('name')}"

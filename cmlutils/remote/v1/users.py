@@ -1,0 +1,71 @@
+"""Users and teams, and the v2 keys of a user."""
+
+from __future__ import annotations
+
+from datetime import timezone
+from typing import TYPE_CHECKING
+
+from cmlutils.config import Secret
+from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.log import hide
+from cmlutils.remote.routes import Json, Routes, a_list, an_object, segment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cmlutils.remote.http import Http
+
+
+def address(username: str) -> str:
+    """Return the path of a user or team."""
+    return f"/api/v1/users/{segment(username)}"
+
+
+class Users:
+    """Users and teams: v1 keeps both in one place."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def get(self, username: str) -> Json:
+        """Return the record of a user or a team."""
+        return self._routes.an_object(address(username))
+
+    def is_member(self, team: str, username: str) -> bool:
+        """Whether a team lists this user; a team that shows no members gets the benefit of the doubt."""
+        try:
+            members = self.get(team).get("teamMembers")
+        except Rejected:
+            return True
+        if not isinstance(members, list):
+            return True
+        return any(isinstance(member, dict) and member.get("username") == username for member in members)
+
+
+class V2Keys:
+    """The keys with which a user may use v2."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def of(self, username: str) -> list[Json]:
+        """Return the v2 keys of a user by their ids, without the keys themselves."""
+        path = f"{address(username)}/apikey"
+        return a_list(self._http.get(path), f"{self._http.host} GET {path}")
+
+    def create(self, username: str, expiry: datetime) -> tuple[Secret, str]:
+        """Make a v2 key that ends at this time; return it with its id."""
+        path = f"{address(username)}/apikey"
+        until = expiry.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        route = f"{self._http.host} POST {path}"
+        reply = an_object(self._http.send("POST", path, {"expiryDate": until}), route, wrote=True)
+        key, keyid = reply.get("apiKey"), reply.get("keyid")
+        if not isinstance(key, str) or not key or not isinstance(keyid, str):
+            raise AnswerLost(f"{route} gave an object without apiKey and keyid.")
+        hide(key)
+        return Secret(key), keyid
+
+    def delete(self, username: str, keyid: str, *, patient: bool = False) -> None:
+        """Revoke a v2 key; in one short try at the end of a run, unless `patient`."""
+        path = f"{address(username)}/apikey/{segment(keyid)}"
+        self._http.send("DELETE", path, repeat=True, patient=patient)

@@ -1,0 +1,124 @@
+"""Models, applications and jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.remote.routes import Json, segment
+from cmlutils.remote.v1.projects import address
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.routes import Routes
+
+_WHOLE = {"latestModelDeployment": True, "latestModelBuild": True}
+
+
+class Jobs:
+    """The jobs of a project."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def of(self, project: ProjectRef) -> list[Json]:
+        """Return the project's jobs; `get` gives more of each."""
+        return self._routes.numbered(f"{address(project)}/jobs")
+
+    def get(self, project: ProjectRef, job_id: object) -> Json:
+        """Return a whole job."""
+        return self._routes.the_one(_job(project, job_id), job_id)
+
+    def create(self, project: ProjectRef, body: Mapping[str, Any]) -> Json:
+        """Create a job; one with a schedule is live at once."""
+        return self._routes.create(f"{address(project)}/jobs", body)
+
+    def patch(self, project: ProjectRef, job_id: object, body: Mapping[str, Any]) -> None:
+        """Change a job (a route that no public capture proves: read back)."""
+        self._routes.change("PATCH", _job(project, job_id), body)
+
+    def delete(self, project: ProjectRef, job_id: object) -> None:
+        """Delete a job."""
+        self._routes.change("DELETE", _job(project, job_id))
+
+
+def _job(project: ProjectRef, job_id: object) -> str:
+    return f"{address(project)}/jobs/{segment(job_id)}"
+
+
+class Applications:
+    """The applications of a project."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def of(self, project: ProjectRef) -> list[Json]:
+        """Return the project's applications."""
+        return self._routes.numbered(f"{address(project)}/applications")
+
+    def get(self, project: ProjectRef, application_id: object) -> Json:
+        """Return one application."""
+        return self._routes.the_one(_application(project, application_id), application_id)
+
+    def create(self, project: ProjectRef, body: Mapping[str, Any]) -> Json:
+        """Create an application, which starts it."""
+        return self._routes.create(f"{address(project)}/applications", body)
+
+    def stop(self, project: ProjectRef, application_id: object) -> None:
+        """Stop an application (a route that no public capture proves: read back)."""
+        self._routes.change("PUT", f"{_application(project, application_id)}/stop", {})
+
+    def stop_dashboard(self, project: ProjectRef, dashboard_id: object) -> None:
+        """Stop an engine, as an application's current one."""
+        self._routes.change("PUT", f"{address(project)}/dashboards/{segment(dashboard_id)}/stop", {})
+
+    def delete(self, project: ProjectRef, application_id: object) -> None:
+        """Delete an application."""
+        self._routes.change("DELETE", _application(project, application_id))
+
+
+def _application(project: ProjectRef, application_id: object) -> str:
+    return f"{address(project)}/applications/{segment(application_id)}"
+
+
+class Models:
+    """Models, whose routes take everything in the body."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    def of(self, project: ProjectRef) -> list[Json]:
+        """Return a project's models with their latest build and deployment."""
+        rows = self._routes.numbered(_model("list-models"), question={"projectId": project.id, **_WHOLE})
+        return [row for row in rows if _in_project(row, project.id)]
+
+    def get(self, model_id: object) -> Json:
+        """Return a whole model with its latest build and deployment."""
+        return self._routes.the_one(_model("get-model"), model_id, question={"id": str(model_id), **_WHOLE})
+
+    def create(self, body: Mapping[str, Any]) -> Json:
+        """Create a model; unless the body says otherwise it is built and deployed too."""
+        return self._routes.create(_model("create-model"), body)
+
+    def build(self, body: Mapping[str, Any]) -> None:
+        """Build a model (which may deploy it too: read back)."""
+        self._routes.http.send("POST", _model("build-model"), body)
+
+    def set_auth(self, model_id: object, *, enabled: bool) -> None:
+        """Say whether calling a model needs a key."""
+        self._routes.http.send("POST", _model("set-model-auth"), {"id": str(model_id), "enableAuth": enabled})
+
+    def delete(self, model_id: object) -> None:
+        """Delete a model."""
+        self._routes.http.send("POST", _model("delete-model"), {"id": str(model_id)})
+
+
+def _model(verb: str) -> str:
+    return f"/api/altus-ds-1/models/{verb}"
+
+
+def _in_project(row: Json, project_id: int) -> bool:
+    """Whether a model is this project's; one that does not say whose it is counts."""
+    project = row.get("project")
+    return not isinstance(project, dict) or str(project.get("id", project_id)) == str(project_id)

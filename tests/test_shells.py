@@ -1,0 +1,96 @@
+"""Completion in the shells themselves: each is typed to on a terminal, and a program notes its words."""
+
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROMPT = b"type> "
+NAMES = ["Churn Model", "Charts $x `y`", "it's", "a;b|c", 'say "hi"', "[x] *?", "Größe", "comma,x", "~tilde", "#hash"]
+TYPED = [r"Churn\ M", r"Char", "it", "a", "say", r"\[", "Gr", "comma", r"\~", r"\#"]
+PROGRAM = """#!{python}
+import json, os, sys
+if "_CMLUTIL_COMPLETE" in os.environ or sys.argv[1] == "completion":
+    from cmlutils.cli.main import main
+    main()
+with open({noted!r}, "a") as file:
+    print(json.dumps(sys.argv[1:]), file=file)
+"""
+
+
+class Shell:
+    """An interactive shell on a terminal of its own, with completion as README says to switch it on."""
+
+    def __init__(self, name, home):
+        self.noted = home / "noted"
+        program = home / "bin/cmlutil"
+        program.parent.mkdir()
+        program.write_text(PROGRAM.format(python=sys.executable, noted=str(self.noted)))
+        program.chmod(0o755)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "ZDOTDIR"))}
+        environ = {**kept, "PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(home), "TERM": "xterm"}
+        evaluated = f'eval "$(cmlutil completion {name})"\n'
+        if name == "fish":
+            folder = home / ".config/fish"
+            (folder / "completions").mkdir(parents=True)
+            (folder / "config.fish").write_text(f"function fish_prompt; printf '{PROMPT.decode()}'; end\n")
+            script = subprocess.run([program, "completion", name], capture_output=True, env=environ, check=True).stdout
+            (folder / "completions/cmlutil.fish").write_bytes(script)
+        else:
+            (home / f".{name}rc").write_text(f"{evaluated}PS1='{PROMPT.decode()}'\n")
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.execvpe(name, [name, "-i"], environ)
+        self.shown = b""
+
+    def until(self, there):
+        """Read what it shows until something is there."""
+        end = time.monotonic() + 20
+        while not there():
+            assert time.monotonic() < end, self.shown.decode(errors="replace")
+            if select.select([self.terminal], [], [], 0.05)[0]:
+                self.shown += os.read(self.terminal, 65536)
+
+    def words(self, line):
+        """Type a line, the tab key and return; give back the words that the program got."""
+        self.until(lambda: PROMPT in self.shown)
+        self.shown = b""
+        before = self.lines()
+        os.write(self.terminal, f"{line}\t\r".encode())
+        self.until(lambda: len(self.lines()) > len(before))
+        return json.loads(self.lines()[-1])
+
+    def lines(self):
+        return self.noted.read_text().splitlines() if self.noted.exists() else []
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.terminal)
+
+
+@pytest.fixture
+def ini(home):
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text("".join(f"[{name}]\n" for name in NAMES))
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_section_completes_to_one_word_in_a_real_shell(name, home, ini):
+    if shutil.which(name) is None:
+        pytest.skip(f"needs {name}: apt-get install {name}")
+    shell = Shell(name, Path(home))
+    try:
+        assert shell.words("cmlutil proj") == ["project"]
+        for typed, section in zip(TYPED, NAMES, strict=True):
+            assert shell.words(f"cmlutil project export -p {typed}") == ["project", "export", "-p", section]
+    finally:
+        shell.close()
