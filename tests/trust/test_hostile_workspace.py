@@ -22,7 +22,7 @@ from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Re
 from cmlutils.flows.landing import fix_folders
 from cmlutils.flows.transfer import Kept
 from cmlutils.ignore import IgnoreRules
-from cmlutils.remote import cdswctl, process
+from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
