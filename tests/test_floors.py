@@ -67,7 +67,7 @@ def test_the_cellar_shares_nothing_with_the_floors():
     ("package", "homes"),
     [
         ("requests", {"remote/exchange.py", "remote/failures.py"}),
-        ("subprocess", {"remote/process.py"}),
+        ("subprocess", {"remote/child.py"}),
         ("click", {"cli/"}),
         ("rich", {"cli/"}),
     ],

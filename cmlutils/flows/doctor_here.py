@@ -12,7 +12,7 @@ from cmlutils.bundle import bundle_of, existing_folder, read_json
 from cmlutils.errors import BundleError, CommandError, TransferError
 from cmlutils.filelist import read_list, totals
 from cmlutils.remote import process, rsync
-from cmlutils.remote.tunnel import identities, needs_passphrase
+from cmlutils.remote.ssh import identities, needs_passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,36 +1,25 @@
-"""Programs that we run: `run` waits for one, `running` keeps one beside us. The only import of subprocess.
-
-A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
-knows its process group, so not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their
-defaults in it, whatever nohup made of ours.
-"""
+"""Programs that we run: `run` waits for one, `running` keeps one beside us."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
 import os
 import queue
 import re
 import signal
-import subprocess
 import threading
 import time
-import warnings
 from collections import deque
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from cmlutils import interrupts
-from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
-from cmlutils.remote import pipes, watchdog
+from cmlutils.remote import pipes
+from cmlutils.remote.child import Child, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-log = logging.getLogger(__name__)
-PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 TAIL_LINES = 200
 MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -49,76 +38,11 @@ def text(data: bytes, lines: int = 12) -> str:
     return "\n".join(data.decode("utf-8", "backslashreplace").strip().splitlines()[-lines:])
 
 
-class Child(subprocess.Popen[bytes]):
-    """A program in a process group of its own, of which the watchdog knows."""
-
-    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int) -> None:
-        self._dog = watchdog.ours()
-        self._number = self._dog.number()
-        try:
-            with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `_prepare` takes no lock
-                warnings.simplefilter("ignore", DeprecationWarning)
-                super().__init__(
-                    list(argv),
-                    env=_for_child(env),
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                    preexec_fn=self._prepare,
-                )
-        except (OSError, ValueError):
-            self._dog.gone(self._number)
-            raise
-
-    def _prepare(self) -> None:
-        """Do what the child does between fork and exec."""
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        self._dog.enrol(self._number)
-
-    def signal_group(self, number: int) -> None:
-        """Signal it and what it started."""
-        if number == signal.SIGINT:
-            self._dog.told(self._number)
-        with contextlib.suppress(OSError):
-            os.killpg(self.pid, number)
-
-    def end_group(self) -> int:
-        """Kill what is left of it and of what it started; return its exit code."""
-        self.signal_group(signal.SIGKILL)
-        code = self.wait()
-        self._dog.gone(self._number)
-        return code
-
-
-def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a child's environment: none needs the API keys that may be in ours."""
-    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
-
-
-def _start(argv: Sequence[str | bytes], env: Mapping[str, str] | None, stdin: int, secret: str = "") -> Child:
-    program = os.fsdecode(argv[0])
-    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
-    try:
-        return Child(argv, env, stdin)
-    except FileNotFoundError as error:
-        package = PACKAGES.get(program)
-        hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
-        raise CommandError(f"The program {program} is not installed.", hint=hint) from error
-    except OSError as error:
-        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
-        raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
-    except ValueError as error:
-        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error
-
-
 def run(
     argv: Sequence[str | bytes],
     *,
     env: Mapping[str, str] | None = None,
-    input: bytes | None = None,  # noqa: A002 - subprocess's word
+    input: bytes | None = None,  # noqa: A002 - as subprocess.run
     timeout: float,
     check: bool = True,
     ok: Sequence[int] = (0,),
@@ -129,23 +53,23 @@ def run(
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
     """
-    stdin = subprocess.DEVNULL if input is None else subprocess.PIPE
     program = os.fsdecode(argv[0])
     with contextlib.ExitStack() as stack:
         with interrupts.held():
-            process = stack.enter_context(_start(argv, env, stdin, secret))
+            process = stack.enter_context(start(argv, env, fed=input is not None, secret=secret))
             stack.callback(process.end_group)
-        end = time.monotonic() + interrupts.at_most(timeout)
+        end, code = time.monotonic() + interrupts.at_most(timeout), None
         try:
-            out, err = pipes.exchange(process.stdin, (process.stdout, process.stderr), input or b"", end)
-            process.wait(max(end - time.monotonic(), 0.1))
-        except (TimeoutError, subprocess.TimeoutExpired) as error:
-            raise CommandError(f"{program} did not end within {timeout:g} s.") from error
+            with contextlib.suppress(TimeoutError):
+                out, err = pipes.exchange(process.stdin, (process.stdout, process.stderr), input or b"", end)
+                code = process.wait_for(max(end - time.monotonic(), 0.1))
+            if code is None:
+                raise CommandError(f"{program} did not end within {timeout:g} s.")
         except pipes.TooMuch as error:
             raise CommandError(f"{program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error
-    if check and process.returncode not in ok:
-        raise CommandError(f"{program} ended with exit code {process.returncode}: {text(err or out)}")
-    return Result(process.returncode, out, err)
+    if check and code not in ok:
+        raise CommandError(f"{program} ended with exit code {code}: {text(err or out)}")
+    return Result(code, out, err)
 
 
 class Running:
@@ -239,10 +163,7 @@ class Running:
 
     def wait(self, timeout: float) -> int | None:
         """Wait for its end, no longer than `timeout` seconds; return its exit code or None."""
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._process.wait_for(timeout)
 
     def stop(self, grace: float = 3.0) -> int:
         """Send SIGINT, then SIGTERM, then SIGKILL, to it and what it started; return its exit code."""
@@ -274,7 +195,7 @@ def running(
     child = None
     try:
         with interrupts.held():
-            child = Running(_start(argv, env, subprocess.DEVNULL), raw=raw, pace=pace)
+            child = Running(start(argv, env), raw=raw, pace=pace)
         yield child
     finally:
         with interrupts.held():

@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
-from cmlutils.remote import agent, endpoint, process
+from cmlutils.remote import endpoint, process, ssh
 from cmlutils.remote.cdswctl import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from cmlutils.config import Workspace
     from cmlutils.remote.cdswctl import Client
@@ -30,43 +29,6 @@ log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"
 REOPENINGS = 6
 MAX_ERRORS = 64 << 20  # bytes of complaints of one command
-CONNECT_SECONDS = 20
-DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
-SETTINGS = (
-    "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
-    "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
-    "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
-    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
-)  # fmt: skip
-
-
-class Broken(TunnelError):
-    """ssh could not connect, though nothing says that it never will."""
-
-
-class KeyRefused(TunnelError):
-    """The session is there and accepts none of our keys; no repetition helps."""
-
-
-def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
-    """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
-    if workspace.identity_file:
-        return [workspace.identity_file]
-    folder = (home or Path.home()) / ".ssh"
-    others = sorted(path.with_suffix("") for path in folder.glob("*.pub")) if folder.is_dir() else []
-    named = [folder / name for name in DEFAULT_KEYS]
-    return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
-
-
-def ssh_command(workspace: Workspace, port: int, folder: Path) -> list[str]:
-    """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
-    argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
-    known = f"UserKnownHostsFile={folder / f'known-{port}'}"
-    for setting in (*SETTINGS, f"ConnectTimeout={CONNECT_SECONDS}", known):
-        argv += ["-o", setting]
-    for key in identities(workspace):
-        argv += ["-i", str(key)]
-    return [*argv, "-o", "IdentitiesOnly=yes"] if workspace.identity_file else argv
 
 
 class Tunnel:
@@ -92,7 +54,7 @@ class Tunnel:
         try:
             self._open()
         except TunnelError as error:
-            if not self._wait_until_back() and not isinstance(error, Broken):
+            if not self._wait_until_back() and not isinstance(error, ssh.Broken):
                 raise
             log.warning("%s", error)
             self.reopen()
@@ -101,14 +63,14 @@ class Tunnel:
         """Open the endpoint and the master on it."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
-        self.ssh_argv = [*ssh_command(self.workspace, self._endpoint.port, self._folder), *agent.options()]
+        self.ssh_argv = ssh.command(self.workspace, self._endpoint.port, self._folder)
         self._connect()
 
     def _connect(self) -> None:
         """Start the master and wait for it; where none comes up, plain connections must do."""
         argv = [*self.ssh_argv, "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
         master = self._master.enter_context(process.running(argv, grace=1.0))
-        end = time.monotonic() + CONNECT_SECONDS + 5
+        end = time.monotonic() + ssh.CONNECT_SECONDS + 5
         while time.monotonic() < end and master.poll() is None:
             if (self._folder / "s").exists():  # ssh makes it when it is in, not before
                 master.drop()
@@ -118,30 +80,12 @@ class Tunnel:
         self._hang_up()
         result = self._plain("true")
         if result.code:
-            raise self._refused(said + b"\n" + result.err)
+            raise ssh.refusal(self.workspace, said + b"\n" + result.err)
         log.debug("no ssh master: %s", process.text(said))
 
     def _plain(self, script: str) -> process.Result:
         argv = [*self.ssh_argv, "-n", LOGIN, script]
-        return process.run(argv, timeout=CONNECT_SECONDS + 10, check=False)
-
-    def _refused(self, said: bytes) -> TunnelError:
-        """Say why ssh did not get in."""
-        host = self.workspace.host
-        if b"Permission denied" not in said:
-            return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
-        keys = identities(self.workspace)
-        locked = [key for key in keys if needs_passphrase(key)]
-        names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
-        if keys and len(locked) == len(keys):
-            return KeyRefused(
-                f"The ssh key {locked[0]} has a passphrase, and no agent holds it.",
-                hint=f"Run: eval $(ssh-agent); ssh-add {locked[0]}",
-            )
-        return KeyRefused(
-            f"{host} accepted no ssh key (offered: {names}).",
-            hint=f"Upload the public key in User Settings > Remote Editing of {self.workspace.url}.",
-        )
+        return process.run(argv, timeout=ssh.CONNECT_SECONDS + 10, check=False)
 
     def run(
         self,
@@ -205,7 +149,7 @@ class Tunnel:
                     self._connect()
                 else:
                     self._open()
-            except KeyRefused:
+            except ssh.KeyRefused:
                 raise
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)
@@ -228,12 +172,6 @@ def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
         raise TunnelError(f"The ssh connection broke: {process.text(err) or 'no word of why'}")
     if code not in ok:
         raise TransferError(f"A command on the workspace ended with exit code {code}: {process.text(err)}")
-
-
-def needs_passphrase(key: Path) -> bool:
-    """Tell whether a private key can't be read without its passphrase."""
-    result = process.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=10, check=False)
-    return bool(result.code) and re.search(rb"passphrase", result.err) is not None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,105 @@
+"""A child process: in a group of its own that the watchdog knows. The only import of subprocess.
+
+A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
+knows its process group, so not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their
+defaults in it, whatever nohup made of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import signal
+import subprocess
+import warnings
+from typing import TYPE_CHECKING
+
+from cmlutils.config import KEY_VARIABLES
+from cmlutils.errors import CommandError
+from cmlutils.remote import watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+log = logging.getLogger(__name__)
+PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
+
+
+class Child(subprocess.Popen[bytes]):
+    """A program in a process group of its own, of which the watchdog knows."""
+
+    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, *, fed: bool) -> None:
+        self._dog = watchdog.ours()
+        self._number = self._dog.number()
+        try:
+            with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `_prepare` takes no lock
+                warnings.simplefilter("ignore", DeprecationWarning)
+                super().__init__(
+                    list(argv),
+                    env=_for_child(env),
+                    stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                    preexec_fn=self._prepare,
+                )
+        except (OSError, ValueError):
+            self._dog.gone(self._number)
+            raise
+
+    def _prepare(self) -> None:
+        """Do what the child does between fork and exec."""
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self._dog.enrol(self._number)
+
+    def wait_for(self, seconds: float) -> int | None:
+        """Wait for its end, no longer than that; return its exit code or None."""
+        try:
+            return self.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def signal_group(self, number: int) -> None:
+        """Signal it and what it started."""
+        if number == signal.SIGINT:
+            self._dog.told(self._number)
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, number)
+
+    def end_group(self) -> int:
+        """Kill what is left of it and of what it started; return its exit code."""
+        self.signal_group(signal.SIGKILL)
+        code = self.wait()
+        self._dog.gone(self._number)
+        return code
+
+
+def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a child's environment: none needs the API keys that may be in ours."""
+    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
+
+
+def start(
+    argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *, fed: bool = False, secret: str = ""
+) -> Child:
+    """Start a program, its pipes open (standard input only if `fed`); raise CommandError if it can't be started.
+
+    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in `secret` is logged.
+    """
+    program = os.fsdecode(argv[0])
+    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
+    try:
+        return Child(argv, env, fed=fed)
+    except FileNotFoundError as error:
+        package = PACKAGES.get(program)
+        hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
+        raise CommandError(f"The program {program} is not installed.", hint=hint) from error
+    except OSError as error:
+        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
+        raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
+    except ValueError as error:
+        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error

@@ -1,0 +1,77 @@
+"""How ssh is called: which keys and settings, and why it did not get in."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import TunnelError
+from cmlutils.remote import agent, process
+
+if TYPE_CHECKING:
+    from cmlutils.config import Workspace
+
+CONNECT_SECONDS = 20
+DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
+SETTINGS = (
+    "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
+    "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
+    "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
+    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
+)  # fmt: skip
+
+
+class Broken(TunnelError):
+    """ssh could not connect, though nothing says that it never will."""
+
+
+class KeyRefused(TunnelError):
+    """The session is there and accepts none of our keys; no repetition helps."""
+
+
+def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
+    """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
+    if workspace.identity_file:
+        return [workspace.identity_file]
+    folder = (home or Path.home()) / ".ssh"
+    others = sorted(path.with_suffix("") for path in folder.glob("*.pub")) if folder.is_dir() else []
+    named = [folder / name for name in DEFAULT_KEYS]
+    return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
+
+
+def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
+    """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
+    argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
+    known = f"UserKnownHostsFile={folder / f'known-{port}'}"
+    for setting in (*SETTINGS, f"ConnectTimeout={CONNECT_SECONDS}", known):
+        argv += ["-o", setting]
+    for key in identities(workspace):
+        argv += ["-i", str(key)]
+    argv += ["-o", "IdentitiesOnly=yes"] if workspace.identity_file else []
+    return [*argv, *agent.options()]
+
+
+def refusal(workspace: Workspace, said: bytes) -> TunnelError:
+    """Say why ssh did not get in."""
+    host = workspace.host
+    if b"Permission denied" not in said:
+        return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
+    keys = identities(workspace)
+    locked = [key for key in keys if needs_passphrase(key)]
+    names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
+    if keys and len(locked) == len(keys):
+        return KeyRefused(
+            f"The ssh key {locked[0]} has a passphrase, and no agent holds it.",
+            hint=f"Run: eval $(ssh-agent); ssh-add {locked[0]}",
+        )
+    return KeyRefused(
+        f"{host} accepted no ssh key (offered: {names}).",
+        hint=f"Upload the public key in User Settings > Remote Editing of {workspace.url}.",
+    )
+
+
+def needs_passphrase(key: Path) -> bool:
+    """Tell whether a private key can't be read without its passphrase."""
+    result = process.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=10, check=False)
+    return bool(result.code) and re.search(rb"passphrase", result.err) is not None
