@@ -229,10 +229,10 @@ def _weight(entries: Sequence[Entry]) -> int:
     return sum(map(shares.weight, entries))
 
 
-def both_rsyncs(code: int, out: bytes) -> rsync.Version:
+def both_rsyncs(out: bytes) -> rsync.Version:
     """Read the workspace's `rsync --version` and ours; raise TransferError or CommandError if one is missing."""
     there = rsync.version(out)
-    if code or there is None:
+    if there is None:
         raise TransferError(
             "The session on the workspace has no rsync.",
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",

@@ -119,7 +119,7 @@ class _Pull:
         return *_rules_of(said._replace(out=text)), version
 
     def _mover(self, version: bytes) -> Mover:
-        both = both_rsyncs(0, version)
+        both = both_rsyncs(version)
         ends = (rsync.PLACE, f"{self.data}/")
         aside = Aside(f"{self.aside}/", "", lambda names: move_in(self.aside, self.data, names))
         mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both, aside=aside)

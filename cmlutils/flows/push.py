@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import re
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, compare, totals
-from cmlutils.errors import CmlutilError, TransferError
+from cmlutils.errors import CmlutilError
 from cmlutils.filelist import Entry, Unread, read_list, walk, write_list
 from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
 from cmlutils.flows.pull import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import (
     Kept,
     Progress,
@@ -27,31 +26,11 @@ from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
 
-IN_THE_WAY = 45
-_SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
-_OPEN = (
-    "umask 077; for each in {0} {0}/partial {0}/new; do "
-    f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
-    "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/partial {{0}}/new && {_SWEEP} && rsync --version"
-)
-_CLOSE = (
-    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new; "
-    + _SWEEP
-    + "; rmdir {0}; }} 2>/dev/null; true"
-)
-_MOVE = (  # a folder that may not be written to can't be moved; the look that follows sees its mode
-    "cd {0}/new && xargs -0 sh -c 'for each; do "
-    '[ -L "./$each" ] || [ -w "./$each" ] || chmod u+w "./$each"; '
-    '[ -e "../../$each" ] || [ -L "../../$each" ] || mv "./$each" "../../$each"; '
-    "done' sh; true"
-)
-_PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
 _UNLOCK = "xargs -0 chmod u+w --"
@@ -112,7 +91,7 @@ class _Push:
                 self.mine.add(here.path)
             if here != each:
                 self.put.append(each)
-        self.opened, self.root_time = False, ""
+        self.folder = TargetFolder(tunnel, self.ours.decode())
 
     def run(self, rules_text: str) -> FileResult:
         """Do it all and say what was done."""
@@ -147,46 +126,30 @@ class _Push:
 
     def close(self, *, done: bool) -> None:
         """Take away our folder there; after a failure the half-copied files stay, for the next push."""
-        name = self.ours.decode()
-        if done and (self.opened or self.there.found_ours):
-            restored = f"; touch -d @{self.root_time} ." if self.root_time else ""
-            self.tunnel.run(_CLOSE.format(name) + restored)
-        elif self.opened and not done:
-            self.tunnel.run(_PAUSE.format(name), timeout=2)
+        if done and (self.folder.opened or self.there.found_ours):
+            self.folder.remove()
+        elif self.folder.opened and not done:
+            self.folder.leave()
 
     def _prepare(self) -> Mover:
-        """Make our folder there, and give the local root the mode and time of the target's.
+        """Make our folder there, and give the local root the mode of the target's.
 
         Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
         """
-        name = self.ours.decode()
-        self.opened = True
-        said = persist(self.tunnel, lambda: self.tunnel.run(_OPEN.format(name), ok=range(128)))
-        if said.code == IN_THE_WAY:
-            raise TransferError(f"The target has a {name} of its own, which is in the way.", hint="Rename it there.")
-        home, _, rest = said.out.partition(b"\0")
-        root, _, versions = rest.partition(b"\0")
-        match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
-        if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
-            reason = said.err.decode("utf-8", "backslashreplace").strip()
-            raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        both = both_rsyncs(said.code, versions)
-        self.root_time = self.root_time or match[2].decode()
-        self.data.chmod(int(match[1], 8) | 0o700)
-        partial = os.fsdecode(home.rstrip(b"/")) + f"/{name}/partial"
-        ends = (f"{self.data}/", rsync.PLACE)
-        aside = Aside(f"{rsync.PLACE}{name}/new/", partial.removesuffix("/partial"), self._move_in)
-        mover = Mover(self.tunnel, ends, work=self.work, temp=name, partial=partial, both=both, aside=aside)
-        mover.progress, mover.space = self.progress, self._free
+        root = persist(self.tunnel, self.folder.open)
+        self.data.chmod(root.mode | 0o700)
+        name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
+        mover = Mover(
+            self.tunnel,
+            (f"{self.data}/", rsync.PLACE),
+            work=self.work,
+            temp=name,
+            partial=f"{ours}/partial",
+            both=both_rsyncs(root.versions),
+            aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
+        )
+        mover.progress, mover.space = self.progress, self.folder.free
         return mover
-
-    def _free(self) -> str:
-        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
-        return said.out.decode("ascii", "replace").strip() or "an unknown number of"
-
-    def _move_in(self, names: Sequence[bytes]) -> None:
-        listed = b"".join(name + b"\0" for name in names)
-        self.tunnel.run(_MOVE.format(self.ours.decode()), listed, timeout=600, ok=range(128))
 
     def _look(self) -> None:
         """List the target and compare."""

@@ -27,6 +27,7 @@ from cmlutils.flows import files
 from cmlutils.remote import process, rsync, tunnel
 from cmlutils.remote.endpoint import Endpoint
 
+FIRST, UNCHANGED, CHANGED = "first", "unchanged", "1 % changed"
 WORDS = b"the quick brown fox jumps over the lazy dog and 0123456789 prints {key: value}\n"
 
 
@@ -111,12 +112,32 @@ def many_small(root: Path, count: int) -> None:
         (folder / f"file{number}.txt").write_bytes((WORDS * 103)[:size] if text else chance.randbytes(size))
 
 
-def some_large(root: Path, count: int) -> None:
-    """Make `count` incompressible files of 128 MiB."""
+def some_large(root: Path, count: int, mib: int = 256) -> None:
+    """Make `count` incompressible files."""
     for number in range(count):
         with (root / f"large{number}").open("wb") as file:
-            for _ in range(8):
+            for _ in range(mib // 16):
                 file.write(os.urandom(16 << 20))
+
+
+def mixed(root: Path, count: int) -> None:
+    """Make `count` small files, a twentieth as many of 256 KiB to 1 MiB, and two large ones."""
+    many_small(root, count)
+    chance = random.Random(8)
+    (root / "data").mkdir()
+    for number in range(count // 20):
+        (root / "data" / f"part{number}.bin").write_bytes(chance.randbytes(chance.randrange(1 << 18, 1 << 20)))
+    some_large(root, 2, 128)
+
+
+def change(root: Path, turn: int) -> None:
+    """Change one file in a hundred: other bytes, another time, now and then another size."""
+    for number, path in enumerate(sorted(path for path in root.rglob("*") if path.is_file())):
+        if number % 100 == turn % 100:
+            with path.open("r+b") as file:
+                file.write(b"changed %d " % turn)
+                if number % 3 == 0:
+                    file.truncate(1000)
 
 
 class Case:
@@ -148,19 +169,20 @@ class Case:
                 one.close()
                 shutil.rmtree(folder)
 
-    def compete(self, rounds: int, *, first: bool) -> None:
-        """Let both run `rounds` times; `first`: each time into an empty place."""
+    def compete(self, rounds: int, how: str) -> None:
+        """Let both run `rounds` times: first into an empty place, otherwise onto what the round before left."""
         project, local = self.base / "project", self.base / "local"
         other = self.base / "project2"
         for number in range(rounds + 1):
+            if how == CHANGED and number:
+                change(self.base / "bundle/project-data" if self.up else project, number)
             for who in ("bare", "ours") if number % 2 else ("ours", "bare"):
                 folder = local / who
-                if first:
+                if how == FIRST:
                     empty(project if self.up and who == "ours" else other if self.up else folder / "project-data")
-                (folder / "state").mkdir(parents=True, exist_ok=True)
-                (folder / "project-data").mkdir(exist_ok=True)
-                if first and (folder / "state").exists():
                     empty(folder / "state")
+                for name in ("state", "project-data"):
+                    (folder / name).mkdir(parents=True, exist_ok=True)
                 os.sync()
                 began = time.monotonic()
                 if who == "bare":
@@ -187,29 +209,27 @@ def empty(folder: Path) -> None:
 
 def measure(base: Path, port: int, where: str, options: argparse.Namespace) -> None:
     """Run the cases of one distance, one after the other, and print a line of the table for each."""
-    rtt = where != "near"
-    kinds = [("small", many_small, options.small)]
-    kinds += [("large", some_large, options.large)] if options.large else []
-    for kind, make, count in kinds:
-        title = f"{count:,} files of 1–8 KiB" if kind == "small" else f"{count} files of 128 MiB, incompressible"
+    kinds = [(f"{options.small:,} files of 1–8 KiB", many_small, options.small)] if options.small else []
+    kinds += [(f"{options.large} files of 256 MiB, incompressible", some_large, options.large)] if options.large else []
+    kinds += [(f"a mixed tree of {options.mixed:,} files", mixed, options.mixed)] if options.mixed else []
+    for title, make, count in kinds:
         for up in (False, True):
             for name in ("project", "project2", "local", "bundle/project-data"):
                 empty(base / name)
             make(base / "bundle/project-data" if up else base / "project", count)
-            verb = "import" if up else "export"
-            for first in (True, False):
-                if kind == "large" and not first:
-                    continue
+            for how in options.how:
                 case = Case(base, port, up=up)
-                case.compete(options.rounds if not (rtt and kind == "large") else 2, first=first)
-                print(case.line(f"{title}, {where}: {'first' if first else 'unchanged'} {verb}"), flush=True)
+                case.compete(options.rounds, how)
+                print(case.line(f"{title}, {where}: {how} {'import' if up else 'export'}"), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--small", type=int, default=20_000, help="how many small files")
-    parser.add_argument("--large", type=int, default=4, help="how many files of 128 MiB")
+    parser.add_argument("--small", type=int, default=50_000, help="how many small files; 0 leaves the case out")
+    parser.add_argument("--large", type=int, default=8, help="how many files of 256 MiB; they take 4 times that memory")
+    parser.add_argument("--mixed", type=int, default=5_000, help="how many small files beside larger ones")
+    parser.add_argument("--how", nargs="*", default=[FIRST, UNCHANGED, CHANGED], choices=[FIRST, UNCHANGED, CHANGED])
     parser.add_argument("--rtt", type=float, nargs="*", default=[0, 40], help="round trips, in milliseconds")
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))

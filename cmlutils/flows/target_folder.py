@@ -1,0 +1,88 @@
+"""Our folder at the root of a target, for as long as an import runs: half files, and what grows until it is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.errors import TransferError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.remote.tunnel import Tunnel
+
+IN_THE_WAY = 45
+_SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
+_OPEN = (
+    "umask 077; for each in {0} {0}/partial {0}/new; do "
+    f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
+    "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
+    f"mkdir -p {{0}}/partial {{0}}/new && {_SWEEP} && rsync --version"
+)
+_CLOSE = (
+    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new; "
+    + _SWEEP
+    + "; rmdir {0}; }} 2>/dev/null; true"
+)
+_MOVE = (  # a folder that may not be written to can't be moved; the look that follows sees its mode
+    "cd {0}/new && xargs -0 sh -c 'for each; do "
+    '[ -L "./$each" ] || [ -w "./$each" ] || chmod u+w "./$each"; '
+    '[ -e "../../$each" ] || [ -L "../../$each" ] || mv "./$each" "../../$each"; '
+    "done' sh; true"
+)
+_PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
+
+
+class Root(NamedTuple):
+    """The project's root: path and mode; and what rsync says there of its version."""
+
+    path: str
+    mode: int
+    versions: bytes
+
+
+class TargetFolder:
+    """The folder `name` at the root of the project behind the tunnel."""
+
+    def __init__(self, tunnel: Tunnel, name: str) -> None:
+        self.tunnel, self.name = tunnel, name
+        self.opened, self._time = False, ""
+
+    def open(self) -> Root:
+        """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
+        self.opened = True
+        said = self.tunnel.run(_OPEN.format(self.name), ok=range(128))
+        if said.code == IN_THE_WAY:
+            raise TransferError(
+                f"The target has a {self.name} of its own, which is in the way.", hint="Rename it there."
+            )
+        home, _, rest = said.out.partition(b"\0")
+        root, _, versions = rest.partition(b"\0")
+        match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
+        if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
+            reason = said.err.decode("utf-8", "backslashreplace").strip()
+            raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
+        self._time = self._time or match[2].decode()
+        path = os.fsdecode(home.rstrip(b"/"))
+        return Root(path, int(match[1], 8), b"" if said.code else versions)
+
+    def move_in(self, names: Sequence[bytes]) -> None:
+        """Move what has grown to where it belongs, unless something is there."""
+        listed = b"".join(name + b"\0" for name in names)
+        self.tunnel.run(_MOVE.format(self.name), listed, timeout=600, ok=range(128))
+
+    def free(self) -> str:
+        """Say how many bytes are free there."""
+        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
+        return said.out.decode("ascii", "replace").strip() or "an unknown number of"
+
+    def remove(self) -> None:
+        """Take it away, and give the root its time back."""
+        restored = f"; touch -d @{self._time} ." if self._time else ""
+        self.tunnel.run(_CLOSE.format(self.name) + restored)
+
+    def leave(self) -> None:
+        """Leave in it what the next import can go on with."""
+        self.tunnel.run(_PAUSE.format(self.name), timeout=2)
