@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_aside`
+
 
 def place_warning(folder: Path) -> str:
     """Return a warning about an output_dir where any user may put a folder in place of ours; empty: there is none."""
@@ -24,7 +26,7 @@ def place_warning(folder: Path) -> str:
 
 
 def check_ours(folders: Iterable[Path]) -> None:
-    """Refuse any link, pipe or file of another user in these; a `tmp` folder is emptied before use, so not within."""
+    """Refuse any link, pipe or file of another user in these; LOOKED_THROUGH says where not."""
     for path in _within(folders):
         with contextlib.suppress(FileNotFoundError):  # another run's, that is just at work
             status = os.lstat(path)
@@ -41,7 +43,7 @@ def _within(folders: Iterable[Path]) -> Iterator[str]:
     for top in folders:
         for place, inner, names in os.walk(top, onerror=_raise):
             yield from (os.path.join(place, name) for name in (*inner, *names))  # noqa: PTH118
-            inner[:] = [name for name in inner if name != "tmp"]
+            inner[:] = [name for name in inner if name not in LOOKED_THROUGH]
 
 
 def _raise(error: OSError) -> None:

@@ -79,6 +79,21 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
     return len(doomed)
 
 
+def open_aside(folder: Path) -> Path:
+    """Make the folder where a first copy grows, or take the one that an interrupted copy left.
+
+    Files there are written in place: one that has another name elsewhere, or is not ours, is not to be trusted.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for entry in walk_all(folder):
+        status = os.lstat(at(folder, entry.path))
+        if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
+            remove_tree(folder)
+            folder.mkdir(mode=0o700)
+            break
+    return folder
+
+
 def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
     """Move these names of the root from aside to where they belong, unless something is there by now."""
     for name in names:

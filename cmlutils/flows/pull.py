@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, Totals, compare, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, walk, write_list
-from cmlutils.flows.landing import delete_extras, fix_folders, left_free, move_in, remove_tree, room, walk_all
+from cmlutils.flows.landing import (
+    delete_extras,
+    fix_folders,
+    left_free,
+    move_in,
+    open_aside,
+    remove_tree,
+    room,
+    walk_all,
+)
 from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
 from cmlutils.flows.transfer import (
     Progress,
@@ -71,9 +80,8 @@ class _Pull:
 
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
-        self.work, self.partial, self.aside = emptied(state / "tmp"), state / "partial", state / "arriving"
-        for folder in (self.partial, self.aside):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        self.work, self.partial, self.aside = emptied(state / "tmp"), state / "partial", open_aside(state / "arriving")
+        self.partial.mkdir(mode=0o700, exist_ok=True)
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}

@@ -178,14 +178,15 @@ def slowly(request, workspaces, run_line, home, monkeypatch):
 
 
 def under_way(run, arrives):
-    """Wait until some of the files have arrived and rsync still runs; return rsync's process ids."""
+    """Wait until some files have arrived, aside or in their place, and rsync still runs; return its processes."""
 
     def some():
         try:
             here = arrives()
         except (KeyError, LookupError, StopIteration, AssertionError):
             return None
-        return sum(1 for _ in here.glob("d*/f*")) > 20 and run.of("rsync") if here.is_dir() else None
+        places = (here, here / ".cmlutil-tmp/new", here.parent / "state/arriving")
+        return sum(1 for place in places for _ in place.glob("d*/f*")) > 20 and run.of("rsync")
 
     return until(some)
 

@@ -235,6 +235,19 @@ def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bund
     assert not growing.exists()
 
 
+def test_a_planted_name_of_another_file_is_not_written_through(way, project, bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(mover, "SHORT", 1)
+    for name in ("d/one", "d/two"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("from the source")
+    (tmp_path / "mine").write_text("mine")
+    (bundle / "state/arriving/d").mkdir(parents=True)
+    os.link(tmp_path / "mine", bundle / "state/arriving/d/one")
+    assert pull(way, bundle).problems == ()
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (bundle / "project-data/d/one").read_text() == "from the source"
+
+
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
     monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (5, 100))

@@ -40,7 +40,6 @@ def answering():
 @pytest.fixture
 def without_files(monkeypatch):
     """Nothing is copied, so that a run takes a moment."""
-    for module in ("export_project", "import_project"):
-        monkeypatch.setattr(f"cmlutils.flows.{module}.project_tunnel", lambda *_, **__: contextlib.nullcontext())
+    monkeypatch.setattr("cmlutils.flows.connect.project_tunnel", lambda *_, **__: contextlib.nullcontext())
     for verb in ("pull", "push"):
         monkeypatch.setattr(files, verb, lambda *_, **__: FileResult(Totals()))
