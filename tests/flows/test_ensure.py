@@ -36,7 +36,8 @@ def failed(note, todo):
 # What is there, and whose it is
 
 
-def test_what_is_missing_is_created_finished_and_done(shelf):
+def test_what_is_missing_is_created_finished_and_done(shelf, caplog):
+    caplog.set_level("INFO", "cmlutils")
     step = shelf.step()
     assert shelf.ensure(step) == (made(7), {"id": 7, "name": "a", "live": False})
     assert shelf.asked == ["list", "create", "finish"]
@@ -44,6 +45,7 @@ def test_what_is_missing_is_created_finished_and_done(shelf):
     assert shelf.journal.step(KEY) == Past((), "7", done=True)
     assert step.taken == {"7"}
     assert [one["id"] for one in step.find()] == [7]
+    assert "thing a: created" in caplog.text
 
 
 def test_what_is_done_is_looked_at_and_left(shelf):
@@ -198,9 +200,10 @@ def test_what_a_lost_answer_made_is_looked_for_until_it_shows(shelf, slow, pause
     assert shelf.asked.count("list") == 1 + len(pauses)
 
 
-def test_a_lost_answer_that_made_nothing_is_followed_by_a_second_try(shelf):
+def test_a_lost_answer_that_made_nothing_is_followed_by_a_second_try(shelf, caplog):
     shelf.trouble["create"] = [LOST]
     assert shelf.ensure()[0] == made(7)
+    assert "No answer. Looking whether thing a was created." in caplog.text
     assert shelf.asked == ["list", "create", "list", "list", "list", "create", "finish"]
 
 
@@ -235,9 +238,10 @@ def test_what_is_refused_was_not_begun(shelf):
 # What can't be finished, and is taken away
 
 
-def test_a_finish_that_fails_once_is_tried_once_more(shelf):
+def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
     shelf.trouble["finish"] = [BROKEN]
     assert shelf.ensure()[0] == made(7)
+    assert "thing a: Broken. Trying once more." in caplog.text
     assert shelf.pauses == [1.0]
 
 
@@ -260,9 +264,10 @@ def test_what_is_never_taken_away_is_finished_by_the_next_run(shelf):
     assert shelf.writes == ["finish"]
 
 
-def test_what_is_live_is_taken_away_at_once(shelf):
+def test_what_is_live_is_taken_away_at_once(shelf, caplog):
     shelf.trouble["finish"] = [LIVE]
     assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
+    assert "It runs. It was deleted again." in caplog.text
     assert shelf.writes == ["create", "finish", "remove"]
     assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
 

@@ -105,6 +105,7 @@ def test_each_field_that_the_target_did_not_take_is_named_with_the_short_value_t
     assert lost(wanted, wanted, None) == []
     assert lost(wanted, Job("a", "s.py"), None) == ["arguments", "schedule", f"timezone ({'x' * 60})", "cpu (2)"]
     assert lost(wanted, Job("a", "s.py"), None, "schedule", "timezone", "cpu") == ["arguments"]
+    assert lost(wanted, Job("a", "s.py"), None, "arguments", "schedule", "timezone") == ["cpu (2)"]
 
 
 def test_what_is_private_or_long_is_named_without_its_value():
@@ -113,12 +114,10 @@ def test_what_is_private_or_long_is_named_without_its_value():
 
 
 def test_variables_are_named_and_those_that_the_target_adds_are_its_own():
-    wanted, there = (
-        Job("a", "s.py", environment={"A": "1", "B": "2"}),
-        Job("a", "s.py", environment={"B": "3", "C": ""}),
-    )
-    assert lost(wanted, there, None) == ["environment A", "environment B"]
-    assert lost(wanted, there, None, "environment B") == ["environment A"]
+    wanted = Job("a", "s.py", environment={"A": "1", "C": "2"})
+    there = Job("a", "s.py", environment={"B": "", "C": "3"})
+    assert lost(wanted, there, None) == ["environment A", "environment C"]
+    assert lost(wanted, there, None, "environment A") == ["environment C"]
     assert lost(wanted, there, None, "environment") == []
 
 
