@@ -6,7 +6,7 @@ import pytest
 from shelf import Shelf
 
 from cmlutils import interrupts
-from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unreachable
+from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing
 from cmlutils.journal import Step as Past
 from cmlutils.report import Outcome, Status
@@ -438,6 +438,24 @@ def test_a_second_signal_does_not_break_into_the_hush(shelf):
     finally:
         interrupts.forget()
     assert not shelf.things[7]["live"]
+
+
+def test_a_journal_that_can_not_be_written_ends_the_run_and_what_was_made_is_hushed(shelf, tmp_path):
+    kept = tmp_path / "kept"
+
+    def create():
+        record = shelf.create("a")
+        shelf.path.rename(kept)
+        shelf.path.mkdir()
+        return record
+
+    with pytest.raises(BundleError, match="can't be written"):
+        shelf.ensure(shelf.step(create=create))
+    assert not shelf.things[7]["live"]
+    shelf.path.rmdir()
+    kept.rename(shelf.path)
+    assert shelf.ensure()[0] == made(7)
+    assert shelf.writes == ["finish"]
 
 
 # The listing
