@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import results
@@ -96,7 +96,7 @@ class Plan:
                     continue
                 self.disk.begin(one.project)
             one.running, one.tries = True, one.tries + 1
-            log = self.logs / verb / f"{bundle.folder_name(one.project)}.log"
+            log = self._log(one)
             log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.say(f"{one.project}: {verb}{' again' if one.tries > 1 else ''}, log {log}")
             words = ("project", verb, f"--project-name={one.project}", *self.extra)
@@ -157,7 +157,7 @@ class Plan:
         if stuck:
             self.say(f"The disk budget is used up; {len(going)} projects are not started.")
             for one in going:
-                self._finish(one, Result(one.project, reason="the disk budget is used up"))
+                self._finish(one, None, "the disk budget is used up")
 
     def _judge(self, one: Item, *, ending: bool) -> None:
         how, gates = one.doubtful, self._gates(one)
@@ -171,8 +171,7 @@ class Plan:
             why = gate.lost or gate.refused.get(login_of(section), "")
             if why:
                 one.doubtful = None
-                code = how.code if how else None
-                self._finish(one, Result(one.project, code, round(one.seconds, 1), self._log(one), reason=why))
+                self._finish(one, how.code if how else None, why)
                 return
         if how is not None and all(gate.open for _, gate in gates):
             one.doubtful = None
@@ -197,15 +196,16 @@ class Plan:
             self._dirty = True
             return
         removed = self.remove and how.code == ExitCode.OK and verb == "validate-migration" and self._remove(one)
-        result = Result(one.project, one.code, round(one.seconds, 1), self._log(one), reason=reason, removed=removed)
-        self._finish(one, result)
+        self._finish(one, one.code, reason, removed=removed)
 
-    def _finish(self, one: Item, result: Result) -> None:
-        one.result = replace(result, verb=self.steps[one.step])
+    def _finish(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> None:
+        log = str(self._log(one)) if one.tries else ""
+        one.result = Result(one.project, code, round(one.seconds, 1), log, self.steps[one.step], reason, removed)
         self._dirty = True
 
-    def _log(self, one: Item) -> str:
-        return str(self.logs / self.steps[one.step] / f"{bundle.folder_name(one.project)}.log") if one.tries else ""
+    def _log(self, one: Item) -> Path:
+        """Where the cmlutil of its step writes."""
+        return self.logs / self.steps[one.step] / f"{bundle.folder_name(one.project)}.log"
 
     def _remove(self, one: Item) -> bool:
         """Remove files and metadata of a bundle that was validated equal; its logs and state stay."""

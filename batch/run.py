@@ -18,7 +18,9 @@ try:
 except ImportError as error:
     if not (error.name or "").startswith("cmlutils"):
         raise
-    sys.exit("cmlutils is not installed for this Python; run the script with .venv/bin/python.")
+    sys.exit(
+        "cmlutils is not installed for this Python: activate its environment, or run the script with that one's Python."
+    )
 
 if TYPE_CHECKING:
     import argparse

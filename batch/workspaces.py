@@ -72,7 +72,7 @@ class Gate:
         return self._since is not None
 
     def doubt(self, section: Section) -> None:
-        """Close the gate and ask; who failed hears of it by `verdict`."""
+        """Close the gate and ask; it opens again, or is lost, with the answer."""
         if self._section is None and not self.lost:
             self._section, self._since, self._pause, self._next = section, None, 1.0, self.now()
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cmlutils.inifile import ini_text
+
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
     from cmlutils.emulator.world import World
@@ -140,14 +142,15 @@ def _announce(workspace: Workspace, ini_dir: Path | None) -> None:
 def _ini(workspace: Workspace, ini_dir: Path | None) -> str:
     """Return an ini file for the first user: a section for each project, or for those that are to be exported."""
     user = next(user for user in workspace.world.users if not user.is_team)
-    lines = [
-        "[DEFAULT]", f"url={workspace.url}", f"username={user.username}", f"apiv1_key={user.api_key}",
-        f"output_dir={(ini_dir or Path.cwd()).resolve() / 'bundles'}",
-    ]  # fmt: skip
-    if workspace.ca_file:
-        lines.append(f"ca_path={workspace.ca_file}")
+    shared = {
+        "url": workspace.url,
+        "username": user.username,
+        "apiv1_key": user.api_key,
+        "output_dir": str((ini_dir or Path.cwd()).resolve() / "bundles"),
+        "ca_path": str(workspace.ca_file or ""),
+    }
     sections = [project.name for project in workspace.world.projects] or _exported(ini_dir)
-    return "\n".join([*lines, *(f"\n[{name}]" for name in sections), ""])
+    return ini_text(shared, [(name, {}) for name in sections])
 
 
 def _exported(ini_dir: Path | None) -> list[str]:

@@ -11,8 +11,7 @@ import click
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import write_bytes
-from cmlutils.cli.completion import sections
-from cmlutils.cli.options import config_dir_option, json_option, verbose_option
+from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
 from cmlutils.cli.terminal import say
@@ -31,19 +30,13 @@ def helpers() -> None:
 
 
 @helpers.command("populate_engine_runtimes_mapping")
-@click.option(
-    "-p",
-    "--project-name",
-    "--project_name",
-    "name",
-    metavar="NAME",
-    help="The section to take.",
-    shell_complete=sections,
-)
+@name_option(help="The section whose workspace is asked; without it, the first one.")
 @config_dir_option
 @verbose_option
 def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *, verbose: bool) -> None:
-    """Write engine-map.yaml from the target's runtimes.
+    """Write engine-map.yaml for the target.
+
+    The file names one of the target's runtimes for each kernel of legacy engines.
 
     \b
     Example: cmlutil helpers populate_engine_runtimes_mapping
@@ -65,16 +58,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
 
 
 @click.command()
-@click.option(
-    "-p",
-    "--project-name",
-    "--project_name",
-    "names",
-    metavar="NAME",
-    multiple=True,
-    shell_complete=sections,
-    help="Only this section.",
-)
+@name_option("names", multiple=True, help="Only this section; may be repeated.")
 @click.option("--deep", is_flag=True, help="Also open a session on each workspace, which proves the ssh key.")
 @config_dir_option
 @json_option

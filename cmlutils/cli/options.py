@@ -24,7 +24,7 @@ patience_option = click.option(
     "--patience",
     metavar="MINUTES",
     type=click.FloatRange(min=0),
-    default=60.0,
+    default=60,
     show_default=True,
     help="How long to wait for a workspace that goes away during the run.",
 )
@@ -39,15 +39,10 @@ quiet_option = click.option(
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
 
 
-def name_option(*, required: bool = True) -> Callable[..., Any]:
-    """Return the -p option, in the spelling of cloudera/cmlutils, too."""
-    return click.option(
-        "-p",
-        "--project-name",
-        "--project_name",
-        "name",
-        metavar="NAME",
-        required=required,
-        shell_complete=sections,
-        help="The section of the ini file: the project's name.",
-    )
+def name_option(parameter: str = "name", **more: Any) -> Callable[..., Any]:
+    """Return the -p option, in the spelling of cloudera/cmlutils, too; `more` is for click."""
+    settings = {"metavar": "NAME", "shell_complete": sections, **more}
+    return click.option("-p", "--project-name", "--project_name", parameter, **settings)
+
+
+project_option = name_option(required=True, help="The section of the ini file: the project's name.")

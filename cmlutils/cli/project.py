@@ -14,8 +14,8 @@ from cmlutils.cli.options import (
     config_dir_option,
     dry_run_option,
     json_option,
-    name_option,
     patience_option,
+    project_option,
     quick_option,
     quiet_option,
     verbose_option,
@@ -42,7 +42,7 @@ project.add_command(status_command)
 
 
 @project.command("export")
-@name_option()
+@project_option
 @click.option(
     "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
 )
@@ -76,7 +76,7 @@ def export(
 
 
 @project.command("import")
-@name_option()
+@project_option
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
 @quick_option
 @dry_run_option
@@ -151,7 +151,7 @@ def _validate(
 
 
 @project.command("validate-migration")
-@name_option()
+@project_option
 @quick_option
 @config_dir_option
 @patience_option

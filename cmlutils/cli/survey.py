@@ -72,7 +72,7 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
 
 
 @click.command("status")
-@name_option(required=False)
+@name_option(help="Only this section.")
 @click.option("--watch", is_flag=True, help="Show it again each second, until every run has ended.")
 @config_dir_option
 @json_option

@@ -67,7 +67,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
     engines = _stays_on_engines(settings, offer.maps)
-    if settings.team and not _there(v1, settings.team):
+    if settings.team and not _has_team(v1, settings.team):
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
     project = _project(plan, v1, context, settings)
     records = read_records(v1, project) if project else {}
@@ -148,14 +148,21 @@ def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> Non
     for one in settings.collaborators:
         name, permission = str(one.get("username") or ""), str(one.get("permissions") or "read")
         if name and name != owner:
-            there = _there(v1, name)
-            note = permission if there else f"{permission}; the target has no such user"
-            plan.actions.append(Planned("collaborator", name, Action.SET if there else Action.FAIL, note))
+            try:
+                v1.users.get(name)
+            except NotFound:
+                note = f"{permission}; the target has no such user"
+                plan.actions.append(Planned("collaborator", name, Action.FAIL, note))
+                continue
+            except Rejected:
+                plan.unknown.append(f"Whether the target has the user {name}: it does not let you look.")
+            plan.actions.append(Planned("collaborator", name, Action.SET, permission))
 
 
-def _there(v1: ApiV1, name: str) -> bool:
+def _has_team(v1: ApiV1, team: str) -> bool:
+    """Tell whether the target shows this team; an import ends where it does not."""
     try:
-        v1.users.get(name)
-    except (NotFound, Rejected):
+        v1.users.get(team)
+    except Rejected:
         return False
     return True

@@ -126,6 +126,18 @@ def test_who_is_notified_goes_by_name(tmp_path, target):
     assert "kai" not in outcome(run, "ingest").todo
 
 
+def test_a_person_whom_we_may_not_look_up_is_left_to_do(target, bundle):
+    target.faults.add(Fault("status", "GET", r"^/api/v1/users/kai$", status=403, times=None))
+    run = replay(target, bundle)
+    assert run.code == ExitCode.OK
+    assert outcome(run, "ingest").status.value == "created"
+    assert "choose again that it notifies kai (failure)" in outcome(run, "ingest").todo
+    assert "job ingest: choose again that it notifies kai (failure)" in run.report.to_do()
+    ingest, _ = of(target).jobs
+    assert (ingest.notifications, ingest.paused) == ([], True)
+    assert of(target).collaborators == {"kai": "write"}
+
+
 def test_addons_go_by_name(tmp_path):
     addons = [{"id": 900, "component": "Spark", "display_name": "Spark 3.2"}]
     with target_of(tmp_path, addons=addons) as target:

@@ -2,6 +2,8 @@
 
 import os
 
+from cmlutils.emulator.faults import Fault
+
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'
 QUESTIONS = ("list-models", "get-model", "runtime-addons")
@@ -87,6 +89,17 @@ def test_what_it_foresees_is_what_comes(workspaces, run_line):
     assert {one["action"] for one in line.json["actions"]} == {"present"}
     assert only_read(target)
     assert "Nothing was written" in run_line(f"{IMPORT} --dry-run").out
+
+
+def test_a_collaborator_whom_we_may_not_look_up_is_no_failure(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    target.faults.add(Fault("status", "GET", r"^/api/v1/users/kai$", status=403, times=None))
+    line = run_line(f"{IMPORT} --dry-run --json")
+    assert planned(line, "collaborator") == {"kai": "set"}
+    assert "Whether the target has the user kai: it does not let you look." in line.json["unknown"]
+    run_line(IMPORT)
+    assert target.project("dana", "churn-model").collaborators == {"kai": "write"}
 
 
 def test_a_taken_subdomain_is_foreseen(workspaces, run_line):

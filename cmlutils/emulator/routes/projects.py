@@ -1,4 +1,4 @@
-"""Projects, their environment, collaborators, files and engine image."""
+"""Projects: found, created, changed, given away, deleted; what hangs below one is in project_parts.py."""
 
 from __future__ import annotations
 
