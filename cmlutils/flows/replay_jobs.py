@@ -143,4 +143,6 @@ def _look(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
 def _trigger(run: _Run, job: Job) -> str:
     if job.schedule:
         return f"its schedule {job.schedule!r} in time zone {job.timezone or 'UTC'}"
+    if not job.parent_id:
+        return "that it has no parent"
     return f"its parent, job {run.names.get(job.parent_id, 'unknown')!r}"

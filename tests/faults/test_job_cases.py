@@ -164,6 +164,16 @@ def test_a_job_that_the_target_keeps_otherwise_is_said(target, tmp_path, wanted,
     assert Import(target, tmp_path, [wanted]).said(wanted.name)[1] == (todo and f"set by hand: {todo}")
 
 
+def test_a_parent_that_a_person_gave_a_job_is_not_called_missing(target, tmp_path):
+    jobs = [job("a", 1), job("b", 2)]
+    first, second = Import(target, tmp_path, jobs).jobs
+    second.parent_id = first.id
+    (journal,) = (tmp_path / "bundle/state").glob("journal-*")
+    Journal(journal).done('job ["b", "s.py"] 0', left=True)
+    todo = "set by hand: that it has no parent"
+    assert Import(target, tmp_path, jobs).said("b") == ("the target did not take that it has no parent", todo)
+
+
 def test_a_job_is_the_one_of_its_name_and_script(tmp_path):
     there = [{"name": "a", "script": "other.py"}, {"name": "x", "script": "s.py"}, {"name": "b", "script": ""}]
     project = {"owner": "dana", "name": "Churn", "jobs": [{**one, "runtime_id": 71} for one in there]}
