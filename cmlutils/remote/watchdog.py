@@ -21,7 +21,7 @@ from cmlutils.errors import CommandError
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRACE = 3.0  # seconds for cdswctl to close its session
+GRACE = 5.0  # seconds for cdswctl to close its session; a busy machine or workspace takes some of them
 _SCRIPT = r"""
 trap '' HUP INT TERM
 cd /
