@@ -10,7 +10,8 @@ import pytest
 from standin import StandIn
 
 from cmlutils.cli.main import run
-from cmlutils.remote import tunnel
+from cmlutils.config import Secret, Workspace
+from cmlutils.remote import cdswctl, rsync, tunnel
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,17 @@ def standin(tmp_path, monkeypatch):
     """A fake cdswctl whose sessions are those of a real sshd."""
     found = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", found.login)
+    monkeypatch.setattr(rsync, "PLACE", found.login + ":./")
     return found
+
+
+@pytest.fixture
+def way(standin):
+    """A tunnel into the stand-in's project; afterwards no session is open."""
+    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
+    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
+        yield one
+    assert not standin.open_session()
 
 
 @dataclass

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
-from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unreachable
+from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished
 from cmlutils.report import Outcome, Status
 
@@ -31,7 +31,7 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
     """
     try:
         outcome, record = _ensure(journal, step, sleep)
-    except Interrupted:
+    except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
         with interrupts.held():
             _hush(journal, step)
         raise
@@ -47,7 +47,7 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
 
 
 def _hush(journal: Journal, step: Step) -> None:
-    """Quieten what we may just have made, before a signal ends the run; the next run finishes it."""
+    """Quieten what we may just have made, before the run ends; the next run finishes it."""
     past = journal.step(step.key)
     if step.hush is None or past is None or past.done:
         return

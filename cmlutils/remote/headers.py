@@ -11,39 +11,41 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
 
+class _Bounded:
+    """What a connection of http.client gets on top."""
+
+    sock: socket.socket
+    seconds = 0.0
+    late = False
+
+    def getresponse(self) -> Any:
+        """Wait for the headers, no longer than allowed."""
+        timer = threading.Timer(self.seconds, self.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        finally:
+            timer.cancel()
+        if self.late:  # what is cut within its headers passes for a whole reply
+            response.close()
+            raise TimeoutError
+        return response
+
+    def end(self) -> None:
+        """Wake who waits for a byte."""
+        self.late = True
+        with contextlib.suppress(OSError, AttributeError):  # it is closed already
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+
 def in_time(seconds: float) -> HTTPAdapter:
     """Return an adapter that ends a connection whose reply's headers take longer, though each byte comes in time."""
     from requests.adapters import HTTPAdapter
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    class Bounded:
-        """What a connection gets on top."""
-
-        sock: socket.socket
-        late = False
-
-        def getresponse(self) -> Any:
-            """Wait for the headers, no longer than allowed."""
-            timer = threading.Timer(seconds, self.end)
-            timer.daemon = True
-            timer.start()
-            try:
-                response = super().getresponse()  # type: ignore[misc]
-            finally:
-                timer.cancel()
-            if self.late:  # what is cut within its headers passes for a whole reply
-                response.close()
-                raise TimeoutError
-            return response
-
-        def end(self) -> None:
-            """Wake who waits for a byte."""
-            self.late = True
-            with contextlib.suppress(OSError, AttributeError):  # it is closed already
-                self.sock.shutdown(socket.SHUT_RDWR)
-
     def bounded(kind: Any) -> Any:
-        connection = type("Connection", (Bounded, kind.ConnectionCls), {})
+        connection = type("Connection", (_Bounded, kind.ConnectionCls), {"seconds": seconds})
         return type("Pool", (kind,), {"ConnectionCls": connection})
 
     pools = {"http": bounded(HTTPConnectionPool), "https": bounded(HTTPSConnectionPool)}

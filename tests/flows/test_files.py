@@ -8,36 +8,18 @@ import subprocess
 import threading
 
 import pytest
-from standin import StandIn
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.filelist import compare, walk
 from cmlutils.flows import files, mover
-from cmlutils.remote import cdswctl, process, rsync, tunnel
+from cmlutils.remote import process, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
 
 
 @pytest.fixture
-def standin(tmp_path, monkeypatch):
-    found = StandIn(tmp_path / "standin")
-    monkeypatch.setattr(tunnel, "LOGIN", found.login)
-    monkeypatch.setattr(rsync, "PLACE", found.login + ":./")
-    return found
-
-
-@pytest.fixture
 def project(standin):
     return standin.project
-
-
-@pytest.fixture
-def way(standin):
-    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
-    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
-        yield one
-    assert not standin.open_session()
 
 
 @pytest.fixture

@@ -7,26 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from standin import StandIn
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.flows import files, mover
-from cmlutils.remote import cdswctl, rsync, tunnel
-
-
-@pytest.fixture
-def standin(tmp_path, monkeypatch):
-    found = StandIn(tmp_path / "standin")
-    monkeypatch.setattr(tunnel, "LOGIN", found.login)
-    monkeypatch.setattr(rsync, "PLACE", found.login + ":./")
-    return found
-
-
-@pytest.fixture
-def way(standin):
-    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
-    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
-        yield one
 
 
 @pytest.fixture

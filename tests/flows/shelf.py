@@ -1,0 +1,120 @@
+"""The smallest target there is: a shelf of things in memory, for the step that can be run again."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+from cmlutils.flows.ensure import ensure
+from cmlutils.flows.steps import Finished, Listing, Step
+from cmlutils.journal import Journal
+
+
+class Shelf:
+    """Things by id; `trouble` is met by the next calls of a verb, `asked` is what was asked of it.
+
+    A trouble is an exception (the call has no effect), or a pair of it and "after": it comes when the effect is there.
+    What is `slow` shows in the listing only after so many looks, or goes from it only then.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.things = {}
+        self.shown = {}
+        self.asked = []
+        self.pauses = []
+        self.trouble = defaultdict(list)
+        self.slow = 0
+        self.found = Finished()
+        self.ids = iter(range(7, 99))
+
+    @property
+    def journal(self):
+        """The journal as the disk has it."""
+        return Journal(self.path)
+
+    @property
+    def writes(self):
+        return [verb for verb in self.asked if verb != "list"]
+
+    def put(self, name="a", **more):
+        """Make a thing as a person does."""
+        number = next(self.ids)
+        self.things[number] = {"id": number, "name": name, "live": False, **more}
+        self._show()
+        return str(number)
+
+    def _show(self):
+        self.shown, self._behind = dict(self.things), 0
+
+    def _call(self, verb, effect):
+        self.asked.append(verb)
+        met = self.trouble[verb].pop(0) if self.trouble[verb] else None
+        if isinstance(met, tuple):
+            effect()
+            met = met[0]
+        if met is not None:
+            raise met
+        return effect()
+
+    def list(self):
+        def effect():
+            if self.shown != self.things:
+                self._behind += 1
+                if self._behind > self.slow:
+                    self._show()
+            return list(self.shown.values())
+
+        return self._call("list", effect)
+
+    def _change(self, change):
+        """Change what is there; the listing is behind if this target is slow."""
+        self._behind = 0
+        result = change()
+        if not self.slow:
+            self._show()
+        return result
+
+    def create(self, name):
+        def change():
+            number = next(self.ids)
+            self.things[number] = {"id": number, "name": name, "live": True}
+            return self.things[number]
+
+        return self._call("create", lambda: self._change(change))
+
+    def finish(self, record, verb="finish"):
+        def effect():
+            self.things[record["id"]]["live"] = False
+            return self.found
+
+        return self._call(verb, effect)
+
+    def remove(self, record):
+        self._call("remove", lambda: self._change(lambda: self.things.pop(record["id"], None)))
+
+    def hush(self, record):
+        def effect():
+            self.things[record["id"]]["live"] = False
+
+        self._call("hush", effect)
+
+    def step(self, name="a", nth=0, **changes):
+        """A step for one thing of this name, as the kinds of workloads have it."""
+        step = Step(
+            kind="thing",
+            name=name,
+            key=f"thing {name} {nth}",
+            listing=Listing(self.list),
+            same=lambda one: one["name"] == name,
+            create=lambda: self.create(name),
+            finish=self.finish,
+            again=lambda record: self.finish(record, "again"),
+            remove=self.remove,
+            hush=self.hush,
+        )
+        return replace(step, **changes)
+
+    def ensure(self, step=None):
+        """Do a step as a new process does, and return the outcome and the record."""
+        self.asked.clear()
+        self.pauses.clear()
+        return ensure(self.journal, step or self.step(), self.pauses.append)

@@ -1,0 +1,488 @@
+"""The step that can be run again, on the smallest target there is and a real journal."""
+
+from collections import deque
+
+import pytest
+from shelf import Shelf
+
+from cmlutils import interrupts
+from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
+from cmlutils.flows.steps import CannotBeInertError, Finished, Listing
+from cmlutils.journal import Step as Past
+from cmlutils.report import Outcome, Status
+
+KEY = "thing a 0"
+LOST = AnswerLost("No answer.")
+REFUSED = Rejected("Refused.", status=400, hint="Ask for less.")
+BROKEN = ApiError("Broken.")
+AWAY = Unreachable("It is away.", hint="Wait.")
+LIVE = CannotBeInertError("It runs.", hint="Stop it.")
+LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path / "journal")
+
+
+def made(number, status=Status.CREATED, **more):
+    return Outcome("thing", "a", status, str(number), **more)
+
+
+def failed(note, todo):
+    return Outcome("thing", "a", Status.FAILED, note=note, todo=todo)
+
+
+# What is there, and whose it is
+
+
+def test_what_is_missing_is_created_finished_and_done(shelf, caplog):
+    caplog.set_level("INFO", "cmlutils")
+    step = shelf.step()
+    assert shelf.ensure(step) == (made(7), {"id": 7, "name": "a", "live": False})
+    assert shelf.asked == ["list", "create", "finish"]
+    assert shelf.pauses == []
+    assert shelf.journal.step(KEY) == Past((), "7", done=True)
+    assert step.taken == {"7"}
+    assert [one["id"] for one in step.find()] == [7]
+    assert "thing a: created" in caplog.text
+
+
+def test_what_is_done_is_looked_at_and_left(shelf):
+    shelf.ensure()
+    step = shelf.step()
+    assert shelf.ensure(step) == (made(7, Status.PRESENT), shelf.things[7])
+    assert shelf.asked == ["list"]
+    assert step.taken == {"7"}
+
+
+def test_what_somebody_else_made_stays_as_it_is_and_is_not_ours(shelf):
+    shelf.put("b")
+    number = shelf.put("a", live=True)
+    for _ in range(2):
+        outcome, record = shelf.ensure()
+        assert (outcome, record["live"]) == (made(number, Status.PRESENT), True)
+        assert shelf.asked == ["list"]
+        assert shelf.journal.step(KEY) is None
+
+
+def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
+    there = shelf.put()
+    for statuses in (["present", "created", "created"], ["present"] * 3):
+        taken = set()
+        listing = Listing(shelf.list)
+        found = [shelf.ensure(shelf.step(nth=nth, taken=taken, listing=listing)) for nth in range(3)]
+        assert [outcome.status.value for outcome, _ in found] == statuses
+        assert [outcome.target_id for outcome, _ in found] == [there, "8", "9"]
+        assert taken == {there, "8", "9"}
+    assert shelf.journal.step("thing a 1").before == (there,)
+    assert shelf.journal.step("thing a 2").before == (there, "8")
+
+
+def test_of_equals_the_one_that_went_is_made_anew_and_not_taken_from_the_other(shelf):
+    for nth in range(2):
+        shelf.ensure(shelf.step(nth=nth))
+    del shelf.things[7]
+    assert shelf.ensure()[0] == made(9)
+    assert shelf.journal.step("thing a 1").target_id == "8"
+
+
+def test_a_thing_of_another_kind_with_the_same_number_takes_nothing_away(shelf):
+    shelf.journal.begin("other a 0", [])
+    shelf.journal.made("other a 0", "7")
+    shelf.put()
+    assert shelf.ensure()[0] == made(7, Status.PRESENT)
+
+
+def test_what_a_person_made_again_by_hand_stays_as_it_is(shelf):
+    shelf.ensure()
+    shelf.things.clear()
+    number = shelf.put(live=True)
+    outcome, record = shelf.ensure()
+    assert (outcome, record["live"]) == (made(number, Status.PRESENT), True)
+
+
+def test_ours_is_known_by_its_id_whatever_the_target_calls_it(shelf):
+    shelf.ensure()
+    shelf.put("a")
+    shelf.things[7]["name"] = "A"
+    assert shelf.ensure() == (made(7, Status.PRESENT), shelf.things[7])
+
+
+# What a crash left
+
+
+def test_a_crash_before_the_creation_creates_it(shelf):
+    there = shelf.put()
+    shelf.journal.begin(KEY, [there])
+    assert shelf.ensure()[0] == made(8)
+    assert shelf.asked == ["list", "create", "finish"]
+    assert shelf.journal.step(KEY) == Past((there,), "8", done=True)
+
+
+def test_a_crash_after_the_creation_finishes_what_came(shelf):
+    shelf.journal.begin(KEY, [shelf.put()])
+    came = shelf.put(live=True)
+    assert shelf.ensure() == (made(came), {"id": 8, "name": "a", "live": False})
+    assert shelf.writes == ["finish"]
+    assert shelf.journal.step(KEY).done
+
+
+def test_a_crash_before_the_finish_finishes_it(shelf):
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, shelf.put(live=True))
+    shelf.put()
+    assert shelf.ensure() == (made(7), {"id": 7, "name": "a", "live": False})
+    assert shelf.writes == ["finish"]
+
+
+def test_what_went_before_it_was_finished_is_created_beside_one_of_a_person(shelf):
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, "1")
+    there = shelf.put()
+    assert shelf.ensure()[0] == made(8)
+    assert shelf.journal.step(KEY).before == (there,)
+
+
+# What is left to a person
+
+
+def test_what_finishing_found_is_told_and_what_needs_a_person_is_done_again(shelf):
+    shelf.found = Finished("a note", "to do", fallback=True, needs_hand=True)
+    said = {"note": "a note", "todo": "to do", "needs_hand": True}
+    assert shelf.ensure()[0] == made(7, Status.FALLBACK, **said)
+    assert shelf.journal.step(KEY).left
+    assert shelf.ensure()[0] == made(7, Status.PRESENT, **said)
+    assert shelf.asked == ["list", "again"]
+    shelf.found = Finished("a note")
+    assert shelf.ensure()[0] == made(7, Status.PRESENT, note="a note")
+    assert shelf.ensure()[0] == made(7, Status.PRESENT)
+    assert shelf.asked == ["list"]
+
+
+def test_what_has_nothing_harmless_to_do_again_is_left(shelf):
+    shelf.found = Finished(needs_hand=True)
+    shelf.ensure()
+    assert shelf.ensure(shelf.step(again=None))[0] == made(7, Status.PRESENT)
+    assert shelf.asked == ["list"]
+
+
+def test_what_was_done_is_not_taken_away_because_it_can_not_be_read(shelf):
+    shelf.found = Finished(needs_hand=True)
+    shelf.ensure()
+    shelf.trouble["again"] = [BROKEN, BROKEN]
+    assert shelf.ensure() == (failed("Broken.", "Run the import again."), None)
+    assert shelf.writes == ["again", "again"]
+    assert shelf.journal.step(KEY) == Past((), "7", done=True, left=True)
+
+
+def test_what_comes_to_life_when_it_is_done_again_is_taken_away(shelf):
+    shelf.found = Finished(needs_hand=True)
+    shelf.ensure()
+    shelf.trouble["again"] = [LIVE]
+    assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
+    assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
+
+
+# Lost answers
+
+
+@pytest.mark.parametrize(("slow", "pauses"), [(0, [0.0]), (1, [0.0, 1.0]), (2, [0.0, 1.0, 2.0])])
+def test_what_a_lost_answer_made_is_looked_for_until_it_shows(shelf, slow, pauses):
+    shelf.put()
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, "1")  # so that the one that is there is not ours
+    shelf.slow = slow
+    shelf.trouble["create"] = [(LOST, "after")]
+    assert shelf.ensure() == (made(8), {"id": 8, "name": "a", "live": False})
+    assert shelf.writes == ["create", "finish"]
+    assert shelf.pauses == pauses
+    assert shelf.asked.count("list") == 1 + len(pauses)
+
+
+def test_a_lost_answer_that_made_nothing_is_followed_by_a_second_try(shelf, caplog):
+    shelf.trouble["create"] = [LOST]
+    assert shelf.ensure()[0] == made(7)
+    assert "No answer. Looking whether thing a was created." in caplog.text
+    assert shelf.asked == ["list", "create", "list", "list", "list", "create", "finish"]
+
+
+@pytest.mark.parametrize("second", [(LOST, "after"), (REFUSED, "after")])
+def test_a_second_try_that_fails_too_is_looked_after(shelf, second):
+    shelf.trouble["create"] = [LOST, second]
+    assert shelf.ensure()[0] == made(7)
+    assert shelf.writes == ["create", "create", "finish"]
+    assert shelf.pauses == [0.0, 1.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize(("second", "todo"), [(LOST, "Run the import again."), (REFUSED, "Ask for less.")])
+def test_what_two_lost_answers_did_not_make_may_still_come_and_is_then_ours(shelf, second, todo):
+    shelf.trouble["create"] = [LOST, second]
+    assert shelf.ensure() == (failed(second.message, todo), None)
+    assert shelf.pauses == [0.0, 1.0, 2.0] * 2
+    assert shelf.journal.step(KEY) == Past()
+    came = shelf.put(live=True)
+    assert shelf.ensure()[0] == made(came)
+    assert shelf.writes == ["finish"]
+
+
+def test_what_is_refused_was_not_begun(shelf):
+    shelf.trouble["create"] = [REFUSED]
+    assert shelf.ensure() == (failed("Refused.", "Ask for less."), None)
+    assert shelf.asked == ["list", "create"]
+    assert shelf.journal.step(KEY) is None
+    there = shelf.put()  # so one that comes later is somebody else's
+    assert shelf.ensure()[0] == made(there, Status.PRESENT)
+
+
+# What can't be finished, and is taken away
+
+
+def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
+    shelf.trouble["finish"] = [BROKEN]
+    assert shelf.ensure()[0] == made(7)
+    assert "thing a: Broken. Trying once more." in caplog.text
+    assert shelf.pauses == [1.0]
+
+
+@pytest.mark.parametrize(("error", "todo"), [(BROKEN, "Run the import again."), (REFUSED, "Ask for less.")])
+def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
+    shelf.trouble["finish"] = [error, error]
+    step = shelf.step()
+    note = f"It can't be shown to be inert: {error.message} It was deleted again."
+    assert shelf.ensure(step) == (failed(note, todo), None)
+    assert shelf.asked == ["list", "create", "finish", "finish", "remove", "list"]
+    assert shelf.pauses == [1.0, 0.0]
+    assert (shelf.things, step.taken, shelf.journal.step(KEY)) == ({}, set(), None)
+
+
+def test_what_is_never_taken_away_is_finished_by_the_next_run(shelf):
+    shelf.trouble["finish"] = [BROKEN, BROKEN]
+    assert shelf.ensure(shelf.step(remove=None)) == (failed("Broken.", "Run the import again."), None)
+    assert shelf.journal.step(KEY) == Past((), "7")
+    assert shelf.ensure(shelf.step(remove=None))[0] == made(7)
+    assert shelf.writes == ["finish"]
+
+
+def test_what_is_live_is_taken_away_at_once(shelf, caplog):
+    shelf.trouble["finish"] = [LIVE]
+    assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
+    assert "It runs. It was deleted again." in caplog.text
+    assert shelf.writes == ["create", "finish", "remove"]
+    assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
+
+
+def test_what_is_slow_to_go_is_asked_to_until_it_is_gone(shelf):
+    shelf.put("b")
+    shelf.ensure()
+    shelf.journal.doom(KEY, "It runs.")
+    shelf.trouble["create"] = [REFUSED]
+    shelf.slow = 2
+    shelf.trouble["remove"] = [None, NotFound("Not there.", status=404), NotFound("Not there.", status=404)]
+    assert shelf.ensure()[0].note == "Refused."
+    assert shelf.writes == ["remove", "remove", "remove", "create"]
+    assert shelf.pauses == [0.0, 1.0, 2.0]
+    assert [one["name"] for one in shelf.things.values()] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "trouble", "stays"),
+    [
+        ("remove", [REFUSED] * 4, "Refused."),
+        ("remove", [NotFound("Not there.", status=404)] * 4, "it is still listed"),
+        ("list", [None, *[BROKEN] * 4], "Broken."),
+    ],
+)
+def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_run(shelf, verb, trouble, stays, caplog):
+    shelf.trouble["finish"] = [LIVE]
+    shelf.trouble[verb] = trouble
+    outcome, record = shelf.ensure()
+    note = f"It runs. IT {LOUD}: it could not be deleted again ({stays})."
+    todo = "Stop or delete it on the target at once, then run the import again."
+    assert outcome == Outcome("thing", "a", Status.FAILED, note=note, todo=todo, needs_hand=True)
+    assert record is None
+    assert f"thing a {LOUD}: {stays}" in caplog.text
+    assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]
+    assert shelf.writes == ["create", "finish", *["remove"] * 4]
+    assert shelf.journal.step(KEY) == Past((), "7", doomed="It runs.")
+    assert shelf.ensure()[0] == made(8)
+    assert list(shelf.things) == [8]
+
+
+def test_what_is_doomed_and_stays_is_neither_kept_nor_made_again(shelf):
+    shelf.ensure()
+    shelf.journal.doom(KEY, "It runs.")
+    shelf.trouble["remove"] = [REFUSED] * 4
+    outcome, record = shelf.ensure()
+    assert outcome.note.startswith("It runs. IT IS STILL ON THE TARGET")
+    assert (record, shelf.writes) == (None, ["remove"] * 4)
+    assert shelf.journal.step(KEY).doomed == "It runs."
+
+
+def test_what_is_doomed_and_gone_is_created_anew(shelf):
+    shelf.ensure()
+    shelf.journal.doom(KEY, "It runs.")
+    shelf.things.clear()
+    assert shelf.ensure()[0] == made(8)
+    assert shelf.writes == ["create", "finish"]
+
+
+def test_in_place_of_what_is_doomed_and_gone_a_persons_own_is_left(shelf):
+    shelf.ensure()
+    shelf.journal.doom(KEY, "It runs.")
+    shelf.things.clear()
+    there = shelf.put()
+    assert shelf.ensure()[0] == made(there, Status.PRESENT)
+    assert (shelf.writes, shelf.journal.step(KEY)) == ([], None)
+
+
+# A workspace that goes away
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"finish": [AWAY]},
+        {"finish": [BROKEN, AWAY]},
+        {"finish": [LIVE], "remove": [AWAY]},
+        {"finish": [LIVE], "list": [None, AWAY]},
+    ],
+)
+def test_a_workspace_that_goes_away_ends_the_run_and_what_is_left_there_is_said(shelf, trouble):
+    shelf.trouble.update(trouble)
+    with pytest.raises(Unreachable) as caught:
+        shelf.ensure()
+    assert caught.value.message == f"It is away. thing a {LOUD}."
+    assert caught.value.hint == "Import again as soon as it is back, to finish it or take it away."
+    shelf.ensure()
+    assert [one["live"] for one in shelf.things.values()] == [False]
+
+
+@pytest.mark.parametrize("trouble", [{"list": [AWAY]}, {"create": [AWAY]}, {"finish": [AWAY]}])
+def test_of_what_is_not_there_or_never_taken_away_nothing_is_said(shelf, trouble):
+    shelf.trouble.update(trouble)
+    with pytest.raises(Unreachable) as caught:
+        shelf.ensure(shelf.step(remove=None))
+    assert (caught.value.message, caught.value.hint) == ("It is away.", "Wait.")
+
+
+def test_a_failure_is_an_outcome(shelf, caplog):
+    shelf.trouble["list"] = [BROKEN]
+    assert shelf.ensure() == (failed("Broken.", "Run the import again."), None)
+    assert "thing a failed: Broken." in caplog.text
+
+
+# Signals
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hushed"),
+    [
+        ({"list": [Interrupted(2)]}, False),
+        ({"create": [Interrupted(2)]}, False),
+        ({"create": [(Interrupted(2), "after")]}, True),
+        ({"create": [(LOST, "after")], "list": [None, Interrupted(2)]}, True),
+        ({"finish": [Interrupted(2)]}, True),
+        ({"finish": [LIVE], "remove": [Interrupted(2)]}, True),
+        ({"finish": [LIVE], "remove": [(Interrupted(2), "after")]}, False),
+    ],
+)
+def test_a_signal_hushes_what_we_may_have_made_and_the_next_run_finishes_it(shelf, trouble, hushed):
+    there = shelf.put(live=True)
+    shelf.journal.begin("thing a 1", [])
+    shelf.journal.made("thing a 1", there)  # of another equal, so not to be hushed
+    shelf.trouble.update({verb: list(some) for verb, some in trouble.items()})
+    with pytest.raises(Interrupted):
+        shelf.ensure()
+    assert ("hush" in shelf.asked) == hushed
+    assert [number for number, one in shelf.things.items() if one["live"]] == [int(there)]
+    assert shelf.ensure()[0].status is Status.CREATED
+    assert len(shelf.things) == 2
+
+
+def test_a_signal_when_it_is_done_hushes_nothing(shelf):
+    shelf.found = Finished(needs_hand=True)
+    shelf.ensure()
+    shelf.trouble["again"] = [Interrupted(2)]
+    with pytest.raises(Interrupted):
+        shelf.ensure()
+    assert shelf.asked == ["list", "again"]
+
+
+def test_a_signal_asks_nothing_of_what_does_not_run_by_itself(shelf):
+    shelf.trouble["finish"] = [Interrupted(2)]
+    with pytest.raises(Interrupted):
+        shelf.ensure(shelf.step(hush=None))
+    assert shelf.asked == ["list", "create", "finish"]
+
+
+@pytest.mark.parametrize("trouble", [{"hush": [BROKEN]}, {"hush": [AWAY]}, {"list": [None, BROKEN]}])
+def test_a_signal_ends_the_run_also_when_the_target_does_not_listen(shelf, trouble, caplog):
+    shelf.trouble.update({"finish": [Interrupted(2)], **trouble})
+    with pytest.raises(Interrupted):
+        shelf.ensure()
+    assert "thing a may be live until the next import" in caplog.text
+    assert shelf.ensure()[0] == made(7)
+
+
+def test_a_second_signal_does_not_break_into_the_hush(shelf):
+    shelf.trouble["finish"] = [Interrupted(2)]
+
+    def hush(record):
+        interrupts.hear(15)
+        shelf.hush(record)
+
+    try:
+        with pytest.raises(Interrupted):
+            shelf.ensure(shelf.step(hush=hush))
+    finally:
+        interrupts.forget()
+    assert not shelf.things[7]["live"]
+
+
+def test_a_journal_that_can_not_be_written_ends_the_run_and_what_was_made_is_hushed(shelf, tmp_path):
+    kept = tmp_path / "kept"
+
+    def create():
+        record = shelf.create("a")
+        shelf.path.rename(kept)
+        shelf.path.mkdir()
+        return record
+
+    with pytest.raises(BundleError, match="can't be written"):
+        shelf.ensure(shelf.step(create=create))
+    assert not shelf.things[7]["live"]
+    shelf.path.rmdir()
+    kept.rename(shelf.path)
+    assert shelf.ensure()[0] == made(7)
+    assert shelf.writes == ["finish"]
+
+
+# The listing
+
+
+def test_a_listing_is_read_once_oldest_first_and_anew_when_there_is_doubt():
+    answers = deque([[{"id": 10}, {"id": "9"}, {"id": 2}], [{"id": 11}]])
+    listing = Listing(answers.popleft)
+    assert [one["id"] for one in listing.rows()] == [2, "9", 10]
+    listing.rows().clear()
+    assert len(listing.rows()) == 3
+    assert listing.rows(anew=True) == [{"id": 11}]
+    assert listing.rows() == [{"id": 11}]
+
+
+def test_a_listing_knows_what_was_added_once_it_was_read():
+    answers = deque([[{"id": 1}]])
+    listing = Listing(answers.popleft)
+    listing.add({"id": 1})
+    assert listing.rows() == [{"id": 1}]
+    listing.add({"id": 2})
+    listing.add({"id": "2"})
+    assert listing.rows() == [{"id": 1}, {"id": 2}]
+
+
+@pytest.mark.parametrize("row", [{}, {"id": None}, {"id": [1]}])
+def test_something_without_an_id_stops_the_step_before_it_creates_anything(shelf, row):
+    outcome, _ = shelf.ensure(shelf.step(listing=Listing(lambda: [{"id": 1, "name": "b"}, row])))
+    assert outcome == failed("The target lists something without an id.", "Run the import again.")
+    assert shelf.asked == []

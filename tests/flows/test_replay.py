@@ -1,0 +1,194 @@
+"""What the kinds of workloads say and do alike."""
+
+import json
+import time
+
+import pytest
+
+from cmlutils.application import Application
+from cmlutils.errors import AnswerLost, ApiError, Interrupted, Rejected, Unreachable
+from cmlutils.flows.replay import Clock, Target, create, finished, guarded, join, lost
+from cmlutils.flows.steps import Finished
+from cmlutils.job import Job
+from cmlutils.model import Model
+from cmlutils.report import Outcome, Status
+from cmlutils.runtimes import Maps, Match, Runtime
+
+WANTED = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7")
+THERE = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7", id=71)
+OTHER = Runtime("reg/r:1", "R 4.1", id=72)
+
+
+def target(images=(), engines=(), runtimes=(THERE,)):
+    return Target(None, None, None, None, runtimes, Maps(dict(images), dict(engines)))
+
+
+# Runtimes
+
+
+def test_a_workload_gets_its_runtime_by_the_maps_and_what_the_target_has():
+    assert target().match(WANTED, "") == Match(THERE)
+    assert target(runtimes=(OTHER,)).match(WANTED, "") is None
+    assert target({"reg/py:1": "reg/r:1"}, runtimes=(THERE, OTHER)).match(WANTED, "").runtime is OTHER
+    assert target(engines={"python3": "reg/py:1"}).match(None, "python3").runtime is THERE
+    assert target(engines={"python3": "reg/py:1"}).match(None, "r") is None
+
+
+@pytest.mark.parametrize(
+    ("workload", "wanted"),
+    [
+        (Job("a", "s.py", runtime=WANTED, kernel="python3"), "Python 3.9 Workbench Standard 2023.05.2-b7"),
+        (Job("a", "s.py", kernel="python3"), "python3"),
+        (Job("a", "s.py"), "its engine"),
+    ],
+)
+def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, wanted):
+    todo = f"Add a runtime for {wanted} to the target (or map it in runtime-map.yaml), import again."
+    note = f"the target has no runtime for {wanted}"
+    assert target().no_runtime(workload) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
+
+
+@pytest.mark.parametrize(
+    ("maps", "workload", "note"),
+    [
+        (
+            {"images": {"reg/py:1": "reg/new:9"}},
+            Model("a", runtime=WANTED),
+            "runtime-map.yaml names reg/new:9 for Python 3.9 Workbench Standard 2023.05.2-b7",
+        ),
+        ({"engines": {"r": "reg/new:9"}}, Model("a", kernel="r"), "the engine map names reg/new:9 for r"),
+    ],
+)
+def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
+    note += ", which the target does not have"
+    todo = "Add that image to the target's catalogue, or correct the map, and import again."
+    assert target(**maps).no_runtime(workload) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
+
+
+def test_a_target_is_on_runtimes_and_has_the_time_of_the_machine():
+    assert not target().engines
+    assert target().clock == Clock(time.monotonic, time.sleep)
+
+
+# Failures
+
+
+def test_one_workload_that_fails_is_an_outcome():
+    done = Outcome("job", "a", Status.CREATED)
+    assert guarded(Job("a", "s.py"), lambda: done) is done
+
+    def fail(error):
+        def work():
+            raise error
+
+        return guarded(Job("a", "s.py"), work)
+
+    todo = "Run the import again."
+    assert fail(ApiError("Broken.")) == Outcome("job", "a", Status.FAILED, note="Broken.", todo=todo)
+    assert fail(ApiError("Broken.", hint="Mend it.")).todo == "Mend it."
+    for error in (Unreachable("It is away."), Interrupted(2), RuntimeError("a defect")):
+        with pytest.raises(type(error)):
+            fail(error)
+
+
+# What the target did not take
+
+
+def test_only_parts_that_say_something_are_joined():
+    assert join("", "a", "", "b") == "a; b"
+    assert join("a", "") == "a"
+    assert join() == join("", "") == ""
+
+
+def test_each_field_that_the_target_did_not_take_is_named_with_the_short_value_that_was_wanted():
+    wanted = Job("a", "s.py", cpu=2, timezone="x" * 60, schedule="x" * 61, arguments="--key canary")
+    assert lost(wanted, wanted, None) == []
+    assert lost(wanted, Job("a", "s.py"), None) == ["arguments", "schedule", f"timezone ({'x' * 60})", "cpu (2)"]
+    assert lost(wanted, Job("a", "s.py"), None, "schedule", "timezone", "cpu") == ["arguments"]
+    assert lost(wanted, Job("a", "s.py"), None, "arguments", "schedule", "timezone") == ["cpu (2)"]
+
+
+def test_what_is_private_or_long_is_named_without_its_value():
+    wanted = Model("a", description="canary", examples=({"request": "canary"},), environment={"A": "canary"})
+    assert lost(wanted, Model("a"), None) == ["description", "environment A", "examples"]
+
+
+def test_variables_are_named_and_those_that_the_target_adds_are_its_own():
+    wanted = Job("a", "s.py", environment={"A": "1", "C": "2"})
+    there = Job("a", "s.py", environment={"B": "", "C": "3"})
+    assert lost(wanted, there, None) == ["environment A", "environment C"]
+    assert lost(wanted, there, None, "environment A") == ["environment C"]
+    assert lost(wanted, there, None, "environment") == []
+
+
+def test_another_runtime_than_the_chosen_one_is_named():
+    def there(runtime):
+        return Application("a", "a", runtime=runtime)
+
+    wanted, match = there(WANTED), Match(THERE)
+    assert lost(wanted, there(OTHER), match) == ["runtime (Python 3.9 Workbench Standard 2023.05.2-b7)"]
+    assert lost(wanted, there(THERE), match) == []
+    assert lost(wanted, there(None), match) == []  # the target does not show it
+    assert lost(wanted, there(OTHER), None) == []  # none was chosen: it stays on engines
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_a_workload_that_the_target_took_whole_has_only_its_notes(fallback):
+    assert finished("a note", "to do", [], fallback=fallback) == Finished("a note", "to do", fallback, needs_hand=False)
+
+
+def test_a_workload_that_the_target_took_in_part_needs_a_hand():
+    both = finished("a note", "to do", ["cpu (2)", "type (cron)"], fallback=False)
+    note, todo = "a note; the target did not take cpu (2), type (cron)", "set by hand: cpu (2), type (cron); to do"
+    assert both == Finished(note, todo, fallback=True, needs_hand=True)
+    assert finished("", "", ["type"], fallback=False).todo == "set by hand: type"
+
+
+# Creating
+
+
+class Sender:
+    """A target's answer to each body it is sent."""
+
+    def __init__(self, *answers):
+        self.answers, self.bodies = list(answers), []
+
+    def __call__(self, body):
+        self.bodies.append(body)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+BODY = {"name": "a", "environment": {"A": "1"}}
+
+
+def test_a_body_that_is_taken_is_sent_once():
+    send = Sender({"id": 7})
+    assert create(send, BODY) == {"id": 7}
+    assert send.bodies == [BODY]
+
+
+def test_a_target_that_wants_the_environment_as_text_gets_it_so():
+    send = Sender(Rejected("Environment: not a string.", status=400), {"id": 7})
+    assert create(send, BODY) == {"id": 7}
+    assert send.bodies == [BODY, {"name": "a", "environment": json.dumps({"A": "1"})}]
+    assert BODY["environment"] == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        (Rejected("No such script.", status=400), BODY),
+        (Rejected("environment", status=400), {"name": "a", "environment": {}}),
+        (Rejected("environment", status=400), {"name": "a"}),
+        (AnswerLost("environment"), BODY),
+    ],
+)
+def test_any_other_failure_is_the_callers_and_nothing_is_sent_twice(error, body):
+    send = Sender(error)
+    with pytest.raises(type(error)) as caught:
+        create(send, body)
+    assert caught.value is error
+    assert send.bodies == [body]
