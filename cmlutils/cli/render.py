@@ -100,7 +100,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         lines.append(f"  {'disk':<14}{human_size(plan.files['free_bytes'])} free here")
     for one in plan.actions:
         note = f"  ({one.note})" if one.note else ""
-        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}")
+        fix = f" → {one.fix}" if one.fix else ""
+        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}{fix}")
     lines += [f"  ! {one}" for one in plan.blockers]
     lines += [f"  ? {one}" for one in plan.unknown]
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
