@@ -15,6 +15,7 @@ try:
     from pool import Pool
 
     from cmlutils.errors import CmlutilError, ExitCode
+    from cmlutils.screen import columns, fold
 except ImportError as error:
     if not (error.name or "").startswith("cmlutils"):
         raise
@@ -88,7 +89,7 @@ def _extra(options: argparse.Namespace, more: Sequence[str]) -> list[str]:
 
 def _tell(verb: str, folder: Path, began: float, found: Sequence[Result], code: int) -> int:
     results.write(folder, verb, began, found, code)
-    print(results.table(found))
+    print(fold(results.table(found), columns(sys.stdout)))
     print(f"{folder / 'batch-report.json'} and batch-report.html have the same.")
     if code > 128:
         print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)

@@ -23,12 +23,13 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Planned:
-    """One thing, and what would be done with it."""
+    """One thing, and what would be done with it; `fix` is what a person can do about a failure or a difference."""
 
     kind: str
     name: str
     action: Action
     note: str = ""
+    fix: str = ""
 
 
 @dataclass

@@ -132,9 +132,9 @@ class Report:
         return {kind: {one.value: counted[kind, one] for one in Status if counted[kind, one]} for kind in kinds}
 
     def to_do(self) -> list[str]:
-        """Return what is left for a person, the particular before the general."""
+        """Return what is left for a person, the particular before the general; that comes when the import is whole."""
         mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]
-        general = list(GUIDELINES) if self.verb == "import" and self.outcomes else []
+        general = list(GUIDELINES) if self.verb == "import" and self.outcomes and not self.error_code else []
         return [*mine, *self.todos, *general]
 
     def to_json(self) -> dict[str, Any]:

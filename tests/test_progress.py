@@ -5,11 +5,15 @@ import io
 import logging
 import os
 import pty
+import re
 import sys
 import threading
 
+import pytest
+
 from cmlutils import log as logs
 from cmlutils.cli import progress
+from cmlutils.cli.render import human_time
 from cmlutils.report import Report
 
 
@@ -21,7 +25,8 @@ def copy(shown):
         shown.files(3 << 20, 4 << 20, 30, 40)
 
 
-def test_on_a_terminal_there_is_one_bar_and_log_lines_stay_whole(monkeypatch):
+def drawn(columns, monkeypatch):
+    """Return what a copy writes on a terminal of this width."""
     leader, follower = pty.openpty()
     seen = bytearray()
 
@@ -33,7 +38,7 @@ def test_on_a_terminal_there_is_one_bar_and_log_lines_stay_whole(monkeypatch):
     reader = threading.Thread(target=read)
     reader.start()
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", str(columns))
     with os.fdopen(follower, "w", buffering=1) as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", terminal)
         logs.to_terminal()
@@ -42,10 +47,34 @@ def test_on_a_terminal_there_is_one_bar_and_log_lines_stay_whole(monkeypatch):
         assert sys.stderr is terminal
     reader.join(10)
     os.close(leader)
-    assert b"copying" in seen
-    assert b"30/40 files" in seen
-    assert b"The tunnel dropped." in seen
-    assert b"files: " in seen.rpartition(b"\x1b")[2]
+    return seen.decode()
+
+
+def test_on_a_terminal_there_is_one_bar_and_log_lines_stay_whole(monkeypatch):
+    seen = drawn(100, monkeypatch)
+    assert "copying" in seen
+    assert "3.0/4.0 MiB, 30/40 files" in seen
+    assert "The tunnel dropped." in seen
+    assert "files: " in seen.rpartition("\x1b")[2]
+
+
+@pytest.mark.parametrize("columns", [100, 60, 45])
+def test_the_bar_fits_the_terminal_and_leaves_room_for_what_ctrl_c_writes(monkeypatch, columns):
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn(columns, monkeypatch))
+    bars = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("copying")]
+    assert max(map(len, bars)) <= columns - 3
+    assert bars[-1].rstrip().startswith("copying ━")
+    assert ("30/40 files" in bars[-1]) == (columns >= 60)
+
+
+def test_a_time_is_told_in_the_unit_that_one_waits_in():
+    assert [human_time(one) for one in (3.4, 119, 121, 7199, 9000)] == [
+        "3 s",
+        "119 s",
+        "2 min",
+        "2 h 0 min",
+        "2 h 30 min",
+    ]
 
 
 def test_a_file_gets_a_line_for_each_phase_and_one_every_thirty_seconds(monkeypatch):

@@ -14,7 +14,7 @@ from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
-from cmlutils.cli.terminal import say
+from cmlutils.cli.terminal import say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
 
@@ -78,9 +78,10 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     if as_json:
         click.echo(json_text([asdict(one) for one in findings]))
     else:
+        width = width_of(one.section for one in findings)
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
-            say(logs.one_line(f"{one.severity:<8} {one.side:<7} {one.section:<24} {one.text}{fix}"))
+            say(logs.one_line(f"{one.severity:<8} {one.side:<7} {one.section:<{width}}  {one.text}{fix}"))
     severities = {one.severity for one in findings}
     if "error" in severities:
         return ExitCode.FAILED

@@ -8,8 +8,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.cli.render import human_size
+from cmlutils.cli.render import human_size, human_time
 from cmlutils.log import ROOT, is_quiet
+from cmlutils.screen import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _EVERY = 30.0  # seconds between two plain lines
+_FILES_FROM, _RATE_FROM = 60, 80  # so wide a terminal has room for them beside the bar
 
 
 class TextProgress:
@@ -70,15 +72,22 @@ def line(done_bytes: int, total_bytes: int, files_done: int, files_total: int, s
     """Say it in one line: share, bytes, files, rate and the time that is left."""
     percent = min(100, 100 * done_bytes // total_bytes) if total_bytes else 100
     rate = done_bytes / seconds if seconds > 0 else 0
-    left = f", {max(0, total_bytes - done_bytes) / rate:.0f} s left" if rate else ""
+    left = f", {human_time(max(0, total_bytes - done_bytes) / rate)} left" if rate else ""
     counted = f"{files_done} of {files_total} files"
     return f"{percent} % of {human_size(total_bytes)}, {counted}, {human_size(int(rate))}/s{left}"
+
+
+def _of(done: int, total: int) -> str:
+    """Say how much of it is done, with the unit once where it is the same."""
+    number, unit = human_size(done).split()
+    return f"{number if human_size(total).endswith(f' {unit}') else human_size(done)}/{human_size(total)}"
 
 
 class _Bar:
     """The bar at the terminal's foot. Log lines appear above it, since rich lends them its own standard error."""
 
     def __init__(self) -> None:
+        self._terminal = sys.stderr
         self._live: Any = None
         self._task: Any = None
         self._handlers: list[tuple[logging.StreamHandler[Any], Any]] = []
@@ -91,8 +100,19 @@ class _Bar:
     def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
         if self._live is None:
             self.step("files")
-        counted = f"{files_done}/{files_total} files"
-        self._live.update(self._task, completed=done_bytes, total=max(total_bytes, 1), counted=counted)
+        self._live.update(self._task, completed=done_bytes, total=max(total_bytes, 1))
+        (task,), width = self._live.tasks, self._fit()
+        told = [_of(done_bytes, total_bytes)]
+        told += [f"{files_done}/{files_total} files"] if width >= _FILES_FROM else []
+        told += [f"{human_size(int(task.speed))}/s"] if width >= _RATE_FROM and task.speed else []
+        told += [f"{human_time(task.time_remaining)} left"] if task.time_remaining else []
+        self._live.update(self._task, told=", ".join(told))
+
+    def _fit(self) -> int:
+        """Take the terminal's width, but for room for a ^C: that would begin a new line, and the bar be left behind."""
+        width = columns(self._terminal) or 80
+        self._live.console.width = width - len("^C") - 1
+        return width
 
     def _open(self) -> None:
         from rich import progress  # not at the top: start-up time
@@ -102,20 +122,17 @@ class _Bar:
         self._live = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
-            progress.DownloadColumn(binary_units=True),
-            progress.TextColumn("{task.fields[counted]}"),
-            progress.TransferSpeedColumn(),
-            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[told]}"),
             console=console,
             transient=True,
             refresh_per_second=5,
             redirect_stdout=False,
         )
-        self._task = self._live.add_task("files", total=None, counted="")
-        before = sys.stderr
+        self._task = self._live.add_task("files", total=None, told="")
+        self._fit()
         self._live.start()
         for handler in logging.getLogger(ROOT).handlers:
-            if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            if isinstance(handler, logging.StreamHandler) and handler.stream is self._terminal:
                 self._handlers.append((handler, handler.setStream(sys.stderr)))
 
     def close(self) -> None:

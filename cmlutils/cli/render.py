@@ -34,6 +34,14 @@ def human_size(count: int) -> str:
     return f"{size:.1f} TiB"
 
 
+def human_time(seconds: float) -> str:
+    """Return a time in the unit that a person would wait in."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def files_text(counts: Mapping[str, int]) -> str:
     """Say what a project's files are, and what of them this run had to bring or take away."""
     found = {kind: counts.get(f"{kind}s", 0) for kind in ("file", "folder", "link")}
@@ -92,7 +100,8 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         lines.append(f"  {'disk':<14}{human_size(plan.files['free_bytes'])} free here")
     for one in plan.actions:
         note = f"  ({one.note})" if one.note else ""
-        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}")
+        fix = f" → {one.fix}" if one.fix else ""
+        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}{fix}")
     lines += [f"  ! {one}" for one in plan.blockers]
     lines += [f"  ? {one}" for one in plan.unknown]
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())

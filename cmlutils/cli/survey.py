@@ -15,8 +15,8 @@ from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.render import human_size, json_text
-from cmlutils.cli.terminal import say
+from cmlutils.cli.render import human_size, human_time, json_text
+from cmlutils.cli.terminal import say, width_of
 from cmlutils.errors import ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 
@@ -44,8 +44,9 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_text(rows))
         return
+    width = width_of(row["section"] for row in rows)
     for row in rows:
-        say(logs.one_line("  ".join((f"{row['side']:<7}", f"{row['section']:<30}", row["what"]))))
+        say(logs.one_line(f"{row['side']:<7}  {row['section']:<{width}}  {row['what']}"))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
@@ -85,15 +86,17 @@ def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_
     Example: cmlutil project status -p "Churn Model" --watch
     """
     sections = _sections(name, config_dir)
-    shown = ""
+    show = click.echo if as_json else say
+    shown: list[str] = []
     while True:
         states = [(one, status_of(bundle_of(one), one.side)) for one in sections]
-        text = _status_json(states) if as_json else "\n".join(_status_lines(states))
-        if text != shown:
+        lines = [_status_json(states)] if as_json else _status_lines(states)
+        if lines != shown:
             if watch and sys.stdout.isatty():
                 click.clear()
-            click.echo(text)
-            shown = text
+            for line in lines:
+                show(line)
+            shown = lines
         if not watch or not any(state.running for _, state in states):
             return ExitCode.OK
         try:
@@ -130,16 +133,17 @@ def _status_json(states: Sequence[tuple[config.Section, State]]) -> str:
 
 
 def _status_lines(states: Sequence[tuple[config.Section, State]]) -> list[str]:
-    """Return a line a section and side, and one more where there is more to tell."""
+    """Return a line a section and side, and more below it, set in, where there is more to tell."""
     lines = []
+    width = width_of(section.name for section, _ in states)
     for section, state in states:
-        head = f"{section.name:<30} {section.side:<7} "
         what = " ".join(filter(None, (state.phase, f"({state.step})" if state.step else "")))
-        lines.append(head + (f"{what or 'running'}; {state.state}" if state.running else state.state))
-        more = [*_files(state.files), *_workloads(state.workloads)]
+        text = f"{what or 'running'}; {state.state}" if state.running else state.state
+        lines.append(f"{section.name:<{width}}  {section.side:<7} {text}")
+        more = [*_files(state.files), *_workloads(state.workloads, exported=section.side == "export")]
         if state.running and state.error:
             more.append(f"last warning: {state.error}")
-        lines += [f"{'':<38} {one}" for one in more]
+        lines += [f"    {one}" for one in more]
     return [logs.one_line(line) for line in lines]
 
 
@@ -149,12 +153,13 @@ def _files(files: Mapping[str, Any]) -> list[str]:
             int(files.get(key) or 0) for key in ("bytes_done", "bytes_total", "bytes_per_second", "seconds_left")
         )
         text = f"files: {human_size(done)} of {human_size(size)}, {files['files_done']} of {files['files_total']}"
-        return [text + (f", {human_size(rate)}/s, {left // 60}:{left % 60:02d} min left" if rate else "")]
+        return [text + (f", {human_size(rate)}/s, {human_time(left)} left" if rate else "")]
     return [f"files: {files['files']}, {human_size(int(files.get('bytes') or 0))}"] if "files" in files else []
 
 
-def _workloads(workloads: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _workloads(workloads: Mapping[str, Mapping[str, int]], *, exported: bool) -> list[str]:
     kinds = [
-        f"{kind}s: " + ", ".join(f"{n} {what}" for what, n in counts.items()) for kind, counts in workloads.items()
+        f"{kind}s: " + ", ".join(f"{n} {'exported' if exported else what}" for what, n in counts.items())
+        for kind, counts in workloads.items()
     ]
     return ["; ".join(kinds)] if kinds else []

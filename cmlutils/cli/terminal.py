@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from cmlutils.screen import coloured, columns, fold
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WIDEST = 30  # so wide a column of names may be
 _COLOURS = {  # by the mark or word that a line begins with
     "+": "green", "~": "yellow", "!": "red", "≠": "red", "ok": "green", "warning": "yellow", "error": "red",
 }  # fmt: skip
+
+
+def width_of(names: Iterable[str]) -> int:
+    """Return how wide a column of these names is to be."""
+    return min(max(map(len, names), default=0), _WIDEST)
 
 
 def say(line: str) -> None:

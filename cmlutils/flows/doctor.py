@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cmlutils.config import Secret, Section, Workspace
-    from cmlutils.plan import Planned
     from cmlutils.runtimes import Maps
 
 __all__ = ["Finding", "examine"]
@@ -208,21 +207,10 @@ def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tupl
     rows = [("error", one, "create it on the target, with the migrating user in it") for one in plan.blockers]
     severities = {Action.FAIL: "error", Action.FALLBACK: "warning"}
     return rows + [
-        (severities[one.action], f"{one.kind} {one.name}: {one.note}", _fix(one))
+        (severities[one.action], f"{one.kind} {one.name}: {one.note}", one.fix)
         for one in plan.actions
         if one.action in severities
     ]
-
-
-def _fix(one: Planned) -> str:
-    """Say what to do about something that would fail or come out different."""
-    if one.kind == "collaborator":
-        return "add the user to the target, or do without"
-    if "subdomain" in one.note:
-        return "free it on the target, or change it on the source"
-    if "unauthenticated" in one.note:
-        return "let the target's admin allow it, or do without"
-    return "add the runtime to the target's catalogue, or name another in runtime-map.yaml"
 
 
 def _open_session(group: _Group) -> None:

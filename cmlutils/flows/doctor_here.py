@@ -113,13 +113,13 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
             unknown += 1
             continue
         held, names = held + count.bytes, names + count.files + count.folders + count.links
-    place = existing_folder(next(iter(bundles)))
+    place = existing_folder(next(iter(bundles)).parent)
     space = os.statvfs(place)
     free, inodes = space.f_bavail * space.f_frsize, space.f_favail if space.f_files else _FEW
-    text = f"{place} has {free >> 20} MiB and {inodes} inodes free; {len(bundles) - unknown} bundles there hold "
-    text += f"{held >> 20} MiB in {names} names"
+    text = f"{place} has {free >> 20} MiB and {inodes} inodes free; bundles there: "
+    text += f"{len(bundles) - unknown} with {held >> 20} MiB in {names} names"
     if unknown:
-        text += f"; how much {unknown} that were never exported will take is not known before their export"
+        text += f", {unknown} not exported yet, so nobody knows how large"
     if free < _LITTLE or inodes < _FEW:
         return here("warning", text, "make room, or choose an output_dir on another disk")
     return here("ok", text)

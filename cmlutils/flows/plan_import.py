@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
+_ADD_RUNTIME = "add the runtime to the target's catalogue, or name another in runtime-map.yaml"
 MANY = 500  # so many projects are asked for their subdomains, no more
 
 
@@ -114,15 +115,16 @@ def _workload(one: Workload, offer: Offer) -> Planned:
     match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
     if match is None:
         wanted = one.runtime or one.kernel or "a model that was never built"
-        return Planned(one.kind, one.name, Action.FAIL, f"the target has no runtime for {wanted}")
-    note, fallback = match.note or str(match.runtime), match.fallback
+        return Planned(one.kind, one.name, Action.FAIL, f"the target has no runtime for {wanted}", _ADD_RUNTIME)
+    note, fix = match.note or str(match.runtime), _ADD_RUNTIME if match.fallback else ""
     if isinstance(one, Application):
         if one.subdomain in offer.taken:
             where = f"subdomain {one.subdomain} is taken by {offer.taken[one.subdomain]}"
-            return Planned(one.kind, one.name, Action.FAIL, where)
+            return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
         if one.bypass_authentication and not offer.bypass_allowed:
-            note, fallback = f"{note}; the target forbids unauthenticated access", True
-    return Planned(one.kind, one.name, Action.FALLBACK if fallback else Action.CREATE, note)
+            note = f"{note}; the target forbids unauthenticated access"
+            fix = "; ".join(filter(None, (fix, "let the target's admin allow it, or do without")))
+    return Planned(one.kind, one.name, Action.FALLBACK if fix else Action.CREATE, note, fix)
 
 
 def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
@@ -152,7 +154,8 @@ def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> Non
                 v1.users.get(name)
             except NotFound:
                 note = f"{permission}; the target has no such user"
-                plan.actions.append(Planned("collaborator", name, Action.FAIL, note))
+                fix = "add the user to the target, or do without"
+                plan.actions.append(Planned("collaborator", name, Action.FAIL, note, fix))
                 continue
             except Rejected:
                 plan.unknown.append(f"Whether the target has the user {name}: it does not let you look.")

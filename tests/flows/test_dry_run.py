@@ -112,6 +112,10 @@ def test_a_taken_subdomain_is_foreseen(workspaces, run_line):
     run_line(EXPORT)
     line = run_line(f"{IMPORT} --dry-run --json", exit_code=5)
     assert planned(line, "application")["What if"] == "fail"
+    fixes = {one["name"]: one["fix"] for one in line.json["actions"]}
+    assert fixes["What if"] == "free it on the target, or change it on the source"
+    assert fixes["Board"] == "let the target's admin allow it, or do without"
+    assert fixes["ingest"] == ""
     assert "taken by dana/other" in line.out
 
 

@@ -14,7 +14,7 @@ from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import Entry
 from cmlutils.flows.connect import by_folder
-from cmlutils.report import Difference, Group, Outcome, Report, Status
+from cmlutils.report import GUIDELINES, Difference, Group, Outcome, Report, Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "input"}
@@ -142,6 +142,13 @@ def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
 )
 def test_only_a_run_without_any_failure_is_successful(report, successful):
     assert report.to_json()["isMigrationSuccessful"] is successful
+
+
+def test_what_is_to_be_done_after_a_migration_is_told_when_it_is_whole():
+    outcomes = [Outcome("job", "score", Status.FALLBACK, todo="set its schedule")]
+    whole, cut = (Report("import", "p", outcomes=outcomes, error_code=code).to_do() for code in (0, 130))
+    assert cut == ["job score: set its schedule"]
+    assert whole == [*cut, *GUIDELINES]
 
 
 def test_files_are_counted_by_folder_of_the_root():

@@ -109,6 +109,16 @@ def test_a_state_that_can_not_be_read_is_told(bundle):
     assert "can't be read" in status_of(bundle, "export").state
 
 
+def test_it_is_told_in_lines_that_a_narrow_terminal_holds(workspaces, run_line, monkeypatch):
+    workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run_line("cmlutil project status").out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("Churn Model  export  done (")
+    assert "    models: 2 exported; applications: 2 exported; jobs: 3" in lines
+
+
 def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
     run_line('cmlutil project export -p "Churn Model"')
