@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PORT_TRIES = 5
 LEARN_SECONDS = 2.0
+PATIENCE = 5.0  # seconds for the client to list or stop sessions; after a signal, what is left of its time
 _PORT = re.compile(rb"local port (\d{1,5})\b|ssh -p (\d{1,5})\b")
 _SESSION = re.compile(rb"on session (\w+) in project")
 _LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
@@ -174,11 +175,11 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
     an empty list alone may be all that a client has to say.
     """
     try:
-        listed = client.run("sessions", "list", "-p", project, timeout=2)
+        listed = client.run("sessions", "list", "-p", project, timeout=PATIENCE)
         unlisted = not listed.code and session.encode() not in listed.out
         if unlisted and (interrupted or listed.out.strip()):
             return True
-        stopped = client.run("sessions", "stop", "-s", session, "-p", project, timeout=2)
+        stopped = client.run("sessions", "stop", "-s", session, "-p", project, timeout=PATIENCE)
         said = stopped.out + stopped.err
         gone = not stopped.code or _STOPPED in said or bool(unlisted and _UNKNOWN.search(said))
     except CommandError as error:
