@@ -153,6 +153,21 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
     assert not folder.exists()
 
 
+def test_nothing_is_started_any_more_when_the_watchdog_ends_all():
+    code = (
+        "from cmlutils.errors import CommandError\n"
+        "from cmlutils.remote import process, watchdog\n"
+        "process.run(['true'], timeout=5)\n"
+        "watchdog.leave()\n"
+        "try:\n"
+        "    process.run(['sleep', '50'], timeout=5)\n"
+        "except CommandError as error:\n"
+        "    print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert said.stdout == "The program sleep was not started: the run is ending.\n"
+
+
 def test_the_watchdog_ends_with_us_and_forgets_what_ended():
     code = (
         "from cmlutils.remote import process, watchdog\n"

@@ -45,7 +45,7 @@ class Child(subprocess.Popen[bytes]):
                     start_new_session=True,
                     preexec_fn=self._prepare,
                 )
-        except (OSError, ValueError):
+        except (OSError, ValueError, subprocess.SubprocessError):
             self._dog.gone(self._number)
             raise
 
@@ -101,5 +101,7 @@ def start(
     except OSError as error:
         hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
         raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
+    except subprocess.SubprocessError as error:
+        raise CommandError(f"The program {program} was not started: the run is ending.") from error
     except ValueError as error:
         raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error

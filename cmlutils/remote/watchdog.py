@@ -21,7 +21,7 @@ from cmlutils.errors import CommandError
 if TYPE_CHECKING:
     from pathlib import Path
 
-GRACE = 5.0  # seconds for cdswctl to close its session; a busy machine or workspace takes some of them
+GRACE = 3.0  # seconds for cdswctl to close its session
 _SCRIPT = r"""
 trap '' HUP INT TERM
 cd /
@@ -96,7 +96,12 @@ class Watchdog:
         return next(self._numbers)
 
     def enrol(self, number: int) -> None:
-        """Write down the calling process, between fork and exec, as the leader of its group."""
+        """Write down the calling process, between fork and exec, as the leader of its group.
+
+        Raises RuntimeError once the shell was told to end everything: nobody would know of this process.
+        """
+        if self._pipe < 0:
+            raise RuntimeError
         before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         self._say(f"group {number}:{os.getpid()}")
         signal.signal(signal.SIGPIPE, before)

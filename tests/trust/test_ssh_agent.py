@@ -7,6 +7,7 @@ import socketserver
 import subprocess
 import threading
 import time
+import uuid
 
 import pytest
 from standin import StandIn
@@ -15,7 +16,7 @@ from test_secrets import EXPORT, IMPORT, Sampler, texts_of
 from cmlutils.config import Secret, Workspace
 from cmlutils.remote import agent, cdswctl, tunnel
 
-PASSPHRASE = "canary passphrase 7f3a"
+PASSPHRASE = f"canary passphrase {uuid.uuid4()}"  # another worker's is no business of this one's sampler
 
 
 @pytest.fixture
