@@ -132,3 +132,15 @@ def test_orphan_is_closed(standin, space, client, tmp_path):
     note.write_text(json.dumps({"id": "oldoldoldoldoldo", "project": "me/p", "url": space.url, "pid": 1}))
     with tunnel.open_tunnel(space, "me/p", client, session_file=note):
         assert "sessions stop -s oldoldoldoldoldo -p me/p" in standin.calls()
+
+
+def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin, space, client, tmp_path):
+    real = client.path.rename(client.path.with_name("real"))
+    client.path.write_text(
+        f'#!/bin/sh\n[ "$1" = ssh-endpoint ] && [ ! -e {tmp_path}/killed ] && touch {tmp_path}/killed && kill -9 $$\n'
+        f'exec {real} "$@"\n'
+    )
+    client.path.chmod(0o755)
+    with tunnel.open_tunnel(space, "me/p", client) as way:
+        assert way.run("echo in").out == b"in\n"
+    assert (tmp_path / "killed").exists()

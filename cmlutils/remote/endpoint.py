@@ -73,8 +73,10 @@ def endpoint(
                 child.drop()
                 yield Endpoint(child, port, note.session)
                 return
+            code = child.wait(0.1)
         last = attempt + 1 == PORT_TRIES
-        if _PORT_TAKEN.search(said) and not last:
+        killed = code is not None and code < 0 and not note.session
+        if (killed or _PORT_TAKEN.search(said)) and not last:
             continue
         if own_port and _NO_PORT_FLAG.search(said):
             own_port = False
@@ -82,7 +84,7 @@ def endpoint(
             client.log_in()
             logged_in = True
         else:
-            raise _failure(client, project, said, deadline)
+            raise _failure(client, project, said, deadline if code is None else 0)
     raise TunnelError("cdswctl could not open a local port.")
 
 
@@ -122,8 +124,9 @@ def _failure(client: Client, project: str, said: bytes, deadline: float) -> Tunn
             f"cdswctl could not open a session of {project}: {client.mask(said)}",
             hint="Check the API key and whether the user may start sessions in the project.",
         )
+    waited = f"gave no output at all for {deadline:g} s" if deadline else "ended without a word"
     return TunnelError(
-        f"cdswctl gave no output at all for {deadline:g} s: {project} could not start a session, or the name is wrong.",
+        f"cdswctl {waited}: {project} could not start a session, or the name is wrong.",
         hint="Check the user's quota, the cluster's free capacity, and that remote editing is allowed.",
     )
 
