@@ -107,6 +107,7 @@ class _Push:
             ours = self.mine | {entry.path for entry in first}
             self._remember([*self.put, *(entry for path, entry in self.local.entries.items() if path in ours)])
             mover = self._prepare()
+            self._drop_stale(self.there.grown)
             mover.rounds(self._look_again, lambda: self.local, look_of(first, 0, self.differences))
             complaints = mover.complaints
         if first or doomed:
@@ -150,6 +151,13 @@ class _Push:
         )
         mover.progress, mover.space = self.progress, self.folder.free
         return mover
+
+    def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
+        """Delete what an interrupted push left aside and the bundle has no more: it would be moved in."""
+        above = len(self.ours + b"/new/")
+        stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
+        if stale:
+            self._delete(stale, grown)
 
     def _look(self) -> None:
         """List the target and compare."""

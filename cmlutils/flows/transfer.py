@@ -80,7 +80,8 @@ class Kept:
     """A listing after the rules: what stays, the topmost of what is ignored, and what could not be read.
 
     `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it is
-    there, `held` how many bytes of half-copied files it holds. `digest` is that of the listing as it came.
+    there, `held` how many bytes of half-copied files it holds,
+    `grown` what an interrupted copy left aside. `digest` is that of the listing as it came.
     `pruned`: what the rules' `prunes` name is not in it.
     """
 
@@ -92,6 +93,7 @@ class Kept:
         self.tops: list[Entry] = []
         self.rules, self.ours = rules, ours
         self.found_ours, self.held, self.digest = False, 0, b""
+        self.grown: dict[bytes, Entry] = {}
         waiting: list[Entry] = []
 
         def fed() -> Iterator[Entry]:
@@ -99,6 +101,8 @@ class Kept:
                 if ours and entry.path.startswith(ours) and entry.path[len(ours) :][:1] in b"/":
                     self.found_ours = True
                     self.held += entry.size if entry.kind == "f" else 0
+                    if entry.path.startswith(ours + b"/new/"):
+                        self.grown[entry.path] = entry
                 else:
                     waiting.append(entry)
                     yield entry

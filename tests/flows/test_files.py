@@ -230,6 +230,18 @@ def test_a_planted_name_of_another_file_is_not_written_through(way, project, bun
     assert (bundle / "project-data/d/one").read_text() == "from the source"
 
 
+def test_what_an_interrupted_push_left_aside_and_the_bundle_lost_is_not_moved_in(way, project, bundle, monkeypatch):
+    monkeypatch.setattr(mover, "SHORT", 1)
+    for name in ("d/one", "d/two"):
+        (bundle / "project-data" / name).parent.mkdir(exist_ok=True)
+        (bundle / "project-data" / name).write_text("of the bundle")
+    (project / ".cmlutil-tmp/new/d/gone").mkdir(parents=True)
+    (project / ".cmlutil-tmp/new/d/gone/old").write_text("of an earlier bundle")
+    result = push(way, bundle)
+    assert (result.problems, result.kept_extras) == ((), 0)
+    assert not difference(bundle / "project-data", project)
+
+
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
     monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (5, 100))
