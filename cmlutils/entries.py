@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class Entry(NamedTuple):
@@ -33,6 +33,13 @@ class Totals:
     links: int = 0
     others: int = 0
     bytes: int = 0
+
+
+def upwards(path: bytes) -> Iterator[bytes]:
+    """Yield a path and the folders that it lies in, the nearest first, without the root."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
 
 
 def totals(entries: Iterable[Entry]) -> Totals:

@@ -1,4 +1,4 @@
-"""One listing of a tree, remote or local: entries, totals, differences, and a file to keep it in.
+"""One listing of a tree: entries, totals, differences, and a file to keep it in.
 
 A listing travels as NUL-ended fields, six a record (kind, size, mtime, mode, path, link target), from GNU
 find: first the root itself, last a lone END, so that no cut or failed listing passes for a whole one.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,11 +17,12 @@ from cmlutils.entries import Change, Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
-    "find_script", "parse_find", "read_list", "show", "totals", "walk", "write_list",
+    "find_script", "names_input", "names_script", "parse_find", "parse_names",
+    "read_list", "show", "totals", "write_list",
 ]  # fmt: skip
 
 FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
@@ -34,15 +34,6 @@ SECOND = 1_000_000_000
 
 _MODES = tuple(range(0o10000))  # one number each, however many entries share it
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
-_KIND_OF_FORMAT = {
-    stat.S_IFREG: "f",
-    stat.S_IFDIR: "d",
-    stat.S_IFLNK: "l",
-    stat.S_IFIFO: "p",
-    stat.S_IFSOCK: "s",
-    stat.S_IFBLK: "b",
-    stat.S_IFCHR: "c",
-}
 _UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
 _COMPLAINT = re.compile(rb"(?:\S*/)?find: (?:\xe2\x80\x98|['`\"])(.*)(?:\xe2\x80\x99|['\"]): (.+)")
 _ESCAPE = re.compile(rb"\\([0-7]{3}|.)")
@@ -75,6 +66,29 @@ def find_script(prune: Iterable[bytes] = ()) -> str:
         f"LC_ALL=C {shlex.join(find_command(prune))}; "
         f"code=$?; [ $code -le 1 ] && printf '{END.decode()}\\000'; exit $code"
     )
+
+
+def names_script(form: str = FIND_FORMAT) -> str:
+    """Build a command for a POSIX shell that lists the names on its standard input (`names`), as far as they are there.
+
+    Other than `find_script`, it begins and ends with nothing more; paths come from `%p`, so with a `./`.
+    """
+    asked = f'LC_ALL=C find "$@" -maxdepth 0 -printf {shlex.quote(form.replace("%P", "%p"))}'
+    return f"xargs -0 sh -c {shlex.quote(asked)} sh 2>/dev/null; true"
+
+
+def names_input(paths: Iterable[bytes]) -> bytes:
+    """Return what `names_script` reads."""
+    return b"".join(b"./" + path + b"\0" for path in paths)
+
+
+def parse_names(out: bytes) -> Iterator[Entry]:
+    """Read what `names_script` wrote; what is malformed counts as not there."""
+    *fields, _ = out.split(b"\0")
+    for record in zip(*[iter(fields)] * 6, strict=False):
+        entry = _parsed(record)
+        if entry is not None:
+            yield entry._replace(path=entry.path.removeprefix(b"./"))
 
 
 def find_complaints(stderr: bytes) -> list[Unread]:
@@ -149,59 +163,6 @@ def _records(chunks: Iterable[bytes], source: str) -> Iterator[tuple[bytes, ...]
 def show(path: bytes) -> str:
     """Quote a path for a message: nothing in it reaches a terminal unescaped."""
     return repr(os.fsdecode(path))
-
-
-def walk(
-    root: Path, *, unread: list[Unread] | None = None, locked: Callable[[bytes], None] | None = None
-) -> Iterator[Entry]:
-    """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
-
-    Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
-    `locked` may open a folder that may not be read, which is then tried once more.
-    """
-    top = os.fsencode(root)
-    folders = [b""]
-    while folders:
-        folder = folders.pop()
-        place = top + b"/" + folder if folder else top
-        try:
-            try:
-                found = _inside(place, folder)
-            except PermissionError:
-                if locked is None or not folder:
-                    raise
-                locked(folder)
-                found = _inside(place, folder)
-        except OSError as error:
-            if folder and isinstance(error, FileNotFoundError):
-                continue
-            reason = error.strerror or str(error)
-            if unread is None or not folder:
-                raise TransferError(f"cannot read {show(place)}: {reason}") from error
-            unread.append(Unread(folder, reason))
-            continue
-        for entry in found:
-            yield entry
-            if entry.kind == "d":
-                folders.append(entry.path)
-
-
-def _inside(place: bytes, folder: bytes) -> list[Entry]:
-    """List one folder; what vanishes meanwhile is left out."""
-    before = folder + b"/" if folder else b""
-    found = []
-    with os.scandir(place) as names:
-        for name in names:
-            try:
-                status = name.stat(follow_symlinks=False)
-                mode = status.st_mode
-                kind = _KIND_OF_FORMAT[stat.S_IFMT(mode)]
-                link = os.readlink(name.path) if kind == "l" else b""  # noqa: PTH115 - bytes
-            except FileNotFoundError:
-                continue
-            path = before + name.name
-            found.append(Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[mode & 0o7777], link))
-    return found
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:

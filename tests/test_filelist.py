@@ -24,13 +24,16 @@ from cmlutils.filelist import (
     find_command,
     find_complaints,
     find_script,
+    names_input,
+    names_script,
     parse_find,
+    parse_names,
     read_list,
     totals,
-    walk,
     write_list,
 )
 from cmlutils.ignore import IgnoreRules, keep
+from cmlutils.localtree import look, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,6 +122,35 @@ def test_find_and_walk_see_the_same(tree: Path) -> None:
     assert [seen[name].mtime_ns for name in (b"-dash", b"..c", b"dir/x")] == [-1, -1_500_000_000, 0]
     assert (seen[b"pipe"].kind, seen[b"socket"].kind) == ("p", "s")
     assert not any(path.startswith(b"dir/up/") for path in seen)
+
+
+def named(root: Path, paths: Iterable[bytes]) -> list[Entry]:
+    """Ask a real shell and a real find about these names."""
+    done = subprocess.run(
+        ["sh", "-c", names_script()], cwd=root, input=names_input(paths), capture_output=True, check=True
+    )
+    assert not done.stderr
+    return list(parse_names(done.stdout))
+
+
+def test_some_names_are_seen_as_in_the_whole_listing(tree: Path) -> None:
+    everything = found(tree)
+    some = [each.path for each in everything[::2]] + [b"gone", b"a/below a file"]
+    wanted = everything[::2]
+    assert named(tree, some) == list(look(tree, some)) == wanted
+
+
+@pytest.mark.parametrize("out", [b"", b"f\0", b"x\x001\x000.5\x00644\0./a\0\0", b"f\x001\x00late\x00644\0./a\0\0"])
+def test_what_is_malformed_among_names_counts_as_not_there(out: bytes) -> None:
+    assert list(parse_names(out)) == []
+
+
+def test_a_folder_that_is_a_link_hides_what_is_behind_it(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/deep").mkdir(parents=True)
+    (tmp_path / "elsewhere/deep/f").touch()
+    (tree / "swapped").symlink_to(tmp_path / "elsewhere")
+    names = [b"swapped", b"swapped/deep", b"swapped/deep/f"]
+    assert [(each.path, each.kind) for each in look(tree, names)] == [(b"swapped", "l")]
 
 
 def test_parents_come_first(tree: Path) -> None:
@@ -300,72 +332,6 @@ def test_a_find_that_fails_makes_no_listing(tmp_path: Path, script: str) -> None
     assert done.returncode != 0
     with pytest.raises(TransferError):
         list(parse_find([done.stdout]))
-
-
-def test_a_walk_goes_deep(tmp_path: Path) -> None:
-    depth = 1500
-    try:
-        folder = os.open(tmp_path, os.O_RDONLY)
-        for _ in range(depth):
-            os.mkdir("d", dir_fd=folder)
-            deeper = os.open("d", os.O_RDONLY, dir_fd=folder)
-            os.close(folder)
-            folder = deeper
-        os.close(folder)
-        assert sum(1 for _ in walk(tmp_path)) == depth
-    finally:  # shutil.rmtree, which pytest tidies up with, recurses
-        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
-
-
-def test_a_walk_names_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shut").mkdir()
-    (tmp_path / "shut" / "x").touch()
-    (tmp_path / "ok").touch()
-    scandir = os.scandir
-
-    def picky(path: bytes) -> object:
-        if path.endswith(b"/shut"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", picky)
-    unread: list[Unread] = []
-    assert {each.path for each in walk(tmp_path, unread=unread)} == {b"shut", b"ok"}
-    assert unread == [Unread(b"shut", "Permission denied")]
-    with pytest.raises(TransferError, match=r"cannot read '.*/shut': Permission denied"):
-        list(walk(tmp_path))
-
-
-def test_a_walk_needs_a_root(tmp_path: Path) -> None:
-    for root in (tmp_path / "none", tmp_path / "file"):
-        (tmp_path / "file").touch()
-        with pytest.raises(TransferError, match=f"cannot read '.*/{root.name}'"):
-            list(walk(root, unread=[]))
-
-
-def test_what_vanishes_during_a_walk_is_left_out(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x").touch()
-    listing = walk(tmp_path)
-    first = next(listing)
-    other = tmp_path / ("b" if first.path == b"a" else "a")
-    (other / "x").unlink()
-    other.rmdir()
-    assert first.path + b"/x" in {each.path for each in listing}
-
-
-def test_a_name_that_vanishes_before_it_is_looked_at_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "gone").symlink_to("x")
-    (tmp_path / "here").touch()
-
-    def readlink(path: bytes) -> bytes:
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(os, "readlink", readlink)
-    assert [each.path for each in walk(tmp_path)] == [b"here"]
 
 
 def test_totals_count_what_travels() -> None:

@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmlutils import gitglob
-from cmlutils.filelist import Entry, walk
 from cmlutils.ignore import IgnoreRules, keep
+from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cmlutils.entries import Entry
 
 DATA = runpy.run_path(str(Path(__file__).parent / "data" / "ignore_cases.py"))
 FIXED = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])

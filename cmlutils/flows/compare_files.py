@@ -6,12 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import compare
-from cmlutils.filelist import Unread, read_list, show, walk
+from cmlutils.filelist import Unread, read_list, show
 from cmlutils.flows.digests import UNREADABLE, Digests
-from cmlutils.flows.pull import export_rules
-from cmlutils.flows.push import import_rules
+from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.transfer import Kept, at, ours_beside, remote_listing
 from cmlutils.ignore import default_rules, keep
+from cmlutils.localtree import walk
 from cmlutils.report import Difference, Group
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class FileCheck:
         """Compare the target with the bundle; what `.importignore` names does not count."""
         rules, _ = import_rules(self._data)
         here = Kept(self.here.values(), rules).entries
-        ours = ours_beside(here)  # what an interrupted import left is nobody's file
+        ours = ours_beside(self.here)  # what an interrupted import left is nobody's file
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cmlutils.flows.pull import FileResult, pull
+from cmlutils.flows.file_result import FileResult
+from cmlutils.flows.pull import pull
 from cmlutils.flows.push import push, pushed_list
 from cmlutils.flows.transfer import Progress, Silent
 

@@ -10,8 +10,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, walk
+from cmlutils.filelist import Entry, Unread, show
 from cmlutils.flows.transfer import Kept, at
+from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

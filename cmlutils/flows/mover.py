@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError, TunnelError
-from cmlutils.flows import shares
+from cmlutils.flows import remaining, shares
+from cmlutils.flows.remaining import is_big, is_short
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, rsync
 
@@ -16,29 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from cmlutils.entries import Differences, Entry
+    from cmlutils.entries import Entry
+    from cmlutils.flows.remaining import Look, LookAgain
     from cmlutils.flows.transfer import Kept
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 ROUNDS = 3
 STREAMS = 4  # rsyncs at once
 EVERY = 0.2  # seconds between two tellings of progress
 PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
 TAIL = 400  # bytes of rsync's output in which its last line is found
 MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
-
-
-class Look(NamedTuple):
-    """What is still to be copied, and how many bytes of that are there half-copied.
-
-    `new` are those names at the root of which the receiver has nothing.
-    """
-
-    wanted: list[Entry]
-    held: int
-    new: frozenset[bytes]
 
 
 class Aside(NamedTuple):
@@ -52,13 +42,11 @@ class Aside(NamedTuple):
     move_in: Callable[[Sequence[bytes]], None]
 
 
-def look_of(wanted: list[Entry], held: int, differences: Differences) -> Look:
-    """Put a look together from what differs."""
-    return Look(wanted, held, frozenset(each.path for each in differences.only_left if b"/" not in each.path))
-
-
 class Mover:
-    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
+    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
+
+    `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
+    """
 
     def __init__(
         self,
@@ -75,19 +63,23 @@ class Mover:
         self.temp, self.partial, self.both = temp, partial, both
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
+        self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
 
-    def rounds(self, look: Callable[[], Look], kept: Callable[[], Kept], now: Look) -> None:
+    def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
         """Copy until nothing more is wanted, or no round brings it any nearer.
 
-        `look` says after each round how things are, as `now` does before the first; `kept` is the sender's listing.
+        `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
+        before the first. `kept` is the sender's listing.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
         tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
+            self.tunnel.prepare()
             new = now.new if aside and _worth_it(now, kept()) else frozenset[bytes]()
+            cut = False
             try:
                 if new:
                     self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
@@ -98,9 +90,9 @@ class Mover:
             except TunnelError as error:
                 log.warning("%s", error)
                 self.tunnel.reopen()
-                before = []
+                before, cut = [], True
             self.progress.step("checking")
-            now = look()
+            now = look(cut=cut)
             left = _weight(now.wanted) - now.held
             if left < least:
                 self.tunnel.progressed()
@@ -123,10 +115,10 @@ class Mover:
         inplace = without is not None
         ends = (self.ends[0], self.aside.end) if inplace else self.ends
         base = {"temp": self.aside.temp if inplace else self.temp}
-        big = [entry for entry in names if entry.kind == "f" and entry.size >= rsync.BIG]
-        few = [entry for entry in names if entry.kind != "f" or entry.size < rsync.BIG]
+        big = [entry for entry in names if is_big(entry)]
+        few = [entry for entry in names if not is_big(entry)]
         ssh, jobs = self.tunnel.ssh_argv, []
-        if len(few) > SHORT:
+        if not is_short(few):
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(few, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
@@ -134,10 +126,14 @@ class Mover:
         elif few:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
             jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
+        sparse = self.holes(big) if big else ()
         for some in shares.by_name(big, streams):
-            for start in range(0, len(some), SHORT):
-                path = self._file("names", rsync.names_file(entry.path for entry in some[start : start + SHORT]))
-                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=self.partial))
+            holes = any(entry.path in sparse for entry in some)
+            for start in range(0, len(some), remaining.SHORT):
+                path = self._file(
+                    "names", rsync.names_file(entry.path for entry in some[start : start + remaining.SHORT])
+                )
+                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=self.partial, sparse=holes))
         return jobs
 
     def _file(self, kind: str, content: bytes) -> Path:
@@ -221,7 +217,7 @@ def _worth_it(now: Look, kept: Kept) -> bool:
     """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
     few = sum(entry.size < rsync.BIG for entry in now.wanted if _top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
-    return few > SHORT and others <= rsync.MAX_LITERALS
+    return few > remaining.SHORT and others <= rsync.MAX_LITERALS
 
 
 def _weight(entries: Sequence[Entry]) -> int:

@@ -6,13 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cmlutils.entries import totals
 from cmlutils.errors import NotFound, Rejected
-from cmlutils.filelist import totals, walk
 from cmlutils.flows.connect import by_folder
 from cmlutils.flows.export_project import READERS, read_records
+from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle
-from cmlutils.flows.push import import_rules
 from cmlutils.flows.transfer import Kept
+from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.runtimes import Runtime, rsync_runtime

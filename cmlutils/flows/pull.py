@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, Totals, compare, totals
-from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, walk, write_list
+from cmlutils.entries import Differences, compare, totals, upwards
+from cmlutils.filelist import write_list
+from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
 from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
@@ -20,48 +21,31 @@ from cmlutils.flows.landing import (
     room,
     walk_all,
 )
-from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
+from cmlutils.flows.mover import Aside, Mover, both_rsyncs
+from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.transfer import (
     Progress,
     Silent,
     emptied,
     local_errors,
+    meanwhile,
+    of_names,
     persist,
     remote_listing,
     still_so,
 )
-from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
+from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
-    from cmlutils.remote.process import Result
+    from cmlutils.entries import Entry
+    from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-NO_FILE, NO_LINK, FOLDER = 44, 45, 46
-_RULES = (
-    f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
-    f"[ -e .exportignore ] || exit {NO_FILE}; [ -f .exportignore ] || {{ echo it is no file >&2; exit {NO_LINK}; }}; "
-    f"head -c {MAX_BYTES + 1} .exportignore"
-)
-_HOLES = f"find . -type f -size +{rsync.BIG >> 10}k -printf '%b %s\\0'"
-_LEFT_OUT = "/.cache/\n/.local/\n"
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried."""
-
-    totals: Totals
-    transferred: int = 0
-    deleted: int = 0
-    kept_extras: int = 0
-    problems: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
-    rules_text: str = ""
-    listing: Path = field(default_factory=Path)
 
 
 def pull(tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None = None) -> FileResult:
@@ -89,13 +73,15 @@ class _Pull:
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
+        here = meanwhile(lambda: list(walk_all(self.data)))
         rules, rules_text, version = self._survey()
         self.progress.step("listing")
         self.kept = remote_listing(self.tunnel, rules, "the source's listing")
-        wanted = first = self._compare()
+        wanted = first = self._compare(here())
         complaints: list[rsync.Complaint] = []
         if wanted:
-            room(self.data, self.differences, self._held(), self._holes)
+            large = [entry for entry in self.differences.only_left if is_big(entry)]
+            room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
             mover.rounds(self._look, lambda: self.kept, look_of(wanted, 0, self.differences))
             complaints = mover.complaints
@@ -121,10 +107,10 @@ class _Pull:
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:
         """Ask in one go what is left out there, and what its rsync is."""
-        script = f"rsync --version 2>/dev/null; printf '\\000'; {_RULES}"
+        script = f"rsync --version 2>/dev/null; printf '\\000'; {EXPORT_RULES}"
         said = persist(self.tunnel, lambda: self.tunnel.run(script, ok=range(128)))
         version, _, text = said.out.partition(b"\0")
-        return *_rules_of(said._replace(out=text)), version
+        return *rules_of(said._replace(out=text)), version
 
     def _mover(self, version: bytes) -> Mover:
         both = both_rsyncs(version)
@@ -132,11 +118,12 @@ class _Pull:
         aside = Aside(f"{self.aside}/", "", lambda names: move_in(self.aside, self.data, names))
         mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both, aside=aside)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
+        mover.holes = self._holes
         return mover
 
-    def _compare(self) -> list[Entry]:
+    def _compare(self, here: Iterable[Entry]) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""
-        self.differences = compare(self.kept.entries, walk_all(self.data), folder_times=True)
+        self.differences = compare(self.kept.entries, here, folder_times=True)
         return self._wanted()
 
     def _wanted(self) -> list[Entry]:
@@ -146,52 +133,44 @@ class _Pull:
         self.asked = {entry.path: entry for entry in wanted}
         return wanted
 
-    def _look(self) -> Look:
+    def _look(self, *, cut: bool) -> Look:
         """Look again at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
-        found: list[Differences] = []
-
-        def here() -> None:
-            found.append(compare(self.kept.entries, walk_all(self.data), folder_times=True))
-
-        if still_so(self.tunnel, self.kept, here):
-            self.differences = found[-1]
+        arrived = meanwhile(lambda: self._arrived(all_of_it=cut or not is_short(self.asked)))
+        same = still_so(self.tunnel, self.kept)
+        self.differences = arrived()
+        if same:
             return look_of(self._wanted(), self._held(), self.differences)
         log.warning("The source changed during the copy; it is listed again.")
         self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
-        return look_of(self._compare(), self._held(), self.differences)
+        return look_of(self._compare(walk_all(self.data)), self._held(), self.differences)
 
-    def _holes(self) -> int:
-        """Ask the source how many bytes of its large files are holes, which take no room here either."""
-        said = persist(self.tunnel, lambda: self.tunnel.run(_HOLES, timeout=600, ok=(0, 1)))
-        pairs = (pair.split() for pair in said.out.split(b"\0") if pair)
-        return sum(max(0, int(size) - 512 * int(blocks)) for blocks, size in pairs)
+    def _arrived(self, *, all_of_it: bool) -> Differences:
+        """Compare what came, or if that is not as it should be, all, with the listing.
+
+        An rsync that ended in peace has touched only what it was told to.
+        """
+        if not all_of_it:
+            names = {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
+            with contextlib.suppress(OSError):
+                found = compare(names, look(self.data, names), folder_times=True)
+                if not _to_fetch(found):
+                    return replace(found, not_carried=self.differences.not_carried)
+        return compare(self.kept.entries, walk_all(self.data), folder_times=True)
+
+    def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:
+        """Ask the source how many bytes of these large files are holes, which take no room here either."""
+        sizes = {entry.path: entry.size for entry in large}
+        said = of_names(self.tunnel, sizes, "%b %P\\0")
+        told = (each.partition(b" ./") for each in said.split(b"\0"))
+        holes = {
+            path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()
+        }
+        return {path: size for path, size in holes.items() if size > 0}
 
     def _held(self) -> int:
         halves = (*walk(self.partial, unread=[]), *walk(self.aside, unread=[]))
         return sum(entry.size for entry in halves if entry.kind == "f")
-
-
-def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
-    """Read the source's `.exportignore`, or take the built-in rules and say so.
-
-    One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
-    """
-    return _rules_of(persist(tunnel, lambda: tunnel.run(_RULES, ok=range(128))))
-
-
-def _rules_of(found: Result) -> tuple[IgnoreRules, str]:
-    if found.code in {NO_FILE, FOLDER}:
-        what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
-        log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
-        return default_rules(), _LEFT_OUT
-    if found.code:
-        reason = found.err.decode("utf-8", "backslashreplace").strip() or "it is a link that leads nowhere"
-        raise TransferError(
-            f"The source's .exportignore can't be read: {reason}",
-            hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",
-        )
-    return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
 
 
 def _to_fetch(differences: Differences) -> list[Entry]:
@@ -204,34 +183,3 @@ def _but_folders(left: Differences) -> Differences:
     """Leave out what `fix_folders` sees to."""
     changed = [each for each in left.changed if each.wanted.kind != "d" or "kind" in each.what]
     return Differences(left.only_left, left.only_right, changed, left.not_carried)
-
-
-def problems_of(
-    left: Differences, complaints: Iterable[rsync.Complaint], restless: frozenset[bytes] | set[bytes] = frozenset()
-) -> tuple[str, ...]:
-    """Name what still differs, with rsync's reason where it gave one; `restless` files changed all the while."""
-    reasons: dict[bytes, list[rsync.Complaint]] = {}
-    for each in complaints:
-        reasons.setdefault(each.path.rpartition(b"/")[2], []).append(each)
-    found = [(entry, "missing") for entry in left.only_left]
-    found += [(each.wanted, "differs in " + ", ".join(each.what)) for each in left.changed]
-    told = []
-    for entry, what in found:
-        near = reasons.get(entry.path.rpartition(b"/")[2], ())
-        why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
-        if entry.path in restless:
-            why = ["it changed on the source each time it was copied; run the export again"]
-        hint = "; list it in .importignore" if any("Read-only file system" in each for each in why) else ""
-        told.append(f"{show(entry.path)}: {why[0] if why else what}{hint}")
-    return tuple(told)
-
-
-def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
-    """Name what a listing could not read; what vanished meanwhile is no problem."""
-    gone = "No such file or directory"
-    return tuple(f"{show(each.path)}: {each.reason}" for each in unread if gone not in each.reason)
-
-
-def specials_of(left: Differences) -> tuple[str, ...]:
-    """Name the pipes, sockets and devices, which are not carried."""
-    return tuple(show(entry.path) for entry in left.not_carried)

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, compare, totals
+from cmlutils.entries import Differences, compare, totals, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, Unread, read_list, walk, write_list
-from cmlutils.flows.mover import Aside, Look, Mover, both_rsyncs, look_of
-from cmlutils.flows.pull import FileResult, problems_of, specials_of, unread_of
+from cmlutils.filelist import Entry, Unread, read_list, write_list
+from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.ignore_files import import_rules
+from cmlutils.flows.mover import Aside, Mover, both_rsyncs
+from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import (
     Kept,
     Progress,
     Silent,
+    at,
     emptied,
+    listed_names,
     local_errors,
+    meanwhile,
     ours_beside,
     persist,
     remote_listing,
 )
-from cmlutils.ignore import IgnoreRules
+from cmlutils.localtree import walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
 
 _DELETE = "xargs -0 rm -f --"
@@ -40,13 +48,6 @@ def pushed_list(state: Path, url: str, project: str) -> Path:
     """Name the file that remembers what we put into this project (owner/slug) of this workspace."""
     digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
     return state / f"pushed-{digest}.list"
-
-
-def import_rules(data: Path) -> tuple[IgnoreRules, str]:
-    """Read the `.importignore` beside the bundle's files; none ignores nothing."""
-    path = data.parent / ".importignore"
-    text = path.read_bytes() if path.is_file() else b""
-    return IgnoreRules.parse(text, source=str(path)), text.decode("utf-8", "backslashreplace")
 
 
 def push(tunnel: Tunnel, data: Path, state: Path, *, project: str, progress: Progress | None = None) -> FileResult:
@@ -78,25 +79,17 @@ class _Push:
         self.tunnel, self.data, self.rules, self.memory = tunnel, data, rules, memory
         self.progress = progress
         self.work = emptied(state / "tmp")
-        unread: list[Unread] = []
-        self.local = Kept(walk(data, unread=unread), rules)
-        self.local.note_unread(unread)
-        self.ours = self.local.ours = ours_beside(self.local.entries)
-        self.ignored = {entry.path for entry in self.local.tops}
-        self.mine: set[bytes] = set()  # paths of the bundle that an earlier push put there
-        self.put: list[Entry] = []  # what one put there that is not in the bundle, or not like this
-        for each in read_list(memory) if memory.exists() else ():
-            here = self.local.entries.get(each.path)
-            if here is not None:
-                self.mine.add(here.path)
-            if here != each:
-                self.put.append(each)
+        self.ours = ours_beside([os.fsencode(path.name) for path in data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
 
     def run(self, rules_text: str) -> FileResult:
         """Do it all and say what was done."""
         self.progress.step("listing")
-        self._look()
+        here = meanwhile(self._read)
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self.local, self.mine, self.put = here()
+        self.ignored = {entry.path for entry in self.local.tops}
+        self._compare()
         doomed = self._doomed(self.there.entries)
         if doomed:
             self._delete(doomed, self.there.entries)
@@ -149,7 +142,7 @@ class _Push:
             both=both_rsyncs(root.versions),
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
         )
-        mover.progress, mover.space = self.progress, self.folder.free
+        mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
         return mover
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
@@ -159,14 +152,50 @@ class _Push:
         if stale:
             self._delete(stale, grown)
 
+    def _read(self) -> tuple[Kept, set[bytes], list[Entry]]:
+        """List the bundle; return that, and of what an earlier push put there: paths in it, and what it has not so."""
+        unread: list[Unread] = []
+        local = Kept(walk(self.data, unread=unread), self.rules)
+        local.note_unread(unread)
+        local.ours = self.ours
+        mine, put = set[bytes](), list[Entry]()
+        for each in read_list(self.memory) if self.memory.exists() else ():
+            here = local.entries.get(each.path)
+            if here is not None:
+                mine.add(here.path)
+            if here != each:
+                put.append(each)
+        return local, mine, put
+
     def _look(self) -> None:
         """List the target and compare."""
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self._compare()
+
+    def _compare(self) -> None:
         self.differences = compare(self.local.entries, self.there.entries, folder_times=True)
 
-    def _look_again(self) -> Look:
-        self._look()
+    def _look_again(self, *, cut: bool) -> Look:
+        """Look at what was sent, or if that is not as it should be, at all."""
+        sent = _to_send(self.differences)
+        if cut or not is_short(sent) or not self._arrived(sent):
+            self._look()
         return look_of(_to_send(self.differences), self.there.held, self.differences)
+
+    def _arrived(self, sent: Iterable[Entry]) -> bool:
+        """Look at these names alone: an rsync that ended in peace has touched no other."""
+        names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
+        there = listed_names(self.tunnel, names)
+        found = compare(names, there, folder_times=True)
+        self.there.entries.update(there)
+        self.differences = replace(
+            found, only_right=self.differences.only_right, not_carried=self.differences.not_carried
+        )
+        return not _to_send(found)
+
+    def _holes(self, large: Iterable[Entry]) -> set[bytes]:
+        status = {entry: os.lstat(at(self.data, entry.path)) for entry in large}
+        return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
 
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
@@ -186,11 +215,7 @@ class _Push:
         return mine.kind == "d" or (mine.kind == "l" and mine.link == now.link)
 
     def _is_ignored(self, path: bytes) -> bool:
-        while path:
-            if path in self.ignored:
-                return True
-            path = path.rpartition(b"/")[0]
-        return False
+        return any(each in self.ignored for each in upwards(path))
 
     def _delete(self, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
         """Delete on the target; folders that are not empty stay."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from cmlutils.entries import upwards
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _folder_weights(wanted: Iterable[Entry]) -> dict[bytes, int]:
         folder = entry.path if entry.kind == "d" else entry.path.rpartition(b"/")[0]
         weights[folder] = weights.get(folder, 0) + weight(entry)
     for path in list(weights):
-        for parent in _upwards(path):
+        for parent in upwards(path):
             weights.setdefault(parent, 0)
     for path in sorted(weights, key=lambda path: path.count(b"/"), reverse=True):
         if path:
@@ -92,12 +93,6 @@ def _folder_weights(wanted: Iterable[Entry]) -> dict[bytes, int]:
 
 def _only(share: Sequence[bytes], split: Iterable[bytes]) -> list[bytes]:
     """Return rules that let in just these folders, on the way through the divided ones."""
-    ways = {path for each in share for path in _upwards(each)}
+    ways = {path for each in share for path in upwards(each)}
     rules = [rsync.literal(b"/" + path, folder=True, keep=True) for path in sorted(ways)]
     return rules + [rsync.all_inside(path) for path in split]
-
-
-def _upwards(path: bytes) -> Iterable[bytes]:
-    while path:
-        yield path
-        path = path.rpartition(b"/")[0]

@@ -7,10 +7,24 @@ import hashlib
 import logging
 import os
 import shutil
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from cmlutils.entries import upwards
 from cmlutils.errors import CommandError, ConfigError, TransferError, TunnelError
-from cmlutils.filelist import MAX_PRUNES, Entry, Unread, find_complaints, find_script, parse_find
+from cmlutils.filelist import (
+    FIND_FORMAT,
+    MAX_PRUNES,
+    Entry,
+    Unread,
+    find_complaints,
+    find_script,
+    names_input,
+    names_script,
+    parse_find,
+    parse_names,
+)
 from cmlutils.ignore import keep
 from cmlutils.remote import rsync
 
@@ -161,20 +175,41 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     return persist(tunnel, listed, lasting=False)
 
 
-def still_so(tunnel: Tunnel, kept: Kept, meanwhile: Callable[[], None]) -> bool:
-    """List again and tell whether every byte of the listing is as it was; `meanwhile` something else is done.
+def of_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
+    """Ask the workspace's find about just these names, and return what `names_script` says of them."""
+    script, names = names_script(form), names_input(paths)
+    return persist(tunnel, lambda: tunnel.run(script, names, timeout=600)).out if names else b""
+
+
+def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
+    """List just these names on the workspace, among them the folders that each lies in; none is entered by a link."""
+    found = {entry.path: entry for entry in parse_names(of_names(tunnel, names)) if entry.path in names}
+    folders = {path for path, entry in found.items() if entry.kind == "d"}
+    return {path: entry for path, entry in found.items() if folders.issuperset([*upwards(path)][1:])}
+
+
+def still_so(tunnel: Tunnel, kept: Kept) -> bool:
+    """List again and tell whether every byte of the listing is as it was.
 
     The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.
     """
+    script = f"{{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
+    said = persist(tunnel, lambda: b"".join(tunnel.stream(script, ok=range(128))), lasting=False)
+    return said.split()[:1] == [kept.digest.hex().encode()]
 
-    def listed() -> bytes:
-        script = f"printf 'at it '; {{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
-        chunks = tunnel.stream(script, ok=range(128))
-        first = next(chunks, b"")
-        meanwhile()
-        return first + b"".join(chunks)
 
-    return persist(tunnel, listed, lasting=False).split()[2:3] == [kept.digest.hex().encode()]
+def meanwhile(action: Callable[[], T]) -> Callable[[], T]:
+    """Begin to do it in a thread; what is returned waits for the result and returns it, or raises what it raised."""
+    result: Future[T] = Future()
+
+    def done() -> None:
+        try:
+            result.set_result(action())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            result.set_exception(error)
+
+    threading.Thread(target=done, daemon=True).start()
+    return result.result
 
 
 def emptied(folder: Path) -> Path:

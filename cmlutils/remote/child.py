@@ -31,6 +31,8 @@ class Child(subprocess.Popen[bytes]):
     """A program in a process group of its own, of which the watchdog knows."""
 
     def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, *, fed: bool) -> None:
+        self.program = os.fsdecode(argv[0])
+        self._ended = False
         self._dog = watchdog.ours()
         self._number = self._dog.number()
         try:
@@ -56,6 +58,13 @@ class Child(subprocess.Popen[bytes]):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._dog.enrol(self._number)
 
+    def feed(self, data: bytes) -> None:
+        """Give it all its input, of which a pipe can hold the whole."""
+        assert self.stdin is not None  # noqa: S101
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(data)
+            self.stdin.close()
+
     def wait_for(self, seconds: float) -> int | None:
         """Wait for its end, no longer than that; return its exit code or None."""
         try:
@@ -71,11 +80,13 @@ class Child(subprocess.Popen[bytes]):
             os.killpg(self.pid, number)
 
     def end_group(self) -> int:
-        """Kill what is left of it and of what it started; return its exit code."""
-        self.signal_group(signal.SIGKILL)
-        code = self.wait()
-        self._dog.gone(self._number)
-        return code
+        """Kill what is left of it and of what it started, once; return its exit code."""
+        if not self._ended:
+            self.signal_group(signal.SIGKILL)
+            self.wait()
+            self._dog.gone(self._number)
+            self._ended = True
+        return self.wait()
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -53,22 +53,38 @@ def run(
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
     """
-    program = os.fsdecode(argv[0])
+    with started(argv, env, fed=input is not None, secret=secret) as child:
+        result = finish(child, input or b"", timeout)
+    if check and result.code not in ok:
+        said = text(result.err or result.out)
+        raise CommandError(f"{os.fsdecode(argv[0])} ended with exit code {result.code}: {said}")
+    return result
+
+
+@contextlib.contextmanager
+def started(
+    argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *, fed: bool, secret: str = ""
+) -> Iterator[Child]:
+    """Start a program for as long as the block takes; it and what it started end on every way out."""
     with contextlib.ExitStack() as stack:
         with interrupts.held():
-            process = stack.enter_context(start(argv, env, fed=input is not None, secret=secret))
-            stack.callback(process.end_group)
-        end, code = time.monotonic() + interrupts.at_most(timeout), None
-        try:
-            with contextlib.suppress(TimeoutError):
-                out, err = pipes.exchange(process.stdin, (process.stdout, process.stderr), input or b"", end)
-                code = process.wait_for(max(end - time.monotonic(), 0.1))
-            if code is None:
-                raise CommandError(f"{program} did not end within {timeout:g} s.")
-        except pipes.TooMuch as error:
-            raise CommandError(f"{program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error
-    if check and code not in ok:
-        raise CommandError(f"{program} ended with exit code {code}: {text(err or out)}")
+            child = stack.enter_context(start(argv, env, fed=fed, secret=secret))
+            stack.callback(child.end_group)
+        yield child
+
+
+def finish(child: Child, data: bytes, timeout: float) -> Result:
+    """Feed a program that was started, and wait for its end; raise CommandError if it is slow or endless."""
+    end, code = time.monotonic() + interrupts.at_most(timeout), None
+    out, err = b"", b""
+    try:
+        with contextlib.suppress(TimeoutError):
+            out, err = pipes.exchange(child.stdin, (child.stdout, child.stderr), data, end)
+            code = child.wait_for(max(end - time.monotonic(), 0.1))
+    except pipes.TooMuch as error:
+        raise CommandError(f"{child.program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error
+    if code is None:
+        raise CommandError(f"{child.program} did not end within {timeout:g} s.")
     return Result(code, out, err)
 
 
@@ -192,12 +208,18 @@ def running(
     `raw`: its standard output comes in chunks, not in lines, with `pace` seconds between two: one that tells its
     progress in thousands of short writes would wake us for each.
     """
-    child = None
-    try:
+    with contextlib.ExitStack() as stack:
         with interrupts.held():
-            child = Running(start(argv, env), raw=raw, pace=pace)
-        yield child
+            program = stack.enter_context(beside(start(argv, env), raw=raw, pace=pace, grace=grace))
+        yield program
+
+
+@contextlib.contextmanager
+def beside(child: Child, *, raw: bool = False, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
+    """Do the same with a program that was started."""
+    program = Running(child, raw=raw, pace=pace)
+    try:
+        yield program
     finally:
         with interrupts.held():
-            if child:
-                child.stop(grace)
+            program.stop(grace)

@@ -139,13 +139,16 @@ def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names
     return [*argv, "--", source, target]
 
 
-def big(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, partial: str) -> list[str]:
+def big(
+    ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, partial: str, sparse: bool = True
+) -> list[str]:
     """Build the argv that copies the named big files, each resumable in its middle.
 
-    `partial` is absolute, one folder for all: a half file there is only what rsync begins from.
+    `partial` is absolute, one folder for all: a half file there is only what rsync begins from. To look for holes
+    (`sparse`) takes a quarter of the time.
     """
     argv = [*_base(ssh, temp), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
-    return [*argv, f"--partial-dir={partial}", "--sparse", "--", source, target]
+    return [*argv, f"--partial-dir={partial}", *(["--sparse"] if sparse else []), "--", source, target]
 
 
 def cause(code: int, err: bytes) -> Cause:

@@ -16,6 +16,7 @@ from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, process, ssh
 from cmlutils.remote.cdswctl import private_folder
+from cmlutils.remote.channels import Channels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"
 REOPENINGS = 6
+CHANNELS = 2  # to have waiting at first: every flow has a few commands to run
 MAX_ERRORS = 64 << 20  # bytes of complaints of one command
 
 
@@ -47,6 +49,7 @@ class Tunnel:
         self._wait_until_back = wait_until_back
         self._endpoint: Endpoint | None = None
         self._master = contextlib.ExitStack()
+        self._channels = Channels([])
         self._attempts = 0
 
     def open(self) -> None:
@@ -64,6 +67,7 @@ class Tunnel:
         self._endpoint = self._dial()
         self.session = self._endpoint.session
         self.ssh_argv = ssh.command(self.workspace, self._endpoint.port, self._folder)
+        self._channels = Channels([*self.ssh_argv, LOGIN])
         self._connect()
 
     def _connect(self) -> None:
@@ -74,14 +78,20 @@ class Tunnel:
         while time.monotonic() < end and master.poll() is None:
             if (self._folder / "s").exists():  # ssh makes it when it is in, not before
                 master.drop()
+                self.prepare(CHANNELS)
                 return
-            time.sleep(0.01)
+            time.sleep(0.005)
         said = b"\n".join(line for _, line in master.lines(1.0))
         self._hang_up()
         result = self._plain("true")
         if result.code:
             raise ssh.refusal(self.workspace, said + b"\n" + result.err)
         log.debug("no ssh master: %s", process.text(said))
+
+    def prepare(self, channels: int = 1) -> None:
+        """Open channels for commands that will come soon, which then take one round trip each."""
+        if (self._folder / "s").exists():
+            self._channels.prepare(channels)
 
     def _plain(self, script: str) -> process.Result:
         argv = [*self.ssh_argv, "-n", LOGIN, script]
@@ -96,23 +106,26 @@ class Tunnel:
         ok: Sequence[int] = (0,),
     ) -> process.Result:
         """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`."""
-        argv = [*self.ssh_argv, LOGIN, script]
-        result = process.run(argv, input=input, timeout=timeout, check=False)
+        with self._channels.one(script) as (child, line):
+            result = process.finish(child, line + input, timeout)
         _judge(result.code, result.err, ok)
         return result
 
     def stream(self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None) -> Iterator[bytes]:
         """Yield the script's standard output as it comes, then judge its end; its errors go to `err`."""
         errors = bytearray() if err is None else err
-        with process.running([*self.ssh_argv, "-n", LOGIN, script], raw=True, grace=1.0) as child:
-            for name, chunk in child.lines():
-                if name == "out":
-                    yield chunk
-                else:
-                    errors += chunk + b"\n"
-                if len(errors) > MAX_ERRORS:
-                    raise TransferError(f"A command on the workspace complains without end: {process.text(child.err)}")
-            code = child.wait(30)
+        with self._channels.one(script) as (child, line):
+            child.feed(line)
+            with process.beside(child, raw=True, grace=1.0) as running:
+                for name, chunk in running.lines():
+                    if name == "out":
+                        yield chunk
+                    else:
+                        errors += chunk + b"\n"
+                    if len(errors) > MAX_ERRORS:
+                        said = process.text(running.err)
+                        raise TransferError(f"A command on the workspace complains without end: {said}")
+                code = running.wait(30)
         _judge(255 if code is None else code, bytes(errors), ok)
 
     def alive(self) -> bool:
@@ -159,6 +172,7 @@ class Tunnel:
             return
 
     def _hang_up(self) -> None:
+        self._channels.close()
         self._master.close()
         (self._folder / "s").unlink(missing_ok=True)
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from cmlutils.emulator.faults import Fault
-from cmlutils.filelist import compare, walk
+from cmlutils.entries import compare
+from cmlutils.localtree import walk
 from cmlutils.remote import rsync, tunnel
 
 _spec = importlib.util.spec_from_file_location("flows_fixtures", Path(__file__).parent.parent / "flows/conftest.py")

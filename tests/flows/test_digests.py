@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.filelist import walk
 from cmlutils.flows import digests
 from cmlutils.flows.digests import UNREADABLE, Digests
+from cmlutils.localtree import walk
 from cmlutils.remote import cdswctl, tunnel
 
 ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"]

@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
+from cmlutils.entries import compare
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.filelist import compare, walk
-from cmlutils.flows import files, mover
+from cmlutils.flows import files, mover, remaining
+from cmlutils.localtree import walk
 from cmlutils.remote import process, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
@@ -95,7 +96,7 @@ class At(files.Silent):
 @pytest.mark.parametrize("limit", [2000, 1])
 @pytest.mark.parametrize("rules", [None, b"/.cache\nleft*\n"])
 def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, monkeypatch, limit, rules):
-    monkeypatch.setattr(mover, "SHORT", limit)
+    monkeypatch.setattr(remaining, "SHORT", limit)
     fill(project)
     if rules:
         (project / ".exportignore").write_bytes(rules)
@@ -121,7 +122,7 @@ def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, mon
 
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, monkeypatch, limit):
-    monkeypatch.setattr(mover, "SHORT", limit)
+    monkeypatch.setattr(remaining, "SHORT", limit)
     data = bundle / "project-data"
     fill(data)
     shutil.rmtree(data / ".cache")
@@ -185,9 +186,66 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
     assert up or os.listdir(bundle / "state/tmp") == []
 
 
+def lost(place):
+    place.joinpath("in/lost").unlink()
+
+
+def touched(place):
+    os.utime(place / "in/touched", ns=(1, 1))
+
+
+def swapped(place):
+    (place / "in").rename(place.parent / "elsewhere")
+    (place / "in").symlink_to(place.parent / "elsewhere")
+
+
+def emptied(place):
+    shutil.rmtree(place / "in")
+
+
+@pytest.mark.parametrize("spoil", [lost, touched, swapped, emptied])
+@pytest.mark.parametrize("up", [False, True])
+def test_what_rsync_says_that_it_did_is_looked_at(way, project, bundle, rsyncs, monkeypatch, up, spoil):
+    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    (source / "in").mkdir()
+    for name in ("lost", "touched", "other"):
+        (source / "in" / name).write_text("at first")
+    assert (push if up else pull)(way, bundle).problems == ()
+    for name in ("lost", "touched"):
+        (source / "in" / name).write_text("then")
+    run, runs = mover.Mover._run, []
+
+    def spoiled(self, jobs, names):
+        run(self, jobs, names)
+        runs.append(1)
+        if len(runs) == 1:
+            spoil(goal)
+
+    monkeypatch.setattr(mover.Mover, "_run", spoiled)
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert len(runs) > 1
+    assert (goal / "in/lost").read_text() == (goal / "in/touched").read_text() == "then"
+    assert not difference(source, goal)
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_only_what_has_holes_is_searched_for_them(way, project, bundle, rsyncs, monkeypatch, up):
+    monkeypatch.setattr(rsync, "BIG", 1 << 20)
+    monkeypatch.setattr(mover, "STREAMS", 2)
+    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    (source / "dense\n").write_bytes(os.urandom(3 << 20))
+    with (source / "./-holes").open("wb") as file:
+        file.truncate(6 << 20)
+        file.write(b"begin")
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert not difference(source, goal)
+    assert (goal / "-holes").stat().st_blocks < 4096
+    assert sorted("--sparse" in argv for argv in rsyncs) == [False, True]
+
+
 @pytest.mark.parametrize("up", [False, True])
 def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bundle, rsyncs, monkeypatch, up):
-    monkeypatch.setattr(mover, "SHORT", 1)
+    monkeypatch.setattr(remaining, "SHORT", 1)
     source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
     for number in range(8):
         (source / f"d{number}").mkdir()
@@ -218,7 +276,7 @@ def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bund
 
 
 def test_a_planted_name_of_another_file_is_not_written_through(way, project, bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(mover, "SHORT", 1)
+    monkeypatch.setattr(remaining, "SHORT", 1)
     for name in ("d/one", "d/two"):
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text("from the source")
@@ -231,7 +289,7 @@ def test_a_planted_name_of_another_file_is_not_written_through(way, project, bun
 
 
 def test_what_an_interrupted_push_left_aside_and_the_bundle_lost_is_not_moved_in(way, project, bundle, monkeypatch):
-    monkeypatch.setattr(mover, "SHORT", 1)
+    monkeypatch.setattr(remaining, "SHORT", 1)
     for name in ("d/one", "d/two"):
         (bundle / "project-data" / name).parent.mkdir(exist_ok=True)
         (bundle / "project-data" / name).write_text("of the bundle")
@@ -402,7 +460,7 @@ def test_the_root_keeps_its_mode_and_time(way, project, bundle):
 
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle, monkeypatch, limit):
-    monkeypatch.setattr(mover, "SHORT", limit)
+    monkeypatch.setattr(remaining, "SHORT", limit)
     for name in ("grows", "goes", "same size", "stays"):
         (project / name).write_text("x")
 
@@ -474,7 +532,7 @@ def test_an_unreadable_exportignore_fails(way, project, bundle):
 @not_root
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_what_may_not_be_read_is_named_and_the_rest_arrives(way, project, bundle, monkeypatch, limit):
-    monkeypatch.setattr(mover, "SHORT", limit)
+    monkeypatch.setattr(remaining, "SHORT", limit)
     (project / "secret").write_text("s")
     (project / "secret").chmod(0)
     (project / "plain").write_text("p")
@@ -521,7 +579,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, project, small_disk, monkeypatch, limit):
-    monkeypatch.setattr(mover, "SHORT", limit)
+    monkeypatch.setattr(remaining, "SHORT", limit)
     disk, grow = small_disk
     (disk / "state").mkdir()
     for number in range(6):

@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from cmlutils.entries import Entry
-from cmlutils.filelist import walk
 from cmlutils.flows import shares
+from cmlutils.localtree import walk
 from cmlutils.remote import rsync
 
 NAMES = [b"a", b"*", b"[b]", b"a?", b"back\\slash", b"new\nline", b"-x", b" ", b"\xff", b".git", b"a*b\\c", b"~"]

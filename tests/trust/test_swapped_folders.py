@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cmlutils.flows import files, mover
+from cmlutils.flows import files, remaining
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def fill(root, count):
     (root / "folder" / "file").write_text("the project's own")
 
 
-WAYS = [pytest.param(3, id="short"), pytest.param(mover.SHORT + 5, id="tree")]
+WAYS = [pytest.param(3, id="short"), pytest.param(remaining.SHORT + 5, id="tree")]
 
 
 @pytest.mark.parametrize("count", WAYS)
@@ -104,5 +104,5 @@ def test_a_folder_of_the_bundle_is_swapped_while_it_is_pushed(way, standin, data
     assert swap.done
     assert look(outside) == before
     assert result.problems
-    if count > mover.SHORT:  # rsync opens the names of a list by their paths, so a file of that name does come along
+    if count > remaining.SHORT:  # rsync opens names of a list by their paths, so a file of that name does come along
         assert holders(standin.project, b"secret of outside") == []

@@ -1,0 +1,60 @@
+"""What a pull or a push did, and its problems in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.filelist import Unread, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cmlutils.entries import Differences, Totals
+    from cmlutils.remote import rsync
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried."""
+
+    totals: Totals
+    transferred: int = 0
+    deleted: int = 0
+    kept_extras: int = 0
+    problems: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    rules_text: str = ""
+    listing: Path = field(default_factory=Path)
+
+
+def problems_of(
+    left: Differences, complaints: Iterable[rsync.Complaint], restless: frozenset[bytes] | set[bytes] = frozenset()
+) -> tuple[str, ...]:
+    """Name what still differs, with rsync's reason where it gave one; `restless` files changed all the while."""
+    reasons: dict[bytes, list[rsync.Complaint]] = {}
+    for each in complaints:
+        reasons.setdefault(each.path.rpartition(b"/")[2], []).append(each)
+    found = [(entry, "missing") for entry in left.only_left]
+    found += [(each.wanted, "differs in " + ", ".join(each.what)) for each in left.changed]
+    told = []
+    for entry, what in found:
+        near = reasons.get(entry.path.rpartition(b"/")[2], ())
+        why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
+        if entry.path in restless:
+            why = ["it changed on the source each time it was copied; run the export again"]
+        hint = "; list it in .importignore" if any("Read-only file system" in each for each in why) else ""
+        told.append(f"{show(entry.path)}: {why[0] if why else what}{hint}")
+    return tuple(told)
+
+
+def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
+    """Name what a listing could not read; what vanished meanwhile is no problem."""
+    gone = "No such file or directory"
+    return tuple(f"{show(each.path)}: {each.reason}" for each in unread if gone not in each.reason)
+
+
+def specials_of(left: Differences) -> tuple[str, ...]:
+    """Name the pipes, sockets and devices, which are not carried."""
+    return tuple(show(entry.path) for entry in left.not_carried)

@@ -1,0 +1,101 @@
+"""A local tree as entries: all of it, or a few names. No link is followed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from cmlutils.entries import Entry, upwards
+from cmlutils.errors import TransferError
+from cmlutils.filelist import Unread, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+_MODES = tuple(range(0o10000))  # one number each, however many entries share it
+_KIND_OF_FORMAT = {
+    stat.S_IFREG: "f",
+    stat.S_IFDIR: "d",
+    stat.S_IFLNK: "l",
+    stat.S_IFIFO: "p",
+    stat.S_IFSOCK: "s",
+    stat.S_IFBLK: "b",
+    stat.S_IFCHR: "c",
+}
+
+
+def walk(
+    root: Path, *, unread: list[Unread] | None = None, locked: Callable[[bytes], None] | None = None
+) -> Iterator[Entry]:
+    """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
+
+    Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
+    `locked` may open a folder that may not be read, which is then tried once more.
+    """
+    top = os.fsencode(root)
+    folders = [b""]
+    while folders:
+        folder = folders.pop()
+        place = top + b"/" + folder if folder else top
+        try:
+            try:
+                found = _inside(place, folder)
+            except PermissionError:
+                if locked is None or not folder:
+                    raise
+                locked(folder)
+                found = _inside(place, folder)
+        except OSError as error:
+            if folder and isinstance(error, FileNotFoundError):
+                continue
+            reason = error.strerror or str(error)
+            if unread is None or not folder:
+                raise TransferError(f"cannot read {show(place)}: {reason}") from error
+            unread.append(Unread(folder, reason))
+            continue
+        for entry in found:
+            yield entry
+            if entry.kind == "d":
+                folders.append(entry.path)
+
+
+def look(root: Path, paths: Iterable[bytes]) -> Iterator[Entry]:
+    """List just these names of a local tree, as far as they are there; no folder is entered through a link.
+
+    Raises OSError where `walk` might see more: in a folder that may not be entered, or below a very long path.
+    """
+    top, real = os.fsencode(root) + b"/", dict[bytes, bool]()
+
+    def is_real(folder: bytes) -> bool:
+        if folder not in real:
+            real[folder] = stat.S_ISDIR(os.lstat(top + folder).st_mode)
+        return real[folder]
+
+    for path in paths:
+        _, *above = upwards(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if all(is_real(folder) for folder in reversed(above)):
+                yield _entry(path, os.lstat(top + path), top + path)
+
+
+def _entry(path: bytes, status: os.stat_result, place: bytes) -> Entry:
+    mode = status.st_mode
+    kind = _KIND_OF_FORMAT[stat.S_IFMT(mode)]
+    link = os.readlink(place) if kind == "l" else b""  # noqa: PTH115 - bytes
+    return Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[mode & 0o7777], link)
+
+
+def _inside(place: bytes, folder: bytes) -> list[Entry]:
+    """List one folder; what vanishes meanwhile is left out."""
+    before = folder + b"/" if folder else b""
+    found = []
+    with os.scandir(place) as names:
+        for name in names:
+            try:
+                found.append(_entry(before + name.name, name.stat(follow_symlinks=False), name.path))
+            except FileNotFoundError:  # noqa: PERF203 - it vanished meanwhile
+                continue
+    return found

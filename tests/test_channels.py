@@ -1,0 +1,112 @@
+"""Channels that wait for their script: as good as new ones, and none is left."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import TransferError, TunnelError
+from cmlutils.remote import cdswctl, channels, process, tunnel
+
+
+@pytest.fixture
+def way(standin):
+    space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
+    client = cdswctl.log_in(space, standin.client, standin.base)
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        yield one
+
+
+def waiting(way):
+    return [child.pid for child in way._channels._waiting]
+
+
+def on_the_workspace():
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if line.startswith("sh -c IFS= read -r script")]
+
+
+def test_what_waits_is_used_and_more_can_be_prepared(way):
+    first, second = waiting(way)
+    assert way.run("cat; echo out; echo err >&2; exit 3", b"a\0b\n", ok=[3]) == (3, b"a\0b\nout\n", b"err\n")
+    assert waiting(way) == [second]
+    assert b"".join(way.stream("cat; echo streamed")) == b"streamed\n"
+    assert waiting(way) == []
+    assert way.run("echo anew").out == b"anew\n"
+    way.prepare()
+    assert len(waiting(way)) == 1
+    assert first not in waiting(way)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "printf %s 'two\nlines'",
+        "printf %s " + "x" * channels.LONGEST,
+        "printf %s \"a\\b\" '  spaces  ' '$HOME' | cat",
+        "printf %s \udcff\udcfe",
+    ],
+    ids=["lines", "long", "quotes", "bytes"],
+)
+def test_any_script_says_the_same_in_a_channel_that_waited(way, script):
+    new = process.run([*way.ssh_argv, tunnel.LOGIN, script], timeout=20)
+    assert len(waiting(way)) == 2
+    waited = way.run(script)
+    assert waited.out == new.out
+    assert len(waiting(way)) == (2 if "lines" in script or len(script) > channels.LONGEST else 1)
+
+
+def test_one_that_has_ended_is_passed_over(way):
+    for pid in waiting(way):
+        os.killpg(pid, signal.SIGKILL)
+    for child in way._channels._waiting:
+        child.wait(5)
+    assert way.run("echo here").out == b"here\n"
+    assert waiting(way) == []
+
+
+@pytest.mark.parametrize("said", [b"", b"touch seen"])
+def test_half_a_script_is_none_and_counts_as_a_broken_connection(way, standin, said):
+    with way._channels.one("touch seen") as (child, _):
+        cut = process.finish(child, said, 20)
+    assert cut.code == 255
+    assert not (standin.project / "seen").exists()
+
+
+def test_a_connection_that_breaks_under_a_script_is_a_broken_tunnel(way):
+    with way._channels.one("echo in; cat") as (child, line):
+        child.stdin.write(line)
+        child.stdin.flush()
+        assert child.stdout.readline() == b"in\n"
+        way._hang_up()
+        code, _, err = process.finish(child, b"more", 20)
+    with pytest.raises(TunnelError, match="connection broke"):
+        tunnel._judge(code, err, range(128))
+
+
+def test_a_script_that_fails_is_no_broken_connection(way):
+    with pytest.raises(TransferError, match="exit code 4: why"):
+        way.run("echo why >&2; exit 4")
+    with pytest.raises(TransferError, match="exit code 5"):
+        list(way.stream("exit 5"))
+
+
+def test_none_is_left_on_either_side(standin):
+    space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
+    client = cdswctl.log_in(space, standin.client, standin.base)
+    before = on_the_workspace()
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        one.run("true")
+        one.prepare(3)
+        mine = [child.pid for child in one._channels._waiting]
+        assert len(mine) == 3
+    for pid in mine:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(pid, 0)
+    end = time.monotonic() + 10
+    while len(on_the_workspace()) > len(before) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(on_the_workspace()) <= len(before)
