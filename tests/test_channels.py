@@ -47,7 +47,7 @@ def test_what_waits_is_used_and_more_can_be_prepared(way):
         "printf %s 'two\nlines'",
         "printf %s " + "x" * channels.LONGEST,
         "printf %s \"a\\b\" '  spaces  ' '$HOME' | cat",
-        "printf %s \udcff\udcfe",
+        "printf %s ‘é’",
     ],
     ids=["lines", "long", "quotes", "bytes"],
 )

@@ -143,6 +143,7 @@ class _Push:
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
+        self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return mover
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
