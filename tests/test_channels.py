@@ -26,7 +26,9 @@ def waiting(way):
 
 def on_the_workspace():
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if line.startswith("sh -c IFS= read -r script")]
+    return [
+        line for line in listed.splitlines() if line.startswith("sh -c echo cmlutil begins >&2; IFS= read -r script")
+    ]
 
 
 def test_what_waits_is_used_and_more_can_be_prepared(way):
@@ -85,6 +87,21 @@ def test_a_connection_that_breaks_under_a_script_is_a_broken_tunnel(way):
         code, _, err = process.finish(child, b"more", 20)
     with pytest.raises(TunnelError, match="connection broke"):
         tunnel._judge(code, err, range(128))
+
+
+def test_what_a_login_shell_complains_of_is_no_word_of_the_script(standin):
+    config = standin.base / "sshd_config"
+    text = config.read_text()
+    config.write_text(text.replace("ForceCommand ", "ForceCommand echo find: noise >&2; ", 1))
+    assert config.read_text() != text
+    space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
+    client = cdswctl.log_in(space, standin.client, standin.base)
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        for _ in range(3):  # two have waited, the third has not
+            assert one.run("echo mine >&2").err == b"mine\n"
+        err = bytearray()
+        assert list(one.stream("echo out; echo mine >&2", err=err)) == [b"out\n"]
+        assert err == b"mine\n"
 
 
 def test_a_script_that_fails_is_no_broken_connection(way):

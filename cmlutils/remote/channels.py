@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 LONGEST = 32 << 10  # bytes of a script that surely fit into a pipe
 # A line that is cut short, or never comes, is no script: it counts as a broken connection.
-_WAITER = "exec sh -c 'IFS= read -r script || exit 255; eval \"$script\"'"
+_WAITER = 'IFS= read -r script || exit 255; eval "$script"'
+_BEGIN = "cmlutil begins"  # on standard error, where a login shell may have complained before
 
 
 class Channels:
@@ -33,7 +35,7 @@ class Channels:
         """Have this many waiting; one that can't be opened is none, and what needs it opens its own."""
         with interrupts.held():
             while len(self._waiting) < count:
-                self._waiting.append(start([*self._argv, _WAITER], fed=True))
+                self._waiting.append(self._start(_WAITER))
 
     @contextlib.contextmanager
     def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
@@ -43,9 +45,13 @@ class Channels:
             with interrupts.held():
                 child = self._waiter() if line.count(b"\n") == 1 and len(line) < LONGEST else None
                 if child is None:
-                    child, line = start([*self._argv, script], fed=True), b""
+                    child, line = self._start(script), b""
                 stack.callback(_end, child)
             yield child, line
+
+    def _start(self, script: str) -> Child:
+        whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2; {script}')}"
+        return start([*self._argv, whatever_the_login_shell], fed=True)
 
     def _waiter(self) -> Child | None:
         while self._waiting:
@@ -60,6 +66,12 @@ class Channels:
         with interrupts.held():
             while self._waiting:
                 _end(self._waiting.popleft())
+
+
+def own_errors(err: bytes) -> bytes:
+    """Leave out what the login shell, or ssh, complained of before the script began."""
+    before, _, after = err.partition(_BEGIN.encode() + b"\n")
+    return after if len(before) < len(err) else err
 
 
 def _end(child: Child) -> None:

@@ -16,7 +16,7 @@ from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, process, ssh
 from cmlutils.remote.cdswctl import private_folder
-from cmlutils.remote.channels import Channels
+from cmlutils.remote.channels import Channels, own_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -108,6 +108,7 @@ class Tunnel:
         """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`."""
         with self._channels.one(script) as (child, line):
             result = process.finish(child, line + input, timeout)
+        result = result._replace(err=own_errors(result.err))
         _judge(result.code, result.err, ok)
         return result
 
@@ -126,6 +127,7 @@ class Tunnel:
                         said = process.text(running.err)
                         raise TransferError(f"A command on the workspace complains without end: {said}")
                 code = running.wait(30)
+        errors[:] = own_errors(bytes(errors))
         _judge(255 if code is None else code, bytes(errors), ok)
 
     def alive(self) -> bool:
