@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+MODES = tuple(range(0o10000))  # one number each, however many entries share it
+
 
 class Entry(NamedTuple):
     """One name in a tree. `path` is relative and never empty; `link` is a symbolic link's target, else empty.

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import Change, Differences, Entry, Totals, compare, totals
+from cmlutils.entries import MODES, Change, Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ MAX_PRUNES = 200
 MAX_NAMES = 20_000_000  # more than any project; their listing would take some 10 GB of memory
 SECOND = 1_000_000_000
 
-_MODES = tuple(range(0o10000))  # one number each, however many entries share it
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
 _UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
 _COMPLAINT = re.compile(rb"(?:\S*/)?find: (?:\xe2\x80\x98|['`\"])(.*)(?:\xe2\x80\x99|['\"]): (.+)")
@@ -137,7 +136,7 @@ def _parsed(fields: tuple[bytes, ...]) -> Entry | None:
         return None
     try:
         mtime_ns = int(whole) * SECOND + int((fraction + b"000000000")[:9])
-        return Entry(path, _KINDS[kind], int(size), mtime_ns, _MODES[int(mode, 8) & 0o7777], link)
+        return Entry(path, _KINDS[kind], int(size), mtime_ns, MODES[int(mode, 8) & 0o7777], link)
     except (ValueError, KeyError):
         return None
 

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Entry, upwards
+from cmlutils.entries import MODES, Entry, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-_MODES = tuple(range(0o10000))  # one number each, however many entries share it
 _KIND_OF_FORMAT = {
     stat.S_IFREG: "f",
     stat.S_IFDIR: "d",
@@ -85,7 +84,7 @@ def _entry(path: bytes, status: os.stat_result, place: bytes) -> Entry:
     mode = status.st_mode
     kind = _KIND_OF_FORMAT[stat.S_IFMT(mode)]
     link = os.readlink(place) if kind == "l" else b""  # noqa: PTH115 - bytes
-    return Entry(path, kind, status.st_size, status.st_mtime_ns, _MODES[mode & 0o7777], link)
+    return Entry(path, kind, status.st_size, status.st_mtime_ns, MODES[mode & 0o7777], link)
 
 
 def _inside(place: bytes, folder: bytes) -> list[Entry]:

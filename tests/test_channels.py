@@ -51,7 +51,7 @@ def test_what_waits_is_used_and_more_can_be_prepared(way):
         "printf %s \"a\\b\" '  spaces  ' '$HOME' | cat",
         "printf %s ‘é’",
     ],
-    ids=["lines", "long", "quotes", "bytes"],
+    ids=["lines", "long", "quotes", "not ascii"],
 )
 def test_any_script_says_the_same_in_a_channel_that_waited(way, script):
     new = process.run([*way.ssh_argv, tunnel.LOGIN, script], timeout=20)
@@ -59,6 +59,10 @@ def test_any_script_says_the_same_in_a_channel_that_waited(way, script):
     waited = way.run(script)
     assert waited.out == new.out
     assert len(waiting(way)) == (2 if "lines" in script or len(script) > channels.LONGEST else 1)
+
+
+def test_a_script_may_name_what_is_not_utf_8(way):
+    assert way.run("printf %s \udcff\udcfe").out == b"\xff\xfe"
 
 
 def test_one_that_has_ended_is_passed_over(way):

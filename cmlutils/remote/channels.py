@@ -70,8 +70,8 @@ class Channels:
 
 def own_errors(err: bytes) -> bytes:
     """Leave out what the login shell, or ssh, complained of before the script began."""
-    before, _, after = err.partition(_BEGIN.encode() + b"\n")
-    return after if len(before) < len(err) else err
+    _, begun, after = err.partition(_BEGIN.encode() + b"\n")
+    return after if begun else err
 
 
 def _end(child: Child) -> None:
