@@ -134,6 +134,21 @@ def test_orphan_is_closed(standin, space, client, tmp_path):
         assert "sessions stop -s oldoldoldoldoldo -p me/p" in standin.calls()
 
 
+def test_an_orphan_that_can_not_be_stopped_yet_is_not_forgotten(standin, space, client, tmp_path, monkeypatch):
+    note = tmp_path / "session-1.json"
+    (standin.base / "sessions").write_text("oldoldoldoldoldo")
+    note.write_text(json.dumps({"id": "oldoldoldoldoldo", "project": "me/p", "url": space.url, "pid": 1}))
+    with monkeypatch.context() as busy:
+        busy.setattr(tunnel.endpoint, "stop_session", lambda _client, _project, session, **_: "old" not in session)
+        with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
+            assert json.loads(note.read_text())["id"] == one.session
+    assert [path.name for path in tmp_path.glob("session*")] == ["session-1-oldoldoldoldoldo.json"]
+    (standin.base / "sessions").write_text("oldoldoldoldoldo")
+    with tunnel.open_tunnel(space, "me/p", client, session_file=note):
+        assert "sessions stop -s oldoldoldoldoldo -p me/p" in standin.calls()
+    assert list(tmp_path.glob("session*")) == []
+
+
 def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin, space, client, tmp_path):
     real = client.path.rename(client.path.with_name("real"))
     client.path.write_text(

@@ -194,11 +194,19 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
 
 
 def close_orphan(client: Client, session_file: Path) -> None:
-    """Stop the session that an earlier run left behind, if its note is of this workspace."""
-    try:
-        note = json.loads(session_file.read_text(encoding="utf-8"))
-        session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if url == client.workspace.url and stop_session(client, project, session):
-        session_file.unlink(missing_ok=True)
+    """Stop the sessions that earlier runs left behind, if their notes are of this workspace.
+
+    The note of one that can't be stopped now gets another name, for the next run to try again.
+    """
+    for path in (session_file, *session_file.parent.glob(f"{session_file.stem}-*.json")):
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if url != client.workspace.url:
+            continue
+        if stop_session(client, project, session):
+            path.unlink(missing_ok=True)
+        elif path == session_file and session.isalnum():
+            path.replace(session_file.with_name(f"{session_file.stem}-{session}.json"))

@@ -6,6 +6,7 @@ WEEKEND_PROJECTS and WEEKEND_BATCH make it larger: 60 and 8 take some minutes.
 import json
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -55,6 +56,12 @@ def workers(batch):
     return [pid for pid, words in batch.processes().items() if " project " in words and pid != batch.pid]
 
 
+def victims(batch, killed):
+    """The workers, with their projects, that were not killed yet: one that is killed twice is given up, rightly."""
+    running = [(pid, re.search(r"Project \d+|Nobody knows", batch.processes().get(pid, ""))) for pid in workers(batch)]
+    return [(pid, name[0]) for pid, name in running if name and name[0] not in killed]
+
+
 @pytest.fixture
 def weekend(workspaces, sample, home):
     """Source and target with many projects, a tenth of which can't be migrated; returns them and what is wrong."""
@@ -87,10 +94,14 @@ def test_a_weekend(weekend, background, tmp_path):
     chance = random.Random(7)
     reports = tmp_path / "reports"
     line = (MIGRATE, f"--batch-size={BATCH}", f"--report-dir={reports}", "--remove-bundles", "--disk-budget=20M")
-    batch = background(*line)
+    batch, killed = background(*line), set()
     for number in range(max(3, PROJECTS // 6)):
-        until(lambda number=number: len(source.session_log) > 3 + 3 * number and workers(batch), batch.text, 300)
-        os.kill(chance.choice(workers(batch)), signal.SIGKILL)
+        until(
+            lambda number=number: len(source.session_log) > 3 + 3 * number and victims(batch, killed), batch.text, 300
+        )
+        pid, name = chance.choice(victims(batch, killed))
+        os.kill(pid, signal.SIGKILL)
+        killed.add(name)
         if number == 1:
             source.go_down()
             time.sleep(3)
