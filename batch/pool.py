@@ -139,24 +139,20 @@ class Pool:
             self.running.append(self._start(task, dog))
 
     def _start(self, task: Task, dog: Watchdog) -> Running:
-        number = dog.number()
-
-        def prepare() -> None:  # a signal that comes before cmlutil listens must not get lost
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            dog.enrol(number)
-
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
         handle = os.open(task.log, flags, 0o600)
         with os.fdopen(handle, "ab") as output:
             offset = output.tell()
-            process = subprocess.Popen(
-                [*self.command, *task.words],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches it once, through us
-                preexec_fn=prepare,  # noqa: PLW1509 - it takes no lock
-            )
+            with dog.starting() as mark:
+                process = subprocess.Popen(
+                    [*self.command, *task.words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **mark},
+                    start_new_session=True,  # Ctrl-C reaches it once, through us
+                )
+                number = dog.enrol(process.pid)
         return Running(task, process, number, time.monotonic(), offset)
 
     def _pass_on(self, dog: Watchdog) -> None:

@@ -83,12 +83,13 @@ def test_stubborn_and_talkative_child_is_killed():
     assert child.poll() == -signal.SIGKILL
 
 
-def test_dispositions_are_reset():
+def test_a_child_hears_sigint_though_we_run_in_the_background_of_a_script():
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-        "from cmlutils.remote import process; "
-        "r = process.run(['grep', 'SigIgn', '/proc/self/status'], timeout=5); "
-        "sys.exit(int(r.out.split()[1], 16) & 3)"
+        "from cmlutils.cli.signals import signals; from cmlutils.remote import process\n"
+        "with signals():\n"
+        "    r = process.run(['grep', 'SigIgn', '/proc/self/status'], timeout=5)\n"
+        "sys.exit(int(r.out.split()[1], 16) >> signal.SIGINT - 1 & 1)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -110,6 +111,17 @@ def test_kill_9_leaves_no_child():
             return
         time.sleep(0.02)
     pytest.fail("the child lives")
+
+
+def test_kill_9_leaves_no_child_that_was_just_started():
+    code = (
+        "import os, signal; from cmlutils.remote import process, watchdog\n"
+        "process.run(['true'], timeout=5)\n"
+        "watchdog.Watchdog.enrol = lambda _, pid: (print(pid, flush=True), os.kill(os.getpid(), signal.SIGKILL))\n"
+        "process.run(['sleep', '60'], timeout=5)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
+    wait_for(lambda: gone(int(out)))
 
 
 # A client that is a script: it tells what reaches it, and has a child that does not end by itself.

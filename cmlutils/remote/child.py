@@ -1,8 +1,8 @@
 """A child process: in a group of its own that the watchdog knows. The only import of subprocess.
 
 A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
-knows its process group, so not even a kill -9 of ours leaves one behind. SIGINT and SIGHUP are back at their
-defaults in it, whatever nohup made of ours.
+knows its process group, so not even a kill -9 of ours leaves one behind. Nothing of ours runs between fork and exec:
+we have threads, and one of them might hold a lock just then. The signals that we hear are back at their defaults in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import subprocess
-import warnings
 from typing import TYPE_CHECKING
 
 from cmlutils.config import KEY_VARIABLES
@@ -34,29 +33,16 @@ class Child(subprocess.Popen[bytes]):
         self.program = os.fsdecode(argv[0])
         self._ended = False
         self._dog = watchdog.ours()
-        self._number = self._dog.number()
-        try:
-            with warnings.catch_warnings():  # 3.12 warns of fork beside threads; `_prepare` takes no lock
-                warnings.simplefilter("ignore", DeprecationWarning)
-                super().__init__(
-                    list(argv),
-                    env=_for_child(env),
-                    stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                    preexec_fn=self._prepare,
-                )
-        except (OSError, ValueError, subprocess.SubprocessError):
-            self._dog.gone(self._number)
-            raise
-
-    def _prepare(self) -> None:
-        """Do what the child does between fork and exec."""
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        self._dog.enrol(self._number)
+        with self._dog.starting() as mark:
+            super().__init__(
+                list(argv),
+                env=_for_child(env) | mark,
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._number = self._dog.enrol(self.pid)
 
     def feed(self, data: bytes) -> None:
         """Give it all its input, of which a pipe can hold the whole."""
@@ -112,7 +98,7 @@ def start(
     except OSError as error:
         hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
         raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
-    except subprocess.SubprocessError as error:
+    except RuntimeError as error:
         raise CommandError(f"The program {program} was not started: the run is ending.") from error
     except ValueError as error:
         raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error

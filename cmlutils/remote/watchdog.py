@@ -1,34 +1,39 @@
 """A shell beside us that outlives a kill -9 of ours for seconds: it ends what we left running, and removes our folders.
 
-It reads a pipe that only we hold open. Every process we start writes its own group into it before it becomes its
-program, so there is no moment at which one is unknown. When the pipe ends without a word, each group gets one
-SIGINT, which tells cdswctl to close its session (a second might break that off), then a few seconds, then SIGKILL.
-It works where there is no parent-death signal (macOS), and reaches the children of a client that is a script.
+It reads a pipe that only we hold open. Every process we start is written into it, as the leader of its group. One that
+was just started and is not written down yet is found by a token in its environment, where there is a /proc; elsewhere
+that moment is open. When the pipe ends without a word, each group gets one SIGINT, which tells cdswctl to close its
+session (a second might break that off), then a few seconds, then SIGKILL. It works where there is no parent-death
+signal (macOS), and reaches the children of a client that is a script.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
+import secrets
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+MARK = "CMLUTILS_WATCHED"  # the variable that holds the token
 GRACE = 3.0  # seconds for cdswctl to close its session
 _SCRIPT = r"""
 trap '' HUP INT TERM
 cd /
-groups= told=
+token=$1 groups= told= last=0
+shift
 while read -r word value; do
     case $word in
-        group) groups="$groups $value" ;;
+        group) groups="$groups $value" last=${value%%:*} ;;
         told) told="$told $value " ;;
         gone)
             kept=
@@ -39,6 +44,9 @@ while read -r word value; do
         folder) set -- "$@" "$value" ;;
         end) exit 0 ;;
     esac
+done
+for one in $(grep -Fls "$token-$((last + 1))." /proc/[0-9]*/environ); do
+    one=${one#/proc/} groups="$groups 0:${one%/environ}"
 done
 for one in $groups; do
     case $told in *" ${one%%:*} "*) ;; *) kill -INT "-${one#*:}" ;; esac
@@ -57,14 +65,14 @@ each -KILL
 """
 
 
-def _spawn(stdin: int, environ: dict[str, str]) -> int:
+def _spawn(stdin: int, token: str, environ: dict[str, str]) -> int:
     """Start the shell, out of reach of what is sent to our process group or session; return its id."""
     actions = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
-    argv = ["sh", "-c", _SCRIPT]
+    argv = ["sh", "-c", _SCRIPT, "sh", token]
     try:
         return os.posix_spawn("/bin/sh", argv, environ, file_actions=actions, setsigmask=(), setsid=True)
     except NotImplementedError:
@@ -76,11 +84,13 @@ class Watchdog:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
-        self._numbers = itertools.count(1)
+        self._count = 0
+        self._token = secrets.token_hex(16)
+        self._starting = threading.Lock()
         reader, self._pipe = os.pipe()
         environ = {"PATH": os.environ.get("PATH", os.defpath), "TENTHS": str(round(grace * 10))}
         try:
-            self._pid = _spawn(reader, environ)
+            self._pid = _spawn(reader, self._token, environ)
         except OSError as error:
             os.close(self._pipe)
             raise CommandError(f"The program sh can't be started: {error.strerror}.") from error
@@ -91,20 +101,22 @@ class Watchdog:
         with contextlib.suppress(OSError):  # it was killed: we do without
             os.write(self._pipe, words.encode("utf-8", "surrogateescape") + b"\n")
 
-    def number(self) -> int:
-        """Return a number for a process to come; ids of processes are used again, these are not."""
-        return next(self._numbers)
-
-    def enrol(self, number: int) -> None:
-        """Write down the calling process, between fork and exec, as the leader of its group.
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[dict[str, str]]:
+        """Let a process be started and enrolled in the block; yield what its environment must have.
 
         Raises RuntimeError once the shell was told to end everything: nobody would know of this process.
         """
-        if self._pipe < 0:
-            raise RuntimeError
-        before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self._say(f"group {number}:{os.getpid()}")
-        signal.signal(signal.SIGPIPE, before)
+        with self._starting:
+            if self._pipe < 0:
+                raise RuntimeError
+            yield {MARK: f"{self._token}-{self._count + 1}."}
+
+    def enrol(self, pid: int) -> int:
+        """Write a process down as the leader of its group; return its number, which unlike its id is not used again."""
+        self._count += 1
+        self._say(f"group {self._count}:{pid}")
+        return self._count
 
     def told(self, number: int) -> None:
         """Note that a group has had its SIGINT from us."""
@@ -128,7 +140,10 @@ class Watchdog:
         self._close(self._grace + 2)
 
     def _close(self, seconds: float) -> None:
+        alone = self._starting.acquire(timeout=1)  # what is being started now is still enrolled
         pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
+        if alone:
+            self._starting.release()
         os.close(pipe)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(ChildProcessError):
