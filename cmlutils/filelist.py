@@ -6,6 +6,7 @@ find: first the root itself, last a lone END, so that no cut or failed listing p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -32,6 +33,7 @@ MAX_PRUNES = 200
 MAX_NAMES = 20_000_000  # more than any project; their listing would take some 10 GB of memory
 SECOND = 1_000_000_000
 
+_FIELDS = 6
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
 _UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
 _COMPLAINT = re.compile(rb"(?:\S*/)?find: (?:\xe2\x80\x98|['`\"])(.*)(?:\xe2\x80\x99|['\"]): (.+)")
@@ -46,8 +48,8 @@ class Unread(NamedTuple):
     reason: str
 
 
-def find_command(prune: Iterable[bytes] = ()) -> list[str]:
-    """Build the argv that lists the current folder; GNU find only, as no other has -printf.
+def find_command(prune: Iterable[bytes] = (), place: bytes = b".") -> list[str]:
+    """Build the argv that lists the current folder, or another place; GNU find only, as no other has -printf.
 
     `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere.
     """
@@ -56,7 +58,7 @@ def find_command(prune: Iterable[bytes] = ()) -> list[str]:
         glob = os.fsdecode(re.sub(rb"([*?[\\])", rb"\\\1", name))
         tests += ["-o", "-path", "." + glob] if glob.startswith("/") else ["-o", "-name", glob]
     pruning = ["-type", "d", "(", *tests[1:], ")", "-prune", "-o"] if tests else []
-    return ["find", ".", *pruning, "-printf", FIND_FORMAT]
+    return ["find", os.fsdecode(place), *pruning, "-printf", FIND_FORMAT]
 
 
 def find_script(prune: Iterable[bytes] = ()) -> str:
@@ -83,10 +85,10 @@ def names_input(paths: Iterable[bytes]) -> bytes:
 
 def parse_names(out: bytes) -> Iterator[Entry]:
     """Read what `names_script` wrote; what is malformed counts as not there."""
-    *fields, _ = out.split(b"\0")
-    for record in zip(*[iter(fields)] * 6, strict=False):
-        entry = _parsed(record)
-        if entry is not None:
+    fields = out.split(b"\0")[:-1]
+    for start in range(0, len(fields), _FIELDS):
+        with contextlib.suppress(ValueError, KeyError):
+            (entry,) = _entries(fields[start : start + _FIELDS])
             yield entry._replace(path=entry.path.removeprefix(b"./"))
 
 
@@ -111,52 +113,85 @@ def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Itera
     Parents come first. No path leads out of the tree: `..`, `.`, `//` and a leading slash are refused. Only
     when the iterator has ended is the listing known to be whole.
     """
-    records = _records(chunks, source)
-    root = next(records, None)
-    if root is None or root[0] != b"d" or root[4]:
-        raise TransferError(
-            f"{source} does not begin with the folder itself",
-            hint="It takes GNU find (findutils); the one of busybox has no -printf.",
-        )
-    for fields in records:
-        entry = _parsed(fields)
-        if entry is None:
-            raise TransferError(f"{source} is malformed at {show(fields[4])}")
-        path = entry.path
-        if (b"/." in path or b"//" in path or path[:1] in b"./" or path[-1:] == b"/") and _UNSAFE.search(path):
-            raise TransferError(f"{source} holds a name that leads out of the project: {show(path)}")
-        yield entry
-
-
-def _parsed(fields: tuple[bytes, ...]) -> Entry | None:
-    """Make an entry of six fields; None if they are none. find writes a time of -1.5 s as -2.5."""
-    kind, size, time, mode, path, link = fields
-    whole, _, fraction = time.partition(b".")
-    if not (size.isdigit() and fraction.isdigit()):
-        return None
-    try:
-        mtime_ns = int(whole) * SECOND + int((fraction + b"000000000")[:9])
-        return Entry(path, _KINDS[kind], int(size), mtime_ns, MODES[int(mode, 8) & 0o7777], link)
-    except (ValueError, KeyError):
-        return None
-
-
-def _records(chunks: Iterable[bytes], source: str) -> Iterator[tuple[bytes, ...]]:
-    """Cut a stream into records of six fields; at its end there must be END and nothing else."""
-    rest, fields, names = b"", list[bytes](), 0
+    fields, begun, names = list[bytes](), False, 0
+    rest = b""
     for chunk in chunks:
         *more, rest = (rest + chunk).split(b"\0")
-        fields += more
         if len(rest) > MAX_FIELD:
             raise TransferError(f"{source} is malformed: a name of more than {MAX_FIELD >> 20} MiB")
-        names += len(fields) // 6
+        fields += more
+        whole = len(fields) - len(fields) % _FIELDS
+        if whole and not begun:
+            if fields[0] != b"d" or fields[4]:
+                raise TransferError(
+                    f"{source} does not begin with the folder itself",
+                    hint="It takes GNU find (findutils); the one of busybox has no -printf.",
+                )
+            del fields[:_FIELDS]
+            begun, whole = True, whole - _FIELDS
+        names += whole // _FIELDS
         if names > MAX_NAMES:
             raise TransferError(f"{source} holds more than {MAX_NAMES} names")
-        columns = [iter(fields)] * 6
-        yield from zip(*columns, strict=False)
-        fields = fields[len(fields) - len(fields) % 6 :]
-    if rest or fields != [END]:
+        try:
+            entries = _entries(fields[:whole])
+        except (ValueError, KeyError):
+            raise TransferError(f"{source} is malformed at {show(_misfit(fields[:whole]))}") from None
+        if outside := _outside(fields[4:whole:_FIELDS]):
+            raise TransferError(f"{source} holds a name that leads out of the project: {show(outside[0])}")
+        del fields[:whole]
+        yield from entries
+    if rest or not begun or fields != [END]:
         raise TransferError(f"{source} is cut short", hint="Run the command again; nothing was changed.")
+
+
+def _entries(fields: list[bytes]) -> list[Entry]:
+    """Make entries of the fields of whole records; raise ValueError or KeyError if some are malformed.
+
+    int() would take signs, spaces and underscores, too. Entry's own constructor would take twice the time.
+    """
+    numbers, times = fields[1::_FIELDS] + fields[3::_FIELDS], fields[2::_FIELDS]
+    if numbers and not (b"".join(numbers).isdigit() and b"".join(times).translate(None, b"-.").isdigit()):
+        raise ValueError
+    new = tuple.__new__
+    return [
+        new(
+            Entry,
+            (
+                path,
+                _KINDS[kind],
+                int(size),
+                int(time[:-11] + time[-10:-1]) if time[-11:-10] == b"." and time[:1] != b"-" else _odd(time),
+                MODES[int(mode, 8) & 0o7777],
+                link,
+            ),
+        )
+        for kind, size, time, mode, path, link in zip(*[iter(fields)] * _FIELDS, strict=True)
+    ]
+
+
+def _outside(paths: list[bytes]) -> list[bytes]:
+    """Return the paths that may lead out of the tree; all at once, they are looked through for what might be one."""
+    together = b"\0%b\0" % b"\0".join(paths)
+    if any(sign in together for sign in (b"/.", b"//", b"\0.", b"\0/", b"/\0", b"\0\0")):
+        return [path for path in paths if _UNSAFE.search(path)]
+    return []
+
+
+def _odd(time: bytes) -> int:
+    """Return nanoseconds of a time that has not ten decimals, or lies before 1970: find writes -1.5 s as -2.5."""
+    whole, _, fraction = time.partition(b".")
+    if not fraction.isdigit():
+        raise ValueError
+    return int(whole) * SECOND + int((fraction + b"000000000")[:9])
+
+
+def _misfit(fields: list[bytes]) -> bytes:
+    """Return the path in the first record that is none."""
+    start = 0
+    with contextlib.suppress(ValueError, KeyError):
+        while _entries(fields[start : start + _FIELDS]):
+            start += _FIELDS
+    return fields[start + 4]
 
 
 def show(path: bytes) -> str:
@@ -169,11 +204,11 @@ def write_list(path: Path, entries: Iterable[Entry]) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(b"d\x000\x000.0\x00755\0\0\0")
+            file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
             for path_, kind, size, mtime_ns, mode, link in entries:
                 seconds, fraction = divmod(mtime_ns, SECOND)
                 file.write(
-                    b"%b\0%d\0%d.%09d\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
+                    b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
                 )
             file.write(END + b"\0")
             file.flush()

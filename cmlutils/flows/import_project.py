@@ -81,8 +81,10 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
     """Take a bundle up: project, files, models, applications, jobs; the report grows as it goes."""
 
     def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
+        place = bundle.data, bundle.state
+        begun = files.begin_push(*place, connection.section.workspace.url, project.path)  # beside the session's start
         with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
-            result = files.push(tunnel, bundle.data, bundle.state, project=project.path, progress=progress)
+            result = files.push(tunnel, *place, project=project.path, progress=progress, begun=begun)
             note_files(report, result)
 
     Replay(connection, bundle, maps, report, progress).run(push)

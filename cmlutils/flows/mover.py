@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError, TunnelError
@@ -215,9 +216,9 @@ def _top(path: bytes) -> bytes:
 
 def _worth_it(now: Look, kept: Kept) -> bool:
     """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
-    few = sum(entry.size < rsync.BIG for entry in now.wanted if _top(entry.path) in now.new)
+    few = (entry for entry in now.wanted if entry.size < rsync.BIG and _top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
-    return few > remaining.SHORT and others <= rsync.MAX_LITERALS
+    return any(islice(few, remaining.SHORT, None)) and others <= rsync.MAX_LITERALS
 
 
 def _weight(entries: Sequence[Entry]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,15 +49,27 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def pull(tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None = None) -> FileResult:
+Listing = Callable[[], list["Entry"]]
+
+
+def begin_pull(data: Path) -> Listing:
+    """Begin to list what is here, for which no tunnel is needed."""
+    with local_errors(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    return meanwhile(lambda: list(walk_all(data)))
+
+
+def pull(
+    tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None = None, begun: Listing | None = None
+) -> FileResult:
     """Make `data` equal to what the project's `.exportignore` keeps; the source is only read.
 
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
     with local_errors(data):
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
-        return _Pull(tunnel, data, state, progress or Silent()).run()
+        here = begun or begin_pull(data)
+        return _Pull(tunnel, data, state, progress or Silent()).run(here)
 
 
 class _Pull:
@@ -71,9 +84,8 @@ class _Pull:
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
 
-    def run(self) -> FileResult:
+    def run(self, here: Listing) -> FileResult:
         """Do it all and say what was done."""
-        here = meanwhile(lambda: list(walk_all(self.data)))
         rules, rules_text, version = self._survey()
         self.progress.step("listing")
         self.kept = remote_listing(self.tunnel, rules, "the source's listing")

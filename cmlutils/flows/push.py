@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, compare, totals, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, Unread, read_list, write_list
+from cmlutils.filelist import Entry, write_list
+from cmlutils.flows.bundle_files import BundleFiles
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
-from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.mover import Aside, Mover, both_rsyncs
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import (
-    Kept,
     Progress,
     Silent,
     at,
     emptied,
     listed_names,
     local_errors,
-    meanwhile,
     ours_beside,
     persist,
     remote_listing,
 )
-from cmlutils.localtree import walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -50,18 +47,31 @@ def pushed_list(state: Path, url: str, project: str) -> Path:
     return state / f"pushed-{digest}.list"
 
 
-def push(tunnel: Tunnel, data: Path, state: Path, *, project: str, progress: Progress | None = None) -> FileResult:
+def begin_push(data: Path, state: Path, url: str, project: str) -> BundleFiles:
+    """Begin to read the bundle, for which no tunnel is needed."""
+    return BundleFiles(data, pushed_list(state, url, project))
+
+
+def push(
+    tunnel: Tunnel,
+    data: Path,
+    state: Path,
+    *,
+    project: str,
+    progress: Progress | None = None,
+    begun: BundleFiles | None = None,
+) -> FileResult:
     """Put the bundle's files into the project and take away what an earlier push put there and is gone.
 
     `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
     """
+    url = tunnel.workspace.url
     with local_errors(data):
-        rules, rules_text = import_rules(data)
-        memory = pushed_list(state, tunnel.workspace.url, project)
-        one = _Push(tunnel, data, state, rules, memory, progress or Silent())
+        bundle = begun or begin_push(data, state, url, project)
+        one = _Push(tunnel, data, state, bundle.rules, pushed_list(state, url, project), progress or Silent())
         done = False
         try:
-            result = one.run(rules_text)
+            result = one.run(bundle)
             done = True
         finally:
             data.chmod(0o700)
@@ -82,12 +92,12 @@ class _Push:
         self.ours = ours_beside([os.fsencode(path.name) for path in data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
 
-    def run(self, rules_text: str) -> FileResult:
+    def run(self, bundle: BundleFiles) -> FileResult:
         """Do it all and say what was done."""
         self.progress.step("listing")
-        here = meanwhile(self._read)
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
-        self.local, self.mine, self.put = here()
+        self.local, self.mine, self.put = bundle.read()
+        self.local.ours = self.ours
         self.ignored = {entry.path for entry in self.local.tops}
         self._compare()
         doomed = self._doomed(self.there.entries)
@@ -114,7 +124,7 @@ class _Push:
             kept_extras=len(self.differences.only_right),
             problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
             skipped=specials_of(self.differences),
-            rules_text=rules_text,
+            rules_text=bundle.rules_text,
             listing=self.memory,
         )
 
@@ -152,21 +162,6 @@ class _Push:
         stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
         if stale:
             self._delete(stale, grown)
-
-    def _read(self) -> tuple[Kept, set[bytes], list[Entry]]:
-        """List the bundle; return that, and of what an earlier push put there: paths in it, and what it has not so."""
-        unread: list[Unread] = []
-        local = Kept(walk(self.data, unread=unread), self.rules)
-        local.note_unread(unread)
-        local.ours = self.ours
-        mine, put = set[bytes](), list[Entry]()
-        for each in read_list(self.memory) if self.memory.exists() else ():
-            here = local.entries.get(each.path)
-            if here is not None:
-                mine.add(here.path)
-            if here != each:
-                put.append(each)
-        return local, mine, put
 
     def _look(self) -> None:
         """List the target and compare."""

@@ -108,6 +108,10 @@ class Kept:
         self.rules, self.ours = rules, ours
         self.found_ours, self.held, self.digest = False, 0, b""
         self.grown: dict[bytes, Entry] = {}
+        rules_left = rules.beyond_prunes() if pruned else rules
+        if not rules_left.patterns and not ours:
+            self.entries = {entry.path: entry for entry in entries}
+            return
         waiting: list[Entry] = []
 
         def fed() -> Iterator[Entry]:
@@ -121,7 +125,7 @@ class Kept:
                     waiting.append(entry)
                     yield entry
 
-        for entry in keep(fed(), rules.beyond_prunes() if pruned else rules):
+        for entry in keep(fed(), rules_left):
             waiting.pop()
             if waiting:
                 self._ignored(waiting)

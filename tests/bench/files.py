@@ -162,8 +162,14 @@ class Case:
             folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
             one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"), lambda: True)
             try:
-                one.open()
-                result = files.push(one, data, state, project="me/p") if self.up else files.pull(one, data, state)
+                if self.up:
+                    bundle = files.begin_push(data, state, self.workspace.url, "me/p")
+                    one.open()
+                    result = files.push(one, data, state, project="me/p", begun=bundle)
+                else:
+                    here = files.begin_pull(data)
+                    one.open()
+                    result = files.pull(one, data, state, begun=here)
                 assert not result.problems, result.problems
             finally:
                 one.close()

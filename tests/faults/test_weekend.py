@@ -56,10 +56,19 @@ def workers(batch):
     return [pid for pid, words in batch.processes().items() if " project " in words and pid != batch.pid]
 
 
-def victims(batch, killed):
-    """The workers, with their projects, that were not killed yet: one that is killed twice is given up, rightly."""
+def kill_one(batch, killed, chance):
+    """Kill a worker, if there is one whose project was not killed yet: what is killed twice is given up, rightly."""
     running = [(pid, re.search(r"Project \d+|Nobody knows", batch.processes().get(pid, ""))) for pid in workers(batch)]
-    return [(pid, name[0]) for pid, name in running if name and name[0] not in killed]
+    victims = [(pid, name[0]) for pid, name in running if name and name[0] not in killed]
+    if not victims:
+        return False
+    pid, name = chance.choice(victims)
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has just ended
+        return False
+    killed.add(name)
+    return True
 
 
 @pytest.fixture
@@ -96,12 +105,8 @@ def test_a_weekend(weekend, background, tmp_path):
     line = (MIGRATE, f"--batch-size={BATCH}", f"--report-dir={reports}", "--remove-bundles", "--disk-budget=20M")
     batch, killed = background(*line), set()
     for number in range(max(3, PROJECTS // 6)):
-        until(
-            lambda number=number: len(source.session_log) > 3 + 3 * number and victims(batch, killed), batch.text, 300
-        )
-        pid, name = chance.choice(victims(batch, killed))
-        os.kill(pid, signal.SIGKILL)
-        killed.add(name)
+        until(lambda number=number: len(source.session_log) > 3 + 3 * number, batch.text, 300)
+        until(lambda: kill_one(batch, killed, chance), batch.text, 300)
         if number == 1:
             source.go_down()
             time.sleep(3)
