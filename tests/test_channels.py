@@ -1,9 +1,11 @@
 """Channels that wait for their script: as good as new ones, and none is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,11 +26,22 @@ def waiting(way):
     return [child.pid for child in way._channels._waiting]
 
 
-def on_the_workspace():
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [
-        line for line in listed.splitlines() if line.startswith("sh -c echo cmlutil begins >&2; IFS= read -r script")
-    ]
+def wait_for(condition):
+    end = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def on_the_workspace(standin):
+    """The shells that wait in this stand-in's project; other tests have theirs."""
+    waiting = subprocess.run(["pgrep", "-f", "IFS= read -r script"], capture_output=True, text=True, check=False).stdout
+    found = []
+    for pid in waiting.split():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cwd").readlink().is_relative_to(standin.base):
+                found.append(pid)
+    return found
 
 
 def test_what_waits_is_used_and_more_can_be_prepared(way):
@@ -118,16 +131,13 @@ def test_a_script_that_fails_is_no_broken_connection(way):
 def test_none_is_left_on_either_side(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
     client = cdswctl.log_in(space, standin.client, standin.base)
-    before = on_the_workspace()
     with tunnel.open_tunnel(space, "me/p", client) as one:
         one.run("true")
         one.prepare(3)
         mine = [child.pid for child in one._channels._waiting]
         assert len(mine) == 3
+        wait_for(lambda: len(on_the_workspace(standin)) == 3)
     for pid in mine:
         with pytest.raises(ProcessLookupError):
             os.killpg(pid, 0)
-    end = time.monotonic() + 10
-    while len(on_the_workspace()) > len(before) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len(on_the_workspace()) <= len(before)
+    wait_for(lambda: not on_the_workspace(standin))
