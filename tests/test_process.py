@@ -180,20 +180,6 @@ def test_nothing_is_started_any_more_when_the_watchdog_ends_all():
     assert said.stdout == "The program sleep was not started: the run is ending.\n"
 
 
-def test_what_a_thread_runs_ends_with_us():
-    code = (
-        "import threading, time; from cmlutils.remote import process, watchdog\n"
-        "def run(): process.run(['sleep', '60'], timeout=60, check=False)\n"
-        "threading.Thread(target=run, daemon=True).start()\n"
-        "while not watchdog.ours()._groups: time.sleep(0.01)\n"
-        "print(*watchdog.ours()._groups.values(), flush=True)\n"
-        "watchdog.dismiss()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=30)
-    assert gone(int(done.stdout))
-    assert done.stderr == b""
-
-
 def test_the_watchdog_ends_with_us_and_forgets_what_ended():
     code = (
         "from cmlutils.remote import process, watchdog\n"

@@ -84,8 +84,7 @@ class Watchdog:
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
-        self._count, self._ending = 0, False
-        self._groups: dict[int, int] = {}
+        self._count = 0
         self._token = secrets.token_hex(16)
         self._starting = threading.Lock()
         reader, self._pipe = os.pipe()
@@ -109,14 +108,13 @@ class Watchdog:
         Raises RuntimeError once the shell was told to end everything: nobody would know of this process.
         """
         with self._starting:
-            if self._ending:
+            if self._pipe < 0:
                 raise RuntimeError
             yield {MARK: f"{self._token}-{self._count + 1}."}
 
     def enrol(self, pid: int) -> int:
         """Write a process down as the leader of its group; return its number, which unlike its id is not used again."""
         self._count += 1
-        self._groups[self._count] = pid
         self._say(f"group {self._count}:{pid}")
         return self._count
 
@@ -126,7 +124,6 @@ class Watchdog:
 
     def gone(self, number: int) -> None:
         """Strike a process and its group out."""
-        self._groups.pop(number, None)
         self._say(f"gone {number}")
 
     def folder(self, path: Path) -> None:
@@ -134,31 +131,19 @@ class Watchdog:
         self._say(f"folder {path}")
 
     def end(self) -> None:
-        """Send it away and wait for its end; what another thread of ours still runs is interrupted before."""
-        self._start_no_more()
-        for pid in tuple(self._groups.values()):
-            with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGINT)
-        deadline = time.monotonic() + 1
-        while self._groups and time.monotonic() < deadline:
-            time.sleep(0.002)
+        """Send it away and wait for its end."""
         self._say("end")
         self._close(2)
 
     def leave(self) -> None:
         """Let it do its work now, while we still live, and wait until it is done."""
-        self._start_no_more()
         self._close(self._grace + 2)
 
-    def _start_no_more(self) -> None:
-        """Refuse what is not being started yet; what is just now will still be enrolled."""
-        alone = self._starting.acquire(timeout=1)
-        self._ending = True
+    def _close(self, seconds: float) -> None:
+        alone = self._starting.acquire(timeout=1)  # what is being started now is still enrolled
+        pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
         if alone:
             self._starting.release()
-
-    def _close(self, seconds: float) -> None:
-        pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
         os.close(pipe)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(ChildProcessError):
@@ -177,8 +162,9 @@ def ours() -> Watchdog:
 def dismiss() -> None:
     """End this process's watchdog, if it has one: all is in order."""
     if ours.cache_info().currsize:
-        ours().end()
+        one = ours()
         ours.cache_clear()
+        one.end()
 
 
 def leave() -> None:
