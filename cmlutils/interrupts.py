@@ -6,7 +6,6 @@ would leave undone what the `finally` is for. `held()` keeps it out until the bl
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -51,13 +50,7 @@ def hear(signum: int) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Let no signal break into this block; one that came is raised at the end of the outermost.
-
-    Signals are the main thread's: into another one, none breaks.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    """Let no signal break into this block; one that came is raised at the end of the outermost."""
     _heard.holds += 1
     try:
         yield

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.filelist import read_list
-from cmlutils.flows.here import listed
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.transfer import Kept, local_errors, meanwhile
+from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ class BundleFiles:
 
     def _read(self) -> Contents:
         unread: list[Unread] = []
-        local = Kept(listed(self._data, unread=unread), self.rules)
+        local = Kept(walk(self._data, unread=unread), self.rules)
         local.note_unread(unread)
         mine, put = set[bytes](), list["Entry"]()
         for each in read_list(self._memory) if self._memory.exists() else ():

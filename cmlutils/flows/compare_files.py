@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import compare
 from cmlutils.filelist import Unread, read_list, show
 from cmlutils.flows.digests import UNREADABLE, Digests
-from cmlutils.flows.here import listed
 from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.transfer import Kept, at, ours_beside, remote_listing
 from cmlutils.ignore import default_rules, keep
+from cmlutils.localtree import walk
 from cmlutils.report import Difference, Group
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class FileCheck:
         self._data, self._progress, self._quick = bundle.data, progress, quick
         self._digests = Digests(bundle.data)
         self._unread: list[Unread] = []
-        self.here: Listing = {entry.path: entry for entry in listed(bundle.data, unread=self._unread)}
+        self.here: Listing = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
         record = bundle.state / "files.list"
         self._since = record.stat().st_mtime_ns if record.exists() else 0
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here

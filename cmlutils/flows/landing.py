@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show
-from cmlutils.flows.here import listed
 from cmlutils.flows.transfer import Kept, at
+from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ def walk_all(data: Path) -> Iterable[Entry]:
     def opened(path: bytes) -> None:
         os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
 
-    return listed(data, locked=opened)
+    return walk(data, locked=opened)
 
 
 def left_free(data: Path) -> tuple[int, int]:

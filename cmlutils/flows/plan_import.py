@@ -10,10 +10,10 @@ from cmlutils.entries import totals
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import by_folder
 from cmlutils.flows.export_project import READERS, read_records
-from cmlutils.flows.here import listed
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.transfer import Kept
+from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.runtimes import Runtime, rsync_runtime
@@ -44,7 +44,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     rules, _ = import_rules(bundle.data)
-    kept = Kept(listed(bundle.data, unread=[]), rules)
+    kept = Kept(walk(bundle.data, unread=[]), rules)
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
     plan.folders = by_folder(kept.entries.values())
