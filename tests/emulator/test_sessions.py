@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHURN = ("-p", "dana/churn-model", "-r", "85")
 
 
-def eventually(check: Callable[[], object], seconds: float = 10) -> None:
+def eventually(check: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, "it never came"
