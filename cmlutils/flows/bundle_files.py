@@ -25,20 +25,23 @@ class Contents(NamedTuple):
 
 
 class BundleFiles:
-    """Reads the bundle from its creation on, beside what else is done until `read` is called."""
+    """Reads the bundle from its creation on, beside what else is done until `read` is called.
+
+    `memory` is the file that remembers what an earlier push put there.
+    """
 
     def __init__(self, data: Path, memory: Path) -> None:
-        self._data, self._memory = data, memory
+        self.data, self.memory = data, memory
         with local_errors(data):
             self.rules, self.rules_text = import_rules(data)
         self.read = meanwhile(self._read)
 
     def _read(self) -> Contents:
         unread: list[Unread] = []
-        local = Kept(walk(self._data, unread=unread), self.rules)
+        local = Kept(walk(self.data, unread=unread), self.rules)
         local.note_unread(unread)
         mine, put = set[bytes](), list["Entry"]()
-        for each in read_list(self._memory) if self._memory.exists() else ():
+        for each in read_list(self.memory) if self.memory.exists() else ():
             here = local.entries.get(each.path)
             if here is not None:
                 mine.add(here.path)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
 
 _DELETE = "xargs -0 rm -f --"
@@ -65,13 +64,12 @@ def push(
 
     `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
     """
-    url = tunnel.workspace.url
     with local_errors(data):
-        bundle = begun or begin_push(data, state, url, project)
-        one = _Push(tunnel, data, state, bundle.rules, pushed_list(state, url, project), progress or Silent())
+        bundle = begun or begin_push(data, state, tunnel.workspace.url, project)
+        one = _Push(tunnel, bundle, state, progress or Silent())
         done = False
         try:
-            result = one.run(bundle)
+            result = one.run()
             done = True
         finally:
             data.chmod(0o700)
@@ -83,20 +81,18 @@ def push(
 class _Push:
     """One push: what is here, what is there, and what we remember to have put there."""
 
-    def __init__(
-        self, tunnel: Tunnel, data: Path, state: Path, rules: IgnoreRules, memory: Path, progress: Progress
-    ) -> None:
-        self.tunnel, self.data, self.rules, self.memory = tunnel, data, rules, memory
-        self.progress = progress
+    def __init__(self, tunnel: Tunnel, bundle: BundleFiles, state: Path, progress: Progress) -> None:
+        self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
+        self.data, self.rules, self.memory = bundle.data, bundle.rules, bundle.memory
         self.work = emptied(state / "tmp")
-        self.ours = ours_beside([os.fsencode(path.name) for path in data.iterdir()])
+        self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
 
-    def run(self, bundle: BundleFiles) -> FileResult:
+    def run(self) -> FileResult:
         """Do it all and say what was done."""
         self.progress.step("listing")
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
-        self.local, self.mine, self.put = bundle.read()
+        self.local, self.mine, self.put = self.bundle.read()
         self.local.ours = self.ours
         self.ignored = {entry.path for entry in self.local.tops}
         self._compare()
@@ -124,7 +120,7 @@ class _Push:
             kept_extras=len(self.differences.only_right),
             problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
             skipped=specials_of(self.differences),
-            rules_text=bundle.rules_text,
+            rules_text=self.bundle.rules_text,
             listing=self.memory,
         )
 
