@@ -55,6 +55,21 @@ def totals(entries: Iterable[Entry]) -> Totals:
     return Totals(count["f"], count["d"], count["l"], sum(map(count.__getitem__, "psbc")), size)
 
 
+def by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
+    """Return files and bytes of each folder at the root; "." has the files that lie there themselves."""
+    found: dict[bytes, list[int]] = {}
+    for entry in entries:
+        if entry.kind == "f":
+            top, slash, _ = entry.path.partition(b"/")
+            counts = found.setdefault(top if slash else b".", [0, 0])
+            counts[0] += 1
+            counts[1] += entry.size
+    return {
+        name.decode("utf-8", "backslashreplace"): {"files": files, "bytes": size}
+        for name, (files, size) in sorted(found.items())
+    }
+
+
 class Change(NamedTuple):
     """One path on both sides, and what differs: kind, or some of size, mtime, mode and link."""
 

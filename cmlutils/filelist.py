@@ -48,8 +48,8 @@ class Unread(NamedTuple):
     reason: str
 
 
-def find_command(prune: Iterable[bytes] = ()) -> list[str]:
-    """Build the argv that lists the current folder; GNU find only, as no other has -printf.
+def find_command(prune: Iterable[bytes] = (), place: bytes = b".") -> list[str]:
+    """Build the argv that lists the current folder, or another place; GNU find only, as no other has -printf.
 
     `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere.
     """
@@ -58,7 +58,7 @@ def find_command(prune: Iterable[bytes] = ()) -> list[str]:
         glob = os.fsdecode(re.sub(rb"([*?[\\])", rb"\\\1", name))
         tests += ["-o", "-path", "." + glob] if glob.startswith("/") else ["-o", "-name", glob]
     pruning = ["-type", "d", "(", *tests[1:], ")", "-prune", "-o"] if tests else []
-    return ["find", ".", *pruning, "-printf", FIND_FORMAT]
+    return ["find", os.fsdecode(place), *pruning, "-printf", FIND_FORMAT]
 
 
 def find_script(prune: Iterable[bytes] = ()) -> str:

@@ -63,7 +63,7 @@ def test_words():
 
 NEW, OLD = rsync.Version((3, 2, 7), zstd=True), rsync.Version((3, 1, 2), zstd=False)
 BASE = [
-    "rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0",
+    "rsync", "-lpt", "--no-inc-recursive", "--no-human-readable", "--from0", "--info=progress2",
 ]  # fmt: skip
 SSH = ["--timeout=300", "-e", "ssh -p '2 2'"]
 NAMED = ["--ignore-times", "--no-recursive", "--dirs", "--files-from=n"]
@@ -77,6 +77,8 @@ def test_what_is_asked_of_rsync():
     assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", "--filter=merge,s r", *END]
     argv = rsync.tree(ssh, place, "t", temp="/tmp/x", both=NEW.and_of(OLD))
     assert argv == [*BASE, "--temp-dir=/tmp/x", *SSH, "--ignore-times", "-r", "--max-size=67108863", *END]
+    argv = rsync.tree(ssh, place, "t", both=OLD, inplace=True, asked=True)
+    assert argv == [*BASE[:-1], *SSH, "--ignore-times", "-r", "--max-size=67108863", "--inplace", *END]
     assert rsync.short(ssh, place, "t", names=Path("n"), both=OLD) == [*BASE, *SSH, *NAMED, *END]
     assert rsync.short(ssh, place, "t", names=Path("n"), both=NEW) == [*BASE, *SSH, *zstd, *NAMED, *END]
     argv = rsync.big(ssh, place, "t", names=Path("n"), partial="/p")

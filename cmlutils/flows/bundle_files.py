@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.filelist import read_list
+from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
-from cmlutils.flows.transfer import Kept, local_errors, meanwhile
-from cmlutils.localtree import walk
+from cmlutils.flows.transfer import Kept, local_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cmlutils.entries import Entry
     from cmlutils.filelist import Unread
+    from cmlutils.ignore import IgnoreRules
 
 
 class Contents(NamedTuple):
@@ -24,27 +27,37 @@ class Contents(NamedTuple):
     put: list[Entry]
 
 
-class BundleFiles:
-    """Reads the bundle from its creation on, beside what else is done until `read` is called.
+class BundleFiles(NamedTuple):
+    """The bundle's files as they are being read; `read` waits for the result.
 
     `memory` is the file that remembers what an earlier push put there.
     """
 
-    def __init__(self, data: Path, memory: Path) -> None:
-        self.data, self.memory = data, memory
-        with local_errors(data):
-            self.rules, self.rules_text = import_rules(data)
-        self.read = meanwhile(self._read)
+    data: Path
+    memory: Path
+    rules: IgnoreRules
+    rules_text: str
+    read: Callable[[], Contents]
 
-    def _read(self) -> Contents:
-        unread: list[Unread] = []
-        local = Kept(walk(self.data, unread=unread), self.rules)
+
+@contextlib.contextmanager
+def reading(data: Path, memory: Path) -> Iterator[BundleFiles]:
+    """Read the bundle beside what the block does."""
+    unread: list[Unread] = []
+    with local_errors(data):
+        rules, rules_text = import_rules(data)
+
+    def contents(found: Iterable[Entry]) -> Contents:
+        local = Kept(found, rules)
         local.note_unread(unread)
         mine, put = set[bytes](), list["Entry"]()
-        for each in read_list(self.memory) if self.memory.exists() else ():
-            here = local.entries.get(each.path)
-            if here is not None:
-                mine.add(here.path)
-            if here != each:
+        for each in read_list(memory) if memory.exists() else ():
+            now = local.entries.get(each.path)
+            if now is not None:
+                mine.add(now.path)
+            if now != each:
                 put.append(each)
         return Contents(local, mine, put)
+
+    with here.beside(data, contents, unread=unread) as read:
+        yield BundleFiles(data, memory, rules, rules_text, read)

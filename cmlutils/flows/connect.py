@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from cmlutils import log as logs
 from cmlutils.config import Secret
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError
-from cmlutils.filelist import read_list
 from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process
@@ -21,12 +20,11 @@ from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import rsync_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
-    from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Runtime
@@ -163,24 +161,8 @@ def note_files(report: Report, result: files.FileResult) -> None:
         "deleted": result.deleted,
         "kept_extras": result.kept_extras,
     }
-    if result.listing.is_file():
-        report.folders = by_folder(read_list(result.listing))
+    report.folders = result.folders
     report.file_problems += result.problems
     if result.kept_extras:
         report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
     report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]
-
-
-def by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
-    """Return files and bytes of each folder at the root; "." has the files that lie there themselves."""
-    found: dict[bytes, list[int]] = {}
-    for entry in entries:
-        if entry.kind == "f":
-            top, slash, _ = entry.path.partition(b"/")
-            counts = found.setdefault(top if slash else b".", [0, 0])
-            counts[0] += 1
-            counts[1] += entry.size
-    return {
-        name.decode("utf-8", "backslashreplace"): {"files": files, "bytes": size}
-        for name, (files, size) in sorted(found.items())
-    }

@@ -48,8 +48,11 @@ def export_project(
     bundle.begin_export()
     with progress.phase("metadata"):
         counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
-    begun = files.begin_pull(bundle.data)  # it takes time, as a session does
-    with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
+    with (
+        files.listing_here(bundle.data) as begun,  # it takes time, as a session does
+        session(connection, project, runtimes, bundle, progress) as tunnel,
+        progress.phase("files"),
+    ):
         note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress, begun=begun))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
 

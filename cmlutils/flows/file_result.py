@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.filelist import Unread, show
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried."""
+    """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried.
+
+    `folders` has the files and bytes of each folder at the root.
+    """
 
     totals: Totals
     transferred: int = 0
@@ -26,7 +28,7 @@ class FileResult:
     problems: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     rules_text: str = ""
-    listing: Path = field(default_factory=Path)
+    folders: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def problems_of(

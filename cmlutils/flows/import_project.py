@@ -82,8 +82,11 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
 
     def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
         place = bundle.data, bundle.state
-        begun = files.begin_push(*place, connection.section.workspace.url, project.path)  # beside the session's start
-        with session(connection, project, runtimes, bundle, progress) as tunnel, progress.phase("files"):
+        with (
+            files.reading_bundle(*place, connection.section.workspace.url, project.path) as begun,
+            session(connection, project, runtimes, bundle, progress) as tunnel,
+            progress.phase("files"),
+        ):
             result = files.push(tunnel, *place, project=project.path, progress=progress, begun=begun)
             note_files(report, result)
 

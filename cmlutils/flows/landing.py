@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show
+from cmlutils.flows import here
 from cmlutils.flows.transfer import Kept, at
 from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmlutils.entries import Differences
@@ -26,11 +28,16 @@ BLOCK = 4096  # what a file takes at least
 
 def walk_all(data: Path) -> Iterable[Entry]:
     """List the local tree, making readable for us what is not; `fix_folders` gives back the mode."""
+    return walk(data, locked=lambda path: _open(data, path))
 
-    def opened(path: bytes) -> None:
-        os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
 
-    return walk(data, locked=opened)
+def listing_all(data: Path) -> AbstractContextManager[Callable[[], list[Entry]]]:
+    """Do the same beside what the block does; what is yielded waits for the listing."""
+    return here.beside(data, list, locked=lambda path: _open(data, path))
+
+
+def _open(data: Path, path: bytes) -> None:
+    os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
 
 
 def left_free(data: Path) -> tuple[int, int]:

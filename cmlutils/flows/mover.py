@@ -12,7 +12,7 @@ from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import remaining, shares
 from cmlutils.flows.remaining import is_big, is_short
 from cmlutils.flows.transfer import Progress, Silent
-from cmlutils.remote import process, rsync
+from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -43,6 +43,13 @@ class Aside(NamedTuple):
     move_in: Callable[[Sequence[bytes]], None]
 
 
+class Rsyncs(NamedTuple):
+    """What rsync can: at both ends, and ours."""
+
+    both: rsync.Version
+    ours: rsync.Version
+
+
 class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
@@ -56,12 +63,13 @@ class Mover:
         *,
         work: Path,
         partial: str,
-        both: rsync.Version,
+        rsyncs: Rsyncs,
         aside: Aside,
         temp: str = "",
     ) -> None:
         self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
-        self.temp, self.partial, self.both = temp, partial, both
+        self.temp, self.partial, self.both = temp, partial, rsyncs.both
+        self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
@@ -123,7 +131,9 @@ class Mover:
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(few, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
-                jobs.append(rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace))
+                jobs.append(
+                    rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
+                )
         elif few:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
             jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
@@ -148,30 +158,34 @@ class Mover:
         self.complaints = []
         waiting, running, ended = deque(jobs), list[_Stream](), list[_Stream]()
         sizes = [entry.size for entry in names if entry.kind == "f"]
-        total = sum(sizes)
+        total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
             while waiting or running:
                 while waiting and len(running) < STREAMS:
                     child = stack.enter_context(process.running(waiting.popleft(), raw=True, pace=PACE, grace=2.0))
                     running.append(_Stream(child))
                 for stream in tuple(running):
+                    if self._asks:
+                        progress_signal.ask(stream.pid)
                     if stream.read(EVERY / len(running)):
                         running.remove(stream)
                         ended.append(stream)
-                        self._judge(*stream.end())
+                        well &= self._judge(*stream.end())
                 now = [stream.now() for stream in running + ended]
                 self.progress.files(sum(each.done for each in now), total, sum(each.sent for each in now), len(sizes))
+        if well:  # what was asked last was a moment before the end
+            self.progress.files(total, total, len(sizes), len(sizes))
 
-    def _judge(self, code: int, err: bytes) -> None:
-        """Keep what an ended rsync complained of; raise if there is no going on."""
+    def _judge(self, code: int, err: bytes) -> bool:
+        """Keep what an ended rsync complained of, and tell whether it did all; raise if there is no going on."""
         cause = rsync.cause(code, err)
         self.complaints += rsync.complaints(err)
         if cause == "done":
-            return
+            return True
         said = process.text(err)
         if cause in {"vanished", "partial"}:
             log.warning("rsync ended with code %d: %s", code, said)
-            return
+            return False
         if cause == "space":
             raise TransferError(
                 f"No space left: {self.space()} bytes are free at {self.ends[1]}.",
@@ -186,7 +200,7 @@ class _Stream:
     """One rsync under way; of its output, a line a file, only the last one now and then is worth the time."""
 
     def __init__(self, child: process.Running) -> None:
-        self._child = child
+        self._child, self.pid = child, child.pid
         self._err, self._tail, self._now = bytearray(), b"", rsync.Progress(0, 0)
 
     def read(self, seconds: float) -> bool:
@@ -226,13 +240,13 @@ def _weight(entries: Sequence[Entry]) -> int:
     return sum(map(shares.weight, entries))
 
 
-def both_rsyncs(out: bytes) -> rsync.Version:
-    """Read the workspace's `rsync --version` and ours; raise TransferError or CommandError if one is missing."""
+def both_rsyncs(out: bytes) -> Rsyncs:
+    """Read the workspace's `rsync --version`, and ours; raise TransferError or CommandError if one is missing."""
     there = rsync.version(out)
     if there is None:
         raise TransferError(
             "The session on the workspace has no rsync.",
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
         )
-    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out)
-    return there.and_of(here or rsync.Version((0,), zstd=False))
+    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out) or rsync.Version((0,), zstd=False)
+    return Rsyncs(there.and_of(here), here)

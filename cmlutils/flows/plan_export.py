@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import existing_folder
+from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected
-from cmlutils.filelist import read_list, totals
-from cmlutils.flows.connect import by_folder, find_project
+from cmlutils.filelist import read_list
+from cmlutils.flows.connect import find_project
 from cmlutils.flows.export_project import read_source
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE

@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import totals
+from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected
-from cmlutils.flows.connect import by_folder
 from cmlutils.flows.export_project import READERS, read_records
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, compare, totals, upwards
+from cmlutils.entries import Differences, by_folder, compare, totals, upwards
 from cmlutils.filelist import write_list
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
@@ -16,6 +16,7 @@ from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
     left_free,
+    listing_all,
     move_in,
     open_aside,
     remove_tree,
@@ -40,6 +41,7 @@ from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmlutils.entries import Entry
@@ -52,12 +54,12 @@ log = logging.getLogger(__name__)
 Listing = Callable[[], list["Entry"]]
 
 
-def begin_pull(data: Path) -> Listing:
-    """Begin to list what is here, for which no tunnel is needed."""
+def listing_here(data: Path) -> AbstractContextManager[Listing]:
+    """List what is here beside what the block does, such as opening a tunnel."""
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
-    return meanwhile(lambda: list(walk_all(data)))
+    return listing_all(data)
 
 
 def pull(
@@ -67,8 +69,8 @@ def pull(
 
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
-    with local_errors(data):
-        here = begun or begin_pull(data)
+    with local_errors(data), contextlib.ExitStack() as stack:
+        here = begun or stack.enter_context(listing_here(data))
         return _Pull(tunnel, data, state, progress or Silent()).run(here)
 
 
@@ -99,8 +101,7 @@ class _Pull:
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
-        listing = self.state / "files.list"
-        write_list(listing, self.kept.entries.values())
+        write_list(self.state / "files.list", self.kept.entries.values())
         problems = problems_of(_but_folders(self.differences), complaints, self.restless)
         problems += (*unset, *unread_of(self.kept.unread))
         if not problems:
@@ -114,7 +115,7 @@ class _Pull:
             problems=problems,
             skipped=specials_of(self.differences),
             rules_text=rules_text,
-            listing=listing,
+            folders=by_folder(self.kept.entries.values()),
         )
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:
@@ -125,10 +126,11 @@ class _Pull:
         return *rules_of(said._replace(out=text)), version
 
     def _mover(self, version: bytes) -> Mover:
-        both = both_rsyncs(version)
         ends = (rsync.PLACE, f"{self.data}/")
         aside = Aside(f"{self.aside}/", "", lambda names: move_in(self.aside, self.data, names))
-        mover = Mover(self.tunnel, ends, work=self.work, partial=str(self.partial), both=both, aside=aside)
+        mover = Mover(
+            self.tunnel, ends, work=self.work, partial=str(self.partial), rsyncs=both_rsyncs(version), aside=aside
+        )
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         mover.holes = self._holes
         return mover
@@ -148,26 +150,30 @@ class _Pull:
     def _look(self, *, cut: bool) -> Look:
         """Look again at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
-        arrived = meanwhile(lambda: self._arrived(all_of_it=cut or not is_short(self.asked)))
-        same = still_so(self.tunnel, self.kept)
-        self.differences = arrived()
+        if cut or not is_short(self.asked):
+            with listing_all(self.data) as here:
+                same = still_so(self.tunnel, self.kept)
+                self.differences = compare(self.kept.entries, here(), folder_times=True)
+        else:
+            arrived = meanwhile(self._arrived)
+            same = still_so(self.tunnel, self.kept)
+            self.differences = arrived()
         if same:
             return look_of(self._wanted(), self._held(), self.differences)
         log.warning("The source changed during the copy; it is listed again.")
         self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
         return look_of(self._compare(walk_all(self.data)), self._held(), self.differences)
 
-    def _arrived(self, *, all_of_it: bool) -> Differences:
+    def _arrived(self) -> Differences:
         """Compare what came, or if that is not as it should be, all, with the listing.
 
         An rsync that ended in peace has touched only what it was told to.
         """
-        if not all_of_it:
-            names = {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
-            with contextlib.suppress(OSError):
-                found = compare(names, look(self.data, names), folder_times=True)
-                if not _to_fetch(found):
-                    return replace(found, not_carried=self.differences.not_carried)
+        names = {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
+        with contextlib.suppress(OSError):
+            found = compare(names, look(self.data, names), folder_times=True)
+            if not _to_fetch(found):
+                return replace(found, not_carried=self.differences.not_carried)
         return compare(self.kept.entries, walk_all(self.data), folder_times=True)
 
     def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:

@@ -8,10 +8,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, compare, totals, upwards
+from cmlutils.entries import Differences, by_folder, compare, totals, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import Entry, write_list
-from cmlutils.flows.bundle_files import BundleFiles
+from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.mover import Aside, Mover, both_rsyncs
 from cmlutils.flows.remaining import Look, is_short, look_of
@@ -31,6 +31,7 @@ from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
@@ -46,9 +47,9 @@ def pushed_list(state: Path, url: str, project: str) -> Path:
     return state / f"pushed-{digest}.list"
 
 
-def begin_push(data: Path, state: Path, url: str, project: str) -> BundleFiles:
-    """Begin to read the bundle, for which no tunnel is needed."""
-    return BundleFiles(data, pushed_list(state, url, project))
+def reading_bundle(data: Path, state: Path, url: str, project: str) -> AbstractContextManager[BundleFiles]:
+    """Read the bundle beside what the block does, such as opening a tunnel."""
+    return reading(data, pushed_list(state, url, project))
 
 
 def push(
@@ -64,8 +65,8 @@ def push(
 
     `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
     """
-    with local_errors(data):
-        bundle = begun or begin_push(data, state, tunnel.workspace.url, project)
+    with local_errors(data), contextlib.ExitStack() as stack:
+        bundle = begun or stack.enter_context(reading_bundle(data, state, tunnel.workspace.url, project))
         one = _Push(tunnel, bundle, state, progress or Silent())
         done = False
         try:
@@ -87,6 +88,7 @@ class _Push:
         self.work = emptied(state / "tmp")
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
+        self.remembered: dict[bytes, Entry] | None = None
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
@@ -121,7 +123,7 @@ class _Push:
             problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
             skipped=specials_of(self.differences),
             rules_text=self.bundle.rules_text,
-            listing=self.memory,
+            folders=by_folder(self.local.entries.values()),
         )
 
     def close(self, *, done: bool) -> None:
@@ -145,7 +147,7 @@ class _Push:
             work=self.work,
             temp=name,
             partial=f"{ours}/partial",
-            both=both_rsyncs(root.versions),
+            rsyncs=both_rsyncs(root.versions),
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
@@ -226,7 +228,11 @@ class _Push:
                 )
 
     def _remember(self, entries: Iterable[Entry]) -> None:
-        write_list(self.memory, entries)
+        """Keep them in the file, unless we have just done so."""
+        now = {entry.path: entry for entry in entries}
+        if now != self.remembered:
+            write_list(self.memory, now.values())
+            self.remembered = now
 
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
         """Remember only what is ours and there now."""
@@ -234,7 +240,7 @@ class _Push:
         mine = [entry for path, entry in self.local.entries.items() if path in ours and path in there]
         mine += [each for each in self.put if each.path not in self.local.entries and each.path in there]
         mine += [each for each in self.put if each.path not in self.local.entries and self._is_ignored(each.path)]
-        self._remember({each.path: each for each in mine}.values())
+        self._remember(mine)
 
 
 def _to_send(differences: Differences) -> list[Entry]:

@@ -189,6 +189,8 @@ class Running:
                 self.wait(interrupts.at_most(patience))
         code = self._process.end_group()
         self.drop()
+        with contextlib.suppress(queue.Full):  # who still reads, in a thread, learns that it is over
+            self._queue.put_nowait(None)
         for thread in self._threads:
             thread.join(1.0)
         return code

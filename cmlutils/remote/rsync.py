@@ -99,12 +99,14 @@ def names_file(paths: Iterable[bytes]) -> bytes:
     return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
 
 
-def _base(ssh: Sequence[str], temp: str) -> list[str]:
+def _base(ssh: Sequence[str], temp: str, *, asked: bool = False) -> list[str]:
     """Build what all have in common; with an empty `temp`, files grow beside their final name, which is fastest.
 
     rsync opens every part of a temporary folder's path anew for each file, so it should be a short one.
+    `asked`: it tells its progress when it is asked to, instead of after every file.
     """
-    argv = ["rsync", "-lpt", "--no-inc-recursive", "--info=progress2", "--no-human-readable", "--from0"]
+    argv = ["rsync", "-lpt", "--no-inc-recursive", "--no-human-readable", "--from0"]
+    argv += [] if asked else ["--info=progress2"]
     argv += [f"--temp-dir={temp}"] if temp else []
     return [*argv, f"--timeout={TIMEOUT}", "-e", shell(ssh)]
 
@@ -122,12 +124,14 @@ def tree(
     rules: Path | None = None,
     both: Version,
     inplace: bool = False,
+    asked: bool = False,
 ) -> list[str]:
     """Build the argv that copies a whole tree but its big files; `both` is what both ends can.
 
     `inplace` saves a name and a renaming a file, and an interruption leaves a half file, of a time of its own.
+    `asked`: of its progress it tells only what `progress_signal` asks.
     """
-    argv = [*_base(ssh, temp), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
+    argv = [*_base(ssh, temp, asked=asked), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
     argv += ["--inplace"] if inplace else []
     argv += [f"--filter=merge,s {rules}"] if rules else []
     return [*argv, "--", source, target]

@@ -163,13 +163,13 @@ class Case:
             one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"), lambda: True)
             try:
                 if self.up:
-                    bundle = files.begin_push(data, state, self.workspace.url, "me/p")
-                    one.open()
-                    result = files.push(one, data, state, project="me/p", begun=bundle)
+                    with files.reading_bundle(data, state, self.workspace.url, "me/p") as bundle:
+                        one.open()
+                        result = files.push(one, data, state, project="me/p", begun=bundle)
                 else:
-                    here = files.begin_pull(data)
-                    one.open()
-                    result = files.pull(one, data, state, begun=here)
+                    with files.listing_here(data) as here:
+                        one.open()
+                        result = files.pull(one, data, state, begun=here)
                 assert not result.problems, result.problems
             finally:
                 one.close()

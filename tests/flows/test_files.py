@@ -13,7 +13,7 @@ from cmlutils.entries import compare
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import files, mover, remaining
 from cmlutils.localtree import walk
-from cmlutils.remote import process, rsync, tunnel
+from cmlutils.remote import process, progress_signal, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
 
@@ -149,6 +149,38 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     assert (project / "#hash.f").exists()
     assert third.kept_extras == 2
     assert not (project / ".cmlutil-tmp").exists()
+
+
+class Told(files.Silent):
+    """Remembers what it was told of the files."""
+
+    def __init__(self):
+        self.seen = []
+
+    def files(self, *numbers):
+        self.seen.append(numbers)
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("asked", [True, False])
+def test_progress_is_told_as_it_goes_and_ends_with_all(way, project, bundle, monkeypatch, up, asked):
+    monkeypatch.setattr(remaining, "SHORT", 1)
+    if not asked:
+        monkeypatch.setattr(progress_signal, "answers", lambda _: False)
+    monkeypatch.setattr(
+        rsync, "tree", lambda *a, _real=rsync.tree, **k: [*_real(*a, **k)[:-3], "--bwlimit=600", *a[1:3]]
+    )
+    root = bundle / "project-data" if up else project
+    for number in range(200):
+        folder = root / f"folder{number % 8}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"file{number}").write_bytes(os.urandom(20_000))
+    told = Told()
+    assert (push if up else pull)(way, bundle, progress=told).problems == ()
+    assert told.seen[-1] == (4_000_000, 4_000_000, 200, 200)
+    under_way = [each for each in told.seen if 0 < each[0] < 4_000_000]
+    assert under_way == sorted(under_way)
+    assert len({each[2] for each in under_way}) > 2
 
 
 def test_importignore(way, project, bundle):

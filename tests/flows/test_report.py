@@ -12,8 +12,7 @@ from cmlutils import log as logs
 from cmlutils.cli.render import files_text, json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
-from cmlutils.entries import Entry
-from cmlutils.flows.connect import by_folder
+from cmlutils.entries import Entry, by_folder
 from cmlutils.report import GUIDELINES, Difference, Group, Outcome, Report, Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

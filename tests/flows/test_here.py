@@ -1,0 +1,100 @@
+"""A local tree is listed by find, and by our own walk where find is another one or complains."""
+
+import os
+
+import pytest
+
+from cmlutils.errors import TransferError
+from cmlutils.flows import here
+from cmlutils.localtree import walk
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "-odd [root]*"
+    (root / "a" / "empty").mkdir(parents=True)
+    (root / "a" / "new\nline").write_text("x" * 70_000)
+    (root / ".hidden").touch(mode=0o600)
+    os.close(os.open(os.fsencode(root) + b"/not-utf8-\xff", os.O_CREAT))
+    (root / "link").symlink_to("/nowhere")
+    os.mkfifo(root / "pipe")
+    os.utime(root / ".hidden", ns=(0, -1_500_000_000))
+    return root
+
+
+def all_of(entries):
+    """The size of a folder and the mode of a link are no part of a tree."""
+    return sorted(
+        each._replace(size=0) if each.kind == "d" else each._replace(mode=0, size=0) if each.kind == "l" else each
+        for each in entries
+    )
+
+
+def listed(root, **more):
+    with here.beside(root, list, **more) as found:
+        return found()
+
+
+def test_find_lists_what_a_walk_lists(tree, monkeypatch):
+    walked = all_of(walk(tree))
+    monkeypatch.setattr(here, "walk", lambda *_, **__: pytest.fail("find was not enough"))
+    assert all_of(listed(tree)) == walked
+    assert {each.path for each in listed(tree / "a")} == {b"empty", b"new\nline"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 1",
+        "printf 'find: -printf: unknown' >&2; exit 0",
+        "kill -9 $$",
+        "exec {find} . -name x",
+        '{find} "$@"; exit 1',
+        '{find} "$@" | head -c 100',
+        '{find} "$@"; echo an error >&2',
+    ],
+)
+def test_another_find_or_one_that_complains_is_not_listened_to(tree, tmp_path, monkeypatch, script):
+    program = tmp_path / "bin" / "find"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script.format(find='/usr/bin/find')}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    assert all_of(listed(tree)) == all_of(walk(tree))
+
+
+def test_without_find_it_is_our_own_walk(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert all_of(listed(tree)) == all_of(walk(tree))
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(TransferError, match=r"cannot read '.*/none'"):
+        listed(tmp_path / "none")
+
+
+def test_what_may_not_be_read_is_left_to_our_own_walk(tree, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "find"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho \"find: 'x': Permission denied\" >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    asked = []
+    monkeypatch.setattr(here, "walk", lambda root, **more: asked.append((root, more)) or [])
+    unread = []
+    assert listed(tree, unread=unread, locked=print) == []
+    assert asked == [(tree, {"unread": unread, "locked": print})]
+    assert asked[0][1]["unread"] is unread
+
+
+def test_a_listing_that_nobody_waits_for_ends_with_the_block(tmp_path, monkeypatch):
+    program = tmp_path / "find"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with here.beside(tmp_path, list) as found:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert {each.path for each in found()} >= {b"find", b"pid"}

@@ -1,0 +1,70 @@
+"""A running rsync is asked how far it is, and nobody else is sent a signal."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from cmlutils.remote import progress_signal, rsync
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for number in range(40):
+        (tmp_path / "from" / f"{number}").mkdir(parents=True)
+        (tmp_path / "from" / f"{number}" / "file").write_bytes(os.urandom(20_000))
+    return tmp_path
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_an_rsync_answers_with_how_far_it_is_and_its_ssh_lives_on(tree, up):
+    ssh = tree / "ssh"  # in place of one; the signal would end it, too
+    ssh.write_text('#!/bin/sh\nshift\n"$@"\n')
+    ssh.chmod(0o755)
+    ends = [f"{tree}/from/", f"there:{tree}/to"] if up else [f"there:{tree}/from/", f"{tree}/to"]
+    argv = ["rsync", "-r", "--no-inc-recursive", "--no-human-readable", "--bwlimit=400", "-e", str(ssh), *ends]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        while child.poll() is None:
+            progress_signal.ask(child.pid)
+            time.sleep(0.01)
+        said = child.stdout.read().replace(b"\r", b"\n").splitlines()
+    assert child.returncode == 0
+    told = [each for each in map(rsync.progress, said) if each]
+    assert len({each.sent for each in told}) > 10
+    assert {each.total for each in told} == {81}
+
+
+def test_who_has_no_handler_is_sent_nothing():
+    with subprocess.Popen(["sh", "-c", "sleep 30 & sleep 30 & echo; wait"], stdout=subprocess.PIPE) as child:
+        child.stdout.read(1)
+        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        assert len(children) == 2
+        progress_signal.ask(child.pid)
+        alive = [Path(f"/proc/{each}/stat").read_text().rpartition(")")[2][1] for each in [child.pid, *children]]
+        for each in (*map(int, children), child.pid):
+            os.kill(each, signal.SIGKILL)
+    assert alive == ["S"] * 3
+
+
+def test_one_that_is_gone_is_no_error():
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+        progress_signal.ask(child.pid)
+
+
+def test_which_rsync_can_be_asked():
+    def answers(*number):
+        return progress_signal.answers(rsync.Version(number, zstd=True))
+
+    assert answers(3, 2, 0)
+    assert answers(3, 10, 0)
+    assert not answers(3, 1, 3)
+    assert not answers(0)
+
+
+def test_none_is_asked_where_children_are_not_told(monkeypatch):
+    monkeypatch.setattr(progress_signal, "_children", lambda pid: Path(f"/nowhere/{pid}"))
+    assert not progress_signal.answers(rsync.Version((3, 2, 7), zstd=True))
