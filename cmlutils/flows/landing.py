@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Differences
 
+T = TypeVar("T")
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
 BLOCK = 4096  # what a file takes at least
 
@@ -31,9 +32,9 @@ def walk_all(data: Path) -> Iterable[Entry]:
     return walk(data, locked=lambda path: _open(data, path))
 
 
-def listing_all(data: Path) -> AbstractContextManager[Callable[[], list[Entry]]]:
-    """Do the same beside what the block does; what is yielded waits for the listing."""
-    return here.beside(data, list, locked=lambda path: _open(data, path))
+def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
+    """Do the same, and make use of it, beside what the block does; what is yielded waits for the result."""
+    return here.beside(data, use, locked=lambda path: _open(data, path))
 
 
 def _open(data: Path, path: bytes) -> None:

@@ -16,11 +16,11 @@ from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
     left_free,
-    listing_all,
     move_in,
     open_aside,
     remove_tree,
     room,
+    using_all,
     walk_all,
 )
 from cmlutils.flows.mover import Aside, Mover, both_rsyncs
@@ -59,7 +59,7 @@ def listing_here(data: Path) -> AbstractContextManager[Listing]:
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
-    return listing_all(data)
+    return using_all(data, list)
 
 
 def pull(
@@ -137,8 +137,11 @@ class _Pull:
 
     def _compare(self, here: Iterable[Entry]) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""
-        self.differences = compare(self.kept.entries, here, folder_times=True)
+        self.differences = self._compared(here)
         return self._wanted()
+
+    def _compared(self, here: Iterable[Entry]) -> Differences:
+        return compare(self.kept.entries, here, folder_times=True)
 
     def _wanted(self) -> list[Entry]:
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
@@ -151,9 +154,9 @@ class _Pull:
         """Look again at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
         if cut or not is_short(self.asked):
-            with listing_all(self.data) as here:
+            with using_all(self.data, self._compared) as arrived:
                 same = still_so(self.tunnel, self.kept)
-                self.differences = compare(self.kept.entries, here(), folder_times=True)
+                self.differences = arrived()
         else:
             arrived = meanwhile(self._arrived)
             same = still_so(self.tunnel, self.kept)
@@ -174,7 +177,7 @@ class _Pull:
             found = compare(names, look(self.data, names), folder_times=True)
             if not _to_fetch(found):
                 return replace(found, not_carried=self.differences.not_carried)
-        return compare(self.kept.entries, walk_all(self.data), folder_times=True)
+        return self._compared(walk_all(self.data))
 
     def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:
         """Ask the source how many bytes of these large files are holes, which take no room here either."""
