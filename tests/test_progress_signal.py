@@ -38,15 +38,17 @@ def test_an_rsync_answers_with_how_far_it_is_and_its_ssh_lives_on(tree, up):
 
 
 def test_who_has_no_handler_is_sent_nothing():
-    with subprocess.Popen(["sh", "-c", "sleep 30 & sleep 30 & echo; wait"], stdout=subprocess.PIPE) as child:
+    script = "sleep 30 & one=$!; sleep 30 & two=$!; echo; wait $one; echo $?; wait $two; echo $?"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as child:
         child.stdout.read(1)
         children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        assert len(children) == 2
         progress_signal.ask(child.pid)
-        alive = [Path(f"/proc/{each}/stat").read_text().rpartition(")")[2][1] for each in [child.pid, *children]]
-        for each in (*map(int, children), child.pid):
-            os.kill(each, signal.SIGKILL)
-    assert alive == ["S"] * 3
+        for each in children:
+            os.kill(int(each), signal.SIGTERM)
+        ended = child.stdout.read().split()
+    assert len(children) == 2
+    assert ended == [b"143", b"143"]
+    assert child.returncode == 0
 
 
 def test_one_that_is_gone_is_no_error():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Entry
     from cmlutils.flows.remaining import Look, LookAgain
+    from cmlutils.flows.rsyncs import Rsyncs
     from cmlutils.flows.transfer import Kept
     from cmlutils.remote.tunnel import Tunnel
 
@@ -43,17 +44,11 @@ class Aside(NamedTuple):
     move_in: Callable[[Sequence[bytes]], None]
 
 
-class Rsyncs(NamedTuple):
-    """What rsync can: at both ends, and ours."""
-
-    both: rsync.Version
-    ours: rsync.Version
-
-
 class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
+    `resumes` tells whether the receiver's rsync passes `rsync.RESUME_PROBE`.
     """
 
     def __init__(
@@ -73,6 +68,7 @@ class Mover:
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
+        self.resumes: Callable[[], bool] = lambda: True
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
 
@@ -138,14 +134,26 @@ class Mover:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
             jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
         sparse = self.holes(big) if big else ()
+        partial = self._partial_dir() if big else ""
         for some in shares.by_name(big, streams):
             holes = any(entry.path in sparse for entry in some)
             for start in range(0, len(some), remaining.SHORT):
                 path = self._file(
                     "names", rsync.names_file(entry.path for entry in some[start : start + remaining.SHORT])
                 )
-                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=self.partial, sparse=holes))
+                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=partial, sparse=holes))
         return jobs
+
+    def _partial_dir(self) -> str:
+        """Return where half files are kept; "" where the receiver's rsync could not go on with them."""
+        if self.partial and not self.resumes():
+            log.warning(
+                "The rsync at %s can't go on with a half-copied file, a defect of some versions before 3.5.0: "
+                "a large file that is interrupted begins anew.",
+                self.ends[1],
+            )
+            self.partial = ""
+        return self.partial
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
@@ -238,15 +246,3 @@ def _worth_it(now: Look, kept: Kept) -> bool:
 def _weight(entries: Sequence[Entry]) -> int:
     """Say how much there is to copy: bytes, and something for each name."""
     return sum(map(shares.weight, entries))
-
-
-def both_rsyncs(out: bytes) -> Rsyncs:
-    """Read the workspace's `rsync --version`, and ours; raise TransferError or CommandError if one is missing."""
-    there = rsync.version(out)
-    if there is None:
-        raise TransferError(
-            "The session on the workspace has no rsync.",
-            hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
-        )
-    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out) or rsync.Version((0,), zstd=False)
-    return Rsyncs(there.and_of(here), here)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,8 +24,9 @@ from cmlutils.flows.landing import (
     using_all,
     walk_all,
 )
-from cmlutils.flows.mover import Aside, Mover, both_rsyncs
+from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_big, is_short, look_of
+from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.transfer import (
     Progress,
     Silent,
@@ -37,7 +39,7 @@ from cmlutils.flows.transfer import (
     still_so,
 )
 from cmlutils.localtree import look, walk
-from cmlutils.remote import rsync
+from cmlutils.remote import process, rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,8 +134,12 @@ class _Pull:
             self.tunnel, ends, work=self.work, partial=str(self.partial), rsyncs=both_rsyncs(version), aside=aside
         )
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
-        mover.holes = self._holes
+        mover.holes, mover.resumes = self._holes, self._resumes
         return mover
+
+    def _resumes(self) -> bool:
+        probe = f"cd {shlex.quote(str(self.work))} && {rsync.RESUME_PROBE}"
+        return process.run(["sh", "-c", probe], timeout=60, check=False).code == 0
 
     def _compare(self, here: Iterable[Entry]) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""

@@ -13,8 +13,9 @@ from cmlutils.errors import CmlutilError
 from cmlutils.filelist import Entry, write_list
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
-from cmlutils.flows.mover import Aside, Mover, both_rsyncs
+from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_short, look_of
+from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import (
     Progress,
@@ -151,6 +152,7 @@ class _Push:
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
+        mover.resumes = lambda: persist(self.tunnel, self.folder.resumes)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return mover
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError
+from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,10 @@ class TargetFolder:
         """Move what has grown to where it belongs, unless something is there."""
         listed = b"".join(name + b"\0" for name in names)
         self.tunnel.run(_MOVE.format(self.name), listed, timeout=600, ok=range(128))
+
+    def resumes(self) -> bool:
+        """Tell whether rsync there goes on with a half file."""
+        return self.tunnel.run(f"cd {self.name} && {rsync.RESUME_PROBE}", ok=range(128)).code == 0
 
     def free(self) -> str:
         """Say how many bytes are free there."""

@@ -17,6 +17,17 @@ TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 
+# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since their
+# repair of CVE-2024-12087 some can't (3.4.0 and 3.4.1, and what Debian and Ubuntu made of 3.2.7): whatever such a
+# file begins with, its verification fails, each time anew. https://github.com/RsyncProject/rsync/issues/715
+RESUME_PROBE = """
+mkdir from part && printf %09000d 1 >from/f && printf %05000d 0 >part/f &&
+    rsync --no-whole-file --partial-dir="$PWD/part" from/f to/
+code=$?
+rm -rf from part to
+exit $code
+"""
+
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
 _PROGRESS = re.compile(rb"\s*([\d,.]+)\s+(\d+)%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=(\d+)/(\d+)\))?")
@@ -148,11 +159,12 @@ def big(
 ) -> list[str]:
     """Build the argv that copies the named big files, each resumable in its middle.
 
-    `partial` is absolute, one folder for all: a half file there is only what rsync begins from. To look for holes
-    (`sparse`) takes a quarter of the time.
+    `partial` is absolute, one folder for all: a half file there is only what rsync begins from; without it none is
+    kept. To look for holes (`sparse`) takes a quarter of the time.
     """
     argv = [*_base(ssh, temp), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
-    return [*argv, f"--partial-dir={partial}", *(["--sparse"] if sparse else []), "--", source, target]
+    argv += [f"--partial-dir={partial}"] if partial else []
+    return [*argv, *(["--sparse"] if sparse else []), "--", source, target]
 
 
 def cause(code: int, err: bytes) -> Cause:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -203,7 +204,8 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
 
     @contextlib.contextmanager
     def running(argv, **more):
-        kill = not killed and any(word.startswith("--partial-dir") for word in argv)
+        names = [word.partition("=")[2] for word in argv if word.startswith("--files-from")]
+        kill = not killed and any("big" in Path(name).read_text() for name in names)
         with real([argv[0], "--bwlimit=20m", *argv[1:]] if kill else argv, **more) as child:
             if kill:
                 killed.append(child)
@@ -216,6 +218,43 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
     assert not difference(source, target)
     assert len(rsyncs) == 3
     assert up or os.listdir(bundle / "state/tmp") == []
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize(("able", "code"), [(True, 0), (False, 23)])
+def test_half_files_are_kept_only_where_the_receiver_can_go_on_with_them(
+    way, project, bundle, rsyncs, monkeypatch, caplog, up, able, code
+):
+    monkeypatch.setattr(rsync, "BIG", 10)
+    monkeypatch.setattr(rsync, "RESUME_PROBE", f"exit {code}")
+    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    (source / "big").write_bytes(b"x" * 10)
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert not difference(source, target)
+    (argv,) = rsyncs
+    assert any(word.startswith("--partial-dir=/") for word in argv) == able
+    assert ("begins anew" in caplog.text) != able
+
+
+def test_a_copy_without_large_files_asks_nothing_of_half_ones(way, project, bundle, monkeypatch):
+    monkeypatch.setattr(mover.Mover, "_partial_dir", lambda _: pytest.fail("asked"))
+    (project / "small").touch()
+    assert pull(way, bundle).transferred == 1
+
+
+@pytest.mark.parametrize("flawed", [False, True])
+def test_the_probe_tells_an_rsync_that_can_go_on_with_a_half_file_from_one_that_cannot(tmp_path, monkeypatch, flawed):
+    program = tmp_path / "bin" / "rsync"
+    program.parent.mkdir()
+    flaw = 'for each; do case $each in --partial-dir=*) [ -z "$(ls "${each#*=}")" ] || exit 23 ;; esac; done\n'
+    program.write_text(f'#!/bin/sh\n{flaw if flawed else ""}exec {shutil.which("rsync")} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    place = tmp_path / "place"
+    place.mkdir()
+    code = subprocess.run(["sh", "-c", rsync.RESUME_PROBE], cwd=place, check=False).returncode
+    assert code == (23 if flawed else 0)
+    assert os.listdir(place) == []
 
 
 def lost(place):

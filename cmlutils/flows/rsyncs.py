@@ -1,0 +1,27 @@
+"""What the two rsyncs of a copy can do."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cmlutils.errors import TransferError
+from cmlutils.remote import process, rsync
+
+
+class Rsyncs(NamedTuple):
+    """What rsync can: at both ends, and ours."""
+
+    both: rsync.Version
+    ours: rsync.Version
+
+
+def both_rsyncs(out: bytes) -> Rsyncs:
+    """Read the workspace's `rsync --version`, and ours; raise TransferError or CommandError if one is missing."""
+    there = rsync.version(out)
+    if there is None:
+        raise TransferError(
+            "The session on the workspace has no rsync.",
+            hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
+        )
+    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out) or rsync.Version((0,), zstd=False)
+    return Rsyncs(there.and_of(here), here)
