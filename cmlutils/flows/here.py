@@ -62,3 +62,5 @@ def _all_of(find: process.Running) -> list[Entry] | None:
         return list(parse_find(chunks()))
     except TransferError:
         return None
+    finally:
+        find.stop()  # not with the block, which may last for hours: its number may be somebody else's by then

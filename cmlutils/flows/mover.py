@@ -229,6 +229,7 @@ class _Stream:
     def end(self) -> tuple[int, bytes]:
         """Return its exit code and its complaints."""
         code = self._child.wait(30)
+        self._child.stop()  # others may run for hours, and its number may be somebody else's by then
         return -9 if code is None else code, bytes(self._err)
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from cmlutils.entries import compare
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import files, mover, remaining
 from cmlutils.localtree import walk
-from cmlutils.remote import process, progress_signal, rsync, tunnel
+from cmlutils.remote import child, process, progress_signal, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
 
@@ -218,6 +219,30 @@ def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how
     assert not difference(source, target)
     assert len(rsyncs) == 3
     assert up or os.listdir(bundle / "state/tmp") == []
+
+
+def test_an_rsync_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(
+    way, project, bundle, monkeypatch
+):
+    monkeypatch.setattr(rsync, "BIG", 10)
+    for name in ("small", "a large one"):
+        (project / name).write_text(name)
+    ended, judged = [], []
+    end_group, judge = child.Child.end_group, mover.Mover._judge
+
+    def ending(one):
+        if one.program == "rsync" and not one._ended:
+            ended.append(one)
+        return end_group(one)
+
+    def judging(*words):
+        judged.append(len(ended))
+        return judge(*words)
+
+    monkeypatch.setattr(child.Child, "end_group", ending)
+    monkeypatch.setattr(mover.Mover, "_judge", judging)
+    assert pull(way, bundle).problems == ()
+    assert [after - before for before, after in pairwise(judged)] == [1]
 
 
 @pytest.mark.parametrize("up", [False, True])

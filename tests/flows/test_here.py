@@ -7,6 +7,7 @@ import pytest
 from cmlutils.errors import TransferError
 from cmlutils.flows import here
 from cmlutils.localtree import walk
+from cmlutils.remote import watchdog
 
 
 @pytest.fixture
@@ -85,6 +86,14 @@ def test_what_may_not_be_read_is_left_to_our_own_walk(tree, tmp_path, monkeypatc
     assert listed(tree, unread=unread, locked=print) == []
     assert asked == [(tree, {"unread": unread, "locked": print})]
     assert asked[0][1]["unread"] is unread
+
+
+def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(tree, monkeypatch):
+    gone = []
+    monkeypatch.setattr(watchdog.Watchdog, "gone", lambda _, number: gone.append(number))
+    with here.beside(tree, list) as found:
+        assert len(found()) == len(list(walk(tree)))
+        assert len(gone) == 1
 
 
 def test_a_listing_that_nobody_waits_for_ends_with_the_block(tmp_path, monkeypatch):
