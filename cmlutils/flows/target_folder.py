@@ -23,7 +23,7 @@ _OPEN = (
     f"mkdir -p {{0}}/partial {{0}}/new && {_SWEEP} && rsync --version"
 )
 _CLOSE = (
-    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new; "
+    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new {0}/probe; "
     + _SWEEP
     + "; rmdir {0}; }} 2>/dev/null; true"
 )

@@ -21,10 +21,10 @@ NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosec
 # repair of CVE-2024-12087 some can't (3.4.0 and 3.4.1, and what Debian and Ubuntu made of 3.2.7): whatever such a
 # file begins with, its verification fails, each time anew. https://github.com/RsyncProject/rsync/issues/715
 RESUME_PROBE = """
-mkdir from part && printf %09000d 1 >from/f && printf %05000d 0 >part/f &&
-    rsync --no-whole-file --partial-dir="$PWD/part" from/f to/
+rm -rf probe && mkdir -p probe/from probe/part && cd probe || exit
+printf %09000d 1 >from/f && printf %05000d 0 >part/f && rsync --no-whole-file --partial-dir="$PWD/part" from/f to/
 code=$?
-rm -rf from part to
+cd .. && rm -rf probe
 exit $code
 """
 

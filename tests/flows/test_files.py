@@ -277,6 +277,7 @@ def test_the_probe_tells_an_rsync_that_can_go_on_with_a_half_file_from_one_that_
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     place = tmp_path / "place"
     place.mkdir()
+    (place / "probe" / "part").mkdir(parents=True)  # of one that was killed
     code = subprocess.run(["sh", "-c", rsync.RESUME_PROBE], cwd=place, check=False).returncode
     assert code == (23 if flawed else 0)
     assert os.listdir(place) == []
@@ -520,6 +521,7 @@ def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tm
         (project / ".cmlutil-tmp/partial").mkdir(parents=True)
         (project / ".cmlutil-tmp/partial/half").write_text("h")
         (project / ".cmlutil-tmp/.x.Ab12Cd").write_text("h")
+        (project / ".cmlutil-tmp/probe/part").mkdir(parents=True)
     elif left == "link":
         (tmp_path / "other/new").mkdir(parents=True)
         (project / ".cmlutil-tmp").symlink_to(tmp_path / "other")
