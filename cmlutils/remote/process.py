@@ -93,7 +93,7 @@ class Running:
 
     def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
         self.pid = process.pid
-        self._process = process
+        self._process, self._raw = process, raw
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self.ended = False  # whether `lines` has yielded all there was
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=256)
@@ -126,15 +126,16 @@ class Running:
             *lines, rest = _LINE_END.split(rest + chunk)
             if len(rest) > MAX_LINE:
                 lines, rest = [*lines, rest], b""
-            for line in lines:
-                self._line(name, line)
+            self._lines(name, lines)
         if rest:
-            self._line(name, rest)
+            self._lines(name, [rest])
 
-    def _line(self, name: str, line: bytes) -> None:
-        if line and name == "err":
-            self._tail.append(line)
-        self._put((name, line))
+    def _lines(self, name: str, lines: Sequence[bytes]) -> None:
+        if name == "err":
+            self._tail.extend(filter(None, lines))
+        together = [b"\n".join(lines)] if lines and self._raw else lines
+        for each in together:
+            self._put((name, each))
 
     def _put(self, item: tuple[str, bytes] | None) -> None:
         while not self._dropping.is_set():
@@ -145,7 +146,7 @@ class Running:
     def lines(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
         """Yield ("out" or "err", line) until both pipes end, or until `timeout` seconds have passed.
 
-        A carriage return ends a line too. Of a `raw` program, "out" comes as chunks.
+        A carriage return ends a line too. Of a `raw` program, "out" comes as chunks and "err" as some lines at once.
         """
         end = time.monotonic() + (threading.TIMEOUT_MAX / 2 if timeout is None else timeout)
         while True:
