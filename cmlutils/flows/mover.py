@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections import deque
 from itertools import islice
@@ -134,7 +135,7 @@ class Mover:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
             jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
         sparse = self.holes(big) if big else ()
-        partial = self._partial_dir() if big else ""
+        partial = self._partial_dir if big else ""
         for some in shares.by_name(big, streams):
             holes = any(entry.path in sparse for entry in some)
             for start in range(0, len(some), remaining.SHORT):
@@ -144,16 +145,16 @@ class Mover:
                 jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=partial, sparse=holes))
         return jobs
 
+    @functools.cached_property
     def _partial_dir(self) -> str:
         """Return where half files are kept; "" where the receiver's rsync could not go on with them."""
-        if self.partial and not self.resumes():
-            log.warning(
-                "The rsync at %s can't go on with a half-copied file, a defect of some versions before 3.5.0: "
-                "a large file that is interrupted begins anew.",
-                self.ends[1],
-            )
-            self.partial = ""
-        return self.partial
+        if self.resumes():
+            return self.partial
+        log.warning(
+            "The rsync at %s can't go on with half a file (mended in 3.4.4): a large one that is cut begins anew.",
+            self.ends[1],
+        )
+        return ""
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1

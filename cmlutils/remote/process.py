@@ -93,35 +93,35 @@ class Running:
 
     def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
         self.pid = process.pid
-        self._process, self._raw = process, raw
+        self._process, self._raw, self._pace = process, raw, pace
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self.ended = False  # whether `lines` has yielded all there was
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=256)
         self._dropping = threading.Event()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        pipes = (("out", process.stdout, raw, pace), ("err", process.stderr, False, 0.0))
+        pipes = (("out", process.stdout), ("err", process.stderr))
         self._left = len(pipes)
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._drain, args=pipe, daemon=True) for pipe in pipes]
         for thread in self._threads:
             thread.start()
 
-    def _drain(self, name: str, pipe: IO[bytes], raw: bool, pace: float) -> None:  # noqa: FBT001 - a thread's argument
+    def _drain(self, name: str, pipe: IO[bytes]) -> None:
         with pipe:  # an ssh master may hold its other end for longer than the program lives
-            self._read(name, pipe.fileno(), raw=raw, pace=pace)
+            self._read(name, pipe.fileno())
         with self._lock:
             self._left -= 1
             last = not self._left
         if last:
             self._put(None)
 
-    def _read(self, name: str, descriptor: int, *, raw: bool, pace: float) -> None:
+    def _read(self, name: str, descriptor: int) -> None:
         rest = b""
         while chunk := os.read(descriptor, 1 << 16):
-            if raw:
+            if self._raw and name == "out":
                 self._put((name, chunk))
-                time.sleep(pace)
+                time.sleep(self._pace)
                 continue
             *lines, rest = _LINE_END.split(rest + chunk)
             if len(rest) > MAX_LINE:

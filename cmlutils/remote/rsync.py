@@ -17,9 +17,9 @@ TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 
-# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since their
-# repair of CVE-2024-12087 some can't (3.4.0 and 3.4.1, and what Debian and Ubuntu made of 3.2.7): whatever such a
-# file begins with, its verification fails, each time anew. https://github.com/RsyncProject/rsync/issues/715
+# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since the security
+# repairs of 2025 (https://github.com/RsyncProject/rsync/issues/715) until 3.4.4 (its NEWS) some can't, as tried with
+# Debian's 3.2.7-1+deb12u6: the verification of a file that begins so fails, each time anew.
 RESUME_PROBE = """
 rm -rf probe && mkdir -p probe/from probe/part && cd probe || exit
 printf %09000d 1 >from/f && printf %05000d 0 >part/f && rsync --no-whole-file --partial-dir="$PWD/part" from/f to/

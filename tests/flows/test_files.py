@@ -262,7 +262,7 @@ def test_half_files_are_kept_only_where_the_receiver_can_go_on_with_them(
 
 
 def test_a_copy_without_large_files_asks_nothing_of_half_ones(way, project, bundle, monkeypatch):
-    monkeypatch.setattr(mover.Mover, "_partial_dir", lambda _: pytest.fail("asked"))
+    monkeypatch.setattr(mover.Mover, "_partial_dir", property(lambda _: pytest.fail("asked")))
     (project / "small").touch()
     assert pull(way, bundle).transferred == 1
 
