@@ -17,7 +17,7 @@ TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 
-# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since the security
+# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since security
 # repairs of 2025 (https://github.com/RsyncProject/rsync/issues/715) until 3.4.4 (its NEWS) some can't, as tried with
 # Debian's 3.2.7-1+deb12u6: the verification of a file that begins so fails, each time anew.
 RESUME_PROBE = """
