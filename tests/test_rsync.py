@@ -81,8 +81,22 @@ def test_what_is_asked_of_rsync():
     assert argv == [*BASE[:-1], *SSH, "--ignore-times", "-r", "--max-size=67108863", "--inplace", *END]
     assert rsync.short(ssh, place, "t", names=Path("n"), both=OLD) == [*BASE, *SSH, *NAMED, *END]
     assert rsync.short(ssh, place, "t", names=Path("n"), both=NEW) == [*BASE, *SSH, *zstd, *NAMED, *END]
-    argv = rsync.big(ssh, place, "t", names=Path("n"), partial="/p")
-    assert argv == [*BASE, *SSH, *NAMED, "--partial-dir=/p", "--sparse", *END]
+
+
+@pytest.mark.parametrize(
+    ("version", "sparse", "exact", "last"),
+    [
+        ((3, 2, 7), False, "--modify-window=-1", ["--inplace"]),
+        ((3, 2, 7), True, "--modify-window=-1", ["--sparse"]),  # old data may stay in a hole
+        ((3, 3, 0), True, "--modify-window=-1", ["--inplace", "--sparse"]),
+        ((3, 1, 2), False, "--ignore-times", ["--inplace"]),
+    ],
+)
+def test_how_a_large_file_is_asked_for(version, sparse, exact, last):
+    both = rsync.Version(version, zstd=True)
+    argv = rsync.big(["ssh", "-p", "2 2"], rsync.PLACE, "t", names=Path("n"), basis="/b", both=both, sparse=sparse)
+    named = ["--no-recursive", "--dirs", "--no-implied-dirs", "--files-from=n", "--copy-dest=/b"]
+    assert argv == [*BASE, *SSH, exact, *named, *last, *END]
 
 
 def test_both_ends_can_what_the_lesser_can():

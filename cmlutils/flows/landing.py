@@ -7,16 +7,20 @@ import errno
 import os
 import shutil
 import stat
+from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
+from cmlutils.entries import upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show
 from cmlutils.flows import here
+from cmlutils.flows.stream import STREAMS
 from cmlutils.flows.transfer import Kept, at
 from cmlutils.localtree import walk
+from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -51,11 +55,12 @@ def room(data: Path, differences: Differences, held: int, holes: Callable[[], in
     """Raise TransferError before the first byte if what is to come will not fit.
 
     `held` bytes are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
-    A file that is here in another state takes its growth, and for a moment, one at a time, all of its size.
+    A file that is here in another state takes its growth, and all of its size while it comes, as a few do at once.
     """
     changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
     size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
-    size += sum(max(0, wanted - found) for wanted, found in changed) + max((each[0] for each in changed), default=0)
+    size += sum(max(0, wanted - found) for wanted, found in changed)
+    size += sum(nlargest(STREAMS, (wanted for wanted, _ in changed)))
     size = max(0, size - held)
     free, names = left_free(data)
     if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
@@ -112,6 +117,38 @@ def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
                 os.chmod(place, 0o700)  # noqa: PTH101 - bytes; a folder that is not ours to write can't be moved
             if not os.path.lexists(goal):
                 os.rename(place, goal)  # noqa: PTH104 - bytes
+
+
+def land(aside: Path, data: Path, files: Iterable[Entry]) -> Iterator[Complaint]:
+    """Move these files from aside to where they belong, as far as they are whole and their folders are there."""
+    for entry in files:
+        try:
+            _land(aside, data, entry)
+        except OSError as error:  # noqa: PERF203
+            yield Complaint(entry.path, f"it can't be moved to its place: {error.strerror}")
+
+
+def _land(aside: Path, data: Path, entry: Entry) -> None:
+    folder, place = entry.path.rpartition(b"/")[0], at(aside, entry.path)
+    with contextlib.suppress(FileNotFoundError):
+        if not (_entered(aside, folder) and _entered(data, folder)):
+            return
+        status = os.lstat(place)
+        if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+            os.replace(place, at(data, entry.path))  # noqa: PTH105 - bytes
+        elif stat.S_ISREG(status.st_mode):
+            os.chmod(place, 0o600)  # noqa: PTH101 - bytes; some rsyncs can't go on with a read-only one
+
+
+def _entered(root: Path, folder: bytes) -> bool:
+    """Tell whether this is a folder, reached through no link, and make it ours to change; `fix_folders` gives back."""
+    for path in reversed([*upwards(folder)]):
+        mode = os.lstat(at(root, path)).st_mode
+        if not stat.S_ISDIR(mode):
+            return False
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(at(root, path), 0o700)  # noqa: PTH101 - bytes
+    return True
 
 
 def remove_tree(folder: Path) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils.entries import upwards
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import remaining, shares
 from cmlutils.flows.remaining import is_big, is_short
+from cmlutils.flows.stream import STREAMS, Job, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cmlutils.entries import Entry
@@ -27,29 +28,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROUNDS = 3
-STREAMS = 4  # rsyncs at once
 EVERY = 0.2  # seconds between two tellings of progress
-PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
-TAIL = 400  # bytes of rsync's output in which its last line is found
-MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
 
 
 class Aside(NamedTuple):
-    """A folder of ours on the receiving side, where whole new names of the root grow; files grow in place there.
+    """A folder of ours on the receiving side, where large files and whole new names of the root grow, in place.
 
-    `end` and `temp` are what rsync is told; `move_in` moves names to where they belong, unless something is there.
+    `end`, `temp` and `basis` (where it all belongs) are what rsync is told. `move_in` moves names of the root, unless
+    something is there; `land` those of some large files that are whole, and says why one could not be moved.
     """
 
     end: str
     temp: str
+    basis: str
     move_in: Callable[[Sequence[bytes]], None]
+    land: Callable[[Sequence[Entry]], Iterable[rsync.Complaint]]
 
 
 class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
-    `resumes` tells whether the receiver's rsync passes `rsync.RESUME_PROBE`.
     """
 
     def __init__(
@@ -58,18 +57,16 @@ class Mover:
         ends: tuple[str, str],
         *,
         work: Path,
-        partial: str,
         rsyncs: Rsyncs,
         aside: Aside,
         temp: str = "",
     ) -> None:
         self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
-        self.temp, self.partial, self.both = temp, partial, rsyncs.both
+        self.temp, self.both = temp, rsyncs.both
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
-        self.resumes: Callable[[], bool] = lambda: True
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
 
@@ -113,48 +110,39 @@ class Mover:
 
     def _jobs(
         self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
-    ) -> list[list[str]]:
+    ) -> list[Job]:
         """Build what rsync is told, in parts that may run at once; many small files it finds itself.
 
-        With `without`, rules for what is not meant, all of it goes aside.
+        With `without`, rules for what is not meant, all of it goes aside and nothing lands by itself.
         """
         inplace = without is not None
         ends = (self.ends[0], self.aside.end) if inplace else self.ends
         base = {"temp": self.aside.temp if inplace else self.temp}
         big = [entry for entry in names if is_big(entry)]
         few = [entry for entry in names if not is_big(entry)]
-        ssh, jobs = self.tunnel.ssh_argv, []
+        ssh, jobs = self.tunnel.ssh_argv, list[Job]()
         if not is_short(few):
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(few, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
-                jobs.append(
-                    rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
-                )
+                argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
+                jobs.append(Job(argv))
         elif few:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
-            jobs.append(rsync.short(ssh, *ends, **base, names=path, both=self.both))
-        sparse = self.holes(big) if big else ()
-        partial = self._partial_dir if big else ""
-        for some in shares.by_name(big, streams):
-            holes = any(entry.path in sparse for entry in some)
-            for start in range(0, len(some), remaining.SHORT):
-                path = self._file(
-                    "names", rsync.names_file(entry.path for entry in some[start : start + remaining.SHORT])
-                )
-                jobs.append(rsync.big(ssh, *ends, **base, names=path, partial=partial, sparse=holes))
-        return jobs
+            jobs.append(Job(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
+        return jobs + [job._replace(lands=None) if inplace else job for job in self._big_jobs(big)]
 
-    @functools.cached_property
-    def _partial_dir(self) -> str:
-        """Return where half files are kept; "" where the receiver's rsync could not go on with them."""
-        if self.resumes():
-            return self.partial
-        log.warning(
-            "The rsync at %s can't go on with half a file (mended in 3.4.4): a large one that is cut begins anew.",
-            self.ends[1],
-        )
-        return ""
+    def _big_jobs(self, big: Sequence[Entry]) -> Iterator[Job]:
+        """Build a job for each large file, the largest first; each can land, and give back room, when it has come."""
+        holes = self.holes(big) if big else ()
+        end, temp, basis = self.aside[:3]
+        for entry in sorted(big, key=lambda entry: -entry.size):
+            path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
+            argv = rsync.big(
+                self.tunnel.ssh_argv, self.ends[0], end,
+                temp=temp, names=path, basis=basis, both=self.both, sparse=sparse,
+            )  # fmt: skip
+            yield Job(argv, entry)
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
@@ -162,17 +150,17 @@ class Mover:
         path.write_bytes(content)
         return path
 
-    def _run(self, jobs: Sequence[list[str]], names: Sequence[Entry]) -> None:
+    def _run(self, jobs: Sequence[Job], names: Sequence[Entry]) -> None:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
         self.complaints = []
-        waiting, running, ended = deque(jobs), list[_Stream](), list[_Stream]()
+        coming, late = {entry.path for entry in names}, list["Entry"]()
+        waiting, running, ended = deque(jobs), list[Stream](), list[Stream]()
         sizes = [entry.size for entry in names if entry.kind == "f"]
         total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
             while waiting or running:
                 while waiting and len(running) < STREAMS:
-                    child = stack.enter_context(process.running(waiting.popleft(), raw=True, pace=PACE, grace=2.0))
-                    running.append(_Stream(child))
+                    running.append(stack.enter_context(streaming(waiting.popleft())))
                 for stream in tuple(running):
                     if self._asks:
                         progress_signal.ask(stream.pid)
@@ -180,8 +168,14 @@ class Mover:
                         running.remove(stream)
                         ended.append(stream)
                         well &= self._judge(*stream.end())
+                        if stream.lands and coming.isdisjoint([*upwards(stream.lands.path)][1:]):
+                            self.complaints += self.aside.land([stream.lands])
+                        elif stream.lands:
+                            late.append(stream.lands)
                 now = [stream.now() for stream in running + ended]
                 self.progress.files(sum(each.done for each in now), total, sum(each.sent for each in now), len(sizes))
+        if late:  # by now the folders that they lie in have come, too
+            self.complaints += self.aside.land(late)
         if well:  # what was asked last was a moment before the end
             self.progress.files(total, total, len(sizes), len(sizes))
 
@@ -203,35 +197,6 @@ class Mover:
         if cause == "fatal":
             raise TransferError(f"rsync ended with exit code {code}: {said}")
         raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")
-
-
-class _Stream:
-    """One rsync under way; of its output, a line a file, only the last one now and then is worth the time."""
-
-    def __init__(self, child: process.Running) -> None:
-        self._child, self.pid = child, child.pid
-        self._err, self._tail, self._now = bytearray(), b"", rsync.Progress(0, 0)
-
-    def read(self, seconds: float) -> bool:
-        """Read on for so long; tell whether it has ended."""
-        for name, chunk in self._child.lines(seconds):
-            if name == "out":
-                self._tail = (self._tail + chunk)[-TAIL:]
-            elif len(self._err) < MAX_ERRORS:
-                self._err += chunk + b"\n"
-        return self._child.ended
-
-    def now(self) -> rsync.Progress:
-        """Say how far it is, as it told last."""
-        lines = self._tail.replace(b"\n", b"\r").split(b"\r")
-        self._now = next(filter(None, map(rsync.progress, reversed(lines))), self._now)
-        return self._now
-
-    def end(self) -> tuple[int, bytes]:
-        """Return its exit code and its complaints."""
-        code = self._child.wait(30)
-        self._child.stop()  # others may run for hours, and its number may be somebody else's by then
-        return -9 if code is None else code, bytes(self._err)
 
 
 def _top(path: bytes) -> bytes:

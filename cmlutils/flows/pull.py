@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
 from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
+    land,
     left_free,
     move_in,
     open_aside,
@@ -39,7 +39,7 @@ from cmlutils.flows.transfer import (
     still_so,
 )
 from cmlutils.localtree import look, walk
-from cmlutils.remote import process, rsync
+from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,8 +81,7 @@ class _Pull:
 
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
-        self.work, self.partial, self.aside = emptied(state / "tmp"), state / "partial", open_aside(state / "arriving")
-        self.partial.mkdir(mode=0o700, exist_ok=True)
+        self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
@@ -107,8 +106,7 @@ class _Pull:
         problems = problems_of(_but_folders(self.differences), complaints, self.restless)
         problems += (*unset, *unread_of(self.kept.unread))
         if not problems:
-            emptied(self.partial).rmdir()
-        remove_tree(self.aside)
+            remove_tree(self.aside)
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -129,17 +127,17 @@ class _Pull:
 
     def _mover(self, version: bytes) -> Mover:
         ends = (rsync.PLACE, f"{self.data}/")
-        aside = Aside(f"{self.aside}/", "", lambda names: move_in(self.aside, self.data, names))
-        mover = Mover(
-            self.tunnel, ends, work=self.work, partial=str(self.partial), rsyncs=both_rsyncs(version), aside=aside
+        aside = Aside(
+            f"{self.aside}/",
+            "",
+            str(self.data.absolute()),
+            lambda names: move_in(self.aside, self.data, names),
+            lambda files: land(self.aside, self.data, files),
         )
+        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=both_rsyncs(version), aside=aside)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
-        mover.holes, mover.resumes = self._holes, self._resumes
+        mover.holes = self._holes
         return mover
-
-    def _resumes(self) -> bool:
-        probe = f"cd {shlex.quote(str(self.work))} && {rsync.RESUME_PROBE}"
-        return process.run(["sh", "-c", probe], timeout=60, check=False).code == 0
 
     def _compare(self, here: Iterable[Entry]) -> list[Entry]:
         """Compare, delete what is too much here, and name what is to come."""
@@ -196,8 +194,7 @@ class _Pull:
         return {path: size for path, size in holes.items() if size > 0}
 
     def _held(self) -> int:
-        halves = (*walk(self.partial, unread=[]), *walk(self.aside, unread=[]))
-        return sum(entry.size for entry in halves if entry.kind == "f")
+        return sum(entry.size for entry in walk(self.aside, unread=[]) if entry.kind == "f")
 
 
 def _to_fetch(differences: Differences) -> list[Entry]:

@@ -147,12 +147,10 @@ class _Push:
             (f"{self.data}/", rsync.PLACE),
             work=self.work,
             temp=name,
-            partial=f"{ours}/partial",
             rsyncs=both_rsyncs(root.versions),
-            aside=Aside(f"{rsync.PLACE}{name}/new/", ours, self.folder.move_in),
+            aside=Aside(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
-        mover.resumes = lambda: persist(self.tunnel, self.folder.resumes)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return mover
 

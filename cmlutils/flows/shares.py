@@ -38,16 +38,6 @@ def evenly(weights: Mapping[T, int], shares: int, *, first: int = 0) -> list[lis
     return dealt
 
 
-def by_name(entries: Iterable[Entry], shares: int) -> list[list[Entry]]:
-    """Divide files; those of one base name stay together, as their half-copied states have one name too."""
-    names: dict[bytes, list[Entry]] = {}
-    for entry in entries:
-        names.setdefault(entry.path.rpartition(b"/")[2], []).append(entry)
-    weights = {name: sum(map(weight, some)) for name, some in names.items()}
-    dealt = evenly(weights, shares)
-    return [[entry for name in share for entry in names[name]] for share in dealt if share]
-
-
 def by_folder(wanted: Sequence[Entry], kept: Mapping[bytes, Entry], shares: int) -> list[list[bytes]]:
     """Divide a tree; return for each share the filter rules that leave out the others' folders.
 

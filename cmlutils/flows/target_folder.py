@@ -1,4 +1,4 @@
-"""Our folder at the root of a target, for as long as an import runs: half files, and what grows until it is whole."""
+"""Our folder at the root of a target, for as long as an import runs: what grows there until it is whole."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError
-from cmlutils.remote import rsync
+from cmlutils.filelist import SECOND
+from cmlutils.remote import process
+from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
 
 IN_THE_WAY = 45
 _SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
 _OPEN = (
-    "umask 077; for each in {0} {0}/partial {0}/new; do "
+    "umask 077; for each in {0} {0}/new; do "
     f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
     "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/partial {{0}}/new && {_SWEEP} && rsync --version"
+    f"mkdir -p {{0}}/new && {_SWEEP} && rsync --version"
 )
 _CLOSE = (
-    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/partial {0}/new {0}/probe; "
-    + _SWEEP
-    + "; rmdir {0}; }} 2>/dev/null; true"
+    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/new {0}/time; " + _SWEEP + "; rmdir {0}; }} 2>/dev/null; true"
 )
 _MOVE = (  # a folder that may not be written to can't be moved; the look that follows sees its mode
     "cd {0}/new && xargs -0 sh -c 'for each; do "
@@ -33,6 +34,23 @@ _MOVE = (  # a folder that may not be written to can't be moved; the look that f
     '[ -e "../../$each" ] || [ -L "../../$each" ] || mv "./$each" "../../$each"; '
     "done' sh; true"
 )
+# For each pair of its input: a path, and what find says of the file if it is whole. No folder is entered by a link;
+# those that files get into keep their times. Of a file that can't be moved it prints the path and the reason.
+_LAND = r"""
+root=$(pwd -P) LC_ALL=C; export ours root LC_ALL
+xargs -0 -n 2 sh -c '
+    from=$root/$ours/new/$1 to=$root/$1 name=./${1##*/} clock=$root/$ours/time locked=
+    cd -P "${from%/*}" && [ "$PWD" = "${from%/*}" ] && [ -f "$name" ] && [ ! -L "$name" ] || exit 0
+    case $(find "$name" -maxdepth 0 -printf "%s %T@") in "$2"*) ;; *) chmod u+w "$name"; exit 0 ;; esac
+    [ -w . ] || chmod u+w .
+    cd -P "${to%/*}" && [ "$PWD" = "${to%/*}" ] && touch -r . "$clock" || exit 0
+    [ -w . ] || { locked=1; chmod u+w .; }
+    [ -L "$name" ] || [ ! -d "$name" ] || rmdir "$name"
+    said=$(mv -fT "$from" "$name" 2>&1) || printf "%s\\000%s\\000" "$1" "${said##*: }"
+    touch -r "$clock" .
+    [ -z "$locked" ] || chmod u-w .
+' sh
+"""
 _PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 
 
@@ -74,9 +92,16 @@ class TargetFolder:
         listed = b"".join(name + b"\0" for name in names)
         self.tunnel.run(_MOVE.format(self.name), listed, timeout=600, ok=range(128))
 
-    def resumes(self) -> bool:
-        """Tell whether rsync there goes on with a half file."""
-        return self.tunnel.run(f"cd {self.name} && {rsync.RESUME_PROBE}", ok=range(128)).code == 0
+    def land(self, files: Iterable[Entry]) -> list[Complaint]:
+        """Move these files to where they belong, as far as they are whole and their folders are there."""
+        pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(each.mtime_ns, SECOND))) for each in files)
+        listed = b"".join(field + b"\0" for pair in pairs for field in pair)
+        said = self.tunnel.run(f"ours={self.name} {_LAND}", listed, timeout=600, ok=range(128))
+        fields = said.out.split(b"\0")
+        return [
+            Complaint(path, f"it can't be moved to its place: {process.text(reason)}")
+            for path, reason in zip(fields[::2], fields[1::2], strict=False)
+        ]
 
     def free(self) -> str:
         """Say how many bytes are free there."""

@@ -16,17 +16,7 @@ BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
-
-# For a POSIX shell in a folder of ours: does rsync go on with what lies in an absolute --partial-dir? Since security
-# repairs of 2025 (https://github.com/RsyncProject/rsync/issues/715) until 3.4.4 (its NEWS) some can't, as tried with
-# Debian's 3.2.7-1+deb12u6: the verification of a file that begins so fails, each time anew.
-RESUME_PROBE = """
-rm -rf probe && mkdir -p probe/from probe/part && cd probe || exit
-printf %09000d 1 >from/f && printf %05000d 0 >part/f && rsync --no-whole-file --partial-dir="$PWD/part" from/f to/
-code=$?
-cd .. && rm -rf probe
-exit $code
-"""
+HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
@@ -155,15 +145,25 @@ def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names
 
 
 def big(
-    ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, partial: str, sparse: bool = True
+    ssh: Sequence[str],
+    source: str,
+    target: str,
+    *,
+    temp: str = "",
+    names: Path,
+    basis: str,
+    both: Version,
+    sparse: bool = False,
 ) -> list[str]:
-    """Build the argv that copies the named big files, each resumable in its middle.
+    """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
-    `partial` is absolute, one folder for all: a half file there is only what rsync begins from; without it none is
-    kept. To look for holes (`sparse`) takes a quarter of the time.
+    So one that was cut is gone on with in its middle; a half one has a time of its own. `basis` (absolute) is where
+    the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`) takes
+    a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
     """
-    argv = [*_base(ssh, temp), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
-    argv += [f"--partial-dir={partial}"] if partial else []
+    argv = [*_base(ssh, temp), both.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
+    argv += [f"--copy-dest={basis}"]
+    argv += ["--inplace"] if not sparse or both.number >= HOLES_IN_PLACE else []
     return [*argv, *(["--sparse"] if sparse else []), "--", source, target]
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -195,30 +196,69 @@ def test_importignore(way, project, bundle):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("up", [False, True])
-def test_killed_rsync_goes_on(way, project, bundle, rsyncs, monkeypatch, up, how):
+@pytest.mark.parametrize("there", [False, True])
+def test_killed_rsync_goes_on_in_the_middle(way, project, bundle, rsyncs, monkeypatch, up, how, there):
     monkeypatch.setattr(rsync, "BIG", 1 << 20)
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
     source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    (source / "big").write_bytes(os.urandom(40 << 20))
+    content = os.urandom(40 << 20)
+    (source / "big").write_bytes(content)
     (source / "small").write_bytes(b"x")
-    real, killed = process.running, []
+    if there:
+        (target / "big").write_bytes(os.urandom(20 << 20) + content[: 20 << 20])
+    half = (project / ".cmlutil-tmp/new" if up else bundle / "state/arriving") / "big"
+    real, killed, goes_on = process.running, [], []
+
+    def kill_half_way(pid):
+        while not half.exists() or half.stat().st_size < 2 << 20:
+            time.sleep(0.01)
+        os.killpg(pid, how)
 
     @contextlib.contextmanager
     def running(argv, **more):
         names = [word.partition("=")[2] for word in argv if word.startswith("--files-from")]
-        kill = not killed and any("big" in Path(name).read_text() for name in names)
+        large = any("big" in Path(name).read_text() for name in names)
+        kill = large and not killed
+        if large and killed:
+            goes_on.append(half.stat().st_size)
         with real([argv[0], "--bwlimit=20m", *argv[1:]] if kill else argv, **more) as child:
             if kill:
                 killed.append(child)
-                threading.Timer(1, lambda: os.killpg(child.pid, how)).start()
+                threading.Thread(target=kill_half_way, args=(child.pid,), daemon=True).start()
             yield child
 
     monkeypatch.setattr(process, "running", running)
     result = push(way, bundle) if up else pull(way, bundle)
     assert result.problems == ()
     assert not difference(source, target)
-    assert len(rsyncs) == 3
+    assert len(rsyncs) <= 4  # the small one may have been under way, too
+    (begun,) = goes_on
+    assert begun > 1 << 20
     assert up or os.listdir(bundle / "state/tmp") == []
+    assert not half.exists()
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_each_large_file_lands_when_it_has_come_and_in_a_new_folder_at_the_end(way, project, bundle, monkeypatch, up):
+    monkeypatch.setattr(rsync, "BIG", 10)
+    monkeypatch.setattr(mover, "STREAMS", 1)
+    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    (source / "in").mkdir()
+    for number, name in enumerate(["0", "1", "2", "in/3"]):
+        (source / name).write_text("new, and large" * (9 - number))
+        if name != "in/3":
+            (goal / name).write_text("of old, and large")
+    growing, seen = project / ".cmlutil-tmp/new" if up else bundle / "state/arriving", []
+    streaming = mover.streaming
+
+    def looking(job):
+        seen.append((job.lands and job.lands.path, [entry.path for entry in walk(growing) if entry.kind == "f"]))
+        return streaming(job)
+
+    monkeypatch.setattr(mover, "streaming", looking)
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert seen == [(None, []), (b"0", []), (b"1", []), (b"2", []), (b"in/3", [])]
+    assert not difference(source, goal)
 
 
 def test_an_rsync_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(
@@ -243,44 +283,6 @@ def test_an_rsync_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used
     monkeypatch.setattr(mover.Mover, "_judge", judging)
     assert pull(way, bundle).problems == ()
     assert [after - before for before, after in pairwise(judged)] == [1]
-
-
-@pytest.mark.parametrize("up", [False, True])
-@pytest.mark.parametrize(("able", "code"), [(True, 0), (False, 23)])
-def test_half_files_are_kept_only_where_the_receiver_can_go_on_with_them(
-    way, project, bundle, rsyncs, monkeypatch, caplog, up, able, code
-):
-    monkeypatch.setattr(rsync, "BIG", 10)
-    monkeypatch.setattr(rsync, "RESUME_PROBE", f"exit {code}")
-    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    (source / "big").write_bytes(b"x" * 10)
-    assert (push if up else pull)(way, bundle).problems == ()
-    assert not difference(source, target)
-    (argv,) = rsyncs
-    assert any(word.startswith("--partial-dir=/") for word in argv) == able
-    assert ("begins anew" in caplog.text) != able
-
-
-def test_a_copy_without_large_files_asks_nothing_of_half_ones(way, project, bundle, monkeypatch):
-    monkeypatch.setattr(mover.Mover, "_partial_dir", property(lambda _: pytest.fail("asked")))
-    (project / "small").touch()
-    assert pull(way, bundle).transferred == 1
-
-
-@pytest.mark.parametrize("flawed", [False, True])
-def test_the_probe_tells_an_rsync_that_can_go_on_with_a_half_file_from_one_that_cannot(tmp_path, monkeypatch, flawed):
-    program = tmp_path / "bin" / "rsync"
-    program.parent.mkdir()
-    flaw = 'for each; do case $each in --partial-dir=*) [ -z "$(ls "${each#*=}")" ] || exit 23 ;; esac; done\n'
-    program.write_text(f'#!/bin/sh\n{flaw if flawed else ""}exec {shutil.which("rsync")} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    place = tmp_path / "place"
-    place.mkdir()
-    (place / "probe" / "part").mkdir(parents=True)  # of one that was killed
-    code = subprocess.run(["sh", "-c", rsync.RESUME_PROBE], cwd=place, check=False).returncode
-    assert code == (23 if flawed else 0)
-    assert os.listdir(place) == []
 
 
 def lost(place):
@@ -441,10 +443,10 @@ def test_modes_times_and_names_at_their_limits_arrive(way, project, bundle, up):
         (folder / "in").mkdir(mode=0o500)
         (folder / "f").write_text("x")
         os.chmod(folder, mode)
-    for number, (mode, time) in enumerate([(0o4755, -1_500_000_001), (0o444, -1), (0o400, 10**18 + 1), (0o2644, 7)]):
+    for number, (mode, mtime) in enumerate([(0o4755, -1_500_000_001), (0o444, -1), (0o400, 10**18 + 1), (0o2644, 7)]):
         (source / f"file{number}").write_text("y" * number)
         os.chmod(source / f"file{number}", mode)
-        os.utime(source / f"file{number}", ns=(time, time))
+        os.utime(source / f"file{number}", ns=(mtime, mtime))
     (source / ("n" * 255)).mkdir()
     (source / ("n" * 255) / (b"\xff" * 255).decode("utf-8", "surrogateescape")).write_text("long")
     deep = source.joinpath(*["deep" * 20] * 20)
@@ -518,10 +520,10 @@ def test_nothing_is_written_or_deleted_through_a_link_on_the_target(way, project
 def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tmp_path, left):
     (bundle / "project-data/x").write_text("x")
     if left == "killed":
-        (project / ".cmlutil-tmp/partial").mkdir(parents=True)
-        (project / ".cmlutil-tmp/partial/half").write_text("h")
-        (project / ".cmlutil-tmp/.x.Ab12Cd").write_text("h")
-        (project / ".cmlutil-tmp/probe/part").mkdir(parents=True)
+        (project / ".cmlutil-tmp/new/in").mkdir(parents=True)
+        (project / ".cmlutil-tmp/new/in/half").write_text("h")
+        for name in (".x.Ab12Cd", "time"):
+            (project / ".cmlutil-tmp" / name).write_text("h")
     elif left == "link":
         (tmp_path / "other/new").mkdir(parents=True)
         (project / ".cmlutil-tmp").symlink_to(tmp_path / "other")
@@ -537,8 +539,8 @@ def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tm
 
 
 def test_a_folder_named_like_ours_travels(way, project, bundle, tmp_path):
-    (project / ".cmlutil-tmp/partial").mkdir(parents=True)
-    (project / ".cmlutil-tmp/partial/file").write_text("mine")
+    (project / ".cmlutil-tmp/new").mkdir(parents=True)
+    (project / ".cmlutil-tmp/new/file").write_text("mine")
     assert pull(way, bundle).problems == ()
     assert not difference(project, bundle / "project-data")
     shutil.rmtree(project / ".cmlutil-tmp")

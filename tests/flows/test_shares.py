@@ -65,15 +65,6 @@ def test_a_heavy_folder_is_divided_unless_it_may_not_be_written_to():
     assert whole == [[]]
 
 
-def test_one_big_file_takes_a_share_and_names_stay_together():
-    files = [file(b"x/big", 900), file(b"y/big", 900), *(file(b"s%d" % each, 10) for each in range(6))]
-    dealt = shares.by_name(files, 3)
-    assert sorted(each for share in dealt for each in share) == sorted(files)
-    assert {len({entry.path for entry in share} & {b"x/big", b"y/big"}) for share in dealt} == {0, 2}
-    assert shares.by_name(files[:1], 4) == [files[:1]]
-    assert shares.by_name([], 4) == []
-
-
 def test_shares_weigh_about_the_same():
     weights = {number: number * 1000 for number in range(1, 40)}
     loads = [sum(map(weights.__getitem__, share)) for share in shares.evenly(weights, 4, first=50_000)]

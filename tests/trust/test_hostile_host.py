@@ -21,7 +21,7 @@ def bundle(tmp_path):
 
 
 PLANTED = (
-    "state/lock", "state/session.json", "state/session.json.new", "state/tmp", "state/partial",
+    "state/lock", "state/session.json", "state/session.json.new", "state/tmp", "state/arriving",
     "state/export-unfinished",
     "state/journal-0123456789abcdef.jsonl", "logs/migration.log", "logs/report.html", "logs/export_metrics.json",
     "project-metadata/jobs-metadata.json",

@@ -1,0 +1,61 @@
+"""One rsync under way: how far it is, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.remote import process, rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cmlutils.entries import Entry
+
+STREAMS = 4  # rsyncs at once
+PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
+TAIL = 400  # bytes of rsync's output in which its last line is found
+MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
+
+
+class Job(NamedTuple):
+    """What one rsync is told; a large file lands when it has come."""
+
+    argv: list[str]
+    lands: Entry | None = None
+
+
+@contextlib.contextmanager
+def streaming(job: Job) -> Iterator[Stream]:
+    """Start an rsync that does the job; it does not outlast the block."""
+    with process.running(job.argv, raw=True, pace=PACE, grace=2.0) as child:
+        yield Stream(child, job.lands)
+
+
+class Stream:
+    """One rsync under way; of its output, a line a file, only the last one now and then is worth the time."""
+
+    def __init__(self, child: process.Running, lands: Entry | None) -> None:
+        self._child, self.pid, self.lands = child, child.pid, lands
+        self._err, self._tail, self._now = bytearray(), b"", rsync.Progress(0, 0)
+
+    def read(self, seconds: float) -> bool:
+        """Read on for so long; tell whether it has ended."""
+        for name, chunk in self._child.lines(seconds):
+            if name == "out":
+                self._tail = (self._tail + chunk)[-TAIL:]
+            elif len(self._err) < MAX_ERRORS:
+                self._err += chunk + b"\n"
+        return self._child.ended
+
+    def now(self) -> rsync.Progress:
+        """Say how far it is, as it told last."""
+        lines = self._tail.replace(b"\n", b"\r").split(b"\r")
+        self._now = next(filter(None, map(rsync.progress, reversed(lines))), self._now)
+        return self._now
+
+    def end(self) -> tuple[int, bytes]:
+        """Return its exit code and its complaints."""
+        code = self._child.wait(30)
+        self._child.stop()  # others may run for hours, and its number may be somebody else's by then
+        return -9 if code is None else code, bytes(self._err)

@@ -1,0 +1,155 @@
+"""How a large file that has come aside gets to its place: on this side by us, on the target by a shell."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cmlutils.entries import Entry
+from cmlutils.flows import landing
+from cmlutils.flows.target_folder import TargetFolder
+from cmlutils.localtree import walk
+
+NAMES = [
+    b"plain",
+    b"new\nline\n",
+    b"*[x",
+    b"-dash",
+    b"back\\slash",
+    b"\xff\xfe",
+    b" sp ",
+    b"$(x)`'\"",
+    b"in/-deep\n/%s x",
+]
+TIMES = [1_600_000_000_123_456_789, 1_600_000_000_000_000_000, 1, -1_500_000_000]
+not_root = pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+
+
+@pytest.fixture(params=["here", "there"])
+def side(request, tmp_path):
+    """The folder aside, the root of the project, and what moves files from one to the other."""
+    if request.param == "here":
+        aside, root = tmp_path / "state/arriving", tmp_path / "project-data"
+        aside.mkdir(parents=True)
+        root.mkdir()
+        return aside, root, lambda files: list(landing.land(aside, root, files))
+    way, project = request.getfixturevalue("way"), request.getfixturevalue("project")
+    folder = TargetFolder(way, ".cmlutil-tmp")
+    folder.open()
+    return project / ".cmlutil-tmp/new", project, folder.land
+
+
+@pytest.fixture
+def project(standin):
+    return standin.project
+
+
+def put(root, name, text=b"new", time_ns=TIMES[0], mode=0o640):
+    place = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(text)
+    place.chmod(mode)
+    os.utime(place, ns=(1, time_ns))
+    return place
+
+
+def listed(root):
+    return {entry.path: entry for entry in walk(root) if not entry.path.startswith(b".cmlutil-tmp")}
+
+
+def test_what_is_whole_gets_to_its_place_and_its_folder_keeps_mode_and_time(side):
+    aside, root, land = side
+    (root / "in/-deep\n").mkdir(parents=True, mode=0o750)
+    for number, name in enumerate(NAMES):
+        put(aside, name, time_ns=TIMES[number % 4], mode=0o440 + number % 8)
+    put(root, NAMES[0], b"of old")
+    wanted = {name: entry for name, entry in listed(aside).items() if entry.kind == "f"}
+    os.utime(root / "in/-deep\n", ns=(1, TIMES[0]))
+    assert land(wanted.values()) == []
+    found = listed(root)
+    assert {name: found[name] for name in wanted} == wanted
+    assert not any(entry.kind == "f" for entry in walk(aside))
+    if "new" in aside.parts:  # on this side it is given back with all others
+        assert (found[b"in/-deep\n"].mtime_ns, found[b"in/-deep\n"].mode) == (TIMES[0], 0o750)
+    assert land(wanted.values()) == []
+
+
+@pytest.mark.parametrize(("size", "time_ns"), [(2, TIMES[0]), (4, TIMES[0]), (3, TIMES[0] + 1), (3, TIMES[1])])
+def test_a_half_file_stays_and_can_be_gone_on_with(side, size, time_ns):
+    aside, root, land = side
+    half = put(aside, b"f", mode=0o400)
+    assert land([Entry(b"f", "f", size, time_ns, 0o400)]) == []
+    assert half.stat().st_mode & 0o200
+    assert listed(root) == {}
+
+
+@pytest.mark.parametrize("way_in", ["no folder", "file", "link", "link further up"])
+@pytest.mark.parametrize("at_goal", [False, True])
+def test_nothing_gets_into_what_is_no_folder_or_through_a_link(side, tmp_path, way_in, at_goal):
+    aside, root, land = side
+    outside = tmp_path / "outside"
+    (outside / "b").mkdir(parents=True)
+    bad, good = (root, aside) if at_goal else (aside, root)
+    put(good, b"a/b/f")
+    if way_in == "file":
+        put(bad, b"a")
+    elif way_in == "link":
+        (bad / "a").mkdir()
+        (bad / "a/b").symlink_to(outside / "b")
+    elif way_in == "link further up":
+        (bad / "a").symlink_to(outside)
+    if not at_goal and "link" in way_in:
+        put(outside, b"b/f", b"not")
+    before = list(walk(outside)), (good / "a/b/f").read_bytes()
+    land([Entry(b"a/b/f", "f", 3, TIMES[0], 0o640)])
+    assert (list(walk(outside)), (good / "a/b/f").read_bytes()) == before
+
+
+def test_a_link_that_lies_aside_is_no_whole_file(side):
+    aside, root, land = side
+    put(aside, b"abc")
+    (aside / "f").symlink_to("abc")
+    os.utime(aside / "f", ns=(1, TIMES[0]), follow_symlinks=False)
+    assert land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
+    assert listed(root) == {}
+
+
+def test_a_link_at_the_place_is_replaced_and_not_followed(side, tmp_path):
+    aside, root, land = side
+    put(aside, b"f")
+    (root / "f").symlink_to(tmp_path)
+    assert land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
+    assert listed(root)[b"f"].kind == "f"
+    assert not (tmp_path / "f").exists()
+
+
+def test_what_is_in_the_way_is_named_and_the_next_file_lands(side):
+    aside, root, land = side
+    put(root, b"f/theirs")
+    for name in (b"f", b"g"):
+        put(aside, name)
+    (complaint,) = land([Entry(name, "f", 3, TIMES[0], 0o640) for name in (b"f", b"g")])
+    assert complaint.path == b"f"
+    assert "irectory" in complaint.reason
+    assert set(listed(root)) == {b"f", b"f/theirs", b"g"}
+
+
+def test_an_empty_folder_of_the_target_makes_way_as_it_does_for_rsync(way, project):
+    folder = TargetFolder(way, ".cmlutil-tmp")
+    folder.open()
+    (project / "f").mkdir()
+    put(project / ".cmlutil-tmp/new", b"f")
+    assert folder.land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
+    assert (project / "f").read_bytes() == b"new"
+
+
+@not_root
+def test_a_folder_that_may_not_be_written_to_gets_its_file(side):
+    aside, root, land = side
+    put(aside, b"in/f")
+    (root / "in").mkdir()
+    for each in (aside / "in", root / "in"):
+        each.chmod(0o555)
+    assert land([Entry(b"in/f", "f", 3, TIMES[0], 0o640)]) == []
+    assert listed(root)[b"in/f"].size == 3
+    assert "new" not in aside.parts or (root / "in").stat().st_mode & 0o777 == 0o555
