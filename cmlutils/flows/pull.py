@@ -95,6 +95,7 @@ class _Pull:
         wanted = first = self._compare(here())
         complaints: list[rsync.Complaint] = []
         if wanted:
+            self._drop_stale()
             large = [entry for entry in self.differences.only_left if is_big(entry)]
             room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
@@ -117,6 +118,10 @@ class _Pull:
             rules_text=rules_text,
             folders=by_folder(self.kept.entries.values()),
         )
+
+    def _drop_stale(self) -> None:
+        """Delete what an interrupted pull left aside and the source has no more: it takes room and might be moved in."""
+        delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside)), [])
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:
         """Ask in one go what is left out there, and what its rsync is."""

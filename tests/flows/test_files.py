@@ -387,16 +387,26 @@ def test_a_planted_name_of_another_file_is_not_written_through(way, project, bun
     assert (bundle / "project-data/d/one").read_text() == "from the source"
 
 
-def test_what_an_interrupted_push_left_aside_and_the_bundle_lost_is_not_moved_in(way, project, bundle, monkeypatch):
+@pytest.mark.parametrize("up", [False, True])
+def test_what_an_interrupted_copy_left_aside_and_the_sender_lost_is_not_moved_in(way, project, bundle, monkeypatch, up):
     monkeypatch.setattr(remaining, "SHORT", 1)
+    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    growing, moved = project / ".cmlutil-tmp/new" if up else bundle / "state/arriving", []
     for name in ("d/one", "d/two"):
-        (bundle / "project-data" / name).parent.mkdir(exist_ok=True)
-        (bundle / "project-data" / name).write_text("of the bundle")
-    (project / ".cmlutil-tmp/new/d/gone").mkdir(parents=True)
-    (project / ".cmlutil-tmp/new/d/gone/old").write_text("of an earlier bundle")
-    result = push(way, bundle)
-    assert (result.problems, result.kept_extras) == ((), 0)
-    assert not difference(bundle / "project-data", project)
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("of the sender")
+    (growing / "d/gone").mkdir(parents=True)
+    (growing / "d/gone/old").write_text("of an earlier time")
+    grow = mover.Mover._grow_aside
+
+    def growing_aside(*words):
+        moved.append(sorted(os.listdir(growing / "d")))
+        grow(*words)
+
+    monkeypatch.setattr(mover.Mover, "_grow_aside", growing_aside)
+    result = (push if up else pull)(way, bundle)
+    assert (result.problems, result.kept_extras, result.deleted, moved) == ((), 0, 0, [[]])
+    assert not difference(source, goal)
 
 
 def test_no_room(way, project, bundle, monkeypatch):
