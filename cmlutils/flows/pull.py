@@ -120,7 +120,7 @@ class _Pull:
         )
 
     def _drop_stale(self) -> None:
-        """Delete what an interrupted pull left aside and the source has no more: it takes room and might be moved in."""
+        """Delete what an interrupted pull left aside and the source has no more: it would be moved in."""
         delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside)), [])
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:

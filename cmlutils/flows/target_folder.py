@@ -28,10 +28,11 @@ _OPEN = (
 _CLOSE = (
     "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/new {0}/time; " + _SWEEP + "; rmdir {0}; }} 2>/dev/null; true"
 )
-_MOVE = (  # a folder that may not be written to can't be moved; the look that follows sees its mode
+_MOVE = (  # a folder that may not be written to can't be moved
     "cd {0}/new && xargs -0 sh -c 'for each; do "
-    '[ -L "./$each" ] || [ -w "./$each" ] || chmod u+w "./$each"; '
-    '[ -e "../../$each" ] || [ -L "../../$each" ] || mv "./$each" "../../$each"; '
+    'goal=../../$each locked=; [ -e "$goal" ] || [ -L "$goal" ] || {{ '
+    '[ -L "./$each" ] || [ ! -d "./$each" ] || [ -w "./$each" ] || {{ locked=1; chmod u+w "./$each"; }}; '
+    'mv "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"; }}; '
     "done' sh; true"
 )
 # For each pair of its input: a path, and what find says of the file if it is whole. No folder is entered by a link;
