@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.errors import CommandError
-from cmlutils.remote import pipes, process
+from cmlutils.remote import pipes, process, watchdog
 
 
 def test_run():
@@ -50,6 +50,33 @@ def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
         assert time.monotonic() - begin < 5
     assert longest <= 2 * process.MAX_LINE
     assert len(child.err) <= process.TAIL_LINES * (2 * process.MAX_LINE + 1)
+
+
+def test_a_client_may_say_something_and_close_its_session_after_a_kill_9_of_ours(tmp_path):
+    closed = tmp_path / "closed"
+    client = f"trap 'echo out; echo err >&2; : >{closed}; exit' INT; echo up; while :; do sleep 0.05; done"
+    ours = (
+        "import os, signal\nfrom cmlutils.remote import process\n"
+        f"with process.running(['sh', '-c', {client!r}], outspoken=True) as child:\n"
+        "    assert next(iter(child.lines(20))) == ('out', b'up')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", ours], check=False).returncode == -signal.SIGKILL
+    end = time.monotonic() + 10
+    while not closed.exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_output_that_both_hold_comes_to_its_end_and_no_descriptor_is_left():
+    watchdog.ours()
+    before = len(list(Path("/dev/fd").iterdir()))
+    with process.running(["sh", "-c", "echo one; echo two >&2"], outspoken=True) as child:
+        assert sorted(child.lines(20)) == [("err", b"two"), ("out", b"one")]
+        assert child.ended
+    with pytest.raises(CommandError, match="not installed"), process.running(["nowhere to be found"], outspoken=True):
+        pass
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_missing_program(monkeypatch):

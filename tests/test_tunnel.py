@@ -9,7 +9,7 @@ import pytest
 from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import Interrupted, TransferError, TunnelError
-from cmlutils.remote import cdswctl, tunnel
+from cmlutils.remote import cdswctl, process, tunnel
 
 
 @pytest.fixture
@@ -147,6 +147,46 @@ def test_an_orphan_that_can_not_be_stopped_yet_is_not_forgotten(standin, space, 
     with tunnel.open_tunnel(space, "me/p", client, session_file=note):
         assert "sessions stop -s oldoldoldoldoldo -p me/p" in standin.calls()
     assert list(tmp_path.glob("session*")) == []
+
+
+def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_and_not_stopped(
+    standin, space, client, tmp_path, caplog, monkeypatch
+):
+    note = tmp_path / "session-1.json"
+    standin.mode("opening")
+
+    def killed(*_):
+        raise SystemExit
+
+    with monkeypatch.context() as dying:  # as if we were killed: nothing is learned or looked up afterwards
+        dying.setattr(tunnel.endpoint, "_await_port", killed)
+        dying.setattr(tunnel.endpoint, "_confirm_stopped", lambda *_: None)
+        with pytest.raises(SystemExit), tunnel.open_tunnel(space, "me/p", client, session_file=note):
+            pass
+    assert json.loads(note.read_text())["id"] == ""
+    standin.mode("")
+    (standin.base / "sessions").write_text("oldoldoldoldoldo")
+    with monkeypatch.context() as busy:
+        busy.setattr(cdswctl.Client, "run", lambda *_, **__: process.Result(1, b"", b"busy"))
+        tunnel.endpoint.close_orphan(client, note)
+    assert [path.name for path in tmp_path.glob("session*")] == ["session-1-nameless.json"]
+    assert caplog.text == ""
+    tunnel.endpoint.close_orphan(client, note)
+    assert "oldoldoldoldoldo" in caplog.text
+    assert list(tmp_path.glob("session*")) == []
+    assert not any("sessions stop" in call for call in standin.calls())
+    (standin.base / "sessions").unlink()
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("denied", False), ("silent", True)])
+def test_only_a_client_that_had_to_be_killed_may_have_left_a_session_without_a_name(
+    standin, space, client, tmp_path, mode, kept
+):
+    standin.mode(mode)
+    note = tmp_path / "session-1.json"
+    with pytest.raises(TunnelError), tunnel.open_tunnel(space, "me/p", client, session_file=note, deadline=0.5):
+        pass
+    assert note.exists() == kept
 
 
 def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin, space, client, tmp_path):

@@ -20,29 +20,37 @@ from cmlutils.errors import CommandError
 from cmlutils.remote import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 
 
 class Child(subprocess.Popen[bytes]):
-    """A program in a process group of its own, of which the watchdog knows."""
+    """A program in a process group of its own, of which the watchdog knows.
 
-    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, *, fed: bool) -> None:
+    `outspoken`: it holds both ends of its output, so that a word after a kill -9 of ours is not its end by SIGPIPE.
+    """
+
+    def __init__(
+        self, argv: Sequence[str | bytes], env: Mapping[str, str] | None, *, fed: bool, outspoken: bool = False
+    ) -> None:
         self.program = os.fsdecode(argv[0])
         self._ended = False
         self._dog = watchdog.ours()
-        with self._dog.starting() as mark:
+        with _pipes(both_ends=outspoken) as (readers, writers), self._dog.starting() as mark:
             super().__init__(
                 list(argv),
                 env=_for_child(env) | mark,
                 stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=writers[0],
+                stderr=writers[1],
+                pass_fds=readers,
                 start_new_session=True,
             )
             self._number = self._dog.enrol(self.pid)
+            if readers:
+                self.stdout, self.stderr = (open(reader, "rb") for reader in readers)  # noqa: PTH123, SIM115
 
     def feed(self, data: bytes) -> None:
         """Give it all its input, of which a pipe can hold the whole."""
@@ -75,13 +83,37 @@ class Child(subprocess.Popen[bytes]):
         return self.wait()
 
 
+@contextlib.contextmanager
+def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
+    """Make pipes for a child's output, of which it gets both ends: yields those to read and to write."""
+    if not both_ends:
+        yield [], [subprocess.PIPE, subprocess.PIPE]
+        return
+    pipes = [os.pipe(), os.pipe()]
+    readers, writers = ([pipe[end] for pipe in pipes] for end in (0, 1))
+    try:
+        yield readers, writers
+    except BaseException:
+        for reader in readers:
+            os.close(reader)
+        raise
+    finally:
+        for writer in writers:
+            os.close(writer)
+
+
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
     """Return a child's environment: none needs the API keys that may be in ours."""
     return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
 
 
 def start(
-    argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *, fed: bool = False, secret: str = ""
+    argv: Sequence[str | bytes],
+    env: Mapping[str, str] | None = None,
+    *,
+    fed: bool = False,
+    secret: str = "",
+    outspoken: bool = False,
 ) -> Child:
     """Start a program, its pipes open (standard input only if `fed`); raise CommandError if it can't be started.
 
@@ -90,7 +122,7 @@ def start(
     program = os.fsdecode(argv[0])
     log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
     try:
-        return Child(argv, env, fed=fed)
+        return Child(argv, env, fed=fed, outspoken=outspoken)
     except FileNotFoundError as error:
         package = PACKAGES.get(program)
         hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."

@@ -1,7 +1,7 @@
 """The one session that the client opens for us on a workspace, with a local port that leads into it.
 
 cdswctl is the tunnel for as long as it runs; SIGINT ends both it and the session. That the session is gone is
-looked up afterwards, and a note on disk lets the next run stop what this one could not.
+looked up afterwards, and a note on disk lets the next run stop what this one could not, or tell of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def endpoint(
         note = _Note(session_file, client.workspace.url, project)
         with contextlib.ExitStack() as stack:
             stack.callback(_confirm_stopped, client, note)
-            child = stack.enter_context(process.running([*argv, *client.flags], env=client.env, grace=3.5))
+            note.opening()
+            running = process.running([*argv, *client.flags], env=client.env, grace=3.5, outspoken=True)
+            child = stack.enter_context(running)
             stack.callback(note.ending, child)  # runs before the child is stopped
             try:
                 said, port = _await_port(child, note, deadline)
@@ -138,27 +140,36 @@ def _free_port() -> int:
 
 
 class _Note:
-    """The open session's id on disk, so that the next run can stop what this one could not."""
+    """The open session's id on disk, or that one is being opened, for the next run if this one can't stop it."""
 
     def __init__(self, path: Path | None, url: str, project: str) -> None:
         self.path, self.url, self.project, self.session = path, url, project, ""
         self._child: process.Running | None = None
+        self._lived = False
+
+    def opening(self) -> None:
+        if self.path:
+            note = {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()}
+            write_json(self.path, note)
 
     def opened(self, session: str) -> None:
         self.session = session
-        if self.path:
-            note = {"id": session, "project": self.project, "url": self.url, "pid": os.getpid()}
-            write_json(self.path, note)
+        self.opening()
 
     def ending(self, child: process.Running) -> None:
-        """Keep the client in mind if it lives to be interrupted."""
-        self._child = child if child.poll() is None else None
+        """Keep the client in mind, and whether it lives to be interrupted."""
+        self._child, self._lived = child, child.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client, if there was one, ended by itself: no session of it is left without a name."""
+        code = self._child.poll() if self._child else 0
+        return code is not None and code >= 0
 
     @property
     def interrupted(self) -> bool:
         """Whether the client took our SIGINT and ended by itself, as it does when it stops its session."""
-        code = self._child.poll() if self._child else None
-        return code is not None and code >= 0
+        return self._lived and self.ended
 
     def closed(self) -> None:
         if self.path:
@@ -167,7 +178,11 @@ class _Note:
 
 def _confirm_stopped(client: Client, note: _Note) -> None:
     with interrupts.held():
-        if note.session and stop_session(client, note.project, note.session, interrupted=note.interrupted):
+        if note.session:
+            gone = stop_session(client, note.project, note.session, interrupted=note.interrupted)
+        else:
+            gone = note.ended
+        if gone:
             note.closed()
 
 
@@ -193,6 +208,24 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
     return gone
 
 
+def _tell_of_nameless(client: Client, project: str) -> bool:
+    """Name the sessions, one of which may be what was just being opened when we were killed; return whether it is done.
+
+    None is stopped: it may be somebody's work.
+    """
+    try:
+        listed = client.run("sessions", "list", "-p", project, timeout=PATIENCE)
+    except CommandError:
+        return False
+    if names := client.mask(listed.out):
+        log.warning(
+            "A run was killed while it opened a session of %s. Stop it in the workspace if it is one of these:\n%s",
+            project,
+            names,
+        )
+    return not listed.code
+
+
 def close_orphan(client: Client, session_file: Path) -> None:
     """Stop the sessions that earlier runs left behind, if their notes are of this workspace.
 
@@ -206,7 +239,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
             continue
         if url != client.workspace.url:
             continue
-        if stop_session(client, project, session):
+        if stop_session(client, project, session) if session else _tell_of_nameless(client, project):
             path.unlink(missing_ok=True)
-        elif path == session_file and session.isalnum():
-            path.replace(session_file.with_name(f"{session_file.stem}-{session}.json"))
+        elif path == session_file and (session or "nameless").isalnum():
+            path.replace(session_file.with_name(f"{session_file.stem}-{session or 'nameless'}.json"))

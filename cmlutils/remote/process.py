@@ -205,15 +205,18 @@ def running(
     raw: bool = False,
     pace: float = 0.0,
     grace: float = 3.0,
+    outspoken: bool = False,
 ) -> Iterator[Running]:
     """Run a program beside us for as long as the block takes; it is stopped on every way out.
 
+    `outspoken`: after a kill -9 of ours it may still say something, as one that closes its session does.
     `raw`: its standard output comes in chunks, not in lines, with `pace` seconds between two: one that tells its
     progress in thousands of short writes would wake us for each.
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
-            program = stack.enter_context(beside(start(argv, env), raw=raw, pace=pace, grace=grace))
+            child = start(argv, env, outspoken=outspoken)
+            program = stack.enter_context(beside(child, raw=raw, pace=pace, grace=grace))
         yield program
 
 

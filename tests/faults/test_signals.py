@@ -214,6 +214,31 @@ def test_what_even_the_watchdog_could_not_close_the_next_run_closes(workspaces, 
     assert orphan.how == "sessions stop"
 
 
+def test_a_session_that_nobody_could_close_or_name_is_told_by_the_next_run(
+    workspaces, background, run_line, monkeypatch
+):
+    source, _ = workspaces()
+    opening, dead, opens = threading.Event(), threading.Event(), source._sessions.open
+
+    def slowly(*words):
+        opening.set()
+        assert dead.wait(40)
+        return opens(*words)
+
+    monkeypatch.setattr(source._sessions, "open", slowly)
+    one = background(*EXPORT)
+    until(opening.is_set, one.text)
+    source.go_down()
+    one.send(signal.SIGKILL)
+    dead.set()
+    [orphan] = until(lambda: source.sessions, one.text)
+    until(lambda: not one.left(), one.left, 20)
+    source.come_up()
+    assert orphan.id in run_line('cmlutil project export -p "Churn Model"').err
+    assert source.sessions == [orphan]
+    assert orphan.id not in run_line('cmlutil project export -p "Churn Model"').err
+
+
 def test_the_recipe_of_the_readme(workspaces, background, tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert "\nnohup cmlutil project export -p" in readme
