@@ -150,12 +150,12 @@ def test_a_wrong_project_is_met_with_silence(workspace: Workspace, client: Calla
 
 
 @pytest.mark.parametrize(("action", "text"), [
-    ("unauthorized", "401"), ("port-taken", "can't listen on port 43210"), ("no-port-flag", "unknown flag `port'"),
+    ("unauthorized", "401"), ("port-taken", "can't listen on port 20543"), ("no-port-flag", "unknown flag `port'"),
 ])  # fmt: skip
 def test_faults_of_the_endpoint(workspace: Workspace, client: Callable[..., Client], action: str, text: str) -> None:
     cdswctl = client(workspace)
     workspace.faults.add(Fault(action))
-    done = cdswctl.run("ssh-endpoint", *CHURN, "--port", "43210")
+    done = cdswctl.run("ssh-endpoint", *CHURN, "--port", "20543")
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr
     cdswctl.tunnel(*CHURN)
