@@ -149,6 +149,26 @@ def test_an_orphan_that_can_not_be_stopped_yet_is_not_forgotten(standin, space, 
     assert list(tmp_path.glob("session*")) == []
 
 
+def test_a_session_that_could_not_be_stopped_is_stopped_before_the_next_is_opened(
+    standin, space, client, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    note, tries, stop = tmp_path / "session-1.json", [], tunnel.endpoint.stop_session
+
+    def away_at_first(*words, **more):
+        tries.append(sum("ssh-endpoint" in call for call in standin.calls()))
+        return len(tries) > 1 and stop(*words, **more)
+
+    monkeypatch.setattr(tunnel.endpoint, "stop_session", away_at_first)
+    with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
+        os.killpg(one._endpoint.child.pid, signal.SIGKILL)
+        one._endpoint.child.wait(2)
+        one.reopen()
+        assert tries == [1, 1]
+        assert one.run("true").code == 0
+    assert list(tmp_path.glob("session*")) == []
+
+
 def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_and_not_stopped(
     standin, space, client, tmp_path, caplog, monkeypatch
 ):

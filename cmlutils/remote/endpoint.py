@@ -227,7 +227,7 @@ def _tell_of_nameless(client: Client, project: str) -> bool:
 
 
 def close_orphan(client: Client, session_file: Path) -> None:
-    """Stop the sessions that earlier runs left behind, if their notes are of this workspace.
+    """Stop the sessions that were left behind, if their notes are of this workspace.
 
     The note of one that can't be stopped now gets another name, for the next run to try again.
     """

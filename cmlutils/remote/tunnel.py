@@ -205,12 +205,12 @@ def open_tunnel(
 
     `wait_until_back()` returns when the workspace answers and tells whether it was away: an outage is no vain attempt.
     """
-    if session_file:
-        endpoint.close_orphan(client, session_file)
     sessions = contextlib.ExitStack()
 
     def dial() -> Endpoint:
         sessions.close()
+        if session_file:  # of an earlier run, or of ours when the workspace was away
+            endpoint.close_orphan(client, session_file)
         return sessions.enter_context(
             endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
         )
