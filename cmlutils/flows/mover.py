@@ -130,10 +130,10 @@ class Mover:
         elif few:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
             jobs.append(Job(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
-        return jobs + [job._replace(lands=None) if inplace else job for job in self._big_jobs(big)]
+        return [*jobs, *self._big_jobs(big, land=not inplace)]
 
-    def _big_jobs(self, big: Sequence[Entry]) -> Iterator[Job]:
-        """Build a job for each large file, the largest first; each can land, and give back room, when it has come."""
+    def _big_jobs(self, big: Sequence[Entry], *, land: bool) -> Iterator[Job]:
+        """Build a job for each large file, the largest first; each may land, and give back room, when it has come."""
         holes = self.holes(big) if big else ()
         end, temp, basis = self.aside[:3]
         for entry in sorted(big, key=lambda entry: -entry.size):
@@ -142,7 +142,7 @@ class Mover:
                 self.tunnel.ssh_argv, self.ends[0], end,
                 temp=temp, names=path, basis=basis, both=self.both, sparse=sparse,
             )  # fmt: skip
-            yield Job(argv, entry)
+            yield Job(argv, entry if land else None)
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
@@ -154,7 +154,7 @@ class Mover:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
         self.complaints = []
         coming, late = {entry.path for entry in names}, list["Entry"]()
-        waiting, running, ended = deque(jobs), list[Stream](), list[Stream]()
+        waiting, running, done, sent = deque(jobs), list[Stream](), 0, 0
         sizes = [entry.size for entry in names if entry.kind == "f"]
         total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
@@ -166,14 +166,16 @@ class Mover:
                         progress_signal.ask(stream.pid)
                     if stream.read(EVERY / len(running)):
                         running.remove(stream)
-                        ended.append(stream)
+                        done, sent = done + stream.now().done, sent + stream.now().sent
                         well &= self._judge(*stream.end())
                         if stream.lands and coming.isdisjoint([*upwards(stream.lands.path)][1:]):
                             self.complaints += self.aside.land([stream.lands])
                         elif stream.lands:
                             late.append(stream.lands)
-                now = [stream.now() for stream in running + ended]
-                self.progress.files(sum(each.done for each in now), total, sum(each.sent for each in now), len(sizes))
+                now = [stream.now() for stream in running]
+                self.progress.files(
+                    done + sum(each.done for each in now), total, sent + sum(each.sent for each in now), len(sizes)
+                )
         if late:  # by now the folders that they lie in have come, too
             self.complaints += self.aside.land(late)
         if well:  # what was asked last was a moment before the end
