@@ -76,7 +76,10 @@ def room(data: Path, differences: Differences, held: int, holes: Callable[[], in
 
 
 def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete what the source has not, or has as another kind; what we could not see there stays."""
+    """Delete what the source has not, or has as another kind; what we could not see there stays.
+
+    It may be gone by now: an rsync that a kill -9 left takes a moment to end, and to remove what it was writing.
+    """
     if any(each.path in {b"", b"."} for each in unread):
         return 0
     unseen = tuple(each.path + b"/" for each in unread)
@@ -85,11 +88,12 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
     for entry in sorted(doomed, reverse=True):
         place = at(data, entry.path)
         remove = os.rmdir if entry.kind == "d" else os.unlink
-        try:
-            remove(place)
-        except PermissionError:
-            os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
-            remove(place)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                remove(place)
+            except PermissionError:
+                os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
+                remove(place)
     return len(doomed)
 
 
@@ -100,11 +104,12 @@ def open_aside(folder: Path) -> Path:
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     for entry in walk_all(folder):
-        status = os.lstat(at(folder, entry.path))
-        if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
-            remove_tree(folder)
-            folder.mkdir(mode=0o700)
-            break
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(at(folder, entry.path))
+            if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
+                remove_tree(folder)
+                folder.mkdir(mode=0o700)
+                break
     return folder
 
 

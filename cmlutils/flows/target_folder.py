@@ -23,7 +23,7 @@ _OPEN = (
     "umask 077; for each in {0} {0}/new; do "
     f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
     "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/new && : >{{0}}/time && {_SWEEP} && rsync --version"
+    f"mkdir -p {{0}}/new && : >{{0}}/time && {{{{ {_SWEEP} 2>/dev/null; rsync --version; }}}}"
 )
 _CLOSE = (
     "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/new {0}/time; " + _SWEEP + "; rmdir {0}; }} 2>/dev/null; true"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cmlutils.entries import compare
+from cmlutils.entries import Entry, compare
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.flows import files, mover, remaining
+from cmlutils.flows import files, landing, mover, remaining
+from cmlutils.flows import pull as pulling
 from cmlutils.localtree import walk
 from cmlutils.remote import child, process, progress_signal, rsync, tunnel
 
@@ -407,6 +408,27 @@ def test_what_an_interrupted_copy_left_aside_and_the_sender_lost_is_not_moved_in
     result = (push if up else pull)(way, bundle)
     assert (result.problems, result.kept_extras, result.deleted, moved) == ((), 0, 0, [[]])
     assert not difference(source, goal)
+
+
+def test_what_the_rsync_of_a_killed_run_still_removes_is_no_trouble(way, project, bundle, monkeypatch):
+    (project / "f").write_text("f")
+    (bundle / "project-data/.f.Ab12Cd").write_text("half")
+    delete = pulling.delete_extras
+
+    def late(data, differences, unread):
+        for entry in differences.only_right:
+            (data / os.fsdecode(entry.path)).unlink()
+        return delete(data, differences, unread)
+
+    monkeypatch.setattr(pulling, "delete_extras", late)
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+
+
+def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch):
+    ghost = Entry(b".f.Ab12Cd", "f", 1, 1, 0o600)
+    monkeypatch.setattr(landing, "walk_all", lambda folder: [*walk(folder), ghost])
+    assert landing.open_aside(bundle / "state/arriving").is_dir()
 
 
 def test_no_room(way, project, bundle, monkeypatch):
