@@ -91,15 +91,12 @@ def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
         return
     pipes = [os.pipe(), os.pipe()]
     readers, writers = ([pipe[end] for pipe in pipes] for end in (0, 1))
-    try:
+    with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
+        for reader, writer in pipes:
+            always.callback(os.close, writer)
+            on_failure.callback(os.close, reader)
         yield readers, writers
-    except BaseException:
-        for reader in readers:
-            os.close(reader)
-        raise
-    finally:
-        for writer in writers:
-            os.close(writer)
+        on_failure.pop_all()
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:

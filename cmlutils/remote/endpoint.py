@@ -62,7 +62,7 @@ def endpoint(
         note = _Note(session_file, client.workspace.url, project)
         with contextlib.ExitStack() as stack:
             stack.callback(_confirm_stopped, client, note)
-            note.opening()
+            note.save()
             running = process.running([*argv, *client.flags], env=client.env, grace=3.5, outspoken=True)
             child = stack.enter_context(running)
             stack.callback(note.ending, child)  # runs before the child is stopped
@@ -140,21 +140,22 @@ def _free_port() -> int:
 
 
 class _Note:
-    """The open session's id on disk, or that one is being opened, for the next run if this one can't stop it."""
+    """The open session on disk, or that one is being opened, for the next run if this one can't stop it."""
 
     def __init__(self, path: Path | None, url: str, project: str) -> None:
         self.path, self.url, self.project, self.session = path, url, project, ""
         self._child: process.Running | None = None
         self._lived = False
 
-    def opening(self) -> None:
+    def save(self) -> None:
+        """Write it down; without an id as long as the session has not named itself."""
         if self.path:
             note = {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()}
             write_json(self.path, note)
 
     def opened(self, session: str) -> None:
         self.session = session
-        self.opening()
+        self.save()
 
     def ending(self, child: process.Running) -> None:
         """Keep the client in mind, and whether it lives to be interrupted."""
@@ -239,7 +240,9 @@ def close_orphan(client: Client, session_file: Path) -> None:
             continue
         if url != client.workspace.url:
             continue
-        if stop_session(client, project, session) if session else _tell_of_nameless(client, project):
+        done = stop_session(client, project, session) if session else _tell_of_nameless(client, project)
+        name = session or "nameless"
+        if done:
             path.unlink(missing_ok=True)
-        elif path == session_file and (session or "nameless").isalnum():
-            path.replace(session_file.with_name(f"{session_file.stem}-{session or 'nameless'}.json"))
+        elif path == session_file and name.isalnum():
+            path.replace(session_file.with_name(f"{session_file.stem}-{name}.json"))
