@@ -52,6 +52,14 @@ def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
     assert len(child.err) <= process.TAIL_LINES * (2 * process.MAX_LINE + 1)
 
 
+@pytest.mark.skipif(not Path("/proc/sys/fs/pipe-max-size").exists(), reason="Linux can make pipes roomy")
+def test_a_listing_goes_on_for_a_while_though_we_are_busy():
+    script = "import fcntl, time\nwhile fcntl.fcntl(1, fcntl.F_GETPIPE_SZ) < %d: time.sleep(0.01)" % process.ROOMY
+    with process.running([sys.executable, "-c", script], raw=True) as child:
+        assert list(child.lines()) == []
+        assert child.wait(5) == 0
+
+
 def test_a_client_may_say_something_and_close_its_session_after_a_kill_9_of_ours(tmp_path):
     closed = tmp_path / "closed"
     client = f"trap 'echo out; echo err >&2; : >{closed}; exit' INT; echo up; while :; do sleep 0.05; done"

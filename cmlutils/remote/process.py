@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import queue
 import re
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 TAIL_LINES = 200
 MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
+ROOMY = 1 << 20  # bytes that a pipe may hold while we are busy; a peer far away that was held up starts again slowly
+MAX_CHUNK = 1 << 18
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -88,6 +91,12 @@ def finish(child: Child, data: bytes, timeout: float) -> Result:
     return Result(code, out, err)
 
 
+def _make_roomy(pipe: int) -> None:
+    """Let a pipe hold more, where the system can do that and has not given this user enough already."""
+    with contextlib.suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, ROOMY)
+
+
 class Running:
     """A program beside us. Both pipes are drained by threads all its life; what nobody reads is dropped."""
 
@@ -96,7 +105,7 @@ class Running:
         self._process, self._raw, self._pace = process, raw, pace
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self.ended = False  # whether `lines` has yielded all there was
-        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=256)
+        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=64)  # 16 MiB of chunks
         self._dropping = threading.Event()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
@@ -117,9 +126,11 @@ class Running:
             self._put(None)
 
     def _read(self, name: str, descriptor: int) -> None:
-        rest = b""
-        while chunk := os.read(descriptor, 1 << 16):
-            if self._raw and name == "out":
+        rest, raw = b"", self._raw and name == "out"
+        if raw:
+            _make_roomy(descriptor)
+        while chunk := os.read(descriptor, MAX_CHUNK):
+            if raw:
                 self._put((name, chunk))
                 time.sleep(self._pace)
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 import random
@@ -22,6 +23,7 @@ import threading
 import time
 from pathlib import Path
 
+from cmlutils.cli.main import GC_THRESHOLD
 from cmlutils.config import Secret, Workspace
 from cmlutils.flows import files
 from cmlutils.remote import process, rsync, tunnel
@@ -238,6 +240,7 @@ def main() -> None:
     parser.add_argument("--how", nargs="*", default=[FIRST, UNCHANGED, CHANGED], choices=[FIRST, UNCHANGED, CHANGED])
     parser.add_argument("--rtt", type=float, nargs="*", default=[0, 40], help="round trips, in milliseconds")
     options = parser.parse_args()
+    gc.set_threshold(*GC_THRESHOLD)  # as the command does
     base = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))
     login = f"{getpass.getuser()}@localhost"
     tunnel.LOGIN, rsync.PLACE = login, f"{login}:./"
