@@ -42,6 +42,14 @@ def test_runs_streams_and_leaves_nothing(standin, space, client, tmp_path):
     assert client.home.joinpath(".cdsw/config.yaml").stat().st_mode & 0o777 == 0o600
 
 
+def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        list(one.stream("sleep 1; echo a; sleep 0.1; echo b"))
+        assert 1 <= one.answered_in < 30
+        one.run("true")
+        assert one.answered_in < 1
+
+
 def test_interrupt_closes_in_time(standin, space, client):
     with pytest.raises(KeyboardInterrupt), tunnel.open_tunnel(space, "me/p", client):
         begin = time.monotonic()

@@ -12,7 +12,7 @@ from cmlutils.entries import upwards
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import remaining, shares
 from cmlutils.flows.remaining import is_big, is_short
-from cmlutils.flows.stream import STREAMS, Job, Stream, streaming
+from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Job, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ROUNDS = 3
 EVERY = 0.2  # seconds between two tellings of progress
+NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
 
 
 class Aside(NamedTuple):
@@ -88,7 +89,7 @@ class Mover:
                     self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
                     aside, before = False, []
                 else:
-                    self._run(self._jobs(now.wanted, kept(), streams=1 if tried else STREAMS), now.wanted)
+                    self._run(self._jobs(now.wanted, kept(), streams=1 if tried else self._streams()), now.wanted)
                     tried, before = tried + 1, now.wanted
             except TunnelError as error:
                 log.warning("%s", error)
@@ -105,8 +106,11 @@ class Mover:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
         others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
-        self._run(self._jobs(wanted, kept, streams=STREAMS, without=without), wanted)
+        self._run(self._jobs(wanted, kept, streams=self._streams(), without=without), wanted)
         self.aside.move_in(sorted(new))
+
+    def _streams(self) -> int:
+        return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
 
     def _jobs(
         self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
@@ -159,7 +163,7 @@ class Mover:
         total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
             while waiting or running:
-                while waiting and len(running) < STREAMS:
+                while waiting and len(running) < self._streams():
                     running.append(stack.enter_context(streaming(waiting.popleft())))
                 for stream in tuple(running):
                     if self._asks:

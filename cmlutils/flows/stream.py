@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Entry
 
-STREAMS = 4  # rsyncs at once
+STREAMS, STREAMS_NEAR = 4, 2  # rsyncs at once: what a channel carries a round trip is limited, and so are processors
 PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
 TAIL = 400  # bytes of rsync's output in which its last line is found
 MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading

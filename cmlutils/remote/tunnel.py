@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import random
 import time
 from typing import TYPE_CHECKING
@@ -34,7 +35,10 @@ MAX_ERRORS = 64 << 20  # bytes of complaints of one command
 
 
 class Tunnel:
-    """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`."""
+    """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`.
+
+    `answered_in` is the least time, in seconds, in which a script has said something: a round trip and little more.
+    """
 
     sleep = staticmethod(time.sleep)  # between two attempts to reopen
 
@@ -44,6 +48,7 @@ class Tunnel:
         self.workspace = workspace
         self.ssh_argv: list[str] = []
         self.session = ""
+        self.answered_in = math.inf
         self._folder = folder
         self._dial = dial
         self._wait_until_back = wait_until_back
@@ -107,7 +112,9 @@ class Tunnel:
     ) -> process.Result:
         """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`."""
         with self._channels.one(script) as (child, line):
+            began = time.monotonic()
             result = process.finish(child, line + input, timeout)
+        self.answered_in = min(self.answered_in, time.monotonic() - began)
         result = result._replace(err=own_errors(result.err))
         _judge(result.code, result.err, ok)
         return result
@@ -116,10 +123,12 @@ class Tunnel:
         """Yield the script's standard output as it comes, then judge its end; its errors go to `err`."""
         errors = bytearray() if err is None else err
         with self._channels.one(script) as (child, line):
+            began = time.monotonic()
             child.feed(line)
             with process.beside(child, raw=True, grace=1.0) as running:
                 for name, chunk in running.lines():
                     if name == "out":
+                        self.answered_in = min(self.answered_in, time.monotonic() - began)
                         yield chunk
                     else:
                         errors += chunk + b"\n"

@@ -27,6 +27,12 @@ def project(standin):
     return standin.project
 
 
+@pytest.fixture(autouse=True)
+def far(monkeypatch):
+    """Take every workspace for one that is far away: the more rsyncs run at once, the more can go wrong."""
+    monkeypatch.setattr(mover, "NEAR", 0)
+
+
 @pytest.fixture
 def bundle(tmp_path):
     folder = tmp_path / "bundle with 'space"
@@ -122,6 +128,18 @@ def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, mon
     third = pull(way, bundle)
     assert (third.transferred, third.deleted) == (1, 1)
     assert not difference(project, bundle / "project-data")
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_fewer_rsyncs_run_at_once_where_the_workspace_is_near(way, project, bundle, rsyncs, monkeypatch, up):
+    monkeypatch.setattr(remaining, "SHORT", 1)
+    monkeypatch.setattr(mover, "NEAR", 60)
+    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    fill(source)
+    shutil.rmtree(source / ".cache")
+    assert (push if up else pull)(way, bundle).problems == ()
+    assert not difference(source, goal)
+    assert len(rsyncs) == mover.STREAMS_NEAR
 
 
 @pytest.mark.parametrize("limit", [2000, 1])
