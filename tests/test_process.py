@@ -54,8 +54,8 @@ def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
 
 @pytest.mark.skipif(not Path("/proc/sys/fs/pipe-max-size").exists(), reason="Linux can make pipes roomy")
 def test_a_listing_goes_on_for_a_while_though_we_are_busy():
-    script = "import fcntl, time\nwhile fcntl.fcntl(1, fcntl.F_GETPIPE_SZ) < %d: time.sleep(0.01)" % process.ROOMY
-    with process.running([sys.executable, "-c", script], raw=True) as child:
+    script = "import fcntl, sys, time\nwhile fcntl.fcntl(1, fcntl.F_GETPIPE_SZ) < int(sys.argv[1]): time.sleep(0.01)"
+    with process.running([sys.executable, "-c", script, str(process.ROOMY)], raw=True) as child:
         assert list(child.lines()) == []
         assert child.wait(5) == 0
 
