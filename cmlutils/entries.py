@@ -44,6 +44,11 @@ def upwards(path: bytes) -> Iterator[bytes]:
         path = path.rpartition(b"/")[0]
 
 
+def above(path: bytes) -> Iterator[bytes]:
+    """Yield the folders alone."""
+    return upwards(path.rpartition(b"/")[0])
+
+
 def totals(entries: Iterable[Entry]) -> Totals:
     """Count a listing."""
     count = dict.fromkeys("fdlpsbc", 0)

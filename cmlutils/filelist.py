@@ -1,4 +1,4 @@
-"""One listing of a tree: entries, totals, differences, and a file to keep it in.
+"""How a listing of a tree travels: the script that writes it, the parser that reads it, a file to keep it in.
 
 A listing travels as NUL-ended fields, six a record (kind, size, mtime, mode, path, link target), from GNU
 find: first the root itself, last a lone END, so that no cut or failed listing passes for a whole one.
@@ -62,7 +62,7 @@ def find_command(prune: Iterable[bytes] = (), place: bytes = b".") -> list[str]:
 
 
 def find_script(prune: Iterable[bytes] = ()) -> str:
-    """Build the same for a POSIX shell; it exits as find does: with 1 after naming what it could not read."""
+    """Build `find_command` for a POSIX shell, ended by END; it exits with 1 after naming what it could not read."""
     return (
         f"LC_ALL=C {shlex.join(find_command(prune))}; "
         f"code=$?; [ $code -le 1 ] && printf '{END.decode()}\\000'; exit $code"

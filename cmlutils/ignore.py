@@ -118,8 +118,13 @@ def default_rules() -> IgnoreRules:
 
 def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
     """Yield what is neither ignored nor below an ignored folder, in the given order, whatever that is."""
+    return (entry for entry, ignored in decided(entries, rules) if not ignored)
+
+
+def decided(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[tuple[Entry, bool]]:
+    """Yield each, in the given order, and whether it is ignored, by itself or with a folder that it lies in."""
     if not rules.patterns:
-        yield from entries
+        yield from ((entry, False) for entry in entries)
         return
     gone = {b"": False}
 
@@ -135,11 +140,9 @@ def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
 
     for entry in entries:
         if entry.kind == "d":
-            ignored = is_gone(entry.path)
+            yield entry, is_gone(entry.path)
         else:
-            ignored = is_gone(entry.path.rpartition(b"/")[0]) or rules.ignored(entry.path, is_dir=False)
-        if not ignored:
-            yield entry
+            yield entry, is_gone(entry.path.rpartition(b"/")[0]) or rules.ignored(entry.path, is_dir=False)
 
 
 def _trimmed(line: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """What we began on the target and did not finish; the target itself tells the rest.
 
-One JSON line a step, on disk before the call it speaks of. A torn last line (a crash while writing)
-is dropped.
+One JSON line an event: what is about to be made or taken away is on disk before the call, what came of it after. A
+torn last line (a crash while writing) is dropped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EVENTS = {"begun", "made", "doomed", "done", "gone"}
 
 
 @dataclass(frozen=True)
-class Step:
+class Past:
     """How far one thing has come.
 
     `before` are the others of its name that were there when it was begun, `target_id` its id once it was made.
@@ -42,7 +42,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[str, Past] = {}
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content and not read_only:
@@ -52,9 +52,9 @@ class Journal:
             self._apply(*_parsed(path, line))
 
     def _apply(self, key: str, event: str, value: object) -> None:
-        old = self._steps.get(key, Step())
+        old = self._steps.get(key, Past())
         if event == "begun":
-            self._steps[key] = Step(before=tuple(map(str, value)) if isinstance(value, list) else ())
+            self._steps[key] = Past(before=tuple(map(str, value)) if isinstance(value, list) else ())
         elif event == "made":
             self._steps[key] = replace(old, target_id=str(value))
         elif event == "doomed":
@@ -81,7 +81,7 @@ class Journal:
             ) from error
         self._apply(key, event, value)
 
-    def step(self, key: str) -> Step | None:
+    def step(self, key: str) -> Past | None:
         """Return how far this key has come; None when we never began it."""
         return self._steps.get(key)
 
@@ -107,7 +107,7 @@ class Journal:
         self._write(key, "done", left)
 
     def gone(self, key: str) -> None:
-        """Say that it is no longer there: it was taken away again."""
+        """Say that it is not there: it was refused, or taken away again."""
         self._write(key, "gone")
 
     def unfinished(self) -> list[str]:

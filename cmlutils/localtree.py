@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import MODES, Entry, upwards
+from cmlutils.entries import MODES, Entry, above
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show
 
@@ -74,9 +74,8 @@ def look(root: Path, paths: Iterable[bytes]) -> Iterator[Entry]:
         return real[folder]
 
     for path in paths:
-        _, *above = upwards(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if all(is_real(folder) for folder in reversed(above)):
+            if all(is_real(folder) for folder in reversed([*above(path)])):
                 yield _entry(path, os.lstat(top + path), top + path)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.filelist import read_list
 from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
-from cmlutils.flows.transfer import Kept, local_errors
+from cmlutils.flows.listing import Kept
+from cmlutils.flows.transfer import local_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
 
 class Contents(NamedTuple):
-    """What the bundle has, and of what an earlier push put there: paths in it, and what it has not, or not so."""
+    """What the bundle has, and what of that earlier pushes put on this target.
+
+    `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
+    has otherwise by now.
+    """
 
     local: Kept
-    mine: set[bytes]
-    put: list[Entry]
+    pushed: set[bytes]
+    outdated: list[Entry]
 
 
 class BundleFiles(NamedTuple):
@@ -50,14 +55,14 @@ def reading(data: Path, memory: Path) -> Iterator[BundleFiles]:
     def contents(found: Iterable[Entry]) -> Contents:
         local = Kept(found, rules)
         local.note_unread(unread)
-        mine, put = set[bytes](), list["Entry"]()
+        pushed, outdated = set[bytes](), list["Entry"]()
         for each in read_list(memory) if memory.exists() else ():
             now = local.entries.get(each.path)
             if now is not None:
-                mine.add(now.path)
+                pushed.add(now.path)
             if now != each:
-                put.append(each)
-        return Contents(local, mine, put)
+                outdated.append(each)
+        return Contents(local, pushed, outdated)
 
     with here.beside(data, contents, unread=unread) as read:
         yield BundleFiles(data, memory, rules, rules_text, read)

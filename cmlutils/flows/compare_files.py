@@ -9,7 +9,8 @@ from cmlutils.entries import compare
 from cmlutils.filelist import Unread, read_list, show
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
-from cmlutils.flows.transfer import Kept, at, ours_beside, remote_listing
+from cmlutils.flows.listing import Kept, remote_listing
+from cmlutils.flows.transfer import at, ours_beside
 from cmlutils.ignore import default_rules, keep
 from cmlutils.localtree import walk
 from cmlutils.report import Difference, Group

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.flows.steps import Record, Step
-    from cmlutils.journal import Journal
-    from cmlutils.journal import Step as Past
+    from cmlutils.journal import Journal, Past
 
 log = logging.getLogger(__name__)
 _LOOKS = (0.0, 1.0, 2.0)  # seconds before each look for what a lost answer may have made
@@ -53,7 +52,7 @@ def _hush(journal: Journal, step: Step) -> None:
         return
     try:
         step.listing.rows(anew=True)
-        mine = _mine(journal, step, past)
+        mine = _made_by_us(journal, step, past)
         if mine is not None:
             step.hush(mine)
     except ApiError as error:
@@ -62,7 +61,7 @@ def _hush(journal: Journal, step: Step) -> None:
 
 def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tuple[Outcome, Record | None]:
     past = journal.step(step.key)
-    mine = _mine(journal, step, past)
+    mine = _made_by_us(journal, step, past)
     if past is not None and past.doomed:
         stays = _take_away(journal, step, mine, past.doomed, sleep) if mine else ""
         if stays:
@@ -70,7 +69,7 @@ def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tup
         journal.gone(step.key)
         past = mine = None
     if mine is None and (past is None or past.done):
-        mine = _others(journal, step)  # somebody else's, or made again by hand: it stays as it is
+        mine = _made_by_others(journal, step)  # somebody else's, or made again by hand: it stays as it is
         if mine is not None:
             return Outcome(step.kind, step.name, Status.PRESENT, str(mine["id"])), mine
     if mine is not None and past is not None and past.done:
@@ -109,23 +108,23 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
     return Outcome(step.kind, step.name, status, target_id, finished.note, finished.todo, finished.needs_hand)
 
 
-def _mine(journal: Journal, step: Step, past: Past | None) -> Record | None:
+def _made_by_us(journal: Journal, step: Step, past: Past | None) -> Record | None:
     """Return what we made: the id that the journal knows, or what came after we began and lost the answer."""
     if past is None:
         return None
     if past.target_id:  # by its id alone: the target may spell its name in another way
         return next((one for one in step.listing.rows() if str(one["id"]) == past.target_id), None)
-    return _new(journal, step, past.before, step.find())
+    return _unclaimed(journal, step, past.before, step.find())
 
 
-def _new(journal: Journal, step: Step, before: tuple[str, ...], there: list[Record]) -> Record | None:
+def _unclaimed(journal: Journal, step: Step, before: tuple[str, ...], there: list[Record]) -> Record | None:
     known = {*before, *step.taken, *journal.ids(step.kind, step.key)}
     return next((one for one in there if str(one["id"]) not in known), None)
 
 
-def _others(journal: Journal, step: Step) -> Record | None:
+def _made_by_others(journal: Journal, step: Step) -> Record | None:
     """Return one that is there and that no equal of ours is."""
-    return _new(journal, step, (), step.find())
+    return _unclaimed(journal, step, (), step.find())
 
 
 def _create(journal: Journal, step: Step, sleep: Callable[[float], None]) -> Record:
@@ -139,23 +138,25 @@ def _create(journal: Journal, step: Step, sleep: Callable[[float], None]) -> Rec
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind, step.name)
-    found = _look(journal, step, before, sleep)
+    found = _look_for_lost(journal, step, before, sleep)
     if found is not None:
         return found
     try:
         return step.create()
     except (AnswerLost, Rejected):  # refused perhaps because the first one came late
-        found = _look(journal, step, before, sleep)
+        found = _look_for_lost(journal, step, before, sleep)
         if found is None:
             raise
         return found
 
 
-def _look(journal: Journal, step: Step, before: tuple[str, ...], sleep: Callable[[float], None]) -> Record | None:
+def _look_for_lost(
+    journal: Journal, step: Step, before: tuple[str, ...], sleep: Callable[[float], None]
+) -> Record | None:
     """Look for what a lost answer may have created, more than once: it may take a moment to show."""
     for pause in _LOOKS:
         sleep(pause)
-        found = _new(journal, step, before, step.find(anew=True))
+        found = _unclaimed(journal, step, before, step.find(anew=True))
         if found is not None:
             return found
     return None

@@ -1,4 +1,4 @@
-"""The bundle's side of a pull: room on the disk, what is too much here, folders' modes and times."""
+"""The bundle's side of a pull: room, what is too much here, what grew aside, folders' modes and times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show
 from cmlutils.flows import here
 from cmlutils.flows.stream import STREAMS
-from cmlutils.flows.transfer import Kept, at
+from cmlutils.flows.transfer import at
 from cmlutils.localtree import walk
 from cmlutils.remote.rsync import Complaint
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Differences
+    from cmlutils.flows.listing import Kept
 
 T = TypeVar("T")
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
@@ -37,7 +38,7 @@ def walk_all(data: Path) -> Iterable[Entry]:
 
 
 def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
-    """Do the same, and make use of it, beside what the block does; what is yielded waits for the result."""
+    """List it as `walk_all` does and make `use` of that, in a thread beside the block; yields what waits for it."""
     return here.beside(data, use, locked=lambda path: _open(data, path))
 
 

@@ -8,11 +8,11 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import upwards
+from cmlutils.entries import above
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import remaining, shares
 from cmlutils.flows.remaining import is_big, is_short
-from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Job, Stream, streaming
+from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
+    from cmlutils.flows.listing import Kept
     from cmlutils.flows.remaining import Look, LookAgain
     from cmlutils.flows.rsyncs import Rsyncs
-    from cmlutils.flows.transfer import Kept
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Mover:
                     self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
                     aside, before = False, []
                 else:
-                    self._run(self._jobs(now.wanted, kept(), streams=1 if tried else self._streams()), now.wanted)
+                    self._run(self._copies(now.wanted, kept(), streams=1 if tried else self._streams()), now.wanted)
                     tried, before = tried + 1, now.wanted
             except TunnelError as error:
                 log.warning("%s", error)
@@ -106,15 +106,15 @@ class Mover:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
         others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
-        self._run(self._jobs(wanted, kept, streams=self._streams(), without=without), wanted)
+        self._run(self._copies(wanted, kept, streams=self._streams(), without=without), wanted)
         self.aside.move_in(sorted(new))
 
     def _streams(self) -> int:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
 
-    def _jobs(
+    def _copies(
         self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
-    ) -> list[Job]:
+    ) -> list[Copy]:
         """Build what rsync is told, in parts that may run at once; many small files it finds itself.
 
         With `without`, rules for what is not meant, all of it goes aside and nothing lands by itself.
@@ -124,20 +124,20 @@ class Mover:
         base = {"temp": self.aside.temp if inplace else self.temp}
         big = [entry for entry in names if is_big(entry)]
         few = [entry for entry in names if not is_big(entry)]
-        ssh, jobs = self.tunnel.ssh_argv, list[Job]()
+        ssh, copies = self.tunnel.ssh_argv, list[Copy]()
         if not is_short(few):
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(few, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
                 argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
-                jobs.append(Job(argv))
+                copies.append(Copy(argv))
         elif few:
             path = self._file("names", rsync.names_file(entry.path for entry in few))
-            jobs.append(Job(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
-        return [*jobs, *self._big_jobs(big, land=not inplace)]
+            copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
+        return [*copies, *self._big_copies(big, land=not inplace)]
 
-    def _big_jobs(self, big: Sequence[Entry], *, land: bool) -> Iterator[Job]:
-        """Build a job for each large file, the largest first; each may land, and give back room, when it has come."""
+    def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
+        """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
         holes = self.holes(big) if big else ()
         end, temp, basis = self.aside[:3]
         for entry in sorted(big, key=lambda entry: -entry.size):
@@ -146,7 +146,7 @@ class Mover:
                 self.tunnel.ssh_argv, self.ends[0], end,
                 temp=temp, names=path, basis=basis, both=self.both, sparse=sparse,
             )  # fmt: skip
-            yield Job(argv, entry if land else None)
+            yield Copy(argv, entry if land else None)
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
@@ -154,11 +154,11 @@ class Mover:
         path.write_bytes(content)
         return path
 
-    def _run(self, jobs: Sequence[Job], names: Sequence[Entry]) -> None:
+    def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
         self.complaints = []
         coming, late = {entry.path for entry in names}, list["Entry"]()
-        waiting, running, done, sent = deque(jobs), list[Stream](), 0, 0
+        waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
         sizes = [entry.size for entry in names if entry.kind == "f"]
         total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
@@ -172,7 +172,7 @@ class Mover:
                         running.remove(stream)
                         done, sent = done + stream.now().done, sent + stream.now().sent
                         well &= self._judge(*stream.end())
-                        if stream.lands and coming.isdisjoint([*upwards(stream.lands.path)][1:]):
+                        if stream.lands and coming.isdisjoint(above(stream.lands.path)):
                             self.complaints += self.aside.land([stream.lands])
                         elif stream.lands:
                             late.append(stream.lands)

@@ -11,7 +11,7 @@ from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.export_project import READERS, read_records
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle
-from cmlutils.flows.transfer import Kept
+from cmlutils.flows.listing import Kept
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE, ProjectRef

@@ -24,20 +24,11 @@ from cmlutils.flows.landing import (
     using_all,
     walk_all,
 )
+from cmlutils.flows.listing import of_names, remote_listing, still_so
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
-from cmlutils.flows.transfer import (
-    Progress,
-    Silent,
-    emptied,
-    local_errors,
-    meanwhile,
-    of_names,
-    persist,
-    remote_listing,
-    still_so,
-)
+from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile, persist
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 
@@ -46,7 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from cmlutils.entries import Entry
+    from cmlutils.entries import Change, Entry
     from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
 
@@ -92,19 +83,21 @@ class _Pull:
         rules, rules_text, version = self._survey()
         self.progress.step("listing")
         self.kept = remote_listing(self.tunnel, rules, "the source's listing")
-        wanted = first = self._compare(here())
+        self.differences = self._compared(here())
+        wanted = first = self._next()
         complaints: list[rsync.Complaint] = []
         if wanted:
             self._drop_stale()
             large = [entry for entry in self.differences.only_left if is_big(entry)]
             room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
-            mover.rounds(self._look, lambda: self.kept, look_of(wanted, 0, self.differences))
+            mover.rounds(self._look_again, lambda: self.kept, look_of(wanted, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         write_list(self.state / "files.list", self.kept.entries.values())
-        problems = problems_of(_but_folders(self.differences), complaints, self.restless)
+        left = replace(self.differences, changed=_but_folders(self.differences.changed))
+        problems = problems_of(left, complaints, self.restless)
         problems += (*unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.aside)
@@ -144,37 +137,32 @@ class _Pull:
         mover.holes = self._holes
         return mover
 
-    def _compare(self, here: Iterable[Entry]) -> list[Entry]:
-        """Compare, delete what is too much here, and name what is to come."""
-        self.differences = self._compared(here)
-        return self._wanted()
-
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True)
 
-    def _wanted(self) -> list[Entry]:
+    def _next(self) -> list[Entry]:
+        """Delete what is too much here, then name what is to come; note what has changed since it was asked for."""
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
         wanted = _to_fetch(self.differences)
         self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
         self.asked = {entry.path: entry for entry in wanted}
         return wanted
 
-    def _look(self, *, cut: bool) -> Look:
-        """Look again at both sides at once: a source in use may have changed while it was copied."""
+    def _look_again(self, *, cut: bool) -> Look:
+        """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
         if cut or not is_short(self.asked):
-            with using_all(self.data, self._compared) as arrived:
-                same = still_so(self.tunnel, self.kept)
-                self.differences = arrived()
+            looking = using_all(self.data, self._compared)
         else:
-            arrived = meanwhile(self._arrived)
+            looking = contextlib.nullcontext(meanwhile(self._arrived))
+        with looking as differences:
             same = still_so(self.tunnel, self.kept)
-            self.differences = arrived()
-        if same:
-            return look_of(self._wanted(), self._held(), self.differences)
-        log.warning("The source changed during the copy; it is listed again.")
-        self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
-        return look_of(self._compare(walk_all(self.data)), self._held(), self.differences)
+            self.differences = differences()
+        if not same:
+            log.warning("The source changed during the copy; it is listed again.")
+            self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
+            self.differences = self._compared(walk_all(self.data))
+        return look_of(self._next(), self._held(), self.differences)
 
     def _arrived(self) -> Differences:
         """Compare what came, or if that is not as it should be, all, with the listing.
@@ -203,12 +191,10 @@ class _Pull:
 
 
 def _to_fetch(differences: Differences) -> list[Entry]:
-    """Name what rsync has to do; an existing folder's mode and times are set by us at the end."""
-    changed = [each for each in differences.changed if each.wanted.kind != "d" or "kind" in each.what]
-    return [*differences.only_left, *(each.wanted for each in changed)]
+    """Name what rsync has to do."""
+    return [*differences.only_left, *(each.wanted for each in _but_folders(differences.changed))]
 
 
-def _but_folders(left: Differences) -> Differences:
-    """Leave out what `fix_folders` sees to."""
-    changed = [each for each in left.changed if each.wanted.kind != "d" or "kind" in each.what]
-    return Differences(left.only_left, left.only_right, changed, left.not_carried)
+def _but_folders(changes: Iterable[Change]) -> list[Change]:
+    """Leave out existing folders' modes and times: `fix_folders` sets them at the end."""
+    return [each for each in changes if each.wanted.kind != "d" or "kind" in each.what]

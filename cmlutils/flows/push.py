@@ -13,21 +13,12 @@ from cmlutils.errors import CmlutilError
 from cmlutils.filelist import Entry, write_list
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.listing import listed_names, remote_listing
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_folder import TargetFolder
-from cmlutils.flows.transfer import (
-    Progress,
-    Silent,
-    at,
-    emptied,
-    listed_names,
-    local_errors,
-    ours_beside,
-    persist,
-    remote_listing,
-)
+from cmlutils.flows.transfer import Progress, Silent, at, emptied, local_errors, ours_beside, persist
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -95,19 +86,19 @@ class _Push:
         """Do it all and say what was done."""
         self.progress.step("listing")
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
-        self.local, self.mine, self.put = self.bundle.read()
+        self.local, self.pushed, self.outdated = self.bundle.read()
         self.local.ours = self.ours
         self.ignored = {entry.path for entry in self.local.tops}
         self._compare()
         doomed = self._doomed(self.there.entries)
         if doomed:
             self._delete(doomed, self.there.entries)
-            self._look()
+            self._list_again()
         first = _to_send(self.differences)
         complaints: list[rsync.Complaint] = []
         if first:
-            ours = self.mine | {entry.path for entry in first}
-            self._remember([*self.put, *(entry for path, entry in self.local.entries.items() if path in ours)])
+            ours = self.pushed | {entry.path for entry in first}
+            self._remember([*self.outdated, *(entry for path, entry in self.local.entries.items() if path in ours)])
             mover = self._prepare()
             self._drop_stale(self.there.grown)
             mover.rounds(self._look_again, lambda: self.local, look_of(first, 0, self.differences))
@@ -161,8 +152,8 @@ class _Push:
         if stale:
             self._delete(stale, grown)
 
-    def _look(self) -> None:
-        """List the target and compare."""
+    def _list_again(self) -> None:
+        """List the target, all of it, and compare."""
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
         self._compare()
 
@@ -172,11 +163,11 @@ class _Push:
     def _look_again(self, *, cut: bool) -> Look:
         """Look at what was sent, or if that is not as it should be, at all."""
         sent = _to_send(self.differences)
-        if cut or not is_short(sent) or not self._arrived(sent):
-            self._look()
+        if cut or not is_short(sent) or not self._all_arrived(sent):
+            self._list_again()
         return look_of(_to_send(self.differences), self.there.held, self.differences)
 
-    def _arrived(self, sent: Iterable[Entry]) -> bool:
+    def _all_arrived(self, sent: Iterable[Entry]) -> bool:
         """Look at these names alone: an rsync that ended in peace has touched no other."""
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
         there = listed_names(self.tunnel, names)
@@ -194,19 +185,19 @@ class _Push:
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
         doomed: dict[bytes, Entry] = {}
-        for mine in self.put:
-            now, here = found.get(mine.path), self.local.entries.get(mine.path)
+        for put in self.outdated:
+            now, here = found.get(put.path), self.local.entries.get(put.path)
             if now is None or (here is not None and (here.kind == "d" or now.kind != "d")):
                 continue
-            if now.kind == mine.kind and self._as_left(mine, now) and not self._is_ignored(mine.path):
-                doomed[mine.path] = now
+            if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put.path):
+                doomed[put.path] = now
         return doomed
 
     @staticmethod
-    def _as_left(mine: Entry, now: Entry) -> bool:
-        if mine.kind == "f":
-            return (mine.size, mine.mtime_ns) == (now.size, now.mtime_ns)
-        return mine.kind == "d" or (mine.kind == "l" and mine.link == now.link)
+    def _as_left(put: Entry, now: Entry) -> bool:
+        if put.kind == "f":
+            return (put.size, put.mtime_ns) == (now.size, now.mtime_ns)
+        return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
     def _is_ignored(self, path: bytes) -> bool:
         return any(each in self.ignored for each in upwards(path))
@@ -235,12 +226,15 @@ class _Push:
             self.remembered = now
 
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
-        """Remember only what is ours and there now."""
-        ours = self.mine | {entry.path for entry in sent}
-        mine = [entry for path, entry in self.local.entries.items() if path in ours and path in there]
-        mine += [each for each in self.put if each.path not in self.local.entries and each.path in there]
-        mine += [each for each in self.put if each.path not in self.local.entries and self._is_ignored(each.path)]
-        self._remember(mine)
+        """Remember what we put there and is there now; what is ignored by now can't be seen, and stays remembered."""
+        ours = self.pushed | {entry.path for entry in sent}
+        gone = [each for each in self.outdated if each.path not in self.local.entries]
+        self._remember(
+            [
+                *(entry for path, entry in self.local.entries.items() if path in ours and path in there),
+                *(each for each in gone if each.path in there or self._is_ignored(each.path)),
+            ]
+        )
 
 
 def _to_send(differences: Differences) -> list[Entry]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import ApiError, Rejected, Unreachable
+from cmlutils.errors import Rejected
 from cmlutils.flows.steps import Finished
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import differences
@@ -60,17 +60,6 @@ class Target:
             note = f"{mapped} for {wanted}, which the target does not have"
             todo = "Add that image to the target's catalogue, or correct the map, and import again."
         return Outcome(workload.kind, workload.name, Status.FAILED, note=note, todo=todo)
-
-
-def guarded(workload: Workload, work: Callable[[], Outcome]) -> Outcome:
-    """Do what there is to do for one workload; its failure is an outcome, and the others go on."""
-    try:
-        return work()
-    except Unreachable:
-        raise
-    except ApiError as error:
-        todo = error.hint or "Run the import again."
-        return Outcome(workload.kind, workload.name, Status.FAILED, note=error.message, todo=todo)
 
 
 def join(*parts: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, NotFound, Rejected
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
 
@@ -31,7 +31,7 @@ def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outc
     taken: dict[str, set[str]] = defaultdict(set)
     addons = Addons(target.v1)
     for one in wanted:
-        yield guarded(one, _Work(target, one, listing, taken[one.key], addons).ensure)
+        yield _Work(target, one, listing, taken[one.key], addons).ensure()
 
 
 class _Work:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
-from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Run:
-    """What the jobs of one run share: the listing, who took what, source ids by name and by target id."""
+    """What the jobs of one run share: the listing, who took what; names, and ids on the target, by id on the source."""
 
     target: Target
     listing: Listing
@@ -50,7 +49,7 @@ def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
         numbered.append((job, seen[job.key]))
         seen[job.key] += 1
     for job, nth in _parents_first(numbered):
-        yield guarded(job, partial(_job, run, job, nth))
+        yield _job(run, job, nth)
 
 
 def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.replay import Target, create, finished, guarded, join, lost
+from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
 
@@ -35,8 +35,7 @@ def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     for model in wanted:
         nth = counts[model.key]
         counts[model.key] += 1
-        work = _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key])
-        yield guarded(model, work.ensure)
+        yield _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key]).ensure()
 
 
 class _Work:

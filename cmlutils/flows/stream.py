@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from cmlutils.entries import Entry
 
 STREAMS, STREAMS_NEAR = 4, 2  # rsyncs at once: what a channel carries a round trip is limited, and so are processors
-PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be 64 KiB by then
+PACE = 0.01  # seconds between two looks at rsync's progress, of which there may be much by then
 TAIL = 400  # bytes of rsync's output in which its last line is found
 MAX_ERRORS = 1 << 20  # bytes of rsync's complaints that are worth reading
 
 
-class Job(NamedTuple):
+class Copy(NamedTuple):
     """What one rsync is told; a large file lands when it has come."""
 
     argv: list[str]
@@ -26,14 +26,14 @@ class Job(NamedTuple):
 
 
 @contextlib.contextmanager
-def streaming(job: Job) -> Iterator[Stream]:
-    """Start an rsync that does the job; it does not outlast the block."""
-    with process.running(job.argv, raw=True, pace=PACE, grace=2.0) as child:
-        yield Stream(child, job.lands)
+def streaming(copy: Copy) -> Iterator[Stream]:
+    """Start an rsync that does this; it does not outlast the block."""
+    with process.running(copy.argv, raw=True, pace=PACE, grace=2.0) as child:
+        yield Stream(child, copy.lands)
 
 
 class Stream:
-    """One rsync under way; of its output, a line a file, only the last one now and then is worth the time."""
+    """One rsync under way; of its output, maybe a line a file, only the last one now and then is worth the time."""
 
     def __init__(self, child: process.Running, lands: Entry | None) -> None:
         self._child, self.pid, self.lands = child, child.pid, lands

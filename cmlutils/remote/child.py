@@ -1,4 +1,4 @@
-"""A child process: in a group of its own that the watchdog knows. The only import of subprocess.
+"""A child process: in a group of its own that the watchdog knows. The only import of subprocess in this package.
 
 A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
 knows its process group, so not even a kill -9 of ours leaves one behind. Nothing of ours runs between fork and exec:

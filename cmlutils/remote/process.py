@@ -1,4 +1,8 @@
-"""Programs that we run: `run` waits for one, `running` keeps one beside us."""
+"""Programs that we run: `run` waits for one, `running` keeps one beside us.
+
+`start` (child.py) starts one, `started` ends it with the block, `finish` feeds it and waits for its end: `run` is both.
+`running` and `beside` read what it says in threads, as it comes.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +102,7 @@ def _make_roomy(pipe: int) -> None:
 
 
 class Running:
-    """A program beside us. Both pipes are drained by threads all its life; what nobody reads is dropped."""
+    """A program beside us. Threads read both pipes, some way ahead of our reader; after `drop`, for nobody."""
 
     def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
         self.pid = process.pid
@@ -109,10 +113,10 @@ class Running:
         self._dropping = threading.Event()
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
-        pipes = (("out", process.stdout), ("err", process.stderr))
-        self._left = len(pipes)
+        outputs = (("out", process.stdout), ("err", process.stderr))
+        self._left = len(outputs)
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._drain, args=pipe, daemon=True) for pipe in pipes]
+        self._threads = [threading.Thread(target=self._drain, args=pipe, daemon=True) for pipe in outputs]
         for thread in self._threads:
             thread.start()
 
@@ -233,7 +237,7 @@ def running(
 
 @contextlib.contextmanager
 def beside(child: Child, *, raw: bool = False, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
-    """Do the same with a program that was started."""
+    """Drain a started program beside us for as long as the block takes; it is stopped on every way out."""
     program = Running(child, raw=raw, pace=pace)
     try:
         yield program

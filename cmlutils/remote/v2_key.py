@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected
-from cmlutils.journal import Journal, Step
+from cmlutils.journal import Journal, Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def _keys_of_others(journal: Path) -> dict[str, str]:
     return found
 
 
-def _step(path: Path) -> Step | None:
+def _step(path: Path) -> Past | None:
     try:
         return Journal(path, read_only=True).step(JOURNAL_KEY)
     except (BundleError, OSError):

@@ -8,7 +8,7 @@ from shelf import Shelf
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing
-from cmlutils.journal import Step as Past
+from cmlutils.journal import Past
 from cmlutils.report import Outcome, Status
 
 KEY = "thing a 0"

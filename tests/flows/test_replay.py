@@ -6,8 +6,8 @@ import time
 import pytest
 
 from cmlutils.application import Application
-from cmlutils.errors import AnswerLost, ApiError, Interrupted, Rejected, Unreachable
-from cmlutils.flows.replay import Clock, Target, create, finished, guarded, join, lost
+from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.flows.replay import Clock, Target, create, finished, join, lost
 from cmlutils.flows.steps import Finished
 from cmlutils.job import Job
 from cmlutils.model import Model
@@ -68,27 +68,6 @@ def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note
 def test_a_target_is_on_runtimes_and_has_the_time_of_the_machine():
     assert not target().engines
     assert target().clock == Clock(time.monotonic, time.sleep)
-
-
-# Failures
-
-
-def test_one_workload_that_fails_is_an_outcome():
-    done = Outcome("job", "a", Status.CREATED)
-    assert guarded(Job("a", "s.py"), lambda: done) is done
-
-    def fail(error):
-        def work():
-            raise error
-
-        return guarded(Job("a", "s.py"), work)
-
-    todo = "Run the import again."
-    assert fail(ApiError("Broken.")) == Outcome("job", "a", Status.FAILED, note="Broken.", todo=todo)
-    assert fail(ApiError("Broken.", hint="Mend it.")).todo == "Mend it."
-    for error in (Unreachable("It is away."), Interrupted(2), RuntimeError("a defect")):
-        with pytest.raises(type(error)):
-            fail(error)
 
 
 # What the target did not take

@@ -20,7 +20,7 @@ from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
 from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
 from cmlutils.flows.landing import fix_folders
-from cmlutils.flows.transfer import Kept
+from cmlutils.flows.listing import Kept
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience
