@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Runtime
 
 RECIPIENTS = ("success_recipients", "failure_recipients", "timeout_recipients", "stopped_recipients")
+
+
+ELSEWHERE = -1  # a parent that a reply names in another way than by its number
+
+
+def parent_of(reply: Mapping[str, Any]) -> int:
+    """Return the id of a job's parent, 0 for none: `parent` is an object with an id, or, where not, the id itself."""
+    parent = reply.get("parent") or reply.get("parent_id")
+    parent = parent.get("id") if isinstance(parent, dict) else parent
+    if isinstance(parent, bool) or not parent:
+        return 0
+    return int(parent) if re.fullmatch(r"[0-9]{1,18}", str(parent)) else ELSEWHERE
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Job:
         top.what = f"Job {top.text('name', None)!r}"
         report = top.inner("report")
         timeout = top.data.get("timeout")
-        parent = top.inner("parent").whole("id")
+        parent = parent_of(top.data)
         schedule = top.text("schedule")
         inferred = "dependent" if parent else "cron" if schedule else "manual"
         return cls(

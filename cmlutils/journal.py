@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EVENTS = {"begun", "made", "doomed", "done", "gone"}
+_WORKLOADS = {"model", "application", "job"}
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,17 @@ class Journal:
         """Return the target ids of all things of a kind that we made, one key's apart."""
         mine = {key: step for key, step in self._steps.items() if key.startswith(f"{kind} ") and key != but}
         return {step.target_id for step in mine.values() if step.target_id}
+
+    def enter(self, project_id: int) -> None:
+        """Forget workloads of another project: they went with it, and their ids may be those of others by now."""
+        key = "in project"
+        last = self._steps.get(key)
+        if last is not None and last.target_id == str(project_id):
+            return
+        for each in [each for each in self._steps if last and each.partition(" ")[0] in _WORKLOADS]:
+            self.gone(each)
+        self.made(key, str(project_id))
+        self.done(key)
 
     def begin(self, key: str, before: list[str]) -> None:
         """Say that it is about to be created; `before` are the ids of its name that exist already."""

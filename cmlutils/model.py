@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
 from cmlutils.reader import OURS, Reader, engine_to_bundle, runtime_from_bundle
+from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from cmlutils.runtimes import Runtime
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Model:
             if top.data.get("defaultReplicationPolicy")
             else deployment.inner("replicationPolicy")
         )
-        runtime_id = build.data.get("runtimeId")
+        runtime_id = build.whole("runtimeId")
         has = deployment if deployment.data.get("cpuMillicores") else resources
         return cls(
             name=top.text("name", None),
@@ -63,7 +62,7 @@ class Model:
             function=build.text("targetFunctionName"),
             comment=build.text("comment"),
             kernel=build.text("kernel"),
-            runtime=next((one for one in known if one.id == runtime_id), None) if runtime_id else None,
+            runtime=Runtime("", id=runtime_id).among(known) if runtime_id else None,
             cpu_millicores=resources.whole("cpuMillicores", has.whole("cpuMillicores", 1000)),
             memory_mb=resources.whole("memoryMb", has.whole("memoryMb", 2048)),
             gpus=resources.whole("nvidiaGPUs", has.whole("nvidiaGPUs")),

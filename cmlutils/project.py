@@ -11,7 +11,7 @@ from cmlutils.reader import OURS, Reader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LEGACY_ENGINE = "legacy_engine"
+LEGACY_ENGINE, ML_RUNTIME = "legacy_engine", "ml_runtime"
 
 
 def _part(text: str, what: str) -> str:
@@ -30,7 +30,7 @@ class ProjectRef:
     id: int
     name: str
     public_id: str = ""
-    engine_type: str = "ml_runtime"
+    engine_type: str = ML_RUNTIME
 
     @property
     def path(self) -> str:
@@ -52,7 +52,7 @@ class ProjectRef:
             id=number,
             name=top.text("name", None),
             public_id=top.text("public_identifier"),
-            engine_type=top.text("default_project_engine_type", "ml_runtime"),
+            engine_type=top.text("default_project_engine_type", ML_RUNTIME),
         )
 
 
@@ -64,7 +64,7 @@ class ProjectSettings:
     description: str = ""
     visibility: str = "private"
     shared_memory_limit: int = 0
-    engine_type: str = "ml_runtime"
+    engine_type: str = ML_RUNTIME
     environment: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     team: str = ""
@@ -87,7 +87,7 @@ class ProjectSettings:
             description=top.text("description"),
             visibility=top.text("project_visibility", "private"),
             shared_memory_limit=top.whole("shared_memory_limit"),
-            engine_type=top.text("default_project_engine_type", "ml_runtime"),
+            engine_type=top.text("default_project_engine_type", ML_RUNTIME),
             environment=dict(environment),
             owner=owner.text("username"),
             team=owner.text("username") if owner.text("type") == "organization" else "",
@@ -136,7 +136,7 @@ class ProjectSettings:
             description=top.text("description"),
             visibility=top.text("visibility", "private"),
             shared_memory_limit=top.whole("shared_memory_limit"),
-            engine_type=ours.text("engine_type", top.text("default_project_engine_type", "ml_runtime")),
+            engine_type=ours.text("engine_type", top.text("default_project_engine_type", ML_RUNTIME)),
             environment=top.environment(),
             owner=owner,
             team=team,

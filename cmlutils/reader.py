@@ -80,9 +80,13 @@ class Reader:
                 value = json.loads(value)
             except ValueError:
                 value = None
-        if not isinstance(value, dict) or not all(isinstance(one, (str, int, float)) for one in value.values()):
+        simple = (str, int, float, type(None))
+        if not isinstance(value, dict) or not all(isinstance(one, simple) for one in value.values()):
             raise self.error(f"{self.what} has no usable environment.")
-        found = {str(name): one if isinstance(one, str) else json.dumps(one) for name, one in value.items()}
+        found = {
+            str(name): one if isinstance(one, str) else "" if one is None else json.dumps(one)
+            for name, one in value.items()
+        }
         return {name: one for name, one in found.items() if one != MARK}
 
     def items(self, key: str) -> tuple[Any, ...]:
@@ -103,12 +107,11 @@ class Reader:
 
 
 def runtime_of(reader: Reader, known: Sequence[Runtime]) -> Runtime | None:
-    """Return the workload's runtime, joined with the workspace's list by id."""
+    """Return the workload's runtime, joined with the workspace's list by id, or without one by what it shows."""
     inner = reader.data.get("runtime")
     if not inner:
         return None
-    runtime = Runtime.from_v1(Reader(inner, f"{reader.what}, runtime").data)
-    return next((one for one in known if one.id and one.id == runtime.id), runtime)
+    return Runtime.from_v1(Reader(inner, f"{reader.what}, runtime").data).among(known)
 
 
 def engine_to_bundle(kernel: str, runtime: Runtime | None) -> dict[str, Any]:

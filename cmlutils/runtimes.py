@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.constants import LEGACY_ENGINE_MAP
@@ -30,7 +30,9 @@ class Runtime:
     @classmethod
     def from_v1(cls, reply: Mapping[str, Any]) -> Runtime:
         """Read one item of GET runtimes, or the runtime object within a workload."""
-        number = reply.get("id", 0)
+        number = reply.get("id") or 0
+        if isinstance(number, str) and re.fullmatch(r"[0-9]{1,18}", number):
+            number = int(number)
         if type(number) is not int or not isinstance(reply.get("imageIdentifier", ""), str):
             raise ApiError("The workspace lists a runtime without a numeric id or an image.")
         return cls(
@@ -43,6 +45,21 @@ class Runtime:
             id=number,
             enabled=str(reply.get("status") or "ENABLED").upper() in {"ENABLED", "AVAILABLE"},
         )
+
+    def among(self, known: Sequence[Runtime]) -> Runtime:
+        """Return the same one of a workspace's list: by id, else by image, else by kernel, editor, edition, version.
+
+        One of which only an unknown id is there gets a name that no catalogue has: an engine it is not.
+        """
+        for one in known:
+            if self.id == one.id if self.id else self._same(one):
+                return one
+        return self if self.image or self.kernel else replace(self, image=f"unknown-runtime-{self.id}")
+
+    def _same(self, other: Runtime) -> bool:
+        if self.image:
+            return self.image == other.image
+        return bool(self.kernel) and self.to_bundle() == other.to_bundle()
 
     def to_bundle(self) -> dict[str, str]:
         """Return the keys of cloudera/cmlutils for a runtime."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from cmlutils.errors import ApiError, CheckFailed, ConfigError
@@ -34,10 +36,28 @@ def test_a_runtime_that_is_switched_off_is_known(status, enabled):
     assert Runtime.from_v1(LISTED | {"status": status}).enabled is enabled
 
 
-@pytest.mark.parametrize("odd", [{"id": "7"}, {"id": None}, {"id": True}, {"imageIdentifier": 7}])
+@pytest.mark.parametrize("odd", [{"id": "x"}, {"id": 7.5}, {"id": True}, {"imageIdentifier": 7}])
 def test_a_runtime_without_a_number_or_an_image_is_none(odd):
     with pytest.raises(ApiError, match="without a numeric id or an image"):
         Runtime.from_v1(LISTED | odd)
+
+
+def test_a_workload_shows_its_runtime_by_number_by_image_or_by_words():
+    known = [replace(READ, id=8, full_version="2023.05.1-b1", image="reg/py:0"), READ]
+    for shown in ({"id": READ.id}, {"id": str(READ.id)}, {"imageIdentifier": READ.image}):
+        assert Runtime.from_v1(shown).among(known) is READ
+    words = {key: value for key, value in LISTED.items() if key not in {"id", "imageIdentifier"}}
+    assert Runtime.from_v1(words).among(known) is READ
+    other = Runtime.from_v1(words | {"kernel": "R 4.1"})
+    assert other.among(known) is other
+
+
+def test_a_runtime_of_which_only_an_unknown_number_is_shown_is_no_engine():
+    unknown = Runtime.from_v1({"id": 99}).among([READ])
+    kept = Runtime.from_bundle(unknown.to_bundle(), unknown.image)
+    assert "99" in str(kept)
+    assert Maps({}, {"default": READ.image}).find(kept, "", [READ]) is None
+    assert Maps({unknown.image: READ.image}, {}).find(kept, "", [READ]).runtime is READ
 
 
 def test_a_bundle_keeps_all_but_the_workspaces_own_number():

@@ -173,9 +173,14 @@ def _state(a: Workload, record: Record, seen: Seen) -> list[Difference]:
 def _inert(a: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves behind, and the one that is there."""
     if isinstance(a, Application):
-        return "stopped", str(record.get("status") or "stopped")
+        status = str(record.get("status") or "stopped")
+        return "stopped", "stopped" if status == "failed" else status  # neither runs
     if isinstance(a, Model):
         status = str((record.get("latestModelDeployment") or {}).get("status") or "")
         return "not deployed", status if status in _DEPLOYED else "not deployed"
-    fires = record.get("schedule") or record.get("parent") or record.get("parent_id")
-    return "paused", "not paused" if fires and record.get("paused") is not True else "paused"
+    return "paused", "not paused" if fires(record) and record.get("paused") is not True else "paused"
+
+
+def fires(job: Record) -> bool:
+    """Tell whether a job on the target has something that would start it."""
+    return bool(job.get("schedule") or job.get("parent") or job.get("parent_id"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cmlutils.journal import Journal, Past
 
 log = logging.getLogger(__name__)
-_LOOKS = (0.0, 1.0, 2.0)  # seconds before each look for what a lost answer may have made
+_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost answer may have made
 _REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to take something away
 
 

@@ -104,10 +104,15 @@ def _read_project(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
     """Return what a workspace says of a project's models, applications and jobs, in its own words."""
     return {
-        "models": v1.models.of(project),
+        "models": [_whole_model(v1, one) for one in v1.models.of(project)],
         "applications": v1.applications.of(project),
         "jobs": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
     }
+
+
+def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a model with its build, which a list may leave out."""
+    return record if "latestModelBuild" in record else v1.models.get(str(record["id"]))
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:

@@ -131,11 +131,12 @@ class Replay:
             project, outcome = ensure_project(
                 v1, journal, context, section.name, settings, engines=engines, clock=self.clock
             )
+            journal.enter(project.id)
             report.target = f"{section.workspace.url} {project.path}"
             report.outcomes.append(outcome)
         replay = partial(self._workloads, project, journal, runtimes)
         workloads: list[Workload] = [*model_list, *application_list, *job_list]
-        begun = [one for one in workloads if _unfinished(journal, one)]
+        begun = [one for one in workloads if unfinished(journal, one)]
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
             early = replay(begun)
             report.outcomes += [one for one in early if one.kind != "job"]  # of jobs, the second look counts
@@ -171,7 +172,7 @@ class Replay:
         return outcomes
 
 
-def _unfinished(journal: Journal, workload: Workload) -> bool:
+def unfinished(journal: Journal, workload: Workload) -> bool:
     """Tell whether an earlier run began this one and did not finish it."""
     return any(key.startswith(f"{workload.kind} {workload.key}") for key in journal.unfinished())
 

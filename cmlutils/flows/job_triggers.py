@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cmlutils.errors import AnswerLost, NotFound, Rejected
+from cmlutils.errors import ApiError, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Record
+from cmlutils.job import parent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.flows.replay import Target
     from cmlutils.job import Job
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.v2 import ApiV2
 
 log = logging.getLogger(__name__)
 
@@ -41,21 +44,22 @@ class State:
 def read_state(target: Target, job_id: int) -> State:
     """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
     record = target.v1.jobs.get(target.project, job_id)
-    parent: Any = record.get("parent") or record.get("parent_id") or 0
-    parent = parent.get("id") if isinstance(parent, dict) else parent
     paused, by_v2 = record.get("paused"), False
     if not isinstance(paused, bool):
-        paused, by_v2 = _paused_in_v2(target, record), True
-    return State(record, paused, by_v2, int(parent or 0))
+        paused, by_v2 = paused_in_v2(target.v2, target.project, record), True
+    return State(record, paused, by_v2, parent_of(record))
 
 
-def _paused_in_v2(target: Target, record: Record) -> bool | None:
+def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
+    """Ask v2 whether this job is paused; None when it does not tell."""
     public_id = str(record.get("public_identifier") or "")
-    if not public_id or not target.project.public_id:
+    if not public_id or not project.public_id:
         return None
     try:
-        paused = target.v2.job(target.project.public_id, public_id).get("paused")
-    except Rejected as error:
+        paused = v2.job(project.public_id, public_id).get("paused")
+    except Unreachable:
+        raise
+    except ApiError as error:
         log.debug("v2 does not show the job: %s", error)
         return None
     return paused if isinstance(paused, bool) else None
@@ -139,6 +143,8 @@ def _done(way: Callable[[], object]) -> bool:
     except Rejected as error:
         log.debug("job PATCH: %s", error)
         return error.status >= 500
-    except AnswerLost as error:
+    except Unreachable:
+        raise
+    except ApiError as error:  # it may have been done: who reads the job will see
         log.debug("job PATCH: %s", error)
     return True

@@ -46,9 +46,15 @@ class Target:
     engines: bool = False  # the project stays on legacy engines
     clock: Clock = field(default_factory=Clock)
 
-    def match(self, wanted: Runtime | None, kernel: str) -> Match | None:
-        """Return the runtime for a workload; None when the target has none of its kernel."""
-        return self.maps.find(wanted, kernel, self.runtimes)
+    def needs_runtime(self, workload: Workload) -> bool:
+        """Tell whether it needs a runtime: in a project on engines only one that has a runtime on the source."""
+        return not self.engines or workload.runtime is not None
+
+    def match(self, workload: Workload) -> Match | None:
+        """Return the runtime for a workload; None when it needs none, or the target has none of its kernel."""
+        if not self.needs_runtime(workload):
+            return None
+        return self.maps.find(workload.runtime, workload.kernel, self.runtimes)
 
     def no_runtime(self, workload: Workload) -> Outcome:
         """Return the outcome of a workload for which the target has no runtime."""

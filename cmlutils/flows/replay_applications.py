@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
-from cmlutils.errors import AnswerLost, NotFound, Rejected
+from cmlutils.errors import ApiError, NotFound, Rejected, Unreachable
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
@@ -48,8 +49,8 @@ class _Work:
         """Leave it stopped, or say why not."""
         target, wanted = self.target, self.application
         v1, project = target.v1, target.project
-        self.match = None if target.engines else target.match(wanted.runtime, wanted.kernel)
-        if self.match is None and not target.engines:
+        self.match = target.match(wanted)
+        if self.match is None and target.needs_runtime(wanted):
             return target.no_runtime(wanted)
         step = Step(
             kind="application",
@@ -106,6 +107,8 @@ class _Work:
                     return self._look(record)
             if not refused:
                 break
+        if record.get("status") == "failed":  # it runs no more, and there is nothing left to stop
+            return self._failed(self._look(record))
         raise CannotBeInertError(
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
@@ -124,7 +127,9 @@ class _Work:
         except Rejected as error:
             log.debug("application stop: %s", error)
             return error.status >= 500
-        except AnswerLost as error:
+        except Unreachable:
+            raise
+        except ApiError as error:  # it may have been done: who reads the application will see
             log.debug("application stop: %s", error)
         return True
 
@@ -164,6 +169,11 @@ class _Work:
             self.target.v2.stop_application(project_id, str(public_id))
 
         return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
+
+    @staticmethod
+    def _failed(seen: Finished) -> Finished:
+        note = join(seen.note, "it failed when the target started it, and does not run")
+        return replace(seen, note=note, fallback=True)
 
     def _look(self, record: Record) -> Finished:
         """Return what of the application the target does not show as it should be."""

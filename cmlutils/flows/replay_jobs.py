@@ -69,8 +69,8 @@ def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
 def _job(run: _Run, job: Job, nth: int) -> Outcome:
     target = run.target
     v1, project = target.v1, target.project
-    match = None if target.engines else target.match(job.runtime, job.kernel)
-    if match is None and not target.engines:
+    match = target.match(job)
+    if match is None and target.needs_runtime(job):
         return target.no_runtime(job)
 
     def make() -> Record:
@@ -128,8 +128,8 @@ def _look(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
     elif not armed and job.parent_id and not parent_id and not job.schedule:
         note = join(note, "its parent is not on the target")
     but = {"schedule"}
-    if not armed or not (job.schedule or job.parent_id):
-        but.add("type")
+    if not armed or not (job.schedule or job.parent_id) or job.type == "manual":
+        but.add("type")  # "manual" may have been said of every job
     if not armed or not job.timezone:
         but.add("timezone")
     if not job.timeout and not there.timeout:

@@ -49,8 +49,8 @@ class _Work:
     def ensure(self) -> Outcome:
         """Leave it built and not deployed, or say why not."""
         target, model = self.target, self.model
-        self.match = None if target.engines else target.match(model.runtime, model.kernel)
-        if self.match is None and not target.engines and (model.file or model.runtime):
+        self.match = target.match(model)
+        if self.match is None and target.needs_runtime(model) and (model.file or model.runtime):
             return target.no_runtime(model)
         step = Step(
             kind="model",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.steps import Finished, Listing, Record, Step
-from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
+from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def ensure_project(
         found = v1.projects.find(name, context, context)
         return [found] if found else []
 
-    def settle(record: Record) -> Finished:
-        return _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines)
+    def settle(record: Record, *, again: bool = False) -> Finished:
+        return _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines, again=again)
 
     body = {"name": name, "template": "blank", "project_visibility": "private"}
     step = Step(
@@ -49,7 +50,7 @@ def ensure_project(
         same=lambda _: True,
         create=lambda: v1.projects.create(context, body),
         finish=settle,
-        again=settle,
+        again=partial(settle, again=True),
     )
     outcome, record = ensure(journal, step, clock.sleep)
     if record is None:
@@ -58,28 +59,32 @@ def ensure_project(
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
-def _wanted(settings: ProjectSettings, *, engines: bool) -> Record:
+def _unlike(there: Record, settings: ProjectSettings, *, engines: bool) -> Record:
+    """Return the settings that the target shows otherwise, as they should be."""
     wanted: dict[str, Any] = {"description": settings.description}
     if settings.shared_memory_limit:
         wanted["shared_memory_limit"] = settings.shared_memory_limit
     if engines:
         wanted["default_project_engine_type"] = LEGACY_ENGINE
-    return wanted
+    elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
+        wanted["default_project_engine_type"] = ML_RUNTIME
+    return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
 
 
-def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
-    """Write settings one by one and the environment."""
+def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> Finished:
+    """Write settings one by one and the environment; `again`: what people may have set since stays."""
     there = v1.projects.get(ref)
-    for field, value in _wanted(settings, engines=engines).items():
-        if (there.get(field) or "") != value:
+    for field, value in _unlike(there, settings, engines=engines).items():
+        if not (again and there.get(field)):
             try:
                 v1.projects.patch(ref, {field: value})
             except (Rejected, AnswerLost) as error:
                 log.debug("PATCH project %s: %s", field, error)
     environment = v1.projects.environment(ref)
-    if _absent(settings.environment, environment):
+    whole = {**environment, **settings.environment, **(environment if again else {})}
+    if whole != environment:
         try:
-            v1.projects.put_environment(ref, {**environment, **settings.environment})
+            v1.projects.put_environment(ref, whole)
         except (Rejected, AnswerLost) as error:
             log.debug("PUT project environment: %s", error)
     return _look(v1, ref, settings, engines=engines)
@@ -92,7 +97,7 @@ def _absent(wanted: Mapping[str, str], there: Record) -> list[str]:
 def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
     """Read settings and environment back, and name what the target did not take."""
     there = v1.projects.get(ref)
-    lost = [field for field, value in _wanted(settings, engines=engines).items() if (there.get(field) or "") != value]
+    lost = [*_unlike(there, settings, engines=engines)]
     environment = _absent(settings.environment, v1.projects.environment(ref)) if settings.environment else []
     lost += [f"environment {name}" for name in environment]
     note, todo = _engine_image(v1, ref, settings) if engines else ("", "")
@@ -132,7 +137,7 @@ def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: Projec
     if created is None or created.target_id != str(project.id) or (step and step.done and not step.left):
         return None
     try:
-        todos = _hand_over(v1, project, settings)
+        todos = _hand_over(v1, project, settings, _Given(journal, key))
     except (AnswerLost, Rejected) as error:
         return _left(project, f"import again to set collaborators and visibility: {error.message}")
     journal.done(key, left=bool(todos))
@@ -143,11 +148,29 @@ def _left(project: ProjectRef, todo: str) -> Outcome:
     return Outcome("project", f"{project.name}: hand over", Status.FALLBACK, str(project.id), "", todo, needs_hand=True)
 
 
-def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> list[str]:
+class _Given:
+    """What an earlier run has handed over: people may have changed it since, so it is not done again."""
+
+    def __init__(self, journal: Journal, key: str) -> None:
+        self._journal, self._key = journal, key
+
+    def __contains__(self, what: str) -> bool:
+        step = self._journal.step(f"{self._key}: {what}")
+        return step is not None and step.done
+
+    def add(self, what: str) -> None:
+        """Remember it."""
+        if what not in self:
+            self._journal.done(f"{self._key}: {what}")
+
+
+def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> list[str]:
     todos = [
         f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
-        for name, permissions in _collaborators(v1, project, settings).items()
+        for name, permissions in _collaborators(v1, project, settings, given).items()
     ]
+    if "visibility" in given:
+        return todos
     seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
         try:
@@ -157,15 +180,17 @@ def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> lis
         seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
         todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
+    else:
+        given.add("visibility")
     return todos
 
 
-def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) -> dict[str, str]:
+def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> dict[str, str]:
     """Add those that are not there yet; return those that then are still not, with their permission."""
     wanted = {
         str(one["username"]): str(one.get("permissions") or "read")
         for one in settings.collaborators
-        if one.get("username") and one["username"] != project.owner
+        if one.get("username") and one["username"] != project.owner and f"collaborator {one['username']}" not in given
     }
 
     def absent() -> dict[str, str]:
@@ -175,7 +200,10 @@ def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings) ->
     missing = absent() if wanted else {}
     for name, permissions in missing.items():
         _collaborate(v1, project, name, permissions)
-    return absent() if missing else {}
+    left = absent() if missing else {}
+    for name in wanted.keys() - left.keys():
+        given.add(f"collaborator {name}")
+    return left
 
 
 def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) -> None:

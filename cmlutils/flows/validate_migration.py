@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
 from cmlutils.flows.compare_settings import compare_settings
-from cmlutils.flows.compare_workloads import compare_workloads
+from cmlutils.flows.compare_workloads import compare_workloads, fires
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
-from cmlutils.flows.import_project import read_bundle, to_do_of
+from cmlutils.flows.import_project import journal_of, read_bundle, to_do_of, unfinished
+from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import to_fill_in
+from cmlutils.remote.v2 import ApiV2
+from cmlutils.remote.v2_key import V2Key
 from cmlutils.report import Difference, Group, Outcome, Status
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
@@ -104,14 +108,17 @@ class _Validation:
     def compare(self, connection: Connection, side: str, files: Callable[[Tunnel], list[Difference]]) -> None:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
-        project = find_project(connection)
+        on_target = side == "target"
+        project = find_project(connection, self._owner(connection) if on_target else "")
         runtimes = v1.runtimes.all()
-        if side == "source":
-            report.source = report.source or f"{workspace.url} {project.path}"
-        else:
+        if on_target:
             report.target = report.target or f"{workspace.url} {project.path}"
+        else:
+            report.source = report.source or f"{workspace.url} {project.path}"
         seen = self._seen(connection, side, runtimes)
         there, records = read_settings(v1, project), read_records(v1, project)
+        if on_target:
+            self._ask_for_pauses(connection, project, records["jobs"])
         if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=self.settings.collaborators)
@@ -122,20 +129,40 @@ class _Validation:
             "jobs": [*self.jobs],
         }
         for kind, workloads in wanted.items():
-            here = with_ids(v1, workloads) if side == "target" else workloads
+            here = with_ids(v1, workloads) if on_target else workloads
             report.differences += compare_workloads(kind, here, records[kind], seen)
-            if side == "target" and report.verb == "validate-migration":
+            if on_target and report.verb == "validate-migration":
                 names = [str(one.get("name")) for one in records[kind]]
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
         with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
             report.differences += files(tunnel)
 
+    def _owner(self, connection: Connection) -> str:
+        """Return whose project an import makes or fills: the team's, or else the migrating user's."""
+        return self.settings.team or connection.section.workspace.username
+
+    def _journal(self, connection: Connection) -> Journal:
+        return journal_of(self.bundle, connection.section.workspace.url, self._owner(connection))
+
+    def _ask_for_pauses(self, connection: Connection, project: ProjectRef, jobs: list[dict[str, Any]]) -> None:
+        """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""
+        v1, username = connection.v1, connection.section.workspace.username
+        with ApiV2(v1.http, V2Key(v1, username, self._journal(connection))) as v2:  # its key is made when it is used
+            for one in jobs:
+                if fires(one) and not isinstance(one.get("paused"), bool):
+                    one["paused"] = paused_in_v2(v2, project, one)
+
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
-        fresh = frozenset((one.kind, one.name) for one in self.report.outcomes if one.status in _MADE)
+        """Say what a side is judged by; what an import made just now, or never finished, has no business to be live."""
+        fresh = {(one.kind, one.name) for one in self.report.outcomes if one.status in _MADE}
+        if side == "target":
+            journal = self._journal(connection)
+            every: list[Workload] = [*self.models, *self.applications, *self.jobs]
+            fresh |= {(one.kind, one.name) for one in every if unfinished(journal, one)}
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
-        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=fresh)
+        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:

@@ -104,7 +104,8 @@ def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
         there = _printable(urlsplit(response.headers.get("Location", "")).hostname or "")
     except ValueError:
         there = ""
-    return ApiError(
+    kind = AnswerLost if call.writes else ApiError  # a proxy may send us on after the workspace has done it
+    return kind(
         f"{host} redirects {call} to {there or 'another page of its own'} (status {response.status_code}).",
         hint="Write the workspace's final address as url (https?); a login page may be in between.",
     )

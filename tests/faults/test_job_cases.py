@@ -8,7 +8,7 @@ from replaying import JOBS, RUNTIME, SETTINGS, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
-from cmlutils.job import Job
+from cmlutils.job import ELSEWHERE, Job, parent_of
 from cmlutils.journal import Journal
 from cmlutils.runtimes import Maps
 
@@ -130,6 +130,26 @@ def test_a_trigger_that_a_paused_job_does_not_take_is_all_that_is_said(tmp_path)
         assert all(one.paused and not one.schedule for one in done.jobs)
         assert done.said("ingest") == (f"the target did not take {SCHEDULE}", f"set by hand: {SCHEDULE}")
         assert done.said("bare")[1] == "set by hand: its schedule '0 3 * * *' in time zone UTC"
+
+
+@pytest.mark.parametrize("action", ["html", "wrong-type"])
+def test_a_job_whose_pause_neither_version_shows_is_kept_without_its_trigger(tmp_path, action):
+    fault = {"action": action, "method": "GET", "path": "/api/v2/", "times": None}
+    with target_of(tmp_path, without=["job_paused_shown"], faults=[fault]) as target:
+        seen = Import(target, tmp_path, [CRON, job("plain")])
+        assert [each.schedule for each in seen.jobs] == ["", ""]
+        assert seen.code == ExitCode.NEEDS_HAND
+
+
+def test_a_schedule_of_a_job_that_calls_itself_manual_is_all_there_is(target, tmp_path):
+    assert Import(target, tmp_path, [replace(CRON, type="manual")]).code == 0
+
+
+@pytest.mark.parametrize(("shown", "id_"), [({"parent": {"id": 7}}, 7), ({"parent": 7}, 7), ({"parent_id": "7"}, 7),
+    ({"parent": None, "parent_id": None}, 0), ({}, 0), ({"parent_id": "p9x1-22bc"}, ELSEWHERE)])  # fmt: skip
+def test_a_parent_may_be_shown_in_several_ways(shown, id_):
+    assert parent_of(shown) == id_
+    assert Job.from_v1({"name": "a", "id": 9, **shown}, []).parent_id == id_
 
 
 def test_a_job_that_is_whole_has_nothing_to_say_also_without_time_zone_or_timeout(target, tmp_path):

@@ -20,6 +20,7 @@ from replaying import (
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.routes import projects
 from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.job import Job
 from cmlutils.model import Model
@@ -270,6 +271,68 @@ def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_t
     target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
     assert replay(target, bundle).code == 0
     assert of(target).collaborators == {"kai": "admin", "nobody": "read"}
+
+
+def test_what_a_person_changed_after_the_hand_over_stays_though_something_is_left_to_do(tmp_path, target):
+    people = ({"username": "kai", "permissions": "admin"}, {"username": "nobody", "permissions": "read"})
+    bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, collaborators=people))
+    assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+    of(target).visibility = "private"
+    del of(target).collaborators["kai"]
+    target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
+    assert replay(target, bundle).code == 0
+    assert of(target).collaborators == {"nobody": "read"}
+    assert of(target).visibility == "private"
+
+
+def test_settings_that_a_person_changed_stay_though_something_is_left_to_do(tmp_path):
+    with target_of(tmp_path) as target:
+        bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={"A": "1", "B": "2"}))
+        target.faults.add(Fault("status", method="PATCH", path="/projects/", status=400, times=None))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        of(target).environment["A"] = "theirs"
+        del of(target).environment["B"]
+        of(target).description = "theirs"
+        target.faults.clear()
+        replay(target, bundle)
+        assert of(target).environment == {"A": "theirs", "B": "2"}
+        assert of(target).description == "theirs"
+        assert of(target).shared_memory == 256
+
+
+def test_a_project_that_we_make_where_engines_are_the_default_is_put_on_runtimes(target, bundle, monkeypatch):
+    real = projects._engine_type
+
+    def engines_first(call, project):
+        real(call, project)
+        if project not in call.world.projects:
+            project.engine_type = "legacy_engine"
+
+    monkeypatch.setattr(projects, "_engine_type", engines_first)
+    run = replay(target, bundle)
+    assert run.code == 0, run
+    assert of(target).engine_type == "ml_runtime"
+    assert {job.runtime_id for job in of(target).jobs} == {71}
+
+
+def test_in_a_project_on_engines_workloads_with_a_runtime_get_one(tmp_path, bundle):
+    with target_of(tmp_path, projects=[{**PROJECT, "engine_type": "legacy_engine"}]) as target:
+        assert replay(target, bundle).code == 0
+        assert {job.runtime_id for job in of(target).jobs} == {71}
+        assert of(target).models[0].builds[0].runtime_id == 71
+        assert of(target).applications[0].runtime_id == 71
+
+
+def test_ids_that_a_rebuilt_workspace_gave_to_others_are_not_taken_for_ours(target, bundle):
+    assert replay(target, bundle).code == 0
+    ours = next(job for job in of(target).jobs if job.name == "ingest")
+    delete_project(target)
+    with Http(Workspace(target.url, "dana", Secret(KEY))) as http:
+        ApiV1(http).projects.create("dana", {"name": "Churn", "template": "blank", "project_visibility": "private"})
+    of(target).jobs.append(replace(ours, name="other", script="o.py"))
+    run = replay(target, bundle)
+    assert outcome(run, "ingest").status.value == "created"
+    assert sorted(job.name for job in of(target).jobs) == ["ingest", "other", "score"]
 
 
 def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle):

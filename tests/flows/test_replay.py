@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -27,11 +28,20 @@ def target(images=(), engines=(), runtimes=(THERE,)):
 
 
 def test_a_workload_gets_its_runtime_by_the_maps_and_what_the_target_has():
-    assert target().match(WANTED, "") == Match(THERE)
-    assert target(runtimes=(OTHER,)).match(WANTED, "") is None
-    assert target({"reg/py:1": "reg/r:1"}, runtimes=(THERE, OTHER)).match(WANTED, "").runtime is OTHER
-    assert target(engines={"python3": "reg/py:1"}).match(None, "python3").runtime is THERE
-    assert target(engines={"python3": "reg/py:1"}).match(None, "r") is None
+    wanted, engine = Job("a", "s.py", runtime=WANTED), Job("a", "s.py", kernel="python3")
+    assert target().match(wanted) == Match(THERE)
+    assert target(runtimes=(OTHER,)).match(wanted) is None
+    assert target({"reg/py:1": "reg/r:1"}, runtimes=(THERE, OTHER)).match(wanted).runtime is OTHER
+    assert target(engines={"python3": "reg/py:1"}).match(engine).runtime is THERE
+    assert target(engines={"python3": "reg/py:1"}).match(replace(engine, kernel="r")) is None
+
+
+def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
+    on_engines = replace(target(engines={"python3": "reg/py:1"}), engines=True)
+    assert on_engines.match(Job("a", "s.py", kernel="python3")) is None
+    assert not on_engines.needs_runtime(Job("a", "s.py", kernel="python3"))
+    assert on_engines.match(Job("a", "s.py", runtime=WANTED)) == Match(THERE)
+    assert on_engines.needs_runtime(Job("a", "s.py", runtime=WANTED))
 
 
 @pytest.mark.parametrize(

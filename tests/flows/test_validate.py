@@ -5,7 +5,9 @@ import os
 from html import escape
 
 import pytest
+from conftest import SOURCE_KEY, TARGET_KEY, users
 
+from cmlutils.emulator.faults import Fault
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads
 from cmlutils.flows.seen import Seen
@@ -184,6 +186,56 @@ def test_what_a_person_started_later_is_a_note(migrated, run_line):
         ("target job ingest", "not paused"),
     }
     assert line.json["total_job"] == 3
+
+
+def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(workspaces, run_line, sample):
+    sample["applications"] = sample["applications"][:1]
+    _, target = workspaces()
+    run_line(EXPORT)
+    target.faults.add(
+        Fault("status", path="[/:]stop$", status=200, body={}, times=None),
+        Fault("status", method="DELETE", path="/applications/", status=403, times=None),
+    )
+    assert "IS STILL ON THE TARGET" in run_line(f"{IMPORT} --json", exit_code=5).out
+    target.faults.clear()
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert line.json["isMigrationSuccessful"] is False
+    assert any(where == "target application What if" for _, where, _ in unexpected(line))
+
+
+def test_a_pause_that_only_v2_shows_is_seen(workspaces, run_line):
+    _, target = workspaces(without=["job_paused_shown"])
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --verify --json")
+    assert [job.schedule for job in target.project("dana", "churn-model").jobs] == ["0 2 * * *", "", ""]
+    assert not any(one["group"].startswith("live") for one in line.json["differences"])
+    assert target.world.user("dana").v2_keys == {} if hasattr(target.world.user("dana"), "v2_keys") else True
+
+
+def test_the_project_that_was_imported_is_the_one_that_is_compared(workspaces, run_line, sample, keys):
+    sample["owner"] = "crew"
+    team = {"username": "crew", "id": 50, "type": "organization", "members": {"dana": "owner"}}
+    _, target = workspaces(
+        source_more={"users": [*users(SOURCE_KEY, keys), team]},
+        target_more={
+            "users": [*users(TARGET_KEY, keys), team],
+            "projects": [{"owner": "dana", "name": "Churn Model"}],
+        },
+        more="owner_username=crew\n",
+    )
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --verify --json")
+    assert line.json["target"].endswith(" crew/churn-model")
+    assert len(target.project("crew", "churn-model").jobs) == 3
+
+
+def test_an_owner_in_the_targets_section_does_not_hide_what_was_imported(workspaces, run_line, sample):
+    sample["owner"] = "kai"
+    sample["collaborators"] = {"dana": "admin"}
+    workspaces(more="owner_username=kai\n")
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --verify --json")
+    assert line.json["target"].endswith(" dana/churn-model")
 
 
 def test_settings_and_people_are_compared(migrated, run_line, home):
