@@ -49,7 +49,8 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
         one.description = "Exports, imports and validates many projects. What follows -- goes to each cmlutil."
     side = side_of(verb)
     one.add_argument("projects", nargs="*", help=f"sections of {side}-config.ini; all of them if none is named")
-    one.add_argument("--batch-size", type=_at_least_one, default=batch_size, help="how many at a time (%(default)s)")
+    at_a_time = str(batch_size)  # a text is looked at as if it were given
+    one.add_argument("--batch-size", type=_at_least_one, default=at_a_time, help="how many at a time (%(default)s)")
     one.add_argument("--from-file", type=Path, help="a file with one section name a line")
     one.add_argument("--only-failed", action="store_true", help="what the last batch-report.json has not as done")
     one.add_argument("--shard", type=_shard, metavar="I/N", help="part I of N, always the same: a part for each host")
@@ -80,7 +81,10 @@ def projects(options: argparse.Namespace, verb: str) -> list[str]:
     names = list(options.projects)
     if options.from_file:
         lines = options.from_file.read_text(encoding="utf-8-sig").splitlines()
-        names += [line.strip() for line in lines if line.strip()]
+        listed = [line.strip() for line in lines if line.strip()]
+        if not listed:
+            raise ConfigError(f"{options.from_file} names no section.")
+        names += listed
     if options.only_failed:
         failed = [one.project for one in results.read(options.report_dir, verb) if one.exit_code != 0]
         names = [name for name in failed if not names or name in names]

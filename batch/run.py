@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
     cut = words.index("--") if "--" in words else len(words)
     options = choose.parser(verb, batch_size).parse_args(words[:cut])
     options.report_dir = options.report_dir.absolute()
+    os.umask(0o077)
     try:
         names = choose.projects(options, verb)
         options.report_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -219,6 +219,8 @@ def _digest(path: Path) -> str:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Run the export again.") from error
 
 
 class Lock:
@@ -228,6 +230,16 @@ class Lock:
         self._path, self._folder, self._handle = path, folder, -1
 
     def __enter__(self) -> None:
+        try:
+            self._take()
+        except OSError as error:
+            if self._handle >= 0:
+                os.close(self._handle)
+            raise BundleError(
+                f"{self._path} can't be written: {error.strerror}.", hint="Make room or mend its permissions."
+            ) from error
+
+    def _take(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._handle = os.open(self._path, flags, 0o600)
         try:

@@ -8,7 +8,6 @@ import os
 import shlex
 import stat
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from cmlutils.section_values import KEY_VARIABLES, KEYS, Secret, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = [
     "KEYS", "KEY_VARIABLES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders", "find_file", "load",
@@ -59,11 +59,12 @@ class Section:
 
 
 def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[Path]:
-    """Return the folders that may hold ini files, first choice first."""
+    """Return the folders that may hold ini files, first choice first; raise ConfigError for one that can't be used."""
     if config_dir:
-        return [Path(config_dir).expanduser()]
-    named = [Path(environ["CMLUTILS_CONFIG_DIR"]).expanduser()] if environ.get("CMLUTILS_CONFIG_DIR") else []
-    return [*named, Path("~/cmlutils").expanduser(), Path("~/.cmlutils").expanduser()]
+        return [values_of.folder("--config-dir", config_dir)]
+    named = environ.get("CMLUTILS_CONFIG_DIR")
+    folders = [values_of.folder("CMLUTILS_CONFIG_DIR", named)] if named else []
+    return [*folders, *(values_of.folder("the ini files' folder", each) for each in ("~/cmlutils", "~/.cmlutils"))]
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         name=name,
         workspace=workspace,
         owner=values.get("owner_username", "").strip(),
-        output_dir=Path(os.path.expandvars(values_of.required(where, values, "output_dir"))).expanduser(),
+        output_dir=values_of.folder(f"{where}: output_dir", values_of.required(where, values, "output_dir")),
         file=ini.path,
         warnings=tuple(warnings),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -81,11 +82,46 @@ def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
     return warnings
 
 
+def path(where: str, text: str) -> Path:
+    """Return a path with its ~ and variables replaced; raise ConfigError where ~ stands for nothing."""
+    try:
+        return Path(os.path.expandvars(text.strip())).expanduser()
+    except RuntimeError as error:
+        hint = "Write the path in full, or set HOME."
+        raise ConfigError(f"{where}: there is no home folder for {text.strip()!r}.", hint=hint) from error
+
+
+def folder(where: str, text: str) -> Path:
+    """Return the path of a folder that is there, or may be made."""
+    place = path(where, text)
+    try:
+        place.stat()
+    except FileNotFoundError:
+        return place
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ConfigError(f"{where} can't be used: {place}: {reason}.", hint="Name another folder.") from error
+    return place
+
+
+def _file(where: str, text: str, hint: str) -> Path:
+    place = path(where, text).absolute()
+    try:
+        there = place.is_file()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ConfigError(f"{where} can't be looked at: {place}: {reason}.", hint=hint) from error
+    if not there:
+        raise ConfigError(f"{where} names no file: {place}.", hint=hint)
+    return place
+
+
 def url(where: str, text: str) -> str:
     """Return the address without a trailing slash."""
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        usable = parts.scheme in {"http", "https"} and _is_host(parts.hostname or "")
+        usable = usable and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 for letter in text):
@@ -109,10 +145,20 @@ def verify(where: str, values: Mapping[str, str]) -> bool | str:
     ca_path = values.get("ca_path", "").strip()
     if not ca_path:
         return True
-    path = Path(os.path.expandvars(ca_path)).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"{where}: ca_path names no file: {path}.", hint="Name a file of CA certificates (PEM).")
-    return str(path)
+    return str(_file(f"{where}: ca_path", ca_path, "Name a file of CA certificates (PEM)."))
+
+
+def _is_host(name: str) -> bool:
+    """Tell whether this may be a machine's name or number; ValueError for labels that no name has."""
+    if ":" in name:
+        return True  # urlsplit has looked at it
+    name.removesuffix(".").encode("idna")
+    return bool(re.fullmatch(r"[\w.-]+", name))
+
+
+def could_be_key(text: str) -> bool:
+    """Tell whether a text has only characters that a key may have."""
+    return all(32 < ord(letter) < 127 for letter in text)
 
 
 def key(
@@ -128,7 +174,7 @@ def key(
             f"{where}: the key apiv1_key is missing.",
             hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}.",
         )
-    if text and any(not 32 < ord(letter) < 127 for letter in text):
+    if text and not could_be_key(text):
         raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")
     try:
         return Secret(text), () if text else tuple(shlex.split(command))
@@ -140,7 +186,4 @@ def identity(where: str, text: str) -> Path | None:
     """Return the private key to use, if one is named."""
     if not text.strip():
         return None
-    path = Path(os.path.expandvars(text.strip())).expanduser().absolute()
-    if not path.is_file():
-        raise ConfigError(f"{where}: identity_file names no file: {path}.", hint="Name the ssh private key.")
-    return path
+    return _file(f"{where}: identity_file", text, "Name the ssh private key.")

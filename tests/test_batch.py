@@ -449,3 +449,15 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path):
     os.close(ours)
     assert "1 running, 0 waiting" in seen
     assert "slow: export: done" in seen
+
+
+def test_no_names_are_not_all_names(tmp_path, ini, capsys):
+    (tmp_path / "none.txt").write_text("\n")
+    assert run.main("export", 2, [f"--config-dir={tmp_path}", f"--from-file={tmp_path / 'none.txt'}"]) == 2
+    assert "names no section" in capsys.readouterr().err
+
+
+def test_a_batch_of_none_is_refused_also_where_the_script_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run.main("export", 0, [f"--config-dir={tmp_path}"])
+    assert "less than 1" in capsys.readouterr().err

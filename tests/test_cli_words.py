@@ -57,6 +57,28 @@ def test_a_group_alone_and_an_unknown_command_are_usage(run_line):
     assert "No such command 'porject'" in run_line("cmlutil porject", exit_code=2).err
 
 
+# Streams
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "| true"])
+def test_a_stream_that_nobody_reads_changes_nothing(home, ini, closed):
+    line = f"{sys.executable} -m cmlutils project list"
+    script = f"{{ sleep 1; {line}; echo $? >&3; }} | true" if closed == "| true" else f"{line} {closed}; echo $? >&3"
+    done = subprocess.run(["bash", "-c", f"exec 3>&1; {script}"], capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1] == "0", done
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_letters_that_a_terminal_has_not_are_shown_by_their_numbers(home):
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text("[Żółw]\n", encoding="utf-8")
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    argv = [sys.executable, "-m", "cmlutils", "project", "list"]
+    done = subprocess.run(argv, capture_output=True, env=environ, check=True)
+    assert b"\\u017b" in done.stdout
+
+
 # Completion
 
 

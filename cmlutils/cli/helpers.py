@@ -14,7 +14,7 @@ from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
-from cmlutils.cli.terminal import say, width_of
+from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
 
@@ -76,7 +76,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     maps = load_maps(config.config_folders(config_dir, os.environ))
     findings += examine(sections, maps, deep=deep)
     if as_json:
-        click.echo(json_text([asdict(one) for one in findings]))
+        put(json_text([asdict(one) for one in findings]))
     else:
         width = width_of(one.section for one in findings)
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):

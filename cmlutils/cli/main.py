@@ -21,6 +21,7 @@ from cmlutils.cli.helpers import doctor, helpers
 from cmlutils.cli.init import init
 from cmlutils.cli.project import project
 from cmlutils.cli.signals import signals
+from cmlutils.cli.terminal import usable_streams
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -97,4 +98,5 @@ def tell(error: CmlutilError) -> None:
 def main() -> None:
     """Run the process's own command line."""
     gc.set_threshold(*GC_THRESHOLD)
+    usable_streams()
     sys.exit(run(sys.argv[1:]))

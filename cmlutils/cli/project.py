@@ -27,6 +27,7 @@ from cmlutils.errors import ConfigError, Rejected, Unreachable
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
+    from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.plan import Plan
     from cmlutils.runtimes import Maps
@@ -114,11 +115,19 @@ def import_(
         with connect(section, patience * 60) as connection:
             return _shown(plan_import(connection, bundle, maps), as_json=as_json)
     run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
-    with connected(run, check=bundle.check) as (connection, progress):
+    with connected(run, check=partial(_check, bundle)) as (connection, progress):
         import_project(connection, bundle, maps, run.report, progress)
         if verify:
             _validate(run, connection, maps, progress, config_dir, quick=quick)
     return run.report.exit_code
+
+
+def _check(bundle: Bundle) -> None:
+    """Look at all that an import reads here before it writes anything there."""
+    from cmlutils.flows.ignore_files import import_rules
+
+    bundle.check()
+    import_rules(bundle.data)
 
 
 def _shown(plan: Plan, *, as_json: bool) -> int:

@@ -6,9 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-import click
-
-from cmlutils.cli.terminal import say
+from cmlutils.cli.terminal import put, say
 from cmlutils.log import masked, one_line
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def json_text(content: object) -> str:
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     """Print the report."""
     if as_json:
-        click.echo(json_text(report.to_json()))
+        put(json_text(report.to_json()))
         return
     for line in _lines(report, report_file):
         say(one_line(line))
@@ -91,7 +89,7 @@ def _lines(report: Report, report_file: str) -> list[str]:
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Print what a dry run found."""
     if as_json:
-        click.echo(json_text(plan.to_json()))
+        put(json_text(plan.to_json()))
         return
     lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
     if "files" in plan.files:

@@ -85,18 +85,31 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
     """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
     from cmlutils.flows.connect import connect
 
-    if run.bundle.state.is_dir():
-        run.bundle.create()
-        with run.told() as progress:
-            check()
-            with connect(run.section, run.patience) as connection:
+    with _told_at_least(run):
+        if run.bundle.state.is_dir():
+            run.bundle.create()
+            with run.told() as progress:
+                check()
+                with connect(run.section, run.patience) as connection:
+                    yield connection, progress
+            return
+        check()
+        with connect(run.section, run.patience) as connection:
+            run.bundle.create()
+            with run.told() as progress:
                 yield connection, progress
-        return
-    check()
-    with connect(run.section, run.patience) as connection:
-        run.bundle.create()
-        with run.told() as progress:
-            yield connection, progress
+
+
+@contextmanager
+def _told_at_least(run: Run) -> Iterator[None]:
+    """Print as JSON, where that is asked for, what ended a run before it could write a report."""
+    try:
+        yield
+    except BaseException as error:
+        if run.as_json and not run.report.error:
+            _note_error(run.report, error)
+            show(run.report, as_json=True, report_file="")
+        raise
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:

@@ -16,7 +16,7 @@ from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size, human_time, json_text
-from cmlutils.cli.terminal import say, width_of
+from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 
@@ -42,7 +42,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     """
     rows = _rows(config_dir)
     if as_json:
-        click.echo(json_text(rows))
+        put(json_text(rows))
         return
     width = width_of(row["section"] for row in rows)
     for row in rows:
@@ -52,24 +52,31 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
     """Return a row a section; raise ConfigError when there is neither file."""
     rows: list[dict[str, str]] = []
-    missing: list[ConfigError] = []
-    sides: tuple[Side, Side] = ("export", "import")
-    for side in sides:
-        try:
-            ini = config.read_file(side, config_dir)
-        except ConfigError as error:
-            missing.append(error)
-            continue
+    for ini in _ini_files(config_dir):
         for name in ini.names():
             try:
                 one = config.section(ini, name, os.environ)
                 what = f"{one.workspace.url} {one.owner or one.workspace.username}/{name} {bundle_of(one).folder}"
             except ConfigError as error:
                 what = f"not usable: {error.message}"
-            rows.append({"side": side, "section": name, "what": what})
-    if len(missing) == len(sides):
-        raise missing[0]
+            rows.append({"side": ini.side, "section": name, "what": what})
     return rows
+
+
+def _ini_files(config_dir: str | None) -> list[config.IniFile]:
+    """Read those of the two files that there are; raise ConfigError for a malformed one, or when there is neither."""
+    sides: tuple[Side, Side] = ("export", "import")
+    found, missing = [], []
+    for side in sides:
+        try:
+            config.find_file(side, config.config_folders(config_dir, os.environ))
+        except ConfigError as error:  # noqa: PERF203
+            missing.append(error)
+        else:
+            found.append(config.read_file(side, config_dir))
+    if not found:
+        raise missing[0]
+    return found
 
 
 @click.command("status")
@@ -86,7 +93,7 @@ def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_
     Example: cmlutil project status -p "Churn Model" --watch
     """
     sections = _sections(name, config_dir)
-    show = click.echo if as_json else say
+    show = put if as_json else say
     shown: list[str] = []
     while True:
         states = [(one, status_of(bundle_of(one), one.side)) for one in sections]
@@ -107,19 +114,15 @@ def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_
 
 def _sections(name: str | None, config_dir: str | None) -> list[config.Section]:
     """Return the usable sections of both files; those that are not are told as warnings."""
-    sides: tuple[Side, Side] = ("export", "import")
     found, known = [], False
-    for side in sides:
-        try:
-            ini = config.read_file(side, config_dir)
-        except ConfigError:
-            continue
+    keys = dict.fromkeys(config.KEY_VARIABLES.values(), "none")
+    for ini in _ini_files(config_dir):
         for one in ini.names():
             if name not in {None, one}:
                 continue
             known = True
             try:
-                found.append(config.section(ini, one, os.environ))
+                found.append(config.section(ini, one, {**os.environ, **keys}))
             except ConfigError as error:
                 log.warning("%s", error.message)
     if not known:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,4 +31,23 @@ def say(line: str) -> None:
     text = fold(line, columns(sys.stdout))
     words = line.split(maxsplit=1)
     colour = _COLOURS.get(words[0]) if words and colours else None
-    click.echo(click.style(text, fg=colour) if colour else text, color=colours)
+    put(click.style(text, fg=colour) if colour else text, colours=colours)
+
+
+def put(text: str, *, colours: bool | None = None) -> None:
+    """Print to standard output; who no longer reads it, as `head`, does not change what the run comes to."""
+    try:
+        click.echo(text, color=colours)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def usable_streams() -> None:
+    """Open what the shell closed (`>&-`), and let letters that the terminal has not be shown by their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

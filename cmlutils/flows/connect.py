@@ -18,6 +18,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import rsync_runtime
+from cmlutils.section_values import could_be_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,14 +57,22 @@ def resolve_key(workspace: Workspace) -> Workspace:
     """Return the workspace with its API key, run from apiv1_key_command where one is given."""
     key = workspace.api_key.reveal()
     if workspace.key_command:
-        result = process.run(
-            list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
-        )
+        try:
+            result = process.run(
+                list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
+            )
+        except CommandError as error:
+            raise ConfigError(f"apiv1_key_command: {error.message}", hint=error.hint) from error
         key = result.out.decode(errors="replace").partition("\n")[0].strip()
         if result.code or not key:
             raise ConfigError(
                 f"apiv1_key_command {workspace.key_command[0]!r} gave no key (exit code {result.code}).",
                 hint="Run it by hand: its first output line must be the key.",
+            )
+        if not could_be_key(key):
+            raise ConfigError(
+                f"apiv1_key_command {workspace.key_command[0]!r} printed a character that no key has.",
+                hint="Run it by hand: its first output line must be the key, and nothing else.",
             )
     logs.hide(key)
     return replace(workspace, api_key=Secret(key))

@@ -1,5 +1,6 @@
 """Bad input and bad luck: one sentence, a hint, the right exit code, no traceback, no session left."""
 
+import errno
 import os
 import socket
 import stat
@@ -57,6 +58,65 @@ def test_a_connection_refused(workspaces, run_line, edit):
         free.bind(("127.0.0.1", 0))
         edit("export", source.url, f"http://127.0.0.1:{free.getsockname()[1]}")
         told(run_line(EXPORT, exit_code=1), "127.0.0.1", "url")
+
+
+def test_what_ends_a_run_before_there_is_a_bundle_is_json_too(workspaces, run_line, edit):
+    source, _ = workspaces()
+    edit("export", source.url, "http://127.0.0.1:1")
+    line = run_line(f"{EXPORT} --json", exit_code=1)
+    assert line.json["exit_code"] == 1
+    assert "127.0.0.1:1" in line.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("output_dir", "~nosuchuser/x", "output_dir"),
+        ("output_dir", "~/" + "x" * 300, "output_dir"),
+        ("output_dir", "~/plain/x", "output_dir"),
+        ("ca_path", "~nosuchuser/x", "ca_path"),
+        ("ca_path", "x" * 300, "ca_path"),
+        ("identity_file", "~nosuchuser/x", "identity_file"),
+        ("url", "https://ex..ample.com", "url"),
+        ("url", "https://*.example.com", "url"),
+        ("url", f"https://{'x' * 64}.com", "url"),
+        ("apiv1_key_command", "nosuchprogram", "nosuchprogram"),
+        ("apiv1_key_command", "printf 'k\\303\\251y'", "no key has"),
+    ],
+)
+def test_a_value_that_can_be_nobodys_is_named(run_line, home, key, value, said):
+    (home / "plain").touch()
+    values = {"username": "u", "url": "http://127.0.0.1:1", "output_dir": "~/bundles", "apiv1_key": "k", key: value}
+    if key == "apiv1_key_command":
+        del values["apiv1_key"]
+    (home / "cmlutils").mkdir()
+    text = "".join(f"{one}={text}\n" for one, text in values.items())
+    (home / "cmlutils/export-config.ini").write_text("[Churn Model]\n" + text)
+    (home / "cmlutils/export-config.ini").chmod(0o600)
+    told(run_line(EXPORT, exit_code=2), said)
+
+
+def test_rules_that_can_not_be_read_stop_an_import_before_it_writes(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line(EXPORT)
+    (home / "bundles/Churn Model/.importignore").write_text("z" * 5000)
+    told(run_line(IMPORT, exit_code=2), ".importignore, line 1")
+    assert {one.method for one in target.requests} <= {"GET"}
+
+
+def test_a_full_disk_or_a_folder_in_place_of_a_file_is_named(workspaces, run_line, home, monkeypatch):
+    workspaces()
+    run_line(EXPORT)
+    jobs = home / "bundles/Churn Model/project-metadata/jobs-metadata.json"
+    jobs.unlink()
+    jobs.mkdir()
+    told(run_line(IMPORT, exit_code=1), "jobs-metadata.json")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    told(run_line(EXPORT, exit_code=1), "state/lock", "No space left")
 
 
 def test_a_wrong_key(workspaces, run_line, edit, home):

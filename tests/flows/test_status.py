@@ -132,3 +132,14 @@ def test_watching_ends_with_the_last_run(workspaces, run_line, home):
             bundle.state.joinpath("progress.json").unlink()
             (bundle.state / "lock").write_text("")
             assert watching.wait(60) == 0
+
+
+def test_no_key_is_needed_to_look_and_a_malformed_file_is_told(workspaces, run_line, home):
+    workspaces()
+    ini = home / "cmlutils/export-config.ini"
+    ini.write_text("".join(line for line in ini.read_text().splitlines(True) if "apiv1_key" not in line))
+    assert "export" in run_line('cmlutil project status -p "Churn Model"').out
+    ini.write_text(ini.read_text() + "[Churn Model]\n")
+    for command in ("status", "list"):
+        line = run_line(f"cmlutil project {command}", exit_code=2)
+        assert "section [Churn Model] is there twice" in line.err
