@@ -105,11 +105,11 @@ def _told_at_least(run: Run) -> Iterator[None]:
     """Print as JSON, where that is asked for, what ended a run before it could write a report."""
     try:
         yield
-    except BaseException as error:
-        if run.as_json and not run.report.error:
+    finally:
+        error = sys.exc_info()[1]
+        if error and run.as_json and not run.report.error:
             _note_error(run.report, error)
-            show(run.report, as_json=True, report_file="")
-        raise
+            show(run.report, as_json=True)
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:

@@ -173,8 +173,7 @@ def _state(a: Workload, record: Record, seen: Seen) -> list[Difference]:
 def _inert(a: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves behind, and the one that is there."""
     if isinstance(a, Application):
-        status = str(record.get("status") or "stopped")
-        return "stopped", "stopped" if status == "failed" else status  # neither runs
+        return "stopped", str(record.get("status") or "stopped")
     if isinstance(a, Model):
         status = str((record.get("latestModelDeployment") or {}).get("status") or "")
         return "not deployed", status if status in _DEPLOYED else "not deployed"

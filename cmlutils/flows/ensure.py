@@ -91,15 +91,22 @@ def _concluded(
     except Unreachable as error:
         raise _left_behind(step, error) from error
     except CannotBeInertError as error:
-        stays = _take_away(journal, step, record, error.message, sleep)
-        if stays:
-            return _still_there(step, error.message, stays), None
-        log.warning("%s It was deleted again.", error)
-        note = f"{error.message} It was deleted again."
-        return Outcome(step.kind, step.name, Status.FAILED, note=note, todo=error.hint), None
+        return taken_away(journal, step, record, error, sleep), None
     journal.done(step.key, left=finished.needs_hand)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
+
+
+def taken_away(
+    journal: Journal, step: Step, record: Record, error: CannotBeInertError, sleep: Callable[[float], None]
+) -> Outcome:
+    """Delete again what can't be inert, and say so."""
+    stays = _take_away(journal, step, record, error.message, sleep)
+    if stays:
+        return _still_there(step, error.message, stays)
+    log.warning("%s It was deleted again.", error)
+    note = f"{error.message} It was deleted again."
+    return Outcome(step.kind, step.name, Status.FAILED, note=note, todo=error.hint)
 
 
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:

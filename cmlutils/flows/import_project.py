@@ -15,7 +15,7 @@ from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications
 from cmlutils.flows.replay_jobs import jobs
-from cmlutils.flows.replay_models import models
+from cmlutils.flows.replay_models import models, once_more
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.journal import Journal
 from cmlutils.left_out import to_fill_in
@@ -160,8 +160,9 @@ class Replay:
         engines = project.engine_type == LEGACY_ENGINE
         with ApiV2(v1.http, V2Key(v1, self.connection.section.workspace.username, journal)) as v2:
             target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
+            some, before = [one for one in wanted if isinstance(one, Model)], len(outcomes)
             with self.progress.phase("models"):
-                for outcome in models(target, [one for one in wanted if isinstance(one, Model)]):
+                for outcome in models(target, some):
                     outcomes.append(outcome)
             with self.progress.phase("applications"):
                 for outcome in applications(target, [one for one in wanted if isinstance(one, Application)]):
@@ -169,6 +170,10 @@ class Replay:
             with self.progress.phase("jobs"):
                 for outcome in jobs(target, [one for one in wanted if isinstance(one, Job)]):
                     outcomes.append(outcome)
+            if some:
+                with self.progress.phase("last look"):
+                    of_models = slice(before, before + len(some))
+                    outcomes[of_models] = once_more(target, some, outcomes[of_models])
         return outcomes
 
 

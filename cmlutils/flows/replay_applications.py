@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
@@ -107,8 +106,6 @@ class _Work:
                     return self._look(record)
             if not refused:
                 break
-        if record.get("status") == "failed":  # it runs no more, and there is nothing left to stop
-            return self._failed(self._look(record))
         raise CannotBeInertError(
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
@@ -169,11 +166,6 @@ class _Work:
             self.target.v2.stop_application(project_id, str(public_id))
 
         return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
-
-    @staticmethod
-    def _failed(seen: Finished) -> Finished:
-        note = join(seen.note, "it failed when the target started it, and does not run")
-        return replace(seen, note=note, fallback=True)
 
     def _look(self, record: Record) -> Finished:
         """Return what of the application the target does not show as it should be."""

@@ -6,11 +6,12 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.ensure import ensure
+from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
+from cmlutils.flows.ensure import ensure, taken_away
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
+from cmlutils.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,13 +30,26 @@ _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that w
 
 def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     """Replay all models."""
+    return (work.ensure() for work in _works(target, wanted))
+
+
+def once_more(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Look again at what `models` has made: a deployment may begin late, though it was declined."""
+    made = {Status.CREATED, Status.FALLBACK}
+    return [
+        work.still_inert(outcome) if outcome.status in made else outcome
+        for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
+    ]
+
+
+def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
     listing = Listing(lambda: target.v1.models.of(target.project))
     taken: dict[str, set[str]] = defaultdict(set)
     counts: dict[str, int] = defaultdict(int)
     for model in wanted:
         nth = counts[model.key]
         counts[model.key] += 1
-        yield _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key]).ensure()
+        yield _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key])
 
 
 class _Work:
@@ -52,7 +66,24 @@ class _Work:
         self.match = target.match(model)
         if self.match is None and target.needs_runtime(model) and (model.file or model.runtime):
             return target.no_runtime(model)
-        step = Step(
+        return ensure(target.journal, self._step(), target.clock.sleep)[0]
+
+    def still_inert(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, or what became of a model that is found deployed."""
+        journal, sleep = self.target.journal, self.target.clock.sleep
+        try:
+            self._read(outcome.target_id)
+        except CannotBeInertError as error:
+            return taken_away(journal, self._step(), {"id": outcome.target_id}, error, sleep)
+        except Unreachable:
+            raise
+        except ApiError as error:
+            log.warning("model %s can't be looked at again: %s", self.model.name, error)
+        return outcome
+
+    def _step(self) -> Step:
+        target, model = self.target, self.model
+        return Step(
             kind="model",
             name=model.name,
             key=self.key,
@@ -64,7 +95,6 @@ class _Work:
             remove=lambda record: target.v1.models.delete(record["id"]),
             taken=self.taken,
         )
-        return ensure(target.journal, step, target.clock.sleep)[0]
 
     def _where(self) -> Record:
         """Return what a request says of project, and runtime or engine."""

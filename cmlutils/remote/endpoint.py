@@ -53,10 +53,7 @@ class Endpoint:
 def endpoint(
     client: Client, project: str, *, runtime_id: int | None, session_file: Path | None, deadline: float
 ) -> Iterator[Endpoint]:
-    """Open a session of `project` (owner/slug) for as long as the block takes.
-
-    Then it is stopped; one that can't be stays noted for the next run.
-    """
+    """Open a session of `project` (owner/slug) for the block, then stop it, or note it for the next run."""
     own_port, logged_in = True, False
     for attempt in range(PORT_TRIES):
         argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]

@@ -10,6 +10,7 @@ from replaying import (
     MODELS,
     RUNTIME,
     SETTINGS,
+    Crash,
     delete_project,
     dump,
     live,
@@ -22,6 +23,7 @@ from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes import projects
 from cmlutils.errors import ExitCode, TunnelError
+from cmlutils.flows import import_project, replay_applications
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.remote.http import Http
@@ -335,11 +337,31 @@ def test_ids_that_a_rebuilt_workspace_gave_to_others_are_not_taken_for_ours(targ
     assert sorted(job.name for job in of(target).jobs) == ["ingest", "other", "score"]
 
 
-def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle):
-    nth = 0
-    while not (target.world.projects and of(target).applications):
-        nth += 1
-        replay(target, bundle, nth, after=True)
+def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(target, bundle, monkeypatch):
+    real = import_project.jobs
+
+    def deployed_by_now(one, wanted):
+        body = {"modelBuildId": of(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
+        one.v1.http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+        yield from real(one, wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_project, "jobs", deployed_by_now)
+        run = replay(target, bundle)
+    assert "It was deleted again" in outcome(run, "Explain").note
+    assert of(target).models == []
+    assert run.code == ExitCode.NEEDS_HAND
+    assert replay(target, bundle).code == 0
+    assert len(of(target).models) == 1
+
+
+def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle, monkeypatch):
+    def killed(work, application_id):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay_applications._Work, "_finish", killed)
+        assert replay(target, bundle).code == 137
     (application,) = of(target).applications
     assert application.status != "stopped"
 
