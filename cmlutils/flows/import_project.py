@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -178,8 +179,10 @@ class Replay:
 
 
 def unfinished(journal: Journal, workload: Workload) -> bool:
-    """Tell whether an earlier run began this one and did not finish it."""
-    return any(key.startswith(f"{workload.kind} {workload.key}") for key in journal.unfinished())
+    """Tell whether an earlier run began this one, or an equal of it, and did not finish it."""
+    name = re.escape(f"{workload.kind} {workload.key}")
+    key = re.compile(name if isinstance(workload, Application) else f"{name} [0-9]+")  # equals have a number
+    return any(map(key.fullmatch, journal.unfinished()))
 
 
 def _check_team(connection: Connection, settings: ProjectSettings) -> None:
