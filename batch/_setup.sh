@@ -67,13 +67,14 @@ installed() {
 }
 
 # Install what an extra needs, pinned by hash, and then cmlutils itself from what is named: `-e FOLDER`, or a wheel.
+# The lock names all there is (--no-deps): pip's own search would take a newer `coverage[toml]` for the pinned coverage.
 # A package that is not the pinned one ends it. Where a pinned version can not be had, as on a machine with an index
 # of its own, the versions that pyproject.toml allows are taken instead, and that is said.
 pip_install() {
     extra=$1
     shift
     if said=$("$bin/python" -m pip install --quiet --disable-pip-version-check \
-        --require-hashes -r "$root/.ci/$extra.lock" 2>&1); then
+        --no-deps --require-hashes -r "$root/.ci/$extra.lock" 2>&1); then
         "$bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$@"
         return
     fi
@@ -87,7 +88,7 @@ pip_install() {
     else
         set -- "$1[$extra]"
     fi
-    "$bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    "$bin/python" -m pip install --quiet --disable-pip-version-check 'setuptools>=68' "$@" # it builds the wheel
 }
 
 prepare() {
