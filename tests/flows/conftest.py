@@ -106,9 +106,10 @@ def workspaces(home, keys, sample, tmp_path):
             target_more=None,
             source_more=None,
             source_runtimes=(),
+            teams=(),
         ):
             source_world = {
-                "users": users(SOURCE_KEY, keys),
+                "users": [*users(SOURCE_KEY, keys), *teams],
                 "runtimes": [
                     runtime(11),
                     runtime(12, "Standard-Rsync"),
@@ -118,7 +119,7 @@ def workspaces(home, keys, sample, tmp_path):
                 **(source_more or {}),
             }
             target_world = {
-                "users": users(TARGET_KEY, keys),
+                "users": [*users(TARGET_KEY, keys), *teams],
                 "runtimes": [
                     runtime(71, "Standard-Rsync"),
                     runtime(72, full="2023.08.1-b2"),

@@ -5,7 +5,6 @@ import os
 from html import escape
 
 import pytest
-from conftest import SOURCE_KEY, TARGET_KEY, users
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows.compare_settings import compare_settings
@@ -212,17 +211,11 @@ def test_a_pause_that_only_v2_shows_is_seen(workspaces, run_line):
     assert target.world.user("dana").v2_keys == []
 
 
-def test_the_project_that_was_imported_is_the_one_that_is_compared(workspaces, run_line, sample, keys):
+def test_the_project_that_was_imported_is_the_one_that_is_compared(workspaces, run_line, sample):
     sample["owner"] = "crew"
     team = {"username": "crew", "id": 50, "type": "organization", "members": {"dana": "owner"}}
-    _, target = workspaces(
-        source_more={"users": [*users(SOURCE_KEY, keys), team]},
-        target_more={
-            "users": [*users(TARGET_KEY, keys), team],
-            "projects": [{"owner": "dana", "name": "Churn Model"}],
-        },
-        more="owner_username=crew\n",
-    )
+    own = {"projects": [{"owner": "dana", "name": "Churn Model"}]}
+    _, target = workspaces(teams=[team], target_more=own, more="owner_username=crew\n")
     run_line(EXPORT)
     line = run_line(f"{IMPORT} --verify --json")
     assert line.json["target"].endswith(" crew/churn-model")
