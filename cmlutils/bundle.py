@@ -71,18 +71,23 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read_json(path: Path, kind: type) -> Any:
     """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
     try:
-        if path.exists() and not path.is_file():
-            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
-        content = json.loads(path.read_bytes(), parse_constant=_no_number)
-    except FileNotFoundError:
-        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
-    except OSError as error:
-        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
+        content = json.loads(_bytes_of(path), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
     if not isinstance(content, kind):
         raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
     return content
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
 
 
 def _no_number(name: str) -> float:
@@ -214,9 +219,4 @@ def bundle_of(section: Section) -> Bundle:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
-    except OSError as error:
-        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Run the export again.") from error
+    return "sha256:" + hashlib.sha256(_bytes_of(path)).hexdigest()

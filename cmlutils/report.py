@@ -43,6 +43,11 @@ class Outcome:
     todo: str = ""
     needs_hand: bool = False
 
+    @property
+    def made(self) -> bool:
+        """Whether this very run has made it."""
+        return self.status in {Status.CREATED, Status.FALLBACK}
+
 
 class Group(str, Enum):
     """What kind of difference it is."""

@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import shlex
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -94,26 +95,27 @@ def path(where: str, text: str) -> Path:
 def folder(where: str, text: str) -> Path:
     """Return the path of a folder that is there, or may be made."""
     place = path(where, text)
-    try:
-        place.stat()
-    except FileNotFoundError:
-        return place
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
-        raise ConfigError(f"{where} can't be used: {place}: {reason}.", hint="Name another folder.") from error
+    _status(where, place, "Name another folder.")
     return place
 
 
 def _file(where: str, text: str, hint: str) -> Path:
     place = path(where, text).absolute()
-    try:
-        there = place.is_file()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
-        raise ConfigError(f"{where} can't be looked at: {place}: {reason}.", hint=hint) from error
-    if not there:
+    status = _status(where, place, hint)
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{where} names no file: {place}.", hint=hint)
     return place
+
+
+def _status(where: str, place: Path, hint: str) -> os.stat_result | None:
+    """Return what is there, None for nothing; raise ConfigError where nothing can be."""
+    try:
+        return place.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ConfigError(f"{where} can't be used: {place}: {reason}.", hint=hint) from error
 
 
 def url(where: str, text: str) -> str:

@@ -11,7 +11,6 @@ from cmlutils.flows.ensure import ensure, taken_away
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
-from cmlutils.report import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,9 +34,8 @@ def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
 
 def once_more(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `models` has made: a deployment may begin late, though it was declined."""
-    made = {Status.CREATED, Status.FALLBACK}
     return [
-        work.still_inert(outcome) if outcome.status in made else outcome
+        work.still_inert(outcome) if outcome.made else outcome
         for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
     ]
 

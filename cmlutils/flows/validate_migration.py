@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
-_MADE = {Status.CREATED, Status.FALLBACK}
-
 
 def validate_migration(
     source: Connection | None,
@@ -154,7 +152,7 @@ class _Validation:
 
     def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
         """Say what a side is judged by; what an import made just now, or never finished, has no business to be live."""
-        fresh = {(one.kind, one.name) for one in self.report.outcomes if one.status in _MADE}
+        fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
         if side == "target":
             journal = self._journal(connection)
             every: list[Workload] = [*self.models, *self.applications, *self.jobs]
