@@ -20,11 +20,17 @@ class _Bounded:
 
     def getresponse(self) -> Any:
         """Wait for the headers, no longer than allowed."""
+        from http.client import HTTPException
+
         timer = threading.Timer(self.seconds, self.end)
         timer.daemon = True
         timer.start()
         try:
             response = super().getresponse()  # type: ignore[misc]
+        except (OSError, HTTPException) as error:
+            if self.late:  # it was cut before its first line was whole
+                raise TimeoutError from error
+            raise
         finally:
             timer.cancel()
         if self.late:  # what is cut within its headers passes for a whole reply

@@ -243,6 +243,10 @@ def drip(handler):
         time.sleep(0.05)
 
 
+def silent(handler):
+    time.sleep(1.5)
+
+
 def drip_body(handler):
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while True:
@@ -251,7 +255,14 @@ def drip_body(handler):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize(("answer", "said"), [(drip, "no answer within the time allowed"), (drip_body, "longer than")])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (drip, "no answer within the time allowed"),
+        (silent, "no answer within the time allowed"),
+        (drip_body, "longer than"),
+    ],
+)
 def test_a_reply_that_drips_is_given_up(serving, certified, monkeypatch, answer, said, tls):
     monkeypatch.setattr(exchange, "HEADER_SECONDS", 0.5)
     monkeypatch.setattr(exchange, "REPLY_SECONDS", 0.5)
