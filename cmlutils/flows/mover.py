@@ -81,7 +81,6 @@ class Mover:
         tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
-            self.tunnel.prepare()
             new = now.new if aside and _worth_it(now, kept()) else frozenset[bytes]()
             cut = False
             try:
@@ -156,6 +155,7 @@ class Mover:
 
     def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
+        self.tunnel.prepare()  # for the look afterwards
         self.complaints = []
         coming, late = {entry.path for entry in names}, list["Entry"]()
         waiting, running, done, sent = deque(copies), list[Stream](), 0, 0

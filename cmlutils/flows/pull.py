@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from cmlutils.flows.landing import (
     using_all,
     walk_all,
 )
-from cmlutils.flows.listing import of_names, remote_listing, still_so
+from cmlutils.flows.listing import listed_names, of_names, remote_listing, still_so
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-
+BRIEF = 3  # times as long as the source's listing took: in so short a copy only what was copied is looked at again
 
 Listing = Callable[[], list["Entry"]]
 
@@ -80,9 +81,10 @@ class _Pull:
 
     def run(self, here: Listing) -> FileResult:
         """Do it all and say what was done."""
+        self.tunnel.prepare(3)  # for the survey, the listing, and what is asked or looked at next
         rules, rules_text, version = self._survey()
         self.progress.step("listing")
-        self.kept = remote_listing(self.tunnel, rules, "the source's listing")
+        self._list(rules)
         self.differences = self._compared(here())
         wanted = first = self._next()
         complaints: list[rsync.Complaint] = []
@@ -137,6 +139,13 @@ class _Pull:
         mover.holes = self._holes
         return mover
 
+    def _list(self, rules: IgnoreRules) -> None:
+        """List the source, all of it."""
+        began = time.monotonic()
+        self.kept = remote_listing(self.tunnel, rules, "the source's listing")
+        self.listed_at = time.monotonic()
+        self.listed_in = self.listed_at - began
+
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True)
 
@@ -151,25 +160,33 @@ class _Pull:
     def _look_again(self, *, cut: bool) -> Look:
         """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
-        if cut or not is_short(self.asked):
-            looking = using_all(self.data, self._compared)
-        else:
-            looking = contextlib.nullcontext(meanwhile(self._arrived))
+        few = not cut and is_short(self.asked)
+        brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
+        looking = contextlib.nullcontext(meanwhile(self._arrived)) if few else using_all(self.data, self._compared)
         with looking as differences:
-            same = still_so(self.tunnel, self.kept)
+            same = self._asked_still_so() if brief else still_so(self.tunnel, self.kept)
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
-            self.kept = remote_listing(self.tunnel, self.kept.rules, "the source's listing")
+            self._list(self.kept.rules)
             self.differences = self._compared(walk_all(self.data))
         return look_of(self._next(), self._held(), self.differences)
+
+    def _asked_names(self) -> dict[bytes, Entry]:
+        """Return how the source's listing has what was asked for, and the folders that it lies in."""
+        return {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
+
+    def _asked_still_so(self) -> bool:
+        """Tell whether the source has each of them as it was listed."""
+        names = self._asked_names()
+        return listed_names(self.tunnel, names) == names
 
     def _arrived(self) -> Differences:
         """Compare what came, or if that is not as it should be, all, with the listing.
 
         An rsync that ended in peace has touched only what it was told to.
         """
-        names = {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
+        names = self._asked_names()
         with contextlib.suppress(OSError):
             found = compare(names, look(self.data, names), folder_times=True)
             if not _to_fetch(found):

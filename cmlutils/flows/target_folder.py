@@ -97,6 +97,7 @@ class TargetFolder:
         """Move these files to where they belong, as far as they are whole and their folders are there."""
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(each.mtime_ns, SECOND))) for each in files)
         listed = b"".join(field + b"\0" for pair in pairs for field in pair)
+        self.tunnel.prepare(3)  # one for this, and two for what may come next
         said = self.tunnel.run(f"ours={self.name} {_LAND}", listed, timeout=600, ok=range(128))
         fields = said.out.split(b"\0")
         return [

@@ -1,7 +1,7 @@
 """Channels of one ssh connection, some of them opened before there is anything to run.
 
 To open one costs two round trips and the start of a login shell. One that waits has done that already: it reads its
-script as a line from standard input, and what follows the line is the script's own input.
+script as a line from standard input, in the form of printf's %b, and what follows the line is the script's own input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST = 32 << 10  # bytes of a script that surely fit into a pipe
 # A line that is cut short, or never comes, is no script: it counts as a broken connection.
-_WAITER = 'IFS= read -r script || exit 255; eval "$script"'
+_WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eval "$script"'
 _BEGIN = "cmlutil begins"  # on standard error, where a login shell may have complained before
 
 
@@ -40,10 +40,10 @@ class Channels:
     @contextlib.contextmanager
     def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
         """Yield a channel for `script`, and what it must be fed first; a waiting one if there is any."""
-        line = os.fsencode(script) + b"\n"
+        line = os.fsencode(script.replace("\\", r"\\").replace("\n", r"\n")) + b"\n"
         with contextlib.ExitStack() as stack:
             with interrupts.held():
-                child = self._waiter() if line.count(b"\n") == 1 and len(line) < LONGEST else None
+                child = self._waiter() if len(line) < LONGEST else None
                 if child is None:
                     child, line = self._start(script), b""
                 stack.callback(_end, child)

@@ -628,6 +628,27 @@ def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle,
         (project / "goes").write_text("again")
 
 
+def test_after_a_brief_copy_only_what_was_copied_is_looked_at_again(way, project, bundle, monkeypatch):
+    listings = []
+    monkeypatch.setattr(pulling, "still_so", lambda *_: listings.append("whole") or True)
+    for name in ("in/copied", "in/other"):
+        (project / "in").mkdir(exist_ok=True)
+        (project / name).write_text("x")
+    monkeypatch.setattr(pulling, "BRIEF", 1e9)
+    result = pull(way, bundle, progress=At("checking", lambda turn: turn == 1 and (project / "new").write_text("n")))
+    assert (result.problems, listings) == ((), [])
+    assert sorted(os.listdir(bundle / "project-data")) == ["in"]
+    for spoil in ((project / "in/copied").unlink, lambda: (project / "in/copied").write_text("z")):
+        (project / "in/copied").write_text("yy")
+        pull(way, bundle, progress=At("checking", lambda turn, spoil=spoil: turn == 1 and spoil()))
+        assert not difference(project, bundle / "project-data")
+    assert listings == []
+    monkeypatch.setattr(pulling, "BRIEF", 0)
+    (project / "in/other").write_text("yy")
+    pull(way, bundle)
+    assert listings == ["whole"]
+
+
 def test_a_file_that_changes_all_the_time_is_a_problem_by_name(way, project, bundle):
     (project / "log").write_text("x")
     (project / "other").write_text("y")
