@@ -57,8 +57,8 @@ class AnswerLost(ApiError):
     """A request was sent and no usable answer came; it may have had its effect or not."""
 
 
-class Unreachable(ApiError):
-    """The workspace can't be reached, or stayed away longer than our patience."""
+class Unreachable(CmlutilError):
+    """The workspace can't be reached, or stayed away longer than our patience: nothing else would work either."""
 
 
 class CommandError(CmlutilError):

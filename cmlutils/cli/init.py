@@ -12,7 +12,7 @@ from cmlutils import config
 from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions
-from cmlutils.errors import ApiError, BundleError, ConfigError
+from cmlutils.errors import ApiError, BundleError, ConfigError, Unreachable
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
@@ -103,7 +103,7 @@ def _workspace(
             known = {"url": url or questions.text(side, "url", "address"), "output_dir": output_dir}
             values, section = _asked(questions, side, file, known, username=username)
             check_user(section)
-        except (ConfigError, ApiError) as error:
+        except (ConfigError, ApiError, Unreachable) as error:
             if questions.asked == asked:
                 raise
             told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))

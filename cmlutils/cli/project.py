@@ -23,7 +23,7 @@ from cmlutils.cli.options import (
 from cmlutils.cli.render import show_plan
 from cmlutils.cli.runs import Run, connected, load, maps_of
 from cmlutils.cli.survey import list_command, status_command
-from cmlutils.errors import ConfigError, Rejected, Unreachable
+from cmlutils.errors import CmlutilError, ConfigError
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _validate(
 ) -> None:
     """Compare all three ways; without a usable export section, bundle against target.
 
-    A source that can't be reached is an error, raised when all the rest has been compared.
+    A source that can't be asked is an error, raised when all the rest has been compared.
     """
     from cmlutils.flows.connect import connect
     from cmlutils.flows.validate_migration import validate_migration
@@ -152,7 +152,7 @@ def _validate(
             source = stack.enter_context(connect(export, run.patience))
         except ConfigError as error:
             run.report.notes.append(f"The source is not compared: {error.message}")
-        except (Unreachable, Rejected) as error:
+        except CmlutilError as error:
             failure = error
         validate_migration(source, target, run.bundle, maps, run.report, progress, quick=quick)
         if failure:

@@ -34,8 +34,6 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
         with interrupts.held():
             _hush(journal, step)
         raise
-    except Unreachable:
-        raise
     except ApiError as error:
         log.warning("%s %s failed: %s", step.kind, step.name, error)
         todo = error.hint or "Run the import again."
@@ -55,7 +53,7 @@ def _hush(journal: Journal, step: Step) -> None:
         mine = _made_by_us(journal, step, past)
         if mine is not None:
             step.hush(mine)
-    except ApiError as error:
+    except (ApiError, Unreachable) as error:
         log.warning("%s %s may be live until the next import: %s", step.kind, step.name, error)
 
 
@@ -174,15 +172,11 @@ def _tried(step: Step, record: Record, sleep: Callable[[float], None], *, again:
     work = step.again if again and step.again else step.finish
     try:
         return work(record)
-    except Unreachable:
-        raise
     except ApiError as error:
         log.warning("%s %s: %s Trying once more.", step.kind, step.name, error)
     sleep(1.0)
     try:
         return work(record)
-    except Unreachable:
-        raise
     except ApiError as error:
         if step.remove is None or again:
             raise

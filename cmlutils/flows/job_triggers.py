@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import ApiError, NotFound, Rejected, Unreachable
+from cmlutils.errors import ApiError, NotFound
+from cmlutils.flows.replay import tried
 from cmlutils.flows.steps import CannotBeInertError, Record
 from cmlutils.job import parent_of
 
@@ -57,8 +58,6 @@ def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
         return None
     try:
         paused = v2.job(project.public_id, public_id).get("paused")
-    except Unreachable:
-        raise
     except ApiError as error:
         log.debug("v2 does not show the job: %s", error)
         return None
@@ -82,7 +81,7 @@ def pause(target: Target, job: Job, job_id: int) -> State:
         return state
     ways = _ways(target, state, {"paused": True}, {"paused": True})
     for way in ways[1:] if state.by_v2 and state.paused is False else ways:
-        if _done(way):
+        if tried("job PATCH", way):
             state = settled(target, job, job_id)
         if state.paused:
             break
@@ -93,7 +92,7 @@ def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
     """Give a paused job its schedule or parent, in every way we know until the target shows it; return that."""
     job_id = int(state.record["id"])
     for way in _trigger_ways(target, job, state, parent_id):
-        if _done(way):
+        if tried("job PATCH", way):
             state = settled(target, job, job_id)
         if armed_as_wanted(state, job, parent_id):
             break
@@ -134,17 +133,3 @@ def _ways(target: Target, state: State, v1_change: Record, v2_change: Record) ->
         return target.v2.patch_job(project.public_id, public_id, v2_change)
 
     return [lambda: target.v1.jobs.patch(project, job_id, v1_change), by_v2]
-
-
-def _done(way: Callable[[], object]) -> bool:
-    """Try a way; return False when the target refused it, so that nothing can have changed."""
-    try:
-        way()
-    except Rejected as error:
-        log.debug("job PATCH: %s", error)
-        return error.status >= 500
-    except Unreachable:
-        raise
-    except ApiError as error:  # it may have been done: who reads the job will see
-        log.debug("job PATCH: %s", error)
-    return True

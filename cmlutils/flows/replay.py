@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import Rejected
+from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.steps import Finished
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import differences
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps, Match, Runtime
     from cmlutils.workloads import Workload
 
+log = logging.getLogger(__name__)
 _NOT_SHOWN = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 
 
@@ -109,3 +111,18 @@ def create(send: Callable[[Mapping[str, Any]], dict[str, Any]], body: dict[str, 
         if "environment" not in error.message.lower() or not body.get("environment"):
             raise
     return send({**body, "environment": json.dumps(body["environment"])})
+
+
+def tried(what: str, way: Callable[[], object]) -> bool:
+    """Try one way to change something; return False when the target refused it, so that nothing can have changed.
+
+    After any other failure it may have changed: who reads it back will see.
+    """
+    try:
+        way()
+    except Rejected as error:
+        log.debug("%s: %s", what, error)
+        return error.status >= 500
+    except ApiError as error:
+        log.debug("%s: %s", what, error)
+    return True

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
-from cmlutils.errors import ApiError, NotFound, Rejected, Unreachable
+from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.replay import Target, create, finished, join, lost
+from cmlutils.flows.replay import Target, create, finished, join, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
 
-log = logging.getLogger(__name__)
 _ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
 _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
@@ -98,7 +96,7 @@ class _Work:
             self.target.clock.sleep(pause)
             refused = False
             for way in self._ways(application_id):
-                if self._asked(way):
+                if tried("application stop", way):
                     record = self._watched(application_id)
                 else:
                     record, refused = self._read(application_id), True
@@ -114,21 +112,8 @@ class _Work:
     def _hush(self, application_id: int) -> None:
         """Ask it to stop, in each way until it is on its way there."""
         for way in self._ways(application_id):
-            if self._asked(way) and self._read(application_id).get("status") in {"stopping", "stopped"}:
+            if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", "stopped"}:
                 return
-
-    def _asked(self, way: Callable[[], object]) -> bool:
-        """Try a way of stopping; return False when the target refused it."""
-        try:
-            way()
-        except Rejected as error:
-            log.debug("application stop: %s", error)
-            return error.status >= 500
-        except Unreachable:
-            raise
-        except ApiError as error:  # it may have been done: who reads the application will see
-            log.debug("application stop: %s", error)
-        return True
 
     def _watched(self, application_id: int) -> Record:
         """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
+from cmlutils.errors import AnswerLost, ApiError, Rejected
 from cmlutils.flows.ensure import ensure, taken_away
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
@@ -73,8 +73,6 @@ class _Work:
             self._read(outcome.target_id)
         except CannotBeInertError as error:
             return taken_away(journal, self._step(), {"id": outcome.target_id}, error, sleep)
-        except Unreachable:
-            raise
         except ApiError as error:
             log.warning("model %s can't be looked at again: %s", self.model.name, error)
         return outcome

@@ -151,5 +151,5 @@ class Http:
             return ""
         try:
             return message(self.workspace, call, self._exchange.read(call, response))
-        except (ApiError, Away):
+        except (ApiError, Unreachable, Away):
             return ""

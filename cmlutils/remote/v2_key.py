@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
-from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected
+from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
 from cmlutils.journal import Journal, Past
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class V2Key:
                 self._v1.v2_keys.delete(self._username, keyid, patient=patient)
         except NotFound:
             log.debug("the v2 key is gone already")
-        except ApiError as error:
+        except (ApiError, Unreachable) as error:
             log.warning(
                 "the v2 key with the id %s could not be revoked on %s: the next import tries again, and it ends by "
                 "itself in a day: %s",

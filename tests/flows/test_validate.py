@@ -118,6 +118,19 @@ def test_a_source_that_is_away_fails_after_all_the_rest_was_compared(migrated, r
     assert "can't be reached" in metrics["error"]
 
 
+@pytest.mark.parametrize("trouble", [{"action": "html"}, {"action": "status", "status": 403}])
+def test_a_source_that_can_not_be_asked_fails_after_all_the_rest_was_compared(workspaces, run_line, trouble):
+    source, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    source.faults.add(Fault(**trouble, path="users/dana$", times=None))
+    target = target.project("dana", "churn-model")
+    (target.files / "keep.log").unlink()
+    line = run_line(f"{VALIDATE} --json", exit_code=1)
+    assert ("missing on the target", "target file", "'keep.log'") in unexpected(line)
+    assert line.json["isMigrationSuccessful"] is False
+
+
 def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(workspaces, run_line, home, sample):
     sample["models"][0]["memory_mb"] = 4096
     workspaces()
