@@ -2,7 +2,7 @@
 
 LEGACY_ENGINE_MAP says which runtime image takes the place of a legacy engine's kernel. Make it an empty map to
 keep such projects on engines (the target's default engine image). `engine-map.yaml` in the configuration folder
-overrides it, without an edit here. A kernel that is not listed uses `default`.
+overrides it, without an edit here. A kernel that is not listed uses `default`, if that is of the same language.
 """
 
 LEGACY_ENGINE_MAP: dict[str, str] = {

@@ -25,7 +25,8 @@ class Past:
     """How far one thing has come.
 
     `before` are the others of its name that were there when it was begun, `target_id` its id once it was made.
-    `doomed` says why it has to be taken away again; `left` that a done one needed a person's hand.
+    `doomed` says why it has to be taken away again; `left` that a done one needed a person's hand, `note` and `todo`
+    what was told of it.
     """
 
     before: tuple[str, ...] = ()
@@ -33,6 +34,8 @@ class Past:
     doomed: str = ""
     done: bool = False
     left: bool = False
+    note: str = ""
+    todo: str = ""
 
 
 class Journal:
@@ -61,7 +64,9 @@ class Journal:
         elif event == "doomed":
             self._steps[key] = replace(old, doomed=str(value), done=False)
         elif event == "done":
-            self._steps[key] = replace(old, done=True, left=bool(value))
+            told = value if isinstance(value, dict) else {}
+            note, todo = str(told.get("note") or ""), str(told.get("todo") or "")
+            self._steps[key] = replace(old, done=True, left=bool(told.get("left")), note=note, todo=todo)
         else:  # gone
             self._steps.pop(key, None)
 
@@ -114,9 +119,9 @@ class Journal:
         """Say that it is about to be taken away again, and why."""
         self._write(key, "doomed", why)
 
-    def done(self, key: str, *, left: bool = False) -> None:
+    def done(self, key: str, *, left: bool = False, note: str = "", todo: str = "") -> None:
         """Say that it is finished, inert and read back; `left`: but something of it needs a person."""
-        self._write(key, "done", left)
+        self._write(key, "done", {"left": left, "note": note, "todo": todo})
 
     def gone(self, key: str) -> None:
         """Say that it is not there: it was refused, or taken away again."""

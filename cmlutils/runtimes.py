@@ -142,6 +142,12 @@ def _repository(image: str) -> str:
     return image.rsplit("/", 1)[-1].split(":", maxsplit=1)[0]
 
 
+def _speaks(runtime: Runtime, engine: str) -> bool:
+    """Tell whether a runtime is of an engine kernel's language: `python3`, `r`; the default one is of any."""
+    language = engine.rstrip("0123456789. ").lower()
+    return language in {"", "default"} or runtime.kernel.lower().partition(" ")[0] == language
+
+
 def rsync_runtime(available: Sequence[Runtime]) -> Runtime | None:
     """Return the newest usable runtime whose edition says rsync, Python first."""
     found = [one for one in available if "rsync" in one.edition.lower() and one.enabled]
@@ -161,7 +167,7 @@ class Maps:
         if wanted is None:
             image = self.engines.get(kernel) or self.engines.get("default", "")
             found = nearest(Runtime(image=image), available) if image else None
-            if found is None:
+            if found is None or not (kernel in self.engines or _speaks(found.runtime, kernel)):
                 return None
             return Match(found.runtime, note=f"engine {kernel or 'default'} became runtime {found.runtime}")
         mapped = self.images.get(wanted.image)
@@ -173,7 +179,7 @@ class Maps:
     def named(self, wanted: Runtime | None, kernel: str) -> str:
         """Return which map names which image for such a workload; empty when none does."""
         if wanted is None:
-            image = self.engines.get(kernel) or self.engines.get("default", "")
+            image = self.engines.get(kernel or "default", "")
             return f"the engine map names {image}" if image else ""
         mapped = self.images.get(wanted.image, "")
         return f"runtime-map.yaml names {mapped}" if mapped else ""

@@ -158,7 +158,10 @@ def test_engines_are_mapped_by_image_name():
     assert maps.find(None, "python3", there).note == f"engine python3 became runtime {there[0]}"
     assert maps.find(None, "r", there) is None
     other = runtime(image="y/other:5:6", id=5)
-    assert maps.find(None, "r", [*there, other]).runtime.id == 5
+    assert maps.find(None, "python2", [*there, other]).runtime.id == 5
+    assert maps.find(None, "r", [*there, other]) is None
+    assert maps.find(None, "r", [runtime("R 4.1", image="y/other:5:6", id=6)]).runtime.id == 6
+    assert Maps({}, {"r": "x/other:2"}).find(None, "r", [other]).runtime.id == 5
     assert maps.find(None, "", [other]).note == f"engine default became runtime {other}"
     assert Maps({}, {}).find(None, "r", [runtime(image="", id=1)]) is None
 
@@ -218,5 +221,6 @@ def test_a_map_says_what_it_names():
     assert maps.named(runtime(image="a:1"), "") == "runtime-map.yaml names b:2"
     assert maps.named(runtime(image="c:1"), "") == ""
     assert maps.named(None, "python3") == "the engine map names py:1"
-    assert maps.named(None, "scala") == "the engine map names x:1"
+    assert maps.named(None, "scala") == ""
+    assert maps.named(None, "") == "the engine map names x:1"
     assert Maps({}, {}).named(None, "r") == ""

@@ -44,7 +44,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     import yaml
 
     from cmlutils.flows.connect import connect
-    from cmlutils.flows.map_engines import map_engines
+    from cmlutils.flows.map_engines import KERNELS, map_engines
 
     ini = config.read_file("import", config_dir)
     if name is None and not ini.names():
@@ -53,8 +53,17 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     with connect(section) as connection:
         mapping = map_engines(connection.v1.runtimes.all())
     path = ini.path.parent / "engine-map.yaml"
-    write_bytes(path, yaml.safe_dump(mapping).encode())
+    content = yaml.safe_dump(mapping).encode()
+    if path.exists() and path.read_bytes() != content:
+        path.replace(old := path.with_suffix(".yaml.old"))
+        click.echo(f"{path} was there: it is {old.name} now")
+    write_bytes(path, content)
     click.echo(f"{path}: {len(mapping)} engines mapped")
+    for kernel in sorted(KERNELS.keys() - mapping.keys()):
+        click.echo(
+            f"Of engine {kernel} the target has no Workbench runtime in edition Standard, so what used it is not made: "
+            "add one, or name another image in the file."
+        )
 
 
 @click.command()

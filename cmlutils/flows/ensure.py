@@ -72,8 +72,10 @@ def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tup
             return Outcome(step.kind, step.name, Status.PRESENT, str(mine["id"])), mine
     if mine is not None and past is not None and past.done:
         if not past.left or step.again is None:
-            return _outcome(step, mine, Finished(), Status.PRESENT), mine
+            return _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT), mine
         return _concluded(journal, step, mine, sleep, again=True)
+    if mine is None and step.lacks:
+        return step.lacks, None
     record = mine or _create(journal, step, sleep)
     journal.made(step.key, str(record["id"]))
     step.listing.add(record)
@@ -90,7 +92,7 @@ def _concluded(
         raise _left_behind(step, error) from error
     except CannotBeInertError as error:
         return taken_away(journal, step, record, error, sleep), None
-    journal.done(step.key, left=finished.needs_hand)
+    journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
 

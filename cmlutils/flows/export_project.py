@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.bundle import write_json
-from cmlutils.errors import NotFound, Rejected
+from cmlutils.errors import Rejected
 from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, note_files, session
 from cmlutils.flows.replay_project import engine_image_name
@@ -118,6 +118,8 @@ def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
     try:
         return v1.projects.collaborators(project)
-    except (NotFound, Rejected) as error:
+    except Rejected as error:
+        if error.status >= 500:
+            raise
         log.warning("Collaborators can't be read: %s", error)
         return []

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.bundle import read_json, write_json
-from cmlutils.errors import AnswerLost, BundleError, CheckFailed, Rejected
+from cmlutils.errors import BundleError, CheckFailed, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.replay import Clock, Target
@@ -190,7 +190,7 @@ def _check_team(connection: Connection, settings: ProjectSettings) -> None:
         return
     try:
         connection.v1.users.get(settings.team)
-    except (Rejected, AnswerLost) as error:
+    except (NotFound, Unauthorized) as error:
         raise CheckFailed(
             f"The target has no team {settings.team!r}, to which the project belongs.",
             hint="Create the team on the target, with the migrating user as a member.",

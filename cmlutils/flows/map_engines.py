@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from cmlutils.runtimes import Runtime
 
-_KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
+KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
 
 
 def map_engines(runtimes: Sequence[Runtime]) -> dict[str, str]:
     """Return engine kernel → image, the newest by number; raise CheckFailed without any Python runtime."""
     found = {}
-    for kernel, start in _KERNELS.items():
+    for kernel, start in KERNELS.items():
         for editor in ("Workbench", "PBJ Workbench"):
             fit = [one for one in runtimes if (one.editor, one.edition, one.enabled) == (editor, "Standard", True)]
             same = [one for one in fit if one.kernel.startswith(start)]

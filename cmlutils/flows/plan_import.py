@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import by_folder, totals
-from cmlutils.errors import NotFound, Rejected
+from cmlutils.errors import NotFound, Rejected, Unauthorized
 from cmlutils.flows.export_project import READERS, read_records
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.listing import Kept
+from cmlutils.flows.replay import map_file
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.runtimes import Runtime, rsync_runtime
-from cmlutils.workloads import Application
+from cmlutils.workloads import Application, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
-_ADD_RUNTIME = "add the runtime to the target's catalogue, or name another in runtime-map.yaml"
 MANY = 500  # so many projects are asked for their subdomains, no more
 
 
@@ -112,11 +112,17 @@ def _engine(one: Workload) -> Planned:
 
 def _workload(one: Workload, offer: Offer) -> Planned:
     """Plan one workload that is not there yet, with the runtime that it would get."""
+    if isinstance(one, Model) and not one.file:
+        fix = "build it on the source and export again, or create it by hand"
+        return Planned(one.kind, one.name, Action.FALLBACK, "never built on the source: it may be refused", fix)
     match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
+    add = f"add the runtime to the target's catalogue, or name another in {map_file(one)}"
     if match is None:
-        wanted = one.runtime or one.kernel or "a model that was never built"
-        return Planned(one.kind, one.name, Action.FAIL, f"the target has no runtime for {wanted}", _ADD_RUNTIME)
-    note, fix = match.note or str(match.runtime), _ADD_RUNTIME if match.fallback else ""
+        named = offer.maps.named(one.runtime, one.kernel)
+        lacking = f"the target has no runtime for {one.runtime or one.kernel or 'its engine'}"
+        note = f"{named}, which the target does not have" if named else lacking
+        return Planned(one.kind, one.name, Action.FAIL, note, add)
+    note, fix = match.note or str(match.runtime), add if match.fallback else ""
     if isinstance(one, Application):
         if one.subdomain in offer.taken:
             where = f"subdomain {one.subdomain} is taken by {offer.taken[one.subdomain]}"
@@ -166,6 +172,6 @@ def _has_team(v1: ApiV1, team: str) -> bool:
     """Tell whether the target shows this team; an import ends where it does not."""
     try:
         v1.users.get(team)
-    except Rejected:
+    except (NotFound, Unauthorized):
         return False
     return True

@@ -58,16 +58,23 @@ class Target:
             return None
         return self.maps.find(workload.runtime, workload.kernel, self.runtimes)
 
-    def no_runtime(self, workload: Workload) -> Outcome:
-        """Return the outcome of a workload for which the target has no runtime."""
+    def lacks(self, workload: Workload, match: Match | None) -> Outcome | None:
+        """Return the outcome of a workload that is not there yet, and for which the target has no runtime."""
+        if match is not None or not self.needs_runtime(workload):
+            return None
         wanted = str(workload.runtime or workload.kernel or "its engine")
         mapped = self.maps.named(workload.runtime, workload.kernel)
         note = f"the target has no runtime for {wanted}"
-        todo = f"Add a runtime for {wanted} to the target (or map it in runtime-map.yaml), import again."
+        todo = f"Add a runtime for {wanted} to the target (or map it in {map_file(workload)}), import again."
         if mapped:
             note = f"{mapped} for {wanted}, which the target does not have"
             todo = "Add that image to the target's catalogue, or correct the map, and import again."
         return Outcome(workload.kind, workload.name, Status.FAILED, note=note, todo=todo)
+
+
+def map_file(workload: Workload) -> str:
+    """Name the file in which a user may map this one's runtime, or engine."""
+    return "runtime-map.yaml" if workload.runtime else "engine-map.yaml"
 
 
 def join(*parts: str) -> str:

@@ -47,8 +47,6 @@ class _Work:
         target, wanted = self.target, self.application
         v1, project = target.v1, target.project
         self.match = target.match(wanted)
-        if self.match is None and target.needs_runtime(wanted):
-            return target.no_runtime(wanted)
         step = Step(
             kind="application",
             name=wanted.name,
@@ -61,6 +59,7 @@ class _Work:
             remove=lambda record: v1.applications.delete(project, record["id"]),
             hush=lambda record: self._hush(int(record["id"])),
             taken=self.taken,
+            lacks=target.lacks(wanted, self.match),
         )
         return ensure(target.journal, step, target.clock.sleep)[0]
 

@@ -70,8 +70,6 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
     target = run.target
     v1, project = target.v1, target.project
     match = target.match(job)
-    if match is None and target.needs_runtime(job):
-        return target.no_runtime(job)
 
     def make() -> Record:
         body = {**job.to_v1(), "notifications": run.people.rows(job.notifications), **run.addons.body(job)}
@@ -90,6 +88,7 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
         again=lambda record: _again(run, job, int(record["id"]), match),
         remove=lambda record: v1.jobs.delete(project, record["id"]),
         taken=run.taken[job.key],
+        lacks=target.lacks(job, match),
     )
     outcome, record = ensure(target.journal, step, target.clock.sleep)
     if record is not None and job.source_id:

@@ -60,10 +60,8 @@ class _Work:
 
     def ensure(self) -> Outcome:
         """Leave it built and not deployed, or say why not."""
-        target, model = self.target, self.model
-        self.match = target.match(model)
-        if self.match is None and target.needs_runtime(model) and (model.file or model.runtime):
-            return target.no_runtime(model)
+        target = self.target
+        self.match = target.match(self.model)
         return ensure(target.journal, self._step(), target.clock.sleep)[0]
 
     def still_inert(self, outcome: Outcome) -> Outcome:
@@ -85,12 +83,24 @@ class _Work:
             key=self.key,
             listing=self.listing,
             same=lambda one: one.get("name") == model.name,
-            create=lambda: create(target.v1.models.create, {**model.to_v1(), **self._where()}),
+            create=self._create,
             finish=lambda record: self._finish(str(record["id"])),
             again=lambda record: self._again(str(record["id"])),
             remove=lambda record: target.v1.models.delete(record["id"]),
             taken=self.taken,
+            lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
         )
+
+    def _create(self) -> Record:
+        try:
+            return create(self.target.v1.models.create, {**self.model.to_v1(), **self._where()})
+        except Rejected as error:
+            if not self.model.file:
+                error.hint = (
+                    "It was never built on the source, so there is nothing to build here: build it there and export "
+                    "again, or create it by hand."
+                )
+            raise
 
     def _where(self) -> Record:
         """Return what a request says of project, and runtime or engine."""

@@ -10,6 +10,8 @@ from cmlutils.errors import ApiError, CmlutilError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cmlutils.report import Outcome
+
 Record = dict[str, Any]
 
 
@@ -56,7 +58,8 @@ class Step:
     `same` tells whether a row of the listing has its identity. `create` makes it and returns the reply; `finish`
     makes it whole and inert and reads it back; `again` does what is harmless of that for one that was finished with
     something left to a person. `remove` takes it away (None: it is never taken away), `hush` asks it to stop and does
-    not wait (None: it does not run by itself). `taken` are the ids that its equals have got in this run.
+    not wait (None: it does not run by itself). `taken` are the ids that its equals have got in this run. `lacks` says
+    why it can't be made, where it is not there.
     """
 
     kind: str
@@ -70,6 +73,7 @@ class Step:
     remove: Callable[[Record], None] | None = None
     hush: Callable[[Record], None] | None = None
     taken: set[str] = field(default_factory=set)
+    lacks: Outcome | None = None
 
     def find(self, *, anew: bool = False) -> list[Record]:
         """Return all of this identity that are there, oldest first."""

@@ -93,7 +93,15 @@ def test_a_job_that_is_refused_does_not_keep_the_others_away(target, tmp_path):
 def test_a_job_for_which_there_is_no_runtime_is_not_even_asked_for(target, tmp_path):
     done = Import(target, tmp_path, [job("a", runtime=R)])
     assert done.said("a")[0].startswith("the target has no runtime for R 4.1")
-    assert not any(request.path.endswith("/jobs") for request in target.requests)
+    assert not any(request.path.endswith("/jobs") and request.method == "POST" for request in target.requests)
+
+
+def test_a_child_keeps_its_parent_that_is_there_though_it_could_not_be_made_today(target, tmp_path):
+    jobs = [job("a", 1), job("b", 2, 1, type="dependent")]
+    Import(target, tmp_path, jobs[:1])
+    done = Import(target, tmp_path, [replace(jobs[0], runtime=R), jobs[1]])
+    assert [done.outcomes[name].status.value for name in "ab"] == ["present", "created"]
+    assert [bool(one.parent_id) for one in done.jobs] == [False, True]
 
 
 def test_a_job_gets_its_runtime_in_place_of_its_engine_and_says_so(target, tmp_path):

@@ -15,6 +15,7 @@ from replaying import (
     dump,
     live,
     replay,
+    running,
     target_of,
     write_bundle,
 )
@@ -408,3 +409,20 @@ def test_a_key_that_a_killed_run_left_is_revoked(tmp_path):
 def _keys_after_a_kill(target, bundle, nth):
     replay(target, bundle, nth, after=True)
     return target.world.user("dana").v2_keys and KEY
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the_map(tmp_path, after):
+    bundle, seen = write_bundle(tmp_path / "bundle"), 0
+    for crash in range(1, 60):
+        with target_of(tmp_path / str(crash)) as target:
+            if replay(target, bundle, crash, after=after).error is None:
+                break
+            seen += bool(running(target))
+            replay(target, bundle, maps=Maps({RUNTIME.image: "reg/typing-mistake:1"}, {}))
+            target.settle()
+            assert not running(target), crash
+            assert not live(target), crash
+    else:
+        pytest.fail("the import takes more calls than this test has crashes")
+    assert seen

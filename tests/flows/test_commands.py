@@ -97,6 +97,17 @@ def test_the_engine_map_takes_the_newest_by_number(workspaces, run_line, home):
     assert mapping["r"] == "reg/R 4.1:3"
 
 
+def test_the_engine_map_names_what_it_can_not_map_and_keeps_what_a_person_wrote(workspaces, run_line, home):
+    workspaces()
+    mine = home / "cmlutils/engine-map.yaml"
+    mine.write_text("r: mine\n")
+    said = run_line("cmlutil helpers populate_engine_runtimes_mapping").out
+    assert "Of engine scala the target has no Workbench runtime" in said
+    assert "engine-map.yaml.old" in said
+    assert (home / "cmlutils/engine-map.yaml.old").read_text() == "r: mine\n"
+    assert "old" not in run_line("cmlutil helpers populate_engine_runtimes_mapping").out
+
+
 def test_the_engine_map_needs_a_python(workspaces, run_line):
     workspaces(target_more={"runtimes": []})
     run_line("cmlutil helpers populate_engine_runtimes_mapping", exit_code=1)
@@ -131,6 +142,22 @@ def test_a_team_project_is_created_in_the_team(workspaces, run_line, sample):
     run_line(EXPORT)
     run_line(IMPORT)
     assert target.project("crew", "churn-model").owner == "crew"
+
+
+def test_a_workspace_that_fails_to_show_people_is_not_one_without_them(workspaces, run_line, home, sample):
+    sample["owner"] = "crew"
+    team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
+    source, target = workspaces(target_more={"teams": [team]}, source_more={"teams": [team]})
+    source.faults.add(Fault("status", path="collaborators", status=500, times=9))
+    assert "collaborators" in run_line(EXPORT, exit_code=1).err
+    assert not (home / "bundles/Churn Model/manifest.json").exists()
+    source.faults.clear()
+    source.faults.add(Fault("status", path="collaborators", status=403, times=9))
+    assert "Collaborators can't be read" in run_line(EXPORT).err
+    target.faults.add(Fault("status", path="users/crew$", status=500, times=None))
+    said = run_line(IMPORT, exit_code=1).err
+    assert "500" in said
+    assert "no team" not in said
 
 
 def test_a_runtime_that_is_not_there_fails_its_workload_only(workspaces, run_line, sample):

@@ -156,8 +156,46 @@ def test_what_finishing_found_is_told_and_what_needs_a_person_is_done_again(shel
     assert shelf.asked == ["list", "again"]
     shelf.found = Finished("a note")
     assert shelf.ensure()[0] == made(7, Status.PRESENT, note="a note")
-    assert shelf.ensure()[0] == made(7, Status.PRESENT)
+    assert shelf.ensure()[0] == made(7, Status.PRESENT, note="a note")
     assert shelf.asked == ["list"]
+
+
+def test_what_was_told_once_is_told_by_every_later_run(shelf):
+    shelf.found = Finished("a note", "to do")
+    assert shelf.ensure()[0] == made(7, note="a note", todo="to do")
+    for _ in range(2):
+        assert shelf.ensure()[0] == made(7, Status.PRESENT, note="a note", todo="to do")
+        assert shelf.asked == ["list"]
+
+
+# What can't be made
+
+
+LACKING = failed("No runtime.", "Add one.")
+
+
+def test_what_can_not_be_made_is_not_even_begun(shelf):
+    assert shelf.ensure(shelf.step(lacks=LACKING)) == (LACKING, None)
+    assert shelf.asked == ["list"]
+    assert shelf.journal.step(KEY) is None
+
+
+def test_what_is_there_stays_though_it_could_not_be_made_today(shelf):
+    shelf.put()
+    assert shelf.ensure(shelf.step(lacks=LACKING))[0] == made(7, Status.PRESENT)
+    assert shelf.writes == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_a_crash_has_left_is_finished_though_it_could_not_be_made_today(shelf, known):
+    shelf.journal.begin(KEY, [])
+    shelf.create("a")
+    if known:
+        shelf.journal.made(KEY, "7")
+    assert shelf.things[7]["live"]
+    assert shelf.ensure(shelf.step(lacks=LACKING))[0] == made(7)
+    assert shelf.writes == ["finish"]
+    assert not shelf.things[7]["live"]
 
 
 def test_what_has_nothing_harmless_to_do_again_is_left(shelf):

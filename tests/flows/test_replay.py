@@ -45,17 +45,21 @@ def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
 
 
 @pytest.mark.parametrize(
-    ("workload", "wanted"),
+    ("workload", "wanted", "file"),
     [
-        (Job("a", "s.py", runtime=WANTED, kernel="python3"), "Python 3.9 Workbench Standard 2023.05.2-b7"),
-        (Job("a", "s.py", kernel="python3"), "python3"),
-        (Job("a", "s.py"), "its engine"),
+        (
+            Job("a", "s.py", runtime=WANTED, kernel="python3"),
+            "Python 3.9 Workbench Standard 2023.05.2-b7",
+            "runtime-map.yaml",
+        ),
+        (Job("a", "s.py", kernel="python3"), "python3", "engine-map.yaml"),
+        (Job("a", "s.py"), "its engine", "engine-map.yaml"),
     ],
 )
-def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, wanted):
-    todo = f"Add a runtime for {wanted} to the target (or map it in runtime-map.yaml), import again."
+def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, wanted, file):
+    todo = f"Add a runtime for {wanted} to the target (or map it in {file}), import again."
     note = f"the target has no runtime for {wanted}"
-    assert target().no_runtime(workload) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
+    assert target().lacks(workload, None) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,7 @@ def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, want
 def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
     note += ", which the target does not have"
     todo = "Add that image to the target's catalogue, or correct the map, and import again."
-    assert target(**maps).no_runtime(workload) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
+    assert target(**maps).lacks(workload, None) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
 
 
 def test_a_target_is_on_runtimes_and_has_the_time_of_the_machine():
