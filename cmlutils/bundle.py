@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -188,9 +189,26 @@ class Bundle:
         path = self.metadata(kind)
         return not path.exists() or _digest(path) != digest
 
-    def begin_export(self) -> None:
+    def check_owner(self, project: str) -> None:
+        """Raise BundleError when this is the export of another owner's project (owner/slug): it would be lost."""
+        last = re.fullmatch(r"\S+ ((\S+)/\S+)", self._source())
+        if last and last[2] != project.partition("/")[0]:
+            raise BundleError(
+                f"{self.folder} holds the export of {last[1]}, and {project} would take its place.",
+                hint="Give one of them another output_dir, or remove that folder.",
+            )
+
+    def _source(self) -> str:
+        """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
+        with contextlib.suppress(BundleError):  # what is damaged, an export mends
+            if self._unfinished.exists():
+                return _bytes_of(self._unfinished).decode("utf-8", "replace")
+            return str(read_json(self.manifest, dict).get("source") or "")
+        return ""
+
+    def begin_export(self, source: str) -> None:
         """Mark the bundle unfinished until seal()."""
-        write_bytes(self._unfinished, b"")
+        write_bytes(self._unfinished, source.encode())
         self.manifest.unlink(missing_ok=True)
 
     def seal(self, source: str, counts: dict[str, int]) -> None:

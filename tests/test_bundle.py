@@ -19,10 +19,10 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def whole(bundle):
-    bundle.begin_export()
+    bundle.begin_export("https://x dana/p")
     for kind in METADATA:
         write_json(bundle.metadata(kind), {} if kind == "project" else [])
-    bundle.seal("https://x", {"models": 0})
+    bundle.seal("https://x dana/p", {"models": 0})
     return bundle
 
 
@@ -66,7 +66,7 @@ def test_folders_and_files_are_private(whole):
 
 
 def test_an_export_that_did_not_finish_is_refused(whole):
-    whole.begin_export()
+    whole.begin_export("https://x dana/p")
     with pytest.raises(BundleError, match="did not finish"):
         whole.check()
 
@@ -181,24 +181,46 @@ def test_the_manifest_says_what_is_in_the_bundle(whole):
     content = json.loads((whole.folder / "manifest.json").read_text())
     assert content.pop("exported_at").endswith("+00:00")
     digests = content.pop("digests")
-    assert content == {"format": 1, "tool": f"cmlutil {__version__}", "source": "https://x", "counts": {"models": 0}}
+    assert content == {
+        "format": 1,
+        "tool": f"cmlutil {__version__}",
+        "source": "https://x dana/p",
+        "counts": {"models": 0},
+    }
     assert digests["jobs"] == "sha256:" + hashlib.sha256(whole.metadata("jobs").read_bytes()).hexdigest()
     assert set(digests) == set(METADATA)
 
 
 def test_an_export_that_begins_takes_the_manifest_away_and_the_end_brings_it_back(whole):
-    whole.begin_export()
+    whole.begin_export("https://x dana/p")
     assert not (whole.folder / "manifest.json").exists()
     assert (whole.state / "export-unfinished").exists()
-    whole.seal("https://x", {})
+    whole.seal("https://x dana/p", {})
     assert not (whole.state / "export-unfinished").exists()
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["whole", "unfinished"])
+def test_the_export_of_another_owners_project_is_not_lost(whole, begun):
+    if begun:
+        whole.begin_export("https://x dana/p")
+    whole.check_owner("dana/renamed")
+    with pytest.raises(BundleError, match="holds the export of dana/p, and kai/p would take its place"):
+        whole.check_owner("kai/p")
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"source": 7}', '{"source": "https://x"}'])
+def test_a_damaged_manifest_keeps_no_export_away(whole, damage):
+    whole.manifest.write_text(damage)
+    whole.check_owner("kai/p")
+    whole.manifest.unlink()
+    whole.check_owner("kai/p")
+
+
 def test_an_export_that_lacks_a_file_is_not_sealed(whole):
-    whole.begin_export()
+    whole.begin_export("https://x dana/p")
     whole.metadata("jobs").unlink()
     with pytest.raises(BundleError, match=r"jobs-metadata\.json is missing"):
-        whole.seal("https://x", {})
+        whole.seal("https://x dana/p", {})
     assert whole.foreign
 
 

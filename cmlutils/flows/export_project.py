@@ -17,7 +17,7 @@ from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Progress
@@ -45,23 +45,29 @@ def export_project(
         project = find_project(connection)
         report.source = f"{connection.section.workspace.url} {project.path}"
         runtimes = connection.v1.runtimes.all()
-    bundle.begin_export()
+    bundle.check_owner(project.path)
     with progress.phase("metadata"):
-        counts = write_metadata(connection.v1, project, runtimes, bundle, report, values=values)
+        settings, workloads = read_source(connection.v1, project, runtimes)
     with (
         files.listing_here(bundle.data) as begun,  # it takes time, as a session does
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
+        bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
+        counts = write_metadata(settings, workloads, bundle, report, values=values)
         note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress, begun=begun))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
 
 
 def write_metadata(
-    v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, report: Report, *, values: bool = True
+    settings: ProjectSettings,
+    workloads: Mapping[str, Sequence[Workload]],
+    bundle: Bundle,
+    report: Report,
+    *,
+    values: bool = True,
 ) -> dict[str, int]:
     """Write the four metadata files; return how many workloads of each kind there are."""
-    settings, workloads = read_source(v1, project, runtimes)
     kept = dict[str, Any] if values else leave_out
     write_json(bundle.metadata("project"), kept(settings.to_bundle()))
     for kind, found in workloads.items():

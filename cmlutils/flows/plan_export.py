@@ -26,6 +26,7 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     """Return what an export would bring down."""
     v1, workspace = connection.v1, connection.section.workspace
     project = find_project(connection)
+    bundle.check_owner(project.path)
     plan = Plan("export", connection.section.name, f"{workspace.url} {project.path}", str(bundle.folder))
     runtimes = v1.runtimes.all()
     if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:

@@ -214,6 +214,16 @@ def test_a_session_that_cannot_be_used(workspaces, run_line, fault, words):
     assert source.sessions == []
 
 
+def test_an_export_that_gets_no_session_leaves_the_one_before_as_it_was(workspaces, run_line, home):
+    source, _ = workspaces()
+    run_line(EXPORT)
+    before = (home / "bundles/Churn Model/manifest.json").read_bytes()
+    source.faults.add(Fault("unauthorized", times=None))
+    assert "exported" not in run_line(EXPORT, exit_code=1).out
+    assert (home / "bundles/Churn Model/manifest.json").read_bytes() == before
+    run_line('cmlutil project import -p "Churn Model"')
+
+
 @pytest.mark.parametrize("action", ["port-taken", "no-port-flag"])
 def test_a_port_that_cannot_be_had_at_first(workspaces, run_line, action):
     source, _ = workspaces()
