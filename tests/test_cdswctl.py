@@ -1,6 +1,7 @@
 import io
 import tarfile
 import time
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -114,6 +115,18 @@ def test_a_session_is_gone_only_when_that_is_proved(tmp_path, listed, stopped, i
     client = cdswctl.log_in(SPACE, path, tmp_path)
     assert endpoint.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
     assert ("may still be running" in caplog.text) is not gone
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_client_that_checks_no_certificate_does_so_for_sessions_if_it_can(tmp_path, knows):
+    path = tmp_path / "cdswctl"
+    without = "echo 'x509: certificate signed by unknown authority' >&2; exit 1"
+    with_it = "echo other: running" if knows else "echo 'unknown flag `insecure-skip-verify' >&2; exit 1"
+    flag = f'case "$*" in *--insecure*) {with_it} ;; *) {without if knows else "echo other: running"} ;; esac'
+    path.write_text(CLIENT.format(listed=flag, stopped="exit 1"))
+    path.chmod(0o700)
+    client = cdswctl.log_in(replace(SPACE, verify=False), path, tmp_path)
+    assert endpoint.stop_session(client, "me/p", "mine")
 
 
 def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):

@@ -111,6 +111,14 @@ def test_key_not_uploaded_and_locked_key(standin, space, client, tmp_path):
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", key], check=True)
     with pytest.raises(TunnelError, match="has a passphrase"), tunnel.open_tunnel(space, "me/p", client):
         pass
+    key.chmod(0o644)
+    with pytest.raises(TunnelError, match="may be read by others") as caught, tunnel.open_tunnel(space, "me/p", client):
+        pass
+    assert caught.value.hint == f"Run: chmod 600 {key}."
+    key.chmod(0o600)
+    key.write_text("no key\n")
+    with pytest.raises(TunnelError, match="is no private key"), tunnel.open_tunnel(space, "me/p", client):
+        pass
 
 
 def test_reopens(standin, space, client, monkeypatch):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import bundle_of, existing_folder, read_json
 from cmlutils.errors import BundleError, CommandError, TransferError
 from cmlutils.filelist import read_list, totals
-from cmlutils.remote import process, rsync
-from cmlutils.remote.ssh import identities, needs_passphrase
+from cmlutils.remote import process, rsync, ssh
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +50,8 @@ def programs() -> list[Finding]:
         found += _rsync()
     if shutil.which("ssh"):
         said = process.run(["ssh", "-V"], timeout=10, check=False)
-        found.append(here("ok", process.text(said.err or said.out, 1)))
+        text, old = process.text(said.err or said.out, 1), ssh.version() < ssh.OLDEST
+        found.append(here("error", f"{text} is too old", "install OpenSSH 7.6 or newer") if old else here("ok", text))
     return found
 
 
@@ -62,6 +62,8 @@ def _rsync() -> list[Finding]:
             here("error", "rsync does not say its version: it may be another program", "install rsync 3.2.7 or newer")
         ]
     number = ".".join(map(str, known.number))
+    if known.number < rsync.OLDEST:
+        return [here("error", f"rsync {number} is too old", "install rsync 3.2.7 or newer")]
     if known.number < SAFE_RSYNC:
         text = f"rsync {number} is older than 3.2.7: a rigged workspace could write outside of the bundle"
         return [here("warning", text, "install rsync 3.2.7 or newer, unless your system has mended its own")]
@@ -72,21 +74,20 @@ def keys(workspaces: Iterable[Workspace]) -> list[Finding]:
     """Check that there is an ssh key that nobody has to unlock, for each way to choose one."""
     found = []
     for workspace in {one.identity_file: one for one in workspaces}.values():
-        offered = identities(workspace)
+        offered = ssh.identities(workspace)
         agent = bool(os.environ.get("SSH_AUTH_SOCK"))
         try:
-            locked = [key for key in offered if needs_passphrase(key)]
+            troubles = {key: each for key in offered if any(each := ssh.trouble(key))}
         except CommandError:  # no ssh-keygen, which is a finding of its own
             continue
         if not offered:
             fix = "run ssh-keygen -t ed25519, and upload the public key in User Settings > Remote Editing"
             found.append(here("warning" if agent else "error", "there is no ssh key in ~/.ssh", fix))
-        elif len(locked) == len(offered):
-            text = f"the ssh key {locked[0]} has a passphrase, and nothing can ask for it on the way"
-            fix = f"run: eval $(ssh-agent); ssh-add {locked[0]}"
-            found.append(here("warning" if agent else "error", text, fix))
+        elif len(troubles) == len(offered):
+            key, (why, fix) = next(iter(troubles.items()))
+            found.append(here("warning" if agent else "error", f"the ssh key {key} {why}", fix))
         else:
-            usable = next(key for key in offered if key not in locked)
+            usable = next(key for key in offered if key not in troubles)
             found.append(here("ok", f"ssh key {usable}"))
     return found
 

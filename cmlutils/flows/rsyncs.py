@@ -24,4 +24,9 @@ def both_rsyncs(out: bytes) -> Rsyncs:
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
         )
     here = rsync.version(process.run(["rsync", "--version"], timeout=10).out) or rsync.Version((0,), zstd=False)
+    if here.number < rsync.OLDEST:
+        raise TransferError(
+            f"The rsync of this machine is too old: {'.'.join(map(str, here.number))}.",
+            hint="Install rsync 3.2.7 or newer (macOS brings 2.6.9: brew install rsync).",
+        )
     return Rsyncs(there.and_of(here), here)

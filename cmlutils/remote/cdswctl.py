@@ -11,6 +11,7 @@ import gzip
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 import tarfile
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 MAX_ARCHIVE = 200 << 20
 MAX_CLIENT = 256 << 20
 MAX_MEMBERS = 1000
+_NO_FLAG = re.compile(rb"(unknown|undefined|not defined|unrecogni[sz]ed).*(flag|option|insecure)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,19 @@ class Client:
 
     @property
     def flags(self) -> list[str]:
-        """What `login` and `ssh-endpoint` take besides."""
+        """What `login` and `ssh-endpoint` take besides, and of `sessions` nobody knows."""
         return ["--insecure-skip-verify"] if self.workspace.verify is False else []
 
     def run(self, *words: str, timeout: float = 30) -> process.Result:
         """Run one of its commands; the exit code is the caller's to judge."""
         return process.run([str(self.path), *words], env=self.env, timeout=timeout, check=False)
+
+    def sessions(self, *words: str, timeout: float) -> process.Result:
+        """Run one of the commands of `sessions`; one that does not know our flags is asked without."""
+        result = self.run("sessions", *words, *self.flags, timeout=timeout)
+        if self.flags and result.code and _NO_FLAG.search(result.err + result.out):
+            result = self.run("sessions", *words, timeout=timeout)
+        return result
 
     def mask(self, data: bytes) -> str:
         """Return the end of its output for a message, without the key."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
+_NOT_STARTED = {
+    errno.ENOEXEC: "It was made for another kind of machine.",
+    errno.EACCES: "Its folder may be mounted noexec: let TMPDIR name another one.",
+}
 PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
 
 
@@ -125,7 +129,7 @@ def start(
         hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
         raise CommandError(f"The program {program} is not installed.", hint=hint) from error
     except OSError as error:
-        hint = "It was made for another kind of machine." if error.errno == errno.ENOEXEC else ""
+        hint = _NOT_STARTED.get(error.errno or 0, "")
         raise CommandError(f"The program {program} can't be started: {error.strerror}.", hint=hint) from error
     except RuntimeError as error:
         raise CommandError(f"The program {program} was not started: the run is ending.") from error

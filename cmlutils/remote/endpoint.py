@@ -194,11 +194,11 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
     an empty list alone may be all that a client has to say.
     """
     try:
-        listed = client.run("sessions", "list", "-p", project, timeout=PATIENCE)
+        listed = client.sessions("list", "-p", project, timeout=PATIENCE)
         unlisted = not listed.code and session.encode() not in listed.out
         if unlisted and (interrupted or listed.out.strip()):
             return True
-        stopped = client.run("sessions", "stop", "-s", session, "-p", project, timeout=PATIENCE)
+        stopped = client.sessions("stop", "-s", session, "-p", project, timeout=PATIENCE)
         said = stopped.out + stopped.err
         gone = not stopped.code or _STOPPED in said or bool(unlisted and _UNKNOWN.search(said))
     except CommandError as error:
@@ -215,7 +215,7 @@ def _tell_of_nameless(client: Client, project: str) -> bool:
     None is stopped: it may be somebody's work.
     """
     try:
-        listed = client.run("sessions", "list", "-p", project, timeout=PATIENCE)
+        listed = client.sessions("list", "-p", project, timeout=PATIENCE)
     except CommandError:
         return False
     if names := client.mask(listed.out):

@@ -15,6 +15,7 @@ PLACE = "cdsw@localhost:./"
 BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
+OLDEST = (3, 1, 0)  # the first with --info=progress2
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
 

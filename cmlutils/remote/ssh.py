@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +20,9 @@ SETTINGS = (
     "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
     "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
-    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com",
 )  # fmt: skip
+FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+OLDEST, PREFERS = (7, 6), (8, 1)  # versions by ssh's release notes: the first with accept-new, and with ^
 
 
 class Broken(TunnelError):
@@ -44,7 +47,8 @@ def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
     """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
     argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
     known = f"UserKnownHostsFile={folder / f'known-{port}'}"
-    for setting in (*SETTINGS, f"ConnectTimeout={CONNECT_SECONDS}", known):
+    fast = [FAST] if version() >= PREFERS else []
+    for setting in (*SETTINGS, *fast, f"ConnectTimeout={CONNECT_SECONDS}", known):
         argv += ["-o", setting]
     for key in identities(workspace):
         argv += ["-i", str(key)]
@@ -58,20 +62,38 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
     if b"Permission denied" not in said:
         return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
     keys = identities(workspace)
-    locked = [key for key in keys if needs_passphrase(key)]
+    troubles = [(key, *trouble(key)) for key in keys]
+    if keys and all(why for _, why, _ in troubles):
+        key, why, fix = troubles[0]
+        return KeyRefused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
     names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
-    if keys and len(locked) == len(keys):
-        return KeyRefused(
-            f"The ssh key {locked[0]} has a passphrase, and no agent holds it.",
-            hint=f"Run: eval $(ssh-agent); ssh-add {locked[0]}",
-        )
     return KeyRefused(
         f"{host} accepted no ssh key (offered: {names}).",
         hint=f"Upload the public key in User Settings > Remote Editing of {workspace.url}.",
     )
 
 
-def needs_passphrase(key: Path) -> bool:
-    """Tell whether a private key can't be read without its passphrase."""
+def trouble(key: Path) -> tuple[str, str]:
+    """Say why ssh can't use a private key without asking somebody, and what helps; nothing when it can."""
     result = process.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=10, check=False)
-    return bool(result.code) and re.search(rb"passphrase", result.err) is not None
+    if not result.code:
+        return "", ""
+    if b"passphrase" in result.err:
+        return "has a passphrase, and no agent holds it", f"run: eval $(ssh-agent); ssh-add {key}"
+    if key.suffix == ".pub" or re.search(rb"invalid format|error in libcrypto", result.err):
+        return "is no private key that ssh can read", "name the private key, which has no .pub at its end"
+    if b"bad permissions" in result.err:
+        return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
+    return "", ""
+
+
+def version() -> tuple[int, ...]:
+    """Return the version of our ssh, OpenSSH's; () if it is another's."""
+    return _version_of(shutil.which("ssh") or "ssh")
+
+
+@functools.cache
+def _version_of(program: str) -> tuple[int, ...]:
+    said = process.run([program, "-V"], timeout=10, check=False)
+    match = re.search(rb"OpenSSH\D*(\d+)\.(\d+)", said.err + said.out)
+    return tuple(map(int, match.groups())) if match else ()

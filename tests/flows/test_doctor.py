@@ -10,8 +10,10 @@ import time
 
 import pytest
 
+from cmlutils.config import Secret, Workspace
 from cmlutils.flows import doctor_here
 from cmlutils.flows.doctor import _skew
+from cmlutils.remote import ssh
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 
@@ -96,7 +98,7 @@ def test_keys_that_nobody_can_use_are_found(workspaces, run_line, home):
 
 @pytest.mark.parametrize(
     ("said", "severity"),
-    [("3.2.6", "warning"), ("2.6.9", "warning"), ("3.2.7", "ok"), ("3.10.0", "ok")],
+    [("3.2.6", "warning"), ("3.0.9", "error"), ("2.6.9", "error"), ("3.2.7", "ok"), ("3.10.0", "ok")],
 )
 def test_an_old_rsync_is_warned_of(tmp_path, monkeypatch, said, severity):
     program = tmp_path / "rsync"
@@ -104,6 +106,28 @@ def test_an_old_rsync_is_warned_of(tmp_path, monkeypatch, said, severity):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert [one.severity for one in doctor_here.programs() if "rsync" in one.text] == [severity]
+
+
+@pytest.mark.parametrize(
+    ("said", "severity", "prefers"),
+    [
+        ("OpenSSH_7.4p1, OpenSSL 1.0.2k-fips", "error", False),
+        ("OpenSSH_8.0p1, OpenSSL 1.1.1k", "ok", False),
+        ("OpenSSH_8.1p1", "ok", True),
+        ("OpenSSH_for_Windows_9.5p2", "ok", True),
+        ("Sun_SSH_2.4", "error", False),
+    ],
+)
+def test_an_old_ssh_is_told_and_gets_no_list_of_ciphers_that_it_can_not_read(
+    tmp_path, monkeypatch, said, severity, prefers
+):
+    program = tmp_path / "ssh"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert [one.severity for one in doctor_here.programs() if "SSH" in one.text] == [severity]
+    argv = ssh.command(Workspace("http://ws.test", "me", Secret("k")), 22, tmp_path)
+    assert (ssh.FAST in argv) is prefers
 
 
 def test_clocks_are_compared():
