@@ -95,8 +95,8 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
             f"There is no {file_name} in {places}.",
             hint="Run 'cmlutil init', write one with a section for each project, or name its folder with --config-dir.",
         )
-    warnings = [f"{other} is ignored: {found[0]} was found first." for other in found[1:]]
-    return found[0], warnings
+    others = [other for other in found[1:] if not other.samefile(found[0])]
+    return found[0], [f"{other} is ignored: {found[0]} was found first." for other in others]
 
 
 def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> IniFile:
@@ -162,6 +162,9 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         warnings.append(f"{where}: skip_tls_verification accepts any certificate: anybody in between can read the key.")
     if url.startswith("http:"):
         warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
+    owner = values.get("owner_username", "").strip()
+    if owner and ini.side == "import":
+        warnings.append(f"{where}: owner_username is the source's: a project goes to its team, or to username.")
     key, command = values_of.key(where, values, ini.side, environ)
     if command and ini.path.stat().st_mode & stat.S_IWOTH:
         raise ConfigError(
@@ -180,7 +183,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         side=ini.side,
         name=name,
         workspace=workspace,
-        owner=values.get("owner_username", "").strip(),
+        owner=owner,
         output_dir=values_of.folder(f"{where}: output_dir", values_of.required(where, values, "output_dir")),
         file=ini.path,
         warnings=tuple(warnings),

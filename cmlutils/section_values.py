@@ -68,8 +68,14 @@ def required(where: str, values: Mapping[str, str], key: str) -> str:
     """Return a value that must be there."""
     value = values.get(key, "").strip()
     if not value:
-        raise ConfigError(f"{where}: the key {key} is missing.", hint=f"Add {key}=… ({KEYS[key]}).")
+        raise ConfigError(f"{where}: the key {key} is missing.", hint=f"Add {key}=… ({KEYS[key]}){meant(values, key)}.")
     return value
+
+
+def meant(values: Mapping[str, str], key: str) -> str:
+    """Ask whether an unknown key like this one was meant to be it."""
+    near = difflib.get_close_matches(key, [each for each in values if each not in KEYS], n=1)
+    return f", or is {near[0]} meant to be it?" if near else ""
 
 
 def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
@@ -147,7 +153,15 @@ def verify(where: str, values: Mapping[str, str]) -> bool | str:
     ca_path = values.get("ca_path", "").strip()
     if not ca_path:
         return True
-    return str(_file(f"{where}: ca_path", ca_path, "Name a file of CA certificates (PEM)."))
+    hint = "Name a file of CA certificates (PEM)."
+    place = _file(f"{where}: ca_path", ca_path, hint)
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: ca_path holds no certificate that can be read: {place}.", hint=hint) from error
+    return str(place)
 
 
 def _is_host(name: str) -> bool:
@@ -174,7 +188,7 @@ def key(
     if not text and not command:
         raise ConfigError(
             f"{where}: the key apiv1_key is missing.",
-            hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}.",
+            hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}{meant(values, 'apiv1_key')}.",
         )
     if text and not could_be_key(text):
         raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")

@@ -70,6 +70,14 @@ def test_a_stream_that_nobody_reads_changes_nothing(home, ini, closed):
     assert "bug" not in done.stderr
 
 
+@pytest.mark.parametrize("words", ["--help", "project list", "project list --json", "completion bash"])
+def test_a_full_disk_behind_standard_output_is_no_bug(home, ini, words):
+    script = f"{sys.executable} -m cmlutils {words} >/dev/full"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: Standard output can't be written: No space left on device." in done.stderr
+
+
 def test_letters_that_a_terminal_has_not_are_shown_by_their_numbers(home):
     (home / "cmlutils").mkdir()
     (home / "cmlutils/export-config.ini").write_text("[Żółw]\n", encoding="utf-8")

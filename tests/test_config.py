@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import certifi
 import pytest
 
 from cmlutils import config
@@ -115,9 +116,34 @@ def test_the_key_may_come_from_the_environment_or_a_command(ini):
 
 def test_ca_path_is_what_requests_takes(ini, tmp_path):
     ca = tmp_path / "ca.pem"
-    ca.write_text("")
+    ca.write_bytes(Path(certifi.where()).read_bytes())
     ini(GOOD + f"ca_path={ca}\n")
     assert config.load("export", "P", environ={}).workspace.verify == str(ca)
+    for spoiled in (b"", b"no certificate\n"):
+        ca.write_bytes(spoiled)
+        with pytest.raises(ConfigError, match=r"section \[P\]: ca_path holds no certificate"):
+            config.load("export", "P", environ={})
+
+
+@pytest.mark.parametrize(("key", "mistyped"), [("username", "user"), ("apiv1_key", "api_key"), ("url", "uri")])
+def test_a_mistyped_key_that_is_required_is_named(ini, key, mistyped):
+    ini(GOOD.replace(f"{key}=", f"{mistyped}="))
+    with pytest.raises(ConfigError, match=f"the key {key} is missing") as caught:
+        config.load("export", "P", environ={})
+    assert f"or is {mistyped} meant to be it?" in caught.value.hint
+
+
+def test_one_folder_by_two_names_is_one(ini, home):
+    ini(GOOD)
+    (home / ".cmlutils").symlink_to(home / "cmlutils")
+    assert config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": str(home / "cmlutils")}).warnings == ()
+
+
+def test_an_owner_is_the_sources(ini, home):
+    path = ini(GOOD + "owner_username=crew\n")
+    path.rename(path.with_name("import-config.ini"))
+    (warning,) = config.load("import", "P", environ={}).warnings
+    assert "owner_username is the source's" in warning
 
 
 def test_unreadable_text_is_told(ini, home):

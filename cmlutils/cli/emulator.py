@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import os
 import signal
 import tempfile
@@ -108,7 +109,8 @@ def start(
                 _announce(workspace, ini_dir)
                 _wait()
         except (OSError, ValueError) as error:
-            raise click.UsageError(str(error)) from error
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            raise click.UsageError(f"Port {port} is taken." if taken else str(error)) from error
 
 
 def _load(world_file: Path, without: tuple[str, ...], ssh_keys: tuple[Path, ...]) -> World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,8 @@ def init(
     for side, text in texts.items():
         _write(files[side], text)
         click.echo(f"{files[side]}: {len(chosen)} {'project' if len(chosen) == 1 else 'projects'}")
-    click.echo("Next: cmlutil doctor")
+    where = f" --config-dir {shlex.quote(config_dir)}" if config_dir else ""
+    click.echo(f"Next: cmlutil doctor{where}")
 
 
 def _workspace(

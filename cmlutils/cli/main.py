@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -84,10 +85,17 @@ def _translate(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001 - the boundary
-        log.debug("%s", traceback.format_exc())
-        log.error("This is a bug in cmlutil: %s: %s. The log has the details.", type(error).__name__, error)
-        return ExitCode.BUG
+        return _unforeseen(error)
     return int(result or 0)
+
+
+def _unforeseen(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO} and not error.filename:
+        log.error("Standard output can't be written: %s.", error.strerror)
+        return ExitCode.FAILED
+    log.debug("%s", traceback.format_exc())
+    log.error("This is a bug in cmlutil: %s: %s. The log has the details.", type(error).__name__, error)
+    return ExitCode.BUG
 
 
 def tell(error: CmlutilError) -> None:

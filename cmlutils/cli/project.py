@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils import config
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import (
     config_dir_option,
@@ -148,7 +147,7 @@ def _validate(
     with ExitStack() as stack:
         source, failure = None, None
         try:
-            export = config.load("export", target.section.name, config_dir)
+            export = load("export", target.section.name, config_dir, verbose=False)
             source = stack.enter_context(connect(export, run.patience))
         except ConfigError as error:
             run.report.notes.append(f"The source is not compared: {error.message}")

@@ -74,8 +74,8 @@ def _lines(report: Report, report_file: str) -> list[str]:
     if report.verified is not None:
         expected = len(report.differences) - len(report.unexpected)
         lines.append(
-            f"  verified: {'equal' if report.verified else f'{len(report.unexpected)} differences'}"
-            + (f", {expected} expected differences" if expected else "")
+            f"  {'verified: equal' if report.verified else f'NOT EQUAL: {_differing(len(report.unexpected))}'}"
+            + (f", {_differing(expected, 'expected ')}" if expected else "")
         )
     lines += _first([f"  note: {one}" for one in report.notes], "notes")
     todos = report.to_do()
@@ -108,6 +108,10 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         say(one_line(line))
 
 
+def _differing(count: int, which: str = "") -> str:
+    return f"{count} {which}difference{'' if count == 1 else 's'}"
+
+
 def _first(lines: list[str], what: str) -> list[str]:
     more = len(lines) - _NOTES
     return lines if more <= 0 else [*lines[:_NOTES], f"  … and {more} more {what}, see the report"]
@@ -115,7 +119,7 @@ def _first(lines: list[str], what: str) -> list[str]:
 
 def _outcomes(outcomes: Sequence[Outcome], *, exported: bool) -> list[str]:
     lines = []
-    for kind in ("project", "model", "application", "job"):
+    for kind in ("project", "model", "application", "job", "hand over"):
         mine = [one for one in outcomes if one.kind == kind]
         told = [one for one in mine if len(outcomes) <= _ALL or one.status.value not in _PLAIN]
         for one in told[:_NOTES]:

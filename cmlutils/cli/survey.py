@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -13,12 +14,13 @@ import click
 
 from cmlutils import config
 from cmlutils import log as logs
-from cmlutils.bundle import bundle_of
+from cmlutils.bundle import bundle_of, read_json
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size, human_time, json_text
 from cmlutils.cli.terminal import put, say, width_of
-from cmlutils.errors import ConfigError, ExitCode, Interrupted
+from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
+from cmlutils.project import ProjectSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,21 +48,39 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
         return
     width = width_of(row["section"] for row in rows)
     for row in rows:
-        say(logs.one_line(f"{row['side']:<7}  {row['section']:<{width}}  {row['what']}"))
+        problem = f"not usable: {row['problem']}" if "problem" in row else ""
+        what = problem or " ".join(row[key] for key in ("url", "project", "folder"))
+        say(logs.one_line(f"{row['side']:<7}  {row['section']:<{width}}  {what}"))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
     """Return a row a section; raise ConfigError when there is neither file."""
     rows: list[dict[str, str]] = []
+    warnings: list[str] = []
     for ini in _ini_files(config_dir):
         for name in ini.names():
             try:
                 one = config.section(ini, name, os.environ)
-                what = f"{one.workspace.url} {one.owner or one.workspace.username}/{name} {bundle_of(one).folder}"
             except ConfigError as error:
-                what = f"not usable: {error.message}"
-            rows.append({"side": ini.side, "section": name, "what": what})
+                rows.append({"side": ini.side, "section": name, "problem": error.message})
+                continue
+            warnings += one.warnings
+            project = f"{_owner(one)}/{name}"
+            url, folder = one.workspace.url, str(bundle_of(one).folder)
+            rows.append({"side": ini.side, "section": name, "url": url, "project": project, "folder": folder})
+    for warning in dict.fromkeys(warnings):
+        log.warning("%s", warning)
     return rows
+
+
+def _owner(section: config.Section) -> str:
+    """Return whose the project is: on the target a team's where the bundle says so."""
+    if section.side == "export":
+        return section.owner or section.workspace.username
+    with contextlib.suppress(BundleError):
+        settings = read_json(bundle_of(section).metadata("project"), dict)
+        return ProjectSettings.from_bundle(settings).team or section.workspace.username
+    return section.workspace.username
 
 
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
@@ -80,11 +100,11 @@ def _ini_files(config_dir: str | None) -> list[config.IniFile]:
 
 
 @click.command("status")
-@name_option(help="Only this section.")
+@name_option("names", multiple=True, help="Only this section; may be repeated.")
 @click.option("--watch", is_flag=True, help="Show it again each second, until every run has ended.")
 @config_dir_option
 @json_option
-def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_json: bool) -> int:
+def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: bool, as_json: bool) -> int:
     """Tell what is done, under way and left.
 
     It reads what runs wrote, and asks no workspace.
@@ -92,7 +112,7 @@ def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_
     \b
     Example: cmlutil project status -p "Churn Model" --watch
     """
-    sections = _sections(name, config_dir)
+    sections = _sections(names, config_dir)
     show = put if as_json else say
     shown: list[str] = []
     while True:
@@ -112,21 +132,22 @@ def status_command(name: str | None, config_dir: str | None, *, watch: bool, as_
             return 128 + error.signum
 
 
-def _sections(name: str | None, config_dir: str | None) -> list[config.Section]:
+def _sections(names: tuple[str, ...], config_dir: str | None) -> list[config.Section]:
     """Return the usable sections of both files; those that are not are told as warnings."""
-    found, known = [], False
+    found, known = [], set[str]()
     keys = dict.fromkeys(config.KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
         for one in ini.names():
-            if name not in {None, one}:
+            if names and one not in names:
                 continue
-            known = True
+            known.add(one)
             try:
                 found.append(config.section(ini, one, {**os.environ, **keys}))
             except ConfigError as error:
                 log.warning("%s", error.message)
-    if not known:
-        raise ConfigError(f"No ini file has a section {name or ''}.".replace(" .", "."), hint="See 'project list'.")
+    missing = [f" {name}" for name in names if name not in known]
+    if missing or not known:
+        raise ConfigError(f"No ini file has a section{','.join(missing)}.", hint="See 'cmlutil project list'.")
     return found
 
 

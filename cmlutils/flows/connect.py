@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cmlutils import log as logs
 from cmlutils.config import Secret
-from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError
+from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
 from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process
@@ -53,8 +53,12 @@ class Connection:
         return self.http.waits > waits
 
 
-def resolve_key(workspace: Workspace) -> Workspace:
-    """Return the workspace with its API key, run from apiv1_key_command where one is given."""
+def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
+    """Return the workspace with its API key, run from apiv1_key_command where one is given.
+
+    Raises ConfigError that begins with `where`, the place of the command.
+    """
+    where = f"{where}: apiv1_key_command" if where else "apiv1_key_command"
     key = workspace.api_key.reveal()
     if workspace.key_command:
         try:
@@ -62,16 +66,16 @@ def resolve_key(workspace: Workspace) -> Workspace:
                 list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
             )
         except CommandError as error:
-            raise ConfigError(f"apiv1_key_command: {error.message}", hint=error.hint) from error
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
         key = result.out.decode(errors="replace").partition("\n")[0].strip()
         if result.code or not key:
             raise ConfigError(
-                f"apiv1_key_command {workspace.key_command[0]!r} gave no key (exit code {result.code}).",
+                f"{where} {workspace.key_command[0]!r} gave no key (exit code {result.code}).",
                 hint="Run it by hand: its first output line must be the key.",
             )
         if not could_be_key(key):
             raise ConfigError(
-                f"apiv1_key_command {workspace.key_command[0]!r} printed a character that no key has.",
+                f"{where} {workspace.key_command[0]!r} printed a character that no key has.",
                 hint="Run it by hand: its first output line must be the key, and nothing else.",
             )
     logs.hide(key)
@@ -92,10 +96,15 @@ def _require(*programs: str) -> None:
 def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
     """Open the API and check that key and user are right; an outage later on is waited out, `patience` seconds long."""
     _require("rsync", "ssh")
-    section = replace(section, workspace=resolve_key(section.workspace))
+    where = f"{section.file}, section [{section.name}]"
+    section = replace(section, workspace=resolve_key(section.workspace, where))
     with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
-        v1.users.get(section.workspace.username)
+        try:
+            v1.users.get(section.workspace.username)
+        except NotFound as error:
+            error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
+            raise
         yield Connection(section, http, v1)
 
 

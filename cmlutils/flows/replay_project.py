@@ -145,7 +145,8 @@ def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: Projec
 
 
 def _left(project: ProjectRef, todo: str) -> Outcome:
-    return Outcome("project", f"{project.name}: hand over", Status.FALLBACK, str(project.id), "", todo, needs_hand=True)
+    note = "collaborators or visibility are not as on the source"
+    return Outcome("hand over", project.name, Status.FALLBACK, str(project.id), note, todo, needs_hand=True)
 
 
 class _Given:

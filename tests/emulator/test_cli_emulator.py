@@ -103,7 +103,7 @@ def test_mistakes_are_usage_errors(words: list[str], text: str, tmp_path: Path) 
             import socket
 
             taken = socket.create_server(("127.0.0.1", 0))
-            words, text = ["--port", str(taken.getsockname()[1])], "in use"
+            words, text = ["--port", str(taken.getsockname()[1])], "is taken"
     done = CliRunner().invoke(emulator, ["start", "--personality", "cml", *words])
     if "--port" in words:
         taken.close()

@@ -270,7 +270,7 @@ def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_t
     bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, collaborators=people))
     run = replay(target, bundle)
     assert run.code == ExitCode.NEEDS_HAND
-    assert "add collaborator nobody" in outcome(run, "Churn: hand over").todo
+    assert "add collaborator nobody" in run.report.to_do()[0]
     assert of(target).visibility == "public"
     target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
     assert replay(target, bundle).code == 0

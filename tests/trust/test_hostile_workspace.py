@@ -95,6 +95,10 @@ def test_a_client_for_another_machine_is_told(tmp_path):
     with pytest.raises(CommandError) as caught:
         process.run([str(path), "version"], timeout=5)
     assert "another kind of machine" in caught.value.hint
+    path.chmod(0o600)
+    with pytest.raises(CommandError) as caught:
+        process.run([str(path), "version"], timeout=5)
+    assert "TMPDIR" in caught.value.hint
 
 
 # What is said and answered
