@@ -93,7 +93,7 @@ def test_a_value_that_can_be_nobodys_is_named(run_line, home, key, value, said):
     text = "".join(f"{one}={text}\n" for one, text in values.items())
     (home / "cmlutils/export-config.ini").write_text("[Churn Model]\n" + text)
     (home / "cmlutils/export-config.ini").chmod(0o600)
-    told(run_line(EXPORT, exit_code=2), said)
+    told(run_line(EXPORT, exit_code=2), said, "export-config.ini, section [Churn Model]: ")
 
 
 def test_rules_that_can_not_be_read_stop_an_import_before_it_writes(workspaces, run_line, home):
@@ -117,6 +117,14 @@ def test_a_full_disk_or_a_folder_in_place_of_a_file_is_named(workspaces, run_lin
 
     monkeypatch.setattr(os, "pwrite", full)
     told(run_line(EXPORT, exit_code=1), "state/lock", "No space left")
+
+
+@pytest.mark.parametrize(("before", "after"), [("username=dana", "username=dan"), (":{port}", ":{port}/dana/churn")])
+def test_a_wrong_username_or_address_names_the_key(workspaces, run_line, edit, before, after):
+    source, _ = workspaces()
+    port = source.url.rpartition(":")[2]
+    edit("export", before.format(port=port), after.format(port=port))
+    told(run_line(EXPORT, exit_code=1), "username", "url", "export-config.ini, section [Churn Model]")
 
 
 def test_a_wrong_key(workspaces, run_line, edit, home):
