@@ -12,12 +12,19 @@ from typing import Any
 from cmlutils import __version__
 from cmlutils.errors import ExitCode
 
-GUIDELINES = (
-    "Stop each workload on the source before you start it on the target: two would write the same data.",
-    "Models, jobs and applications are paused, stopped or not deployed: start them in the target workspace.",
-    "The user's outbound SSH key differs on the target: update it wherever it is registered (git servers).",
-    "Model API keys and endpoint URLs are new: update what calls them.",
-    "Settings outside of the project (user environment, quotas, Kerberos, SMTP) are to be copied by hand.",
+_WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
+_GUIDELINES = (  # of the user's document, each with the kinds of which one must be there
+    (
+        "Stop each workload on the source before you start it on the target: two would write the same data.",
+        _WORKLOADS,
+    ),
+    (
+        "Models, jobs and applications are paused, stopped or not deployed: start them in the target workspace.",
+        _WORKLOADS,
+    ),
+    ("The user's outbound SSH key differs on the target: update it wherever it is registered (git servers).", _ANY),
+    ("Model API keys and endpoint URLs are new: update what calls them.", ("model",)),
+    ("Settings outside of the project (user environment, quotas, Kerberos, SMTP) are to be copied by hand.", _ANY),
 )
 
 
@@ -139,8 +146,9 @@ class Report:
     def to_do(self) -> list[str]:
         """Return what is left for a person, the particular before the general; that comes when the import is whole."""
         mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]
-        general = list(GUIDELINES) if self.verb == "import" and self.outcomes and not self.error_code else []
-        return [*mine, *self.todos, *general]
+        kinds = {one.kind for one in self.outcomes}
+        general = [text for text, of in _GUIDELINES if kinds.intersection(of)]
+        return [*mine, *self.todos, *(general if self.verb == "import" and not self.error_code else [])]
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the metrics file; the first keys are those of cloudera/cmlutils."""

@@ -33,7 +33,11 @@ def no_extra(error: ImportError) -> click.UsageError:
 
 @click.group()
 def emulator() -> None:
-    """Run stand-in workspaces to rehearse a migration with."""
+    """Run stand-in workspaces to rehearse a migration with.
+
+    \b
+    Example: cmlutil emulator start --personality cdsw
+    """
 
 
 @emulator.command("world")

@@ -26,7 +26,11 @@ _ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where on
 
 @click.group()
 def helpers() -> None:
-    """Prepare a migration."""
+    """Prepare a migration.
+
+    \b
+    Example: cmlutil helpers populate_engine_runtimes_mapping
+    """
 
 
 @helpers.command("populate_engine_runtimes_mapping")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0  # seconds between two writings, at least
 _WINDOW = 30.0  # seconds over which the rate is taken
+_FORETELLS = 3.0  # seconds of it that it takes to foretell how long the rest will take
 
 
 class Live(logging.Handler):
@@ -73,7 +74,7 @@ class Live(logging.Handler):
             self._seen.popleft()
         seconds, size = now - self._seen[0][0], done_bytes - self._seen[0][1]
         rate = size / seconds if seconds > 0 and size > 0 else 0.0
-        left = (total_bytes - done_bytes) / rate if rate else None
+        left = (total_bytes - done_bytes) / rate if rate and seconds >= _FORETELLS else None
         self._state["files"] = {
             "bytes_done": done_bytes,
             "bytes_total": total_bytes,

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def project() -> None:
-    """Export, import and check projects."""
+    """Export, import and check projects.
+
+    \b
+    Example: cmlutil project list
+    """
 
 
 project.add_command(list_command)

@@ -177,7 +177,7 @@ def _files(files: Mapping[str, Any]) -> list[str]:
             int(files.get(key) or 0) for key in ("bytes_done", "bytes_total", "bytes_per_second", "seconds_left")
         )
         text = f"files: {human_size(done)} of {human_size(size)}, {files['files_done']} of {files['files_total']}"
-        return [text + (f", {human_size(rate)}/s, {human_time(left)} left" if rate else "")]
+        return [text + (f", {human_size(rate)}/s" if rate else "") + (f", {human_time(left)} left" if left else "")]
     return [f"files: {files['files']}, {human_size(int(files.get('bytes') or 0))}"] if "files" in files else []
 
 

@@ -141,7 +141,10 @@ def _runtime(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Diffe
     wanted, there = a.runtime, b.runtime
     if (wanted.image if wanted else a.kernel) == (there.image if there else b.kernel):
         return []
-    row = seen.difference(f"{a.kind} {a.name}", "runtime", wanted or a.kernel or "none", there or b.kernel or "none")
+    shown = str(wanted or a.kernel or "none"), str(there or b.kernel or "none")
+    if shown[0] == shown[1]:
+        shown = (wanted and wanted.image) or "of no known image", (there and there.image) or "of no known image"
+    row = seen.difference(f"{a.kind} {a.name}", "runtime", *shown)
     if not seen.on_target:
         return [row]
     if there is None:

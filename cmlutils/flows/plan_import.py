@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import by_folder, totals
@@ -13,6 +13,7 @@ from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.listing import Kept
 from cmlutils.flows.replay import map_file
+from cmlutils.flows.translate import Addons
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
+    from cmlutils.job import Job
     from cmlutils.project import ProjectSettings
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtimes import Maps
@@ -72,14 +74,17 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
     project = _project(plan, v1, context, settings)
     records = read_records(v1, project) if project else {}
+    addons = Addons(v1)
     for kind, wanted in (("models", models), ("applications", applications), ("jobs", jobs)):
         present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
+        planned = []
         for one in wanted:
             if present[one.key]:
                 present[one.key] -= 1
-                plan.actions.append(Planned(one.kind, one.name, Action.PRESENT))
+                planned.append(Planned(one.kind, one.name, Action.PRESENT))
             else:
-                plan.actions.append(_engine(one) if engines else _workload(one, offer))
+                planned.append(_with_addons(_engine(one) if engines else _workload(one, offer), addons.absent(one)))
+        plan.actions += _with_parents(planned, jobs) if kind == "jobs" else planned
     if applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
     if project is None:
@@ -131,6 +136,26 @@ def _workload(one: Workload, offer: Offer) -> Planned:
             note = f"{note}; the target forbids unauthenticated access"
             fix = "; ".join(filter(None, (fix, "let the target's admin allow it, or do without")))
     return Planned(one.kind, one.name, Action.FALLBACK if fix else Action.CREATE, note, fix)
+
+
+def _with_addons(planned: Planned, absent: Sequence[str]) -> Planned:
+    if not absent or planned.action is Action.FAIL:
+        return planned
+    fix = "; ".join(filter(None, (planned.fix, f"choose its add-ons by hand: {', '.join(absent)}")))
+    return replace(planned, fix=fix)
+
+
+def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Planned]:
+    """Note of each job whether the one that would start it is going to be there."""
+    failing = {job.source_id for job, one in zip(jobs, planned, strict=True) if one.action is Action.FAIL}
+    found = []
+    for job, one in zip(jobs, planned, strict=True):
+        if job.parent_id in failing - {0} and one.action in {Action.CREATE, Action.FALLBACK}:
+            note = "; ".join(filter(None, (one.note, "without its parent, which fails")))
+            found.append(replace(one, action=Action.FALLBACK, note=note))
+        else:
+            found.append(one)
+    return found
 
 
 def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:

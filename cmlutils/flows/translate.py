@@ -111,9 +111,13 @@ class Addons:
         ids = [one for one in ids if one is not None]
         return {"addons": ids} if ids else {}
 
+    def absent(self, workload: Workload) -> list[str]:
+        """Name the workload's add-ons that the target does not have; a model has none."""
+        return [_addon_name(one) for one in getattr(workload, "addons", ()) if self.here(one) is None]
+
     def todo(self, workload: Job | Application, shown: Mapping[str, Any]) -> str:
         """Name the add-ons that the target does not have, or shows otherwise than we set them."""
-        absent = [_addon_name(one) for one in workload.addons if self.here(one) is None]
+        absent = self.absent(workload)
         wanted, there = self.body(workload).get("addons", []), shown.get("addons")
         if isinstance(there, list) and sorted(map(str, there)) != sorted(map(str, wanted)):
             absent = [_addon_name(one) for one in workload.addons]

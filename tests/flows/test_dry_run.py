@@ -91,6 +91,24 @@ def test_what_it_foresees_is_what_comes(workspaces, run_line):
     assert "Nothing was written" in run_line(f"{IMPORT} --dry-run").out
 
 
+def test_what_comes_without_add_ons_parent_or_build_is_foreseen(workspaces, run_line, sample):
+    sample["jobs"][1]["runtime_id"] = 13
+    sample["jobs"][0]["addons"] = [5]
+    sample["models"][1] |= {"state": "unbuilt", "target_file_path": "", "target_function_name": ""}
+    addon = {"id": 5, "component": "Spark", "display_name": "Spark 3.2.0"}
+    workspaces(source_runtimes=[(13, "Scala 2.11")], source_more={"addons": [addon]})
+    run_line(EXPORT)
+    foreseen = {one["name"]: one for one in run_line(f"{IMPORT} --dry-run --json", exit_code=5).json["actions"]}
+    done = {one["name"]: one for one in run_line(f"{IMPORT} --json", exit_code=5).json["outcomes"]}
+    assert foreseen["score"]["action"] == "fail"
+    assert done["score"]["status"] == "failed"
+    assert (foreseen["mail"]["action"], done["mail"]["status"]) == ("fallback", "fallback")
+    assert "without its parent" in foreseen["mail"]["note"]
+    assert "Spark 3.2.0" in foreseen["ingest"]["fix"]
+    assert "Spark 3.2.0" in done["ingest"]["todo"]
+    assert "never built" in foreseen["Score"]["note"]
+
+
 def test_a_collaborator_whom_we_may_not_look_up_is_no_failure(workspaces, run_line):
     _, target = workspaces()
     run_line(EXPORT)

@@ -13,7 +13,7 @@ from cmlutils.cli.render import files_text, json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import Entry, by_folder
-from cmlutils.report import GUIDELINES, Difference, Group, Outcome, Report, Status
+from cmlutils.report import Difference, Group, Outcome, Report, Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VOID = {"meta", "link", "input"}
@@ -144,10 +144,18 @@ def test_only_a_run_without_any_failure_is_successful(report, successful):
 
 
 def test_what_is_to_be_done_after_a_migration_is_told_when_it_is_whole():
-    outcomes = [Outcome("job", "score", Status.FALLBACK, todo="set its schedule")]
+    outcomes = [
+        Outcome("project", "p", Status.CREATED),
+        Outcome("job", "score", Status.FALLBACK, todo="set its schedule"),
+    ]
     whole, cut = (Report("import", "p", outcomes=outcomes, error_code=code).to_do() for code in (0, 130))
     assert cut == ["job score: set its schedule"]
-    assert whole == [*cut, *GUIDELINES]
+    assert whole[:1] == cut
+    assert [text.split()[0] for text in whole[1:]] == ["Stop", "Models,", "The", "Settings"]
+    assert [text.split()[0] for text in Report("import", "p", outcomes=outcomes[:1]).to_do()] == ["The", "Settings"]
+    outcomes[1] = Outcome("model", "m", Status.CREATED)
+    assert "Model API keys" in " ".join(Report("import", "p", outcomes=outcomes).to_do())
+    assert Report("export", "p", outcomes=outcomes).to_do() == Report("import", "p").to_do() == []
 
 
 def test_files_are_counted_by_folder_of_the_root():

@@ -43,7 +43,7 @@ def until(found, seconds=60):
     raise AssertionError("it did not come to that")
 
 
-def test_another_shell_sees_phase_files_rate_and_outcomes(bundle):
+def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
     report = Report("import", "P")
     with bundle.lock(), Live(Quiet(), report, bundle).open() as live:
         report.outcomes += [Outcome("job", "a", Status.CREATED), Outcome("job", "b", Status.FAILED)]
@@ -58,7 +58,11 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle):
             assert (seen.running, seen.pid, seen.phase, seen.step) == (True, os.getpid(), "files", "copying")
             assert (seen.files["bytes_done"], seen.files["files_total"]) == (500, 10)
             assert seen.files["bytes_per_second"] > 0
-            assert seen.files["seconds_left"] >= 0
+            assert seen.files["seconds_left"] is None  # too early to tell
+            monkeypatch.setattr("cmlutils.cli.live._FORETELLS", 0)
+            live._written = 0
+            live.files(500, 1000, 5, 10)
+            assert status_of(bundle, "import").files["seconds_left"] >= 0
             assert seen.workloads == {"job": {"created": 1, "failed": 1}}
             assert not status_of(bundle, "export").running
     assert not status_of(bundle, "import").running
