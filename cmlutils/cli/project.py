@@ -20,12 +20,14 @@ from cmlutils.cli.options import (
     verbose_option,
 )
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import Run, connected, load, maps_of
+from cmlutils.cli.runs import Run, connected, load, maps_of, told_at_least
 from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import CmlutilError, ConfigError
 from cmlutils.report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.plan import Plan
@@ -65,15 +67,13 @@ def export(
     Example: cmlutil project export -p "Churn Model"
     """
     section = load("export", name, config_dir, verbose=verbose)
-    from cmlutils.flows.connect import connect
     from cmlutils.flows.export_project import export_project
     from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
-    if dry_run:
-        with connect(section, patience * 60) as connection:
-            return _shown(plan_export(connection, bundle), as_json=as_json)
     run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
+    if dry_run:
+        return _foreseen(run, lambda connection: plan_export(connection, bundle))
     with connected(run) as (connection, progress):
         export_project(connection, bundle, run.report, progress, values=not no_values)
     return run.report.exit_code
@@ -108,16 +108,13 @@ def import_(
     if quick and not verify:
         raise click.UsageError("--quick says how to verify: it goes with --verify.")
     section = load("import", name, config_dir, verbose=verbose)
-    from cmlutils.flows.connect import connect
     from cmlutils.flows.import_project import import_project
     from cmlutils.flows.plan_import import plan_import
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    if dry_run:
-        bundle.check()
-        with connect(section, patience * 60) as connection:
-            return _shown(plan_import(connection, bundle, maps), as_json=as_json)
     run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
+    if dry_run:
+        return _foreseen(run, lambda connection: plan_import(connection, bundle, maps), bundle.check)
     with connected(run, check=partial(_check, bundle)) as (connection, progress):
         import_project(connection, bundle, maps, run.report, progress)
         if verify:
@@ -133,9 +130,16 @@ def _check(bundle: Bundle) -> None:
     import_rules(bundle.data)
 
 
-def _shown(plan: Plan, *, as_json: bool) -> int:
-    show_plan(plan, as_json=as_json)
-    return plan.exit_code
+def _foreseen(run: Run, plan: Callable[[Connection], Plan], check: Callable[[], None] = lambda: None) -> int:
+    """Show what a run would do, without writing anything."""
+    from cmlutils.flows.connect import connect
+
+    with told_at_least(run):
+        check()
+        with connect(run.section, run.patience) as connection:
+            found = plan(connection)
+    show_plan(found, as_json=run.as_json)
+    return found.exit_code
 
 
 def _validate(

@@ -85,7 +85,7 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
     """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
     from cmlutils.flows.connect import connect
 
-    with _told_at_least(run):
+    with told_at_least(run):
         if run.bundle.state.is_dir():
             run.bundle.create()
             with run.told() as progress:
@@ -101,7 +101,7 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
 
 
 @contextmanager
-def _told_at_least(run: Run) -> Iterator[None]:
+def told_at_least(run: Run) -> Iterator[None]:
     """Print as JSON, where that is asked for, what ended a run before it could write a report."""
     try:
         yield
