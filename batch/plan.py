@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from workspaces import Gate, login_of
 
 from cmlutils import bundle
 from cmlutils.errors import ExitCode
+from cmlutils.flows.landing import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -213,9 +214,12 @@ class Plan:
             return False
         for name in _REMOVED:
             path = one.folder / name
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            try:
+                if path.is_dir():
+                    remove_tree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                print(f"{error.filename or path} can't be removed: {error.strerror}.", file=sys.stderr)
         self.disk.removed(one.project, size_of(one.folder))
-        return not (one.folder / "project-data").exists()
+        return not any((one.folder / name).exists() for name in _REMOVED)

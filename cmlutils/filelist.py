@@ -14,25 +14,30 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import MODES, Change, Differences, Entry, Totals, compare, totals
+from cmlutils.entries import MODES, Change, Differences, Entry, Totals, compare, totals, upwards
 from cmlutils.errors import TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = [
     "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
-    "find_script", "names_input", "names_script", "parse_find", "parse_names",
-    "read_list", "show", "totals", "write_list",
+    "find_script", "fit_to_prune", "names_input", "names_script", "parse_find", "parse_names",
+    "read_list", "show", "totals", "unseen", "write_list",
 ]  # fmt: skip
 
 FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
 END = b"END"
 MAX_FIELD = 1 << 20
-MAX_PRUNES = 200
+MAX_PRUNES, MAX_PRUNE_BYTES = 200, 32 << 10
 MAX_NAMES = 20_000_000  # more than any project; their listing would take some 10 GB of memory
+MAX_DIGITS = 24  # of a size or a time, of which find gives ten decimals; a system's calls take no larger ones
 SECOND = 1_000_000_000
 
+_NOT_GNU = (
+    "It takes GNU find (findutils; the one of busybox has no -printf), and a login shell that prints nothing: let "
+    ".bashrc and the like be silent where the shell is not interactive."
+)
 _FIELDS = 6
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
 _UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
@@ -48,23 +53,42 @@ class Unread(NamedTuple):
     reason: str
 
 
-def find_command(prune: Iterable[bytes] = (), place: bytes = b".") -> list[str]:
+def unseen(unread: Iterable[Unread]) -> Callable[[bytes], bool]:
+    """Return a test for paths of which a listing with these complaints says nothing: it did not see them."""
+    tops = {each.path for each in unread}
+    if tops & {b"", b"."}:
+        return lambda _: True
+    return lambda path: not tops.isdisjoint(upwards(path))
+
+
+def fit_to_prune(prunes: Sequence[bytes]) -> bool:
+    """Tell whether a command line can name all these; it only saves time."""
+    return len(prunes) <= MAX_PRUNES and sum(map(len, prunes)) <= MAX_PRUNE_BYTES
+
+
+def find_command(prune: Sequence[bytes] = (), place: bytes = b".", whole: bytes = b"") -> list[str]:
     """Build the argv that lists the current folder, or another place; GNU find only, as no other has -printf.
 
-    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere.
+    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere, but
+    nothing in the folder `whole`. What does not fit is not left out.
     """
     tests: list[str] = []
-    for name in list(prune)[:MAX_PRUNES]:  # it only saves time, and a command line has an end
-        glob = os.fsdecode(re.sub(rb"([*?[\\])", rb"\\\1", name))
+    for name in prune if fit_to_prune(prune) else ():
+        glob = _glob(name)
         tests += ["-o", "-path", "." + glob] if glob.startswith("/") else ["-o", "-name", glob]
-    pruning = ["-type", "d", "(", *tests[1:], ")", "-prune", "-o"] if tests else []
+    but = ["!", "-path", f"./{_glob(whole)}/*"] if whole else []
+    pruning = ["-type", "d", "(", *tests[1:], ")", *but, "-prune", "-o"] if tests else []
     return ["find", os.fsdecode(place), *pruning, "-printf", FIND_FORMAT]
 
 
-def find_script(prune: Iterable[bytes] = ()) -> str:
+def _glob(name: bytes) -> str:
+    return os.fsdecode(re.sub(rb"([*?[\\])", rb"\\\1", name))
+
+
+def find_script(prune: Sequence[bytes] = (), whole: bytes = b"") -> str:
     """Build `find_command` for a POSIX shell, ended by END; it exits with 1 after naming what it could not read."""
     return (
-        f"LC_ALL=C {shlex.join(find_command(prune))}; "
+        f"LC_ALL=C {shlex.join(find_command(prune, whole=whole))}; "
         f"code=$?; [ $code -le 1 ] && printf '{END.decode()}\\000'; exit $code"
     )
 
@@ -123,10 +147,7 @@ def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Itera
         whole = len(fields) - len(fields) % _FIELDS
         if whole and not begun:
             if fields[0] != b"d" or fields[4]:
-                raise TransferError(
-                    f"{source} does not begin with the folder itself",
-                    hint="It takes GNU find (findutils); the one of busybox has no -printf.",
-                )
+                raise TransferError(f"{source} does not begin with the folder itself", hint=_NOT_GNU)
             del fields[:_FIELDS]
             begun, whole = True, whole - _FIELDS
         names += whole // _FIELDS
@@ -140,6 +161,8 @@ def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Itera
             raise TransferError(f"{source} holds a name that leads out of the project: {show(outside[0])}")
         del fields[:whole]
         yield from entries
+    if not rest and not begun and fields == [END]:
+        raise TransferError(f"{source} is empty", hint=_NOT_GNU)
     if rest or not begun or fields != [END]:
         raise TransferError(f"{source} is cut short", hint="Run the command again; nothing was changed.")
 
@@ -151,6 +174,8 @@ def _entries(fields: list[bytes]) -> list[Entry]:
     """
     numbers, times = fields[1::_FIELDS] + fields[3::_FIELDS], fields[2::_FIELDS]
     if numbers and not (b"".join(numbers).isdigit() and b"".join(times).translate(None, b"-.").isdigit()):
+        raise ValueError
+    if numbers and max(map(len, numbers + times)) > MAX_DIGITS:
         raise ValueError
     new = tuple.__new__
     return [

@@ -119,8 +119,10 @@ def test_what_a_login_shell_complains_of_is_no_word_of_the_script(standin):
         for _ in range(3):  # two have waited, the third has not
             assert one.run("echo mine >&2").err == b"mine\n"
         err = bytearray()
-        assert list(one.stream("echo out; echo mine >&2", err=err)) == [b"out\n"]
+        assert list(one.stream("echo out; echo mine >&2; exit 1", ok=[1], err=err)) == [b"out\n"]
         assert err == b"mine\n"
+        assert list(one.stream("echo out; echo mine >&2", err=err)) == [b"out\n"]
+        assert err == b""
 
 
 def test_a_script_that_fails_is_no_broken_connection(way):

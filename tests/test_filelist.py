@@ -267,7 +267,7 @@ def test_an_empty_folder_lists_as_nothing(tmp_path: Path) -> None:
         ([ROOT, record(b"a"), b"f\0"], "cut short"),
         ([ROOT, record(b"a"), END, b"x\0"], "cut short"),
         ([ROOT, record(b"a"), END, record(b"b")], "malformed"),
-        ([END], "cut short|does not begin"),
+        ([END], "cut short|does not begin|is empty"),
         ([record(b"a"), END], "does not begin with the folder itself"),
         ([ROOT.replace(b"d", b"f"), END], "does not begin with the folder itself"),
         ([ROOT, record(b"a", kind=b"D"), END], "malformed at 'a'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,13 @@ from cmlutils.cli.completion import sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def _number(context: click.Context, option: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("it is no number.", context, option)
+    return value
+
 
 config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
@@ -26,6 +34,7 @@ patience_option = click.option(
     type=click.FloatRange(min=0),
     default=60,
     show_default=True,
+    callback=_number,
     help="How long to wait for a workspace that goes away during the run.",
 )
 quiet_option = click.option(

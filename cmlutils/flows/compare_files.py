@@ -11,6 +11,7 @@ from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.listing import Kept, remote_listing
 from cmlutils.flows.transfer import at, ours_beside
+from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
 from cmlutils.localtree import walk
 from cmlutils.report import Difference, Group
@@ -38,6 +39,7 @@ class FileCheck:
         self._since = record.stat().st_mtime_ns if record.exists() else 0
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
         self._touched: set[bytes] = set()
+        self._state = bundle.state
 
     def bundle(self) -> list[Difference]:
         """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
@@ -81,14 +83,16 @@ class FileCheck:
             other = there.get(path)
             if entry.kind == "f" and other is not None and other.kind == "f" and other.size == entry.size:
                 files.append(entry)
-        found = []
+        found, unequal = [], []
         for path, left, right in self._digests.differing(tunnel, files, self._progress.files):
             group = Group.SOURCE if where.startswith("source") else Group.DIFFERENT
             if UNREADABLE in {left, right}:
                 group = Group.UNREADABLE
-            elif self._changed_here(path):
-                group = Group.BUNDLE
+            else:
+                unequal.append(path)
+                group = Group.BUNDLE if self._changed_here(path) else group
             found.append(Difference(where, f"{show(path)}: content", left[:16], right[:16], group=group))
+        Unequal(self._state, "source" if where.startswith("source") else "target").note(unequal)
         return found
 
     def _changed_here(self, path: bytes) -> bool:

@@ -97,6 +97,20 @@ def _concluded(
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
 
 
+def take_back(journal: Journal, step: Step, why: str, sleep: Callable[[float], None] = time.sleep) -> Outcome | None:
+    """Take away what an interrupted run has made, or may have, and nobody wants; None where there is nothing."""
+    past = journal.step(step.key)
+    try:
+        mine = _made_by_us(journal, step, past)
+        stays = _take_away(journal, step, mine, why, sleep) if mine else ""
+    except ApiError as error:
+        return _still_there(step, why, error.message)
+    if stays:
+        return _still_there(step, why, stays)
+    journal.gone(step.key)
+    return Outcome(step.kind, step.name, Status.SKIPPED, note=f"{why} It was deleted again.") if mine else None
+
+
 def taken_away(
     journal: Journal, step: Step, record: Record, error: CannotBeInertError, sleep: Callable[[float], None]
 ) -> Outcome:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import TransferError
+from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.transfer import persist
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 
@@ -51,5 +52,7 @@ def rules_of(found: Result) -> tuple[IgnoreRules, str]:
 def import_rules(data: Path) -> tuple[IgnoreRules, str]:
     """Read the `.importignore` beside the bundle's files; none ignores nothing."""
     path = data.parent / ".importignore"
+    if not path.is_file() and os.path.lexists(path):
+        raise ConfigError(f"{path} is no file, so it has no rules.", hint="Make it a file of patterns, or remove it.")
     text = path.read_bytes() if path.is_file() else b""
     return IgnoreRules.parse(text, source=str(path)), text.decode("utf-8", "backslashreplace")

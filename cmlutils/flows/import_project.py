@@ -16,6 +16,7 @@ from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications
 from cmlutils.flows.replay_jobs import jobs
+from cmlutils.flows.replay_left import left_behind
 from cmlutils.flows.replay_models import models, once_more
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.journal import Journal
@@ -137,6 +138,7 @@ class Replay:
             report.outcomes.append(outcome)
         replay = partial(self._workloads, project, journal, runtimes)
         workloads: list[Workload] = [*model_list, *application_list, *job_list]
+        report.outcomes += left_behind(v1, project, journal, workloads, self.clock.sleep)
         begun = [one for one in workloads if unfinished(journal, one)]
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
             early = replay(begun)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.entries import upwards
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show
+from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows import here
 from cmlutils.flows.stream import STREAMS
 from cmlutils.flows.transfer import at
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.listing import Kept
 
 T = TypeVar("T")
+_GONE = "No such file or directory"  # find's complaint of what went while it looked
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
 BLOCK = 4096  # what a file takes at least
 
@@ -81,10 +82,8 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
 
     It may be gone by now: an rsync that a kill -9 left takes a moment to end, and to remove what it was writing.
     """
-    if any(each.path in {b"", b"."} for each in unread):
-        return 0
-    unseen = tuple(each.path + b"/" for each in unread)
-    doomed = [entry for entry in differences.only_right if not entry.path.startswith(unseen)]
+    hidden = unseen(each for each in unread if not each.reason.startswith(_GONE))
+    doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
     doomed += [each.found for each in differences.changed if "kind" in each.what]
     for entry in sorted(doomed, reverse=True):
         place = at(data, entry.path)

@@ -10,11 +10,11 @@ from cmlutils.entries import above
 from cmlutils.errors import ConfigError
 from cmlutils.filelist import (
     FIND_FORMAT,
-    MAX_PRUNES,
     Entry,
     Unread,
     find_complaints,
     find_script,
+    fit_to_prune,
     names_input,
     names_script,
     parse_find,
@@ -96,12 +96,12 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
         err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
 
         def chunks() -> Generator[bytes, None, None]:
-            for chunk in tunnel.stream(find_script(prunes), ok=(0, 1), err=err):
+            for chunk in tunnel.stream(find_script(prunes, ours), ok=(0, 1), err=err):
                 digest.update(chunk)
                 yield chunk
 
         with contextlib.closing(chunks()) as listing:
-            found = Kept(parse_find(listing, source=source), rules, ours, pruned=len(prunes) <= MAX_PRUNES)
+            found = Kept(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
         found.digest = digest.digest()
         return found
@@ -112,7 +112,7 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
 def of_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
     """Ask the workspace's find about just these names, and return what `names_script` says of them."""
     script, names = names_script(form), names_input(paths)
-    return persist(tunnel, lambda: tunnel.run(script, names, timeout=600)).out if names else b""
+    return persist(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
 
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
@@ -128,5 +128,15 @@ def still_so(tunnel: Tunnel, kept: Kept) -> bool:
     The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.
     """
     script = f"{{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
-    said = persist(tunnel, lambda: b"".join(tunnel.stream(script, ok=range(128))), lasting=False)
-    return said.split()[:1] == [kept.digest.hex().encode()]
+    wanted = kept.digest.hex().encode()
+
+    def same() -> bool:
+        said = b""
+        with contextlib.closing(tunnel.stream(script, ok=range(128))) as chunks:
+            for chunk in chunks:
+                said += chunk
+                if len(said) > 2 * len(wanted):
+                    return False
+        return said.split()[:1] == [wanted]
+
+    return persist(tunnel, same, lasting=False)

@@ -50,6 +50,7 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
+    `unequal` are names of which nobody should believe size and time.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Mover:
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
+        self.unequal: Collection[bytes] = ()
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
+        self._too_long: list[Entry] = []
 
     def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
         """Copy until nothing more is wanted, or no round brings it any nearer.
@@ -78,7 +81,7 @@ class Mover:
         before the first. `kept` is the sender's listing.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
-        tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), True
+        tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), not self.unequal
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
             new = now.new if aside and _worth_it(now, kept()) else frozenset[bytes]()
@@ -121,17 +124,26 @@ class Mover:
         inplace = without is not None
         ends = (self.ends[0], self.aside.end) if inplace else self.ends
         base = {"temp": self.aside.temp if inplace else self.temp}
+        self._too_long = [each for each in names if len(each.path) > rsync.LONGEST]
+        unequal = [entry for entry in names if entry.path in self.unequal]
+        names = [entry for entry in names if entry.path not in self.unequal]
         big = [entry for entry in names if is_big(entry)]
         few = [entry for entry in names if not is_big(entry)]
+        odd = [entry for entry in (names if is_short(few) else big) if not rsync.can_name(entry.path)]
+        big = [entry for entry in big if rsync.can_name(entry.path)]
         ssh, copies = self.tunnel.ssh_argv, list[Copy]()
+        if odd := [entry for entry in odd if len(entry.path) <= rsync.LONGEST]:
+            path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in odd)))
+            copies.append(Copy(rsync.by_rules(ssh, *ends, **base, rules=path, both=self.both)))
         if not is_short(few):
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(few, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
                 argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
                 copies.append(Copy(argv))
-        elif few:
-            path = self._file("names", rsync.names_file(entry.path for entry in few))
+            few = []
+        if named := [entry for entry in (*few, *unequal) if rsync.can_name(entry.path)]:
+            path = self._file("names", rsync.names_file(entry.path for entry in named))
             copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
         return [*copies, *self._big_copies(big, land=not inplace)]
 
@@ -156,7 +168,7 @@ class Mover:
     def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
         self.tunnel.prepare()  # for the look afterwards
-        self.complaints = []
+        self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in self._too_long]
         coming, late = {entry.path for entry in names}, list["Entry"]()
         waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
         sizes = [entry.size for entry in names if entry.kind == "f"]

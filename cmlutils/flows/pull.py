@@ -30,11 +30,12 @@ from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile, persist
+from cmlutils.flows.unequal import Unequal
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -74,6 +75,7 @@ class _Pull:
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
         self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
+        self.unequal, self.cut = Unequal(state, "source"), False
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
@@ -86,13 +88,15 @@ class _Pull:
         self.progress.step("listing")
         self._list(rules)
         self.differences = self._compared(here())
-        wanted = first = self._next()
+        doubtful = self.unequal.among(self.kept.entries, _to_fetch(self.differences))
+        wanted = first = self._next(doubtful)
         complaints: list[rsync.Complaint] = []
         if wanted:
             self._drop_stale()
-            large = [entry for entry in self.differences.only_left if is_big(entry)]
+            large = [entry for entry in wanted if is_big(entry)]
             room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
+            mover.unequal = {entry.path for entry in doubtful}
             mover.rounds(self._look_again, lambda: self.kept, look_of(wanted, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
@@ -103,6 +107,8 @@ class _Pull:
         problems += (*unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.aside)
+        if doubtful and not self.cut:
+            self.unequal.forget()
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -149,10 +155,10 @@ class _Pull:
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True)
 
-    def _next(self) -> list[Entry]:
+    def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
         """Delete what is too much here, then name what is to come; note what has changed since it was asked for."""
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
-        wanted = _to_fetch(self.differences)
+        wanted = [*_to_fetch(self.differences), *also]
         self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
         self.asked = {entry.path: entry for entry in wanted}
         return wanted
@@ -160,6 +166,7 @@ class _Pull:
     def _look_again(self, *, cut: bool) -> Look:
         """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
+        self.cut |= cut
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
         looking = contextlib.nullcontext(meanwhile(self._arrived)) if few else using_all(self.data, self._compared)
@@ -174,7 +181,8 @@ class _Pull:
 
     def _asked_names(self) -> dict[bytes, Entry]:
         """Return how the source's listing has what was asked for, and the folders that it lies in."""
-        return {each: self.kept.entries[each] for path in self.asked for each in upwards(path)}
+        names = {each for path in self.asked for each in upwards(path)}
+        return {each: self.kept.entries[each] for each in names if each in self.kept.entries}
 
     def _asked_still_so(self) -> bool:
         """Tell whether the source has each of them as it was listed."""

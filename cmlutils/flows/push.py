@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, by_folder, compare, totals, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, write_list
+from cmlutils.filelist import Entry, unseen, write_list
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.listing import listed_names, remote_listing
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
+from cmlutils.flows.target_files import delete_there
 from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import Progress, Silent, at, emptied, local_errors, ours_beside, persist
+from cmlutils.flows.unequal import Unequal
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -27,10 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
-
-_DELETE = "xargs -0 rm -f --"
-_RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
-_UNLOCK = "xargs -0 chmod u+w --"
 
 
 def pushed_list(state: Path, url: str, project: str) -> Path:
@@ -78,9 +76,10 @@ class _Push:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
         self.data, self.rules, self.memory = bundle.data, bundle.rules, bundle.memory
         self.work = emptied(state / "tmp")
+        self.unequal, self.cut = Unequal(state, "target"), False
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
-        self.remembered: dict[bytes, Entry] | None = None
+        self.remembered: dict[Entry, None] | None = None
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
@@ -88,21 +87,25 @@ class _Push:
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
         self.local, self.pushed, self.outdated = self.bundle.read()
         self.local.ours = self.ours
-        self.ignored = {entry.path for entry in self.local.tops}
         self._compare()
         doomed = self._doomed(self.there.entries)
         if doomed:
-            self._delete(doomed, self.there.entries)
+            delete_there(self.tunnel, doomed, self.there.entries)
             self._list_again()
         first = _to_send(self.differences)
+        doubtful = self.unequal.among(self.local.entries, first)
+        first += doubtful
         complaints: list[rsync.Complaint] = []
         if first:
             ours = self.pushed | {entry.path for entry in first}
             self._remember([*self.outdated, *(entry for path, entry in self.local.entries.items() if path in ours)])
             mover = self._prepare()
+            mover.unequal = {entry.path for entry in doubtful}
             self._drop_stale(self.there.grown)
             mover.rounds(self._look_again, lambda: self.local, look_of(first, 0, self.differences))
             complaints = mover.complaints
+        if doubtful and not self.cut:
+            self.unequal.forget()
         if first or doomed:
             self._settle(first, self.there.entries)
         unseen = [*self.local.unread, *self.there.unread]
@@ -150,7 +153,7 @@ class _Push:
         above = len(self.ours + b"/new/")
         stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
         if stale:
-            self._delete(stale, grown)
+            delete_there(self.tunnel, stale, grown)
 
     def _list_again(self) -> None:
         """List the target, all of it, and compare."""
@@ -163,6 +166,7 @@ class _Push:
     def _look_again(self, *, cut: bool) -> Look:
         """Look at what was sent, or if that is not as it should be, at all."""
         sent = _to_send(self.differences)
+        self.cut |= cut
         if cut or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
         return look_of(_to_send(self.differences), self.there.held, self.differences)
@@ -185,11 +189,14 @@ class _Push:
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
         doomed: dict[bytes, Entry] = {}
+        hidden = unseen(self.local.unread)
         for put in self.outdated:
             now, here = found.get(put.path), self.local.entries.get(put.path)
-            if now is None or (here is not None and (here.kind == "d" or now.kind != "d")):
+            gone = here is None and not hidden(put.path)
+            in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
+            if now is None or not (gone or in_the_way):
                 continue
-            if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put.path):
+            if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put):
                 doomed[put.path] = now
         return doomed
 
@@ -199,40 +206,30 @@ class _Push:
             return (put.size, put.mtime_ns) == (now.size, now.mtime_ns)
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
-    def _is_ignored(self, path: bytes) -> bool:
-        return any(each in self.ignored for each in upwards(path))
-
-    def _delete(self, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
-        """Delete on the target; folders that are not empty stay."""
-        parents = {path.rpartition(b"/")[0] for path in doomed}
-        locked = [found[path] for path in parents if path in found and not found[path].mode & 0o200]
-        files = [entry for entry in doomed.values() if entry.kind != "d"]
-        folders = sorted((entry for entry in doomed.values() if entry.kind == "d"), reverse=True)
-        for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders)):
-            if entries:
-                names = b"".join(b"./" + entry.path + b"\0" for entry in entries)
-                persist(
-                    self.tunnel,
-                    lambda script=script, names=names: self.tunnel.run(  # type: ignore[misc]
-                        script, names, timeout=600, ok=range(128)
-                    ),
-                )
+    def _is_ignored(self, put: Entry) -> bool:
+        folder = put.kind == "d"
+        return any(self.rules.ignored(each, is_dir=folder or each != put.path) for each in upwards(put.path))
 
     def _remember(self, entries: Iterable[Entry]) -> None:
-        """Keep them in the file, unless we have just done so."""
-        now = {entry.path: entry for entry in entries}
+        """Keep them in the file, unless we have just done so; there may be two of a path, one of which is there."""
+        now = dict.fromkeys(entries)
         if now != self.remembered:
-            write_list(self.memory, now.values())
+            write_list(self.memory, now)
             self.remembered = now
 
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
-        """Remember what we put there and is there now; what is ignored by now can't be seen, and stays remembered."""
+        """Remember what we put there and is there now; what is ignored by now, or can't be seen, stays remembered."""
+        hidden = unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
         gone = [each for each in self.outdated if each.path not in self.local.entries]
         self._remember(
             [
-                *(entry for path, entry in self.local.entries.items() if path in ours and path in there),
-                *(each for each in gone if each.path in there or self._is_ignored(each.path)),
+                *(
+                    entry
+                    for path, entry in self.local.entries.items()
+                    if path in ours and (path in there or hidden(path))
+                ),
+                *(each for each in gone if each.path in there or hidden(each.path) or self._is_ignored(each)),
             ]
         )
 

@@ -63,6 +63,14 @@ class Root(NamedTuple):
     versions: bytes
 
 
+def _for_touch(time: bytes) -> str:
+    """Return what touch takes for a time that find has written: before 1970, that writes -1.5 s as -2.5."""
+    whole, _, fraction = time.partition(b".")
+    seconds, nanoseconds = int(whole), int(fraction[:9])
+    total = seconds * SECOND + nanoseconds
+    return f"{'-' if total < 0 else ''}{abs(total) // SECOND}.{abs(total) % SECOND:09d}"
+
+
 class TargetFolder:
     """The folder `name` at the root of the project behind the tunnel."""
 
@@ -84,7 +92,7 @@ class TargetFolder:
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        self._time = self._time or match[2].decode()
+        self._time = self._time or _for_touch(match[2])
         path = os.fsdecode(home.rstrip(b"/"))
         return Root(path, int(match[1], 8), b"" if said.code else versions)
 

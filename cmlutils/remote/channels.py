@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 LONGEST = 32 << 10  # bytes of a script that surely fit into a pipe
 # A line that is cut short, or never comes, is no script: it counts as a broken connection.
 _WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eval "$script"'
+MISLED = 253
+# sshd begins in the home folder. Where no command of its own is in between, which may go elsewhere, a shell that is not
+# there was led away by a startup file such as .bashrc: what it shows is not the project, or only a part of it.
+_AT_HOME = (
+    f"misled() {{ pwd >&2; exit {MISLED}; }}; "
+    'led() { grep -qsE "^ *(cd|pushd) " ~/.bashrc ~/.bash_profile ~/.profile; }; '
+    '[ "$SSH_ORIGINAL_COMMAND" ] || case $PWD in "$HOME"|"") ;; "${HOME:-/}"/?*) misled;; '
+    '*) [ "$(pwd -P)" = "$(cd && pwd -P)" ] || ! led || misled;; esac'
+)
 _BEGIN = "cmlutil begins"  # on standard error, where a login shell may have complained before
 
 
@@ -50,7 +59,7 @@ class Channels:
             yield child, line
 
     def _start(self, script: str) -> Child:
-        whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2; {script}')}"
+        whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2; {_AT_HOME}; {script}')}"
         return start([*self._argv, whatever_the_login_shell], fed=True)
 
     def _waiter(self) -> Child | None:

@@ -104,8 +104,9 @@ def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a child's environment: none needs the API keys that may be in ours."""
-    return {name: value for name, value in (env or os.environ).items() if name not in KEY_VARIABLES.values()}
+    """Return a child's environment: none needs the API keys that may be in ours, nor what would change rsync's ways."""
+    ours = env or os.environ
+    return {name: ours[name] for name in ours if name not in KEY_VARIABLES.values() and not name.startswith("RSYNC_")}
 
 
 def start(

@@ -78,7 +78,13 @@ def endpoint(
             code = child.wait(0.1)
         last = attempt + 1 == PORT_TRIES
         killed = code is not None and code < 0 and not note.session
-        if (killed or _PORT_TAKEN.search(said)) and not last:
+        if killed and not last:
+            if _tell_of_nameless(client, project):
+                note.closed()
+            else:
+                note.put_aside()
+            continue
+        if _PORT_TAKEN.search(said) and not last:
             continue
         if own_port and _NO_PORT_FLAG.search(said):
             own_port = False
@@ -176,6 +182,11 @@ class _Note:
         if self.path:
             self.path.unlink(missing_ok=True)
 
+    def put_aside(self) -> None:
+        """Keep it under another name, for the next run to try again."""
+        if self.path and self.path.exists():
+            _put_aside(self.path, self.session)
+
 
 def _confirm_stopped(client: Client, note: _Note) -> None:
     with interrupts.held():
@@ -241,8 +252,13 @@ def close_orphan(client: Client, session_file: Path) -> None:
         if url != client.workspace.url:
             continue
         done = stop_session(client, project, session) if session else _tell_of_nameless(client, project)
-        name = session or "nameless"
         if done:
             path.unlink(missing_ok=True)
-        elif path == session_file and name.isalnum():
-            path.replace(session_file.with_name(f"{session_file.stem}-{name}.json"))
+        elif path == session_file:
+            _put_aside(path, session)
+
+
+def _put_aside(path: Path, session: str) -> None:
+    name = session or "nameless"
+    if name.isalnum():
+        path.replace(path.with_name(f"{path.stem}-{name}.json"))

@@ -7,14 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from cmlutils.entries import upwards
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 PLACE = "cdsw@localhost:./"
 BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
+LONGEST = 4000  # bytes of a path: rsync has 4096, for what it puts before and behind it, too
 OLDEST = (3, 1, 0)  # the first with --info=progress2
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
@@ -23,6 +26,7 @@ Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
 _PROGRESS = re.compile(rb"\s*([\d,.]+)\s+(\d+)%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=(\d+)/(\d+)\))?")
 _NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
+_BLOCKED = re.compile(rb"(?:cannot delete non-empty directory|could not make way for new [^:]+): (.*)")
 _ESCAPED = re.compile(rb"\\#(\d{3})")
 
 
@@ -80,6 +84,22 @@ def literal(path: bytes, *, folder: bool, keep: bool = False) -> bytes:
     """Return a rule to exclude (or `keep`) just this path; rsync heeds a backslash only beside a wildcard."""
     name = _escaped(path) if re.search(rb"[*?[]", path) else path
     return (b"+ " if keep else b"- ") + name + (b"/" if folder else b"")
+
+
+def can_name(path: bytes) -> bool:
+    """Tell whether a list of names can hold this path.
+
+    Since 3.2.5 rsync takes the names that it asked for as patterns, to check what it gets, and a backslash beside a
+    wildcard as an escape; a path that its buffers can't hold it cuts, or ends.
+    """
+    return len(path) <= LONGEST and not (b"\\" in path and re.search(rb"[*?[]", path))
+
+
+def only(paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield filter rules that keep these paths and the folders that they lie in, and nothing else."""
+    for path in dict.fromkeys(each for one in paths for each in upwards(one)):
+        yield literal(b"/" + path, folder=False, keep=True)
+    yield b"- *"
 
 
 def all_inside(path: bytes) -> bytes:
@@ -145,6 +165,12 @@ def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names
     return [*argv, "--", source, target]
 
 
+def by_rules(ssh: Sequence[str], source: str, target: str, *, temp: str = "", rules: Path, both: Version) -> list[str]:
+    """Build the argv that copies what these rules keep, of whatever size, however equal it looks."""
+    argv = [*_base(ssh, temp), *_zstd(both), "--ignore-times", "-r", f"--filter=merge,s {rules}"]
+    return [*argv, "--", source, target]
+
+
 def big(
     ssh: Sequence[str],
     source: str,
@@ -181,12 +207,16 @@ def complaints(err: bytes) -> list[Complaint]:
     """Read the paths that rsync's error lines name, and why."""
     found = []
     for line in err.split(b"\n"):
-        match = _NAMED.fullmatch(line)
-        if match:
-            path = _ESCAPED.sub(lambda code: bytes([int(code[1], 8) & 255]), match[2])
+        if match := _NAMED.fullmatch(line):
             reason = f"{os.fsdecode(match[1])}: {os.fsdecode(match[3])}"
-            found.append(Complaint(path, reason.encode("utf-8", "backslashreplace").decode()))
+            found.append(Complaint(_unescaped(match[2]), reason.encode("utf-8", "backslashreplace").decode()))
+        elif match := _BLOCKED.fullmatch(line):
+            found.append(Complaint(_unescaped(match[1]), "a folder that is not empty is in its place"))
     return found
+
+
+def _unescaped(path: bytes) -> bytes:
+    return _ESCAPED.sub(lambda code: bytes([int(code[1], 8) & 255]), path)
 
 
 def progress(line: bytes) -> Progress | None:

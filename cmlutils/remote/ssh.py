@@ -20,6 +20,7 @@ SETTINGS = (
     "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
     "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
+    "RemoteCommand=none", "RequestTTY=no",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 OLDEST, PREFERS = (7, 6), (8, 1)  # versions by ssh's release notes: the first with accept-new, and with ^

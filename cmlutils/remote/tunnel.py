@@ -17,10 +17,10 @@ from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, process, ssh
 from cmlutils.remote.cdswctl import private_folder
-from cmlutils.remote.channels import Channels, own_errors
+from cmlutils.remote.channels import MISLED, Channels, own_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from cmlutils.config import Workspace
@@ -119,8 +119,13 @@ class Tunnel:
         _judge(result.code, result.err, ok)
         return result
 
-    def stream(self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None) -> Iterator[bytes]:
-        """Yield the script's standard output as it comes, then judge its end; its errors go to `err`."""
+    def stream(
+        self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None
+    ) -> Generator[bytes, None, None]:
+        """Yield the script's standard output as it comes, then judge its end.
+
+        What it complained of goes to `err`, unless it ended with 0: that is no word of what failed.
+        """
         errors = bytearray() if err is None else err
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
@@ -136,8 +141,9 @@ class Tunnel:
                         said = process.text(running.err)
                         raise TransferError(f"A command on the workspace complains without end: {said}")
                 code = running.wait(30)
-        errors[:] = own_errors(bytes(errors))
-        _judge(255 if code is None else code, bytes(errors), ok)
+        own = own_errors(bytes(errors))
+        errors[:] = own if code else b""
+        _judge(255 if code is None else code, own, ok)
 
     def alive(self) -> bool:
         """Tell whether the way in works right now."""
@@ -195,6 +201,11 @@ class Tunnel:
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
     if code == 255 or code < 0:
         raise TunnelError(f"The ssh connection broke: {process.text(err) or 'no word of why'}")
+    if code == MISLED:
+        raise TransferError(
+            f"The session's shell does not begin in the project's folder, but in {process.text(err)}.",
+            hint="Let .bashrc and the like change the folder only where the shell is interactive.",
+        )
     if code not in ok:
         raise TransferError(f"A command on the workspace ended with exit code {code}: {process.text(err)}")
 

@@ -148,3 +148,16 @@ def workspaces(home, keys, sample, tmp_path):
             return source, target
 
         yield start
+
+
+@pytest.fixture
+def project(standin):
+    return standin.project
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    folder = tmp_path / "bundle with 'space"
+    (folder / "state").mkdir(parents=True)
+    (folder / "project-data").mkdir(mode=0o700)
+    return folder

@@ -11,8 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from copying import At, difference, pull, push
 
-from cmlutils.entries import Entry, compare
+from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import files, landing, mover, remaining
 from cmlutils.flows import pull as pulling
@@ -22,23 +23,10 @@ from cmlutils.remote import child, process, progress_signal, rsync, tunnel
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
 
 
-@pytest.fixture
-def project(standin):
-    return standin.project
-
-
 @pytest.fixture(autouse=True)
 def far(monkeypatch):
     """Take every workspace for one that is far away: the more rsyncs run at once, the more can go wrong."""
     monkeypatch.setattr(mover, "NEAR", 0)
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    folder = tmp_path / "bundle with 'space"
-    (folder / "state").mkdir(parents=True)
-    (folder / "project-data").mkdir(mode=0o700)
-    return folder
 
 
 @pytest.fixture
@@ -72,37 +60,6 @@ def fill(root):
     os.mkfifo(top + b"/pipe")
 
 
-def difference(left, right):
-    """Compare two trees but for `.cache` and `left…`, by listings; equal files must have equal bytes, too."""
-    tops = left, right
-    left, right = list(walk(left)), list(walk(right))
-    for path in {each.path for each in left if each.kind == "f"} & {each.path for each in right}:
-        one, other = (os.fsencode(top) + b"/" + path for top in tops)
-        if os.access(one, os.R_OK):
-            assert filecmp.cmp(one, other, shallow=False), path
-    return compare([each for each in left if not each.path.startswith((b".cache", b"left"))], right, folder_times=True)
-
-
-def pull(way, bundle, **more):
-    return files.pull(way, bundle / "project-data", bundle / "state", **more)
-
-
-def push(way, bundle, **more):
-    return files.push(way, bundle / "project-data", bundle / "state", project="me/p", **more)
-
-
-class At(files.Silent):
-    """Does something at each beginning of a step."""
-
-    def __init__(self, step, action):
-        self.wanted, self.action, self.times = step, action, 0
-
-    def step(self, name):
-        if name == self.wanted:
-            self.times += 1
-            self.action(self.times)
-
-
 @pytest.mark.parametrize("limit", [2000, 1])
 @pytest.mark.parametrize("rules", [None, b"/.cache\nleft*\n"])
 def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, monkeypatch, limit, rules):
@@ -119,7 +76,8 @@ def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, mon
     assert result.skipped == ("'pipe'",)
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data").stat().st_mode & 0o777 == 0o700
-    assert len(rsyncs) == (1 if limit > 1 else mover.STREAMS + 1)  # where a folder was in the way needs one more
+    # A name that a list can't hold takes one of its own, and so does a place where a folder was in the way.
+    assert len(rsyncs) == (2 if limit > 1 else mover.STREAMS + 1)
     seen = len(rsyncs)
     again = pull(way, bundle)
     assert (again.transferred, again.deleted, len(rsyncs)) == (0, 0, seen)

@@ -1,0 +1,39 @@
+"""One way of a project's files, without a command line: what a test says to do, and whether two trees are equal."""
+
+import filecmp
+import os
+
+from cmlutils.entries import compare
+from cmlutils.flows import files
+from cmlutils.localtree import walk
+
+
+def difference(left, right):
+    """Compare two trees but for `.cache` and `left…`, by listings; equal files must have equal bytes, too."""
+    tops = left, right
+    left, right = list(walk(left)), list(walk(right))
+    for path in {each.path for each in left if each.kind == "f"} & {each.path for each in right}:
+        one, other = (os.fsencode(top) + b"/" + path for top in tops)
+        if os.access(one, os.R_OK):
+            assert filecmp.cmp(one, other, shallow=False), path
+    return compare([each for each in left if not each.path.startswith((b".cache", b"left"))], right, folder_times=True)
+
+
+def pull(way, bundle, **more):
+    return files.pull(way, bundle / "project-data", bundle / "state", **more)
+
+
+def push(way, bundle, **more):
+    return files.push(way, bundle / "project-data", bundle / "state", project="me/p", **more)
+
+
+class At(files.Silent):
+    """Does something at each beginning of a step."""
+
+    def __init__(self, step, action):
+        self.wanted, self.action, self.times = step, action, 0
+
+    def step(self, name):
+        if name == self.wanted:
+            self.times += 1
+            self.action(self.times)

@@ -1,0 +1,322 @@
+"""What one side can't see, or shows in an odd way, is not gone: nothing is deleted or claimed for want of sight."""
+
+import contextlib
+import os
+import shutil
+from types import SimpleNamespace
+
+import pytest
+from copying import At, difference, pull, push
+
+from cmlutils.config import Secret, Workspace
+from cmlutils.errors import ConfigError, TransferError, TunnelError
+from cmlutils.flows import remaining
+from cmlutils.flows.listing import Kept, still_so
+from cmlutils.flows.unequal import Unequal
+from cmlutils.ignore import default_rules
+from cmlutils.remote import cdswctl, tunnel
+
+not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+
+
+def names(root):
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def make(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(path)
+
+
+def stop(_):
+    raise KeyboardInterrupt
+
+
+# Not to be read
+
+
+@not_root
+@pytest.mark.parametrize("mode", [0o000, 0o644])
+def test_what_can_not_be_read_on_the_source_stays_in_the_bundle_and_on_the_target(project, bundle, way, tmp_path, mode):
+    make(project, "notes/precious", "other")
+    pull(way, bundle)
+    (project / "notes").chmod(mode)
+    try:
+        result = pull(way, bundle)
+    finally:
+        (project / "notes").chmod(0o755)
+    assert result.problems
+    assert result.deleted == 0
+    (project / "notes/precious").unlink()  # from here on, the project is the target
+    (bundle / "project-data/notes").chmod(0o755)
+    push(way, bundle)
+    (bundle / "project-data/notes").chmod(mode)
+    try:
+        result = push(way, bundle)
+    finally:
+        (bundle / "project-data/notes").chmod(0o755)
+        (project / "notes").chmod(0o755)
+    assert result.problems
+    assert result.deleted == 0
+    assert (project / "notes/precious").exists()
+
+
+@not_root
+def test_what_can_not_be_seen_on_the_target_for_once_is_still_ours(project, bundle, way):
+    make(bundle / "project-data", "a/x", "y")
+    push(way, bundle)
+    (bundle / "project-data/y").write_text("more")
+    (project / "a").chmod(0)
+    push(way, bundle)
+    (project / "a").chmod(0o755)
+    shutil.rmtree(bundle / "project-data/a")
+    assert push(way, bundle).deleted == 2
+    assert names(project) == ["y"]
+
+
+# What an import remembers
+
+
+def test_what_an_interrupted_import_was_about_to_change_is_still_ours(project, bundle, way):
+    make(bundle / "project-data", "x", "y")
+    push(way, bundle)
+    (bundle / "project-data/x").write_text("another version")
+    with pytest.raises(KeyboardInterrupt):
+        push(way, bundle, progress=At("copying", stop))
+    (bundle / "project-data/x").unlink()
+    result = push(way, bundle)
+    assert (result.deleted, result.kept_extras, names(project)) == (1, 0, ["y"])
+
+
+@pytest.mark.parametrize("gone", ["logs", "logs/a"])
+def test_what_was_ignored_for_a_while_is_still_ours(project, bundle, way, gone):
+    make(bundle / "project-data", "logs/a", "logs/b", "y")
+    push(way, bundle)
+    place = bundle / "project-data" / gone
+    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    (bundle / ".importignore").write_text("/logs/\n")
+    make(bundle / "project-data", "z")
+    push(way, bundle)
+    (bundle / ".importignore").unlink()
+    result = push(way, bundle)
+    assert result.kept_extras == 0
+    assert not (project / gone).exists()
+
+
+@pytest.mark.parametrize("rule", ["logs/\n", "/proj/logs/\n", "*.log\n"])
+def test_what_is_ignored_since_an_interruption_does_not_get_in(project, bundle, way, monkeypatch, rule):
+    monkeypatch.setattr(remaining, "SHORT", 1)
+    make(bundle / "project-data", "proj/a", "proj/logs/f.log", "proj/logs/g.log", "proj/z")
+    with pytest.raises(KeyboardInterrupt):
+        push(way, bundle, progress=At("checking", stop))
+    grown = project / ".cmlutil-tmp/new/proj/logs"
+    shutil.rmtree(project / "proj", ignore_errors=True)
+    make(grown, "f.log")  # half of it, as a killed rsync leaves it
+    (bundle / ".importignore").write_text(rule)
+    assert push(way, bundle).problems == ()
+    assert not (project / "proj/logs/f.log").exists()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link"])
+def test_an_importignore_that_is_no_file_is_no_lack_of_rules(project, bundle, way, kind):
+    make(bundle / "project-data", "x")
+    path = bundle / ".importignore"
+    path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="is no file"):
+        push(way, bundle)
+    assert names(project) == []
+
+
+@not_root
+def test_a_folder_that_may_not_be_written_to_stays_so_where_it_has_to_stay(project, bundle, way):
+    make(bundle / "project-data", "a/ours")
+    push(way, bundle)
+    make(project, "a/theirs")
+    (project / "a").chmod(0o555)
+    shutil.rmtree(bundle / "project-data/a")
+    push(way, bundle)
+    assert names(project) == ["a", "a/theirs"]
+    assert (project / "a").stat().st_mode & 0o777 == 0o555
+
+
+# Names and paths that rsync has no words for
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_no_name_keeps_the_others_away(project, bundle, way, monkeypatch, limit, up):
+    monkeypatch.setattr(remaining, "SHORT", limit)
+    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    make(left, "\\*", "\\[1]", "a\\?", "dir\\*/f", "C:\\tmp\\*.csv", "*a\\", "in/\\?/deep", "plain")
+    (left / "empty\\*").mkdir()
+    result = push(way, bundle) if up else pull(way, bundle)
+    assert result.problems == ()
+    assert not difference(left, right)
+
+
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_a_path_that_rsync_can_not_hold_is_named_and_the_rest_arrives(project, bundle, way, monkeypatch, limit):
+    monkeypatch.setattr(remaining, "SHORT", limit)
+    make(project, "plain")
+    with contextlib.chdir(project) if hasattr(contextlib, "chdir") else pytest.skip("needs Python 3.11"):
+        for _ in range(17):
+            os.mkdir("d" * 250)  # noqa: PTH102
+            os.chdir("d" * 250)
+        with open("deep", "w") as file:  # noqa: PTH123
+            file.write("x")
+    result = pull(way, bundle)
+    assert (bundle / "project-data/plain").read_text() == "plain"
+    assert any("too long" in one for one in result.problems)
+    shutil.rmtree(project / ("d" * 250))
+
+
+# Contents alone
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bundle, way, up):
+    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    copy = push if up else pull
+    make(left, "in/a", "b", "c*\\")
+    copy(way, bundle)
+    for name in ("in/a", "c*\\"):
+        status = (right / name).stat()
+        (right / name).write_text("x" * status.st_size)
+        os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    assert copy(way, bundle).transferred == 0  # size and time are all that a copy looks at
+    unequal = Unequal(bundle / "state", "target" if up else "source")
+    unequal.note([b"in/a", b"gone", b"in"])
+    assert copy(way, bundle).transferred == 1
+    assert (right / "in/a").read_text() == "in/a"
+    assert copy(way, bundle).transferred == 0
+    unequal.note([b"c*\\"])
+    assert copy(way, bundle).problems == ()
+
+
+# Odd shells and systems on the workspace
+
+# As sshd runs a command where nothing is between it and the user's bash: home is the project, and bash reads .bashrc.
+AS_AT_HOME = (
+    'cd {0} && export HOME={0} said="$SSH_ORIGINAL_COMMAND" && unset SSH_ORIGINAL_COMMAND SHLVL && '
+    'exec /bin/bash -c "$said"'
+)
+
+
+@pytest.fixture
+def opened(standin):
+    """Opens a tunnel after the session's sshd was told what to run; its own commands come as before."""
+
+    def go(command):
+        path = standin.base / "sshd_config"
+        lines = [line for line in path.read_text().splitlines() if not line.startswith("ForceCommand")]
+        path.write_text("\n".join([*lines, f"ForceCommand {command}", ""]))
+        space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
+        return tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base))
+
+    return go
+
+
+@pytest.mark.parametrize("line", ["cd src", "cd ~/src", "pushd src >/dev/null", "cd /usr/share"])
+@pytest.mark.parametrize("up", [False, True])
+def test_a_startup_file_that_leads_elsewhere_is_told_before_anything_is_taken_for_the_project(
+    standin, project, bundle, opened, line, up
+):
+    make(project, "src/in", "top")
+    make(bundle / "project-data", "src/in", "top", "kept")
+    (project / ".bashrc").write_text(f"{line}\n")
+    before = names(project), names(bundle / "project-data")
+    with (
+        opened(AS_AT_HOME.format(standin.project)) as way,
+        pytest.raises(TransferError, match="does not begin in the project's folder") as caught,
+    ):
+        push(way, bundle) if up else pull(way, bundle)
+    assert ".bashrc" in caught.value.hint
+    assert (names(project), names(bundle / "project-data")) == before
+
+
+@pytest.mark.parametrize(
+    "line", ["case $- in *i*) cd src;; esac", "export CDPATH=/tmp", "umask 077", "set -u", "exec 2>/dev/null"]
+)
+def test_a_startup_file_that_leads_nowhere_is_none_of_our_business(standin, project, bundle, opened, line):
+    make(project, "src/in", "top")
+    (project / ".bashrc").write_text(f"{line}\n")
+    with opened(AS_AT_HOME.format(standin.project)) as way:
+        assert pull(way, bundle).problems == ()
+    assert names(bundle / "project-data") == [".bashrc", "src", "src/in", "top"]
+
+
+def test_a_startup_file_that_prints_is_named(standin, project, bundle, opened):
+    make(project, "top")
+    (project / ".bashrc").write_text("echo welcome\n")
+    with opened(AS_AT_HOME.format(standin.project)) as way, pytest.raises(TransferError) as caught:
+        pull(way, bundle)
+    assert ".bashrc" in caught.value.hint
+
+
+def test_a_find_without_printf_is_named(standin, project, bundle, opened):
+    make(project, "top")
+    make(standin.base, "bin/find")
+    (standin.base / "bin/find").write_text("#!/bin/sh\necho 'find: unrecognized: -printf' >&2; exit 1\n")
+    (standin.base / "bin/find").chmod(0o755)
+    command = f'cd {standin.project} && PATH={standin.base}/bin:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+    with opened(command) as way, pytest.raises(TransferError) as caught:
+        pull(way, bundle)
+    assert "GNU find" in caught.value.hint
+
+
+def test_what_the_system_complains_of_at_a_find_that_ended_well_is_no_problem(standin, project, bundle, opened):
+    make(project, "top")
+    make(bundle / "project-data", "extra")
+    command = f'cd {standin.project} && LD_PRELOAD=/nonexistent.so exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+    with opened(command) as way:
+        result = pull(way, bundle)
+    assert (result.problems, result.deleted) == ((), 1)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_an_rsync_that_never_connects_ends_in_a_failure_though_other_commands_run(
+    standin, project, bundle, opened, monkeypatch, big
+):
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    monkeypatch.setattr("cmlutils.remote.rsync.BIG", 1 if big else 1 << 26)
+    make(project, "top")
+    make(standin.base, "bin/rsync")
+    (standin.base / "bin/rsync").write_text(
+        '#!/bin/sh\ncase "$*" in *--server*) exit 12;; esac\nexec /usr/bin/rsync "$@"\n'
+    )
+    (standin.base / "bin/rsync").chmod(0o755)
+    command = f'cd {standin.project} && PATH={standin.base}/bin:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
+    with opened(command) as way, pytest.raises(TunnelError, match="dropped 6 times"):
+        pull(way, bundle)
+
+
+def test_an_answer_without_end_to_whether_all_is_as_it_was_is_no_yes():
+    said = []
+
+    def stream(*_, **__):
+        while True:
+            said.append(1)
+            yield b"0123456789"
+
+    kept = Kept([], default_rules())
+    assert not still_so(SimpleNamespace(stream=stream), kept)
+    assert len(said) < 100
+
+
+def test_the_environment_does_not_change_rsyncs_ways(project, bundle, way, monkeypatch):
+    monkeypatch.setenv("RSYNC_ICONV", "utf-8,latin1")
+    monkeypatch.setenv("RSYNC_MAX_ALLOC", "1")
+    make(project, "é", "plain")
+    with open(os.fsencode(project) + b"/\xff", "w"):  # noqa: PTH123
+        pass
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+
+
+@pytest.mark.parametrize("time", [-1_500_000_000, -500_000_000, 0, 1_600_000_000_123_456_789])
+def test_a_target_root_keeps_its_time_whenever_it_was(project, bundle, way, time):
+    make(bundle / "project-data", "x")
+    os.utime(project, ns=(time, time))
+    push(way, bundle)
+    assert project.stat().st_mtime_ns == time
