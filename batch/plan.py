@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of a step that ended for no fault of its project
 _GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # with which the next step makes sense
-_REMOVED = ("project-data", "project-metadata", "manifest.json")
+_REMOVED = ("project-metadata", "manifest.json", "project-data")  # the data last: a part of it is no bundle
 
 
 @dataclass

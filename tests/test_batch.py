@@ -266,7 +266,9 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
     rows = {name: {"export": section(tmp_path, name)} for name in names}
     for name in names:
         data = tmp_path / "out" / name / "project-data"
-        data.mkdir(parents=True)
+        (data / "locked").mkdir(parents=True)
+        (data / "locked/file").touch()
+        (data / "locked").chmod(0o555)
         (data.parent / "logs").mkdir()
     steps = ("export", "import", "validate-migration")
     items = [plan.Item(name, rows[name]) for name in names]
@@ -285,6 +287,22 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
     assert not (tmp_path / "out/good/project-data").exists()
     assert (tmp_path / "out/good/logs").exists()
     assert (tmp_path / "out/hand 5/project-data").exists()
+
+
+def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path, capsys, monkeypatch):
+    data = tmp_path / "out/good/project-data"
+    data.mkdir(parents=True)
+    (data.parent / "manifest.json").touch()
+
+    def fails(path):
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(plan, "remove_tree", fails)
+    items = [plan.Item("good", {"export": section(tmp_path, "good")})]
+    one = plan.Plan(items, ("validate-migration",), tmp_path / "logs", [], print, lambda: None, remove=True)
+    assert not one._remove(items[0])
+    assert not (data.parent / "manifest.json").exists()
+    assert f"{data} can't be removed: Input/output error." in capsys.readouterr().err
 
 
 def test_sizes():

@@ -237,3 +237,16 @@ def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin,
     with tunnel.open_tunnel(space, "me/p", client) as way:
         assert way.run("echo in").out == b"in\n"
     assert (tmp_path / "killed").exists()
+
+
+def test_what_a_killed_client_may_have_left_is_told_before_another_is_started(standin, space, client, tmp_path, caplog):
+    real = client.path.rename(client.path.with_name("real"))
+    client.path.write_text(
+        f'#!/bin/sh\n[ "$1" = ssh-endpoint ] && [ ! -e {tmp_path}/killed ] && touch {tmp_path}/killed && '
+        f'echo orphan0orphan0 > {standin.base}/sessions && kill -9 $$\nexec {real} "$@"\n'
+    )
+    client.path.chmod(0o755)
+    with tunnel.open_tunnel(space, "me/p", client, session_file=tmp_path / "session.json") as way:
+        assert way.run("echo in").out == b"in\n"
+    assert "orphan0orphan0" in caplog.text
+    assert not [*tmp_path.glob("session*")]

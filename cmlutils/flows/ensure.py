@@ -108,7 +108,10 @@ def take_back(journal: Journal, step: Step, why: str, sleep: Callable[[float], N
     if stays:
         return _still_there(step, why, stays)
     journal.gone(step.key)
-    return Outcome(step.kind, step.name, Status.SKIPPED, note=f"{why} It was deleted again.") if mine else None
+    if mine is None:
+        return None
+    name = str(mine.get("name") or step.name)
+    return Outcome(step.kind, name, Status.SKIPPED, str(mine["id"]), f"{why} It was deleted again.")
 
 
 def taken_away(

@@ -30,6 +30,7 @@ from cmlutils.journal import Journal
 from cmlutils.model import Model
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
+from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
 PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collaborators": {}}
@@ -426,3 +427,40 @@ def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the
     else:
         pytest.fail("the import takes more calls than this test has crashes")
     assert seen
+
+
+def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path):
+    bundle, less = write_bundle(tmp_path / "bundle"), 0
+    for crash in range(1, 60):
+        with target_of(tmp_path / str(crash)) as target:
+            if replay(target, bundle, crash, after=True).error is None:
+                break
+            left = [one for project in target.world.projects for one in _workloads(project)]
+            done = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=[]))
+            target.settle()
+            assert not running(target), crash
+            assert not live(target), crash
+            assert done.code in {ExitCode.OK, ExitCode.NEEDS_HAND}
+            gone = [one.name for one in done.report.outcomes if one.status is Status.SKIPPED]
+            assert {one.name for one in left} - {one.name for one in _workloads(of(target))} == {*gone}
+            less += len(gone)
+            write_bundle(bundle.folder)
+    else:
+        pytest.fail("the import takes more calls than this test has crashes")
+    assert less > 3
+
+
+def test_of_equals_only_what_is_wanted_no_more_is_taken_away(tmp_path, target):
+    twins = [Job("twin", "s.py", number, runtime=RUNTIME) for number in (1, 2)]
+    bundle = write_bundle(tmp_path / "bundle", models=[], applications=[], jobs=twins)
+    replay(target, bundle)
+    first, second = of(target).jobs
+    (path,) = bundle.state.glob("journal-*")
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if '1", "event": "done"' not in line))
+    done = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=twins[:1]))
+    assert of(target).jobs == [first]
+    assert [one.name for one in done.report.outcomes if one.status is Status.SKIPPED] == [second.name]
+
+
+def _workloads(project):
+    return [*project.models, *project.applications, *project.jobs]
