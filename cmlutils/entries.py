@@ -96,6 +96,19 @@ class Differences:
         return bool(self.only_left or self.only_right or self.changed)
 
 
+PROBE = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser one is
+_GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)
+
+
+def grain_of(kept: int) -> int:
+    """Say in nanoseconds how fine the times of a file system are that was told PROBE and has kept this.
+
+    What it kept may have nothing to do with what it was told: then it is taken for one that keeps all.
+    """
+    coarsest = _GRAINS[-1] if abs(PROBE - kept) <= _GRAINS[-1] else 1
+    return next((grain for grain in _GRAINS if PROBE // grain * grain == kept), coarsest)
+
+
 def compare(
     wanted: Iterable[Entry] | Mapping[bytes, Entry],
     found: Iterable[Entry] | Mapping[bytes, Entry],
@@ -103,8 +116,11 @@ def compare(
     times: bool = True,
     modes: bool = True,
     folder_times: bool = False,
+    grain: int = 1,
 ) -> Differences:
     """Compare two listings; the first is held in memory, the second may be a stream.
+
+    Files' times less than `grain` nanoseconds apart are equal: the side that was copied to keeps no finer ones.
 
     The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
@@ -120,7 +136,7 @@ def compare(
         seen.add(left.path)
         if left == right or left.kind not in "fdl":
             continue
-        if what := _changes(left, right, times=times, modes=modes, folder_times=folder_times):
+        if what := _changes(left, right, times=times, modes=modes, folder_times=folder_times, grain=grain):
             result.changed.append(Change(left, right, what))
     for left in held.values():
         if left.kind not in "fdl":
@@ -130,12 +146,12 @@ def compare(
     return result
 
 
-def _changes(left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool) -> tuple[str, ...]:
+def _changes(left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool, grain: int) -> tuple[str, ...]:
     if left.kind != right.kind:
         return ("kind",)
     kind = left.kind
     # rsync leaves a folder's or link's time alone when it is right to the second
-    apart = abs(left.mtime_ns - right.mtime_ns) >= (1 if kind == "f" else 10**9)
+    apart = abs(left.mtime_ns - right.mtime_ns) >= (grain if kind == "f" else max(grain, 10**9))
     different = {
         "size": kind == "f" and left.size != right.size,
         "mtime": times and (kind != "d" or folder_times) and apart,

@@ -9,7 +9,9 @@ from cmlutils.entries import compare
 from cmlutils.filelist import Unread, read_list, show
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
+from cmlutils.flows.landing import grain_here
 from cmlutils.flows.listing import Kept, remote_listing
+from cmlutils.flows.pushed import known_grain
 from cmlutils.flows.transfer import at, ours_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
@@ -44,7 +46,8 @@ class FileCheck:
     def bundle(self) -> list[Difference]:
         """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
         found = _unread("bundle file", self._unread)
-        rows = _listed("bundle file", self.recorded, self.here, {"": Group.BUNDLE, "missing": Group.LOST})
+        groups = {"": Group.BUNDLE, "missing": Group.LOST}
+        rows = _listed("bundle file", self.recorded, self.here, groups, grain=grain_here(self._state))
         self._touched = {path for path, _ in rows}
         return found + [row for _, row in rows]
 
@@ -66,7 +69,8 @@ class FileCheck:
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
         found = _unread("target file", kept.unread)
-        rows = _listed("target file", here, kept.entries, groups, self._touched)
+        grain = max(map(known_grain, self._state.glob("pushed-*.list")), default=1)
+        rows = _listed("target file", here, kept.entries, groups, self._touched, grain=grain)
         for path, row in rows:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
@@ -106,9 +110,11 @@ def _listed(
     there: Mapping[bytes, Entry],
     groups: Mapping[str, Group],
     touched: Container[bytes] = (),
+    *,
+    grain: int = 1,
 ) -> list[tuple[bytes, Difference]]:
     """Name each difference of two listings with both values, and the path that it is about."""
-    differences = compare(wanted, there)
+    differences = compare(wanted, there, grain=grain)
 
     def row(entry: Entry, kind: str, texts: tuple[str, str, str]) -> tuple[bytes, Difference]:
         group = Group.BUNDLE if entry.path in touched else groups.get(kind, groups[""])

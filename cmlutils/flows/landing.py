@@ -7,10 +7,11 @@ import errno
 import os
 import shutil
 import stat
+import tempfile
 from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
-from cmlutils.entries import upwards
+from cmlutils.entries import PROBE, grain_of, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows import here
@@ -45,6 +46,13 @@ def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextMan
 
 def _open(data: Path, path: bytes) -> None:
     os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
+
+
+def grain_here(folder: Path) -> int:
+    """Say in nanoseconds how fine the times are that files in this folder of ours can have."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        os.utime(file.name, ns=(PROBE, PROBE))
+        return grain_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
 
 
 def left_free(data: Path) -> tuple[int, int]:
@@ -124,22 +132,23 @@ def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
                 os.rename(place, goal)  # noqa: PTH104 - bytes
 
 
-def land(aside: Path, data: Path, files: Iterable[Entry]) -> Iterator[Complaint]:
+def land(aside: Path, data: Path, files: Iterable[Entry], grain: int = 1) -> Iterator[Complaint]:
     """Move these files from aside to where they belong, as far as they are whole and their folders are there."""
     for entry in files:
         try:
-            _land(aside, data, entry)
+            _land(aside, data, entry, grain)
         except OSError as error:  # noqa: PERF203
             yield Complaint(entry.path, f"it can't be moved to its place: {error.strerror}")
 
 
-def _land(aside: Path, data: Path, entry: Entry) -> None:
+def _land(aside: Path, data: Path, entry: Entry, grain: int) -> None:
     folder, place = entry.path.rpartition(b"/")[0], at(aside, entry.path)
     with contextlib.suppress(FileNotFoundError):
         if not (_entered(aside, folder) and _entered(data, folder)):
             return
         status = os.lstat(place)
-        if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+        whole = status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) < grain
+        if stat.S_ISREG(status.st_mode) and whole:
             os.replace(place, at(data, entry.path))  # noqa: PTH105 - bytes
         elif stat.S_ISREG(status.st_mode):
             os.chmod(place, 0o600)  # noqa: PTH101 - bytes; some rsyncs can't go on with a read-only one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,7 +51,8 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
-    `unequal` are names of which nobody should believe size and time.
+    `grain` says how fine the times are, in nanoseconds, that the receiver can keep. `unequal` are names of which nobody
+    should believe size and time.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class Mover:
         rsyncs: Rsyncs,
         aside: Aside,
         temp: str = "",
+        grain: int = 1,
     ) -> None:
         self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
-        self.temp, self.both = temp, rsyncs.both
+        self.temp, self.both = temp, replace(rsyncs.both, grain=grain)
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []

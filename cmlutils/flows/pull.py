@@ -16,6 +16,7 @@ from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
 from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
+    grain_here,
     land,
     left_free,
     move_in,
@@ -76,6 +77,7 @@ class _Pull:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
         self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
         self.unequal, self.cut = Unequal(state, "source"), False
+        self.grain = grain_here(self.work)
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
@@ -122,7 +124,7 @@ class _Pull:
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted pull left aside and the source has no more: it would be moved in."""
-        delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside)), [])
+        delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside), grain=self.grain), [])
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:
         """Ask in one go what is left out there, and what its rsync is."""
@@ -138,9 +140,9 @@ class _Pull:
             "",
             str(self.data.absolute()),
             lambda names: move_in(self.aside, self.data, names),
-            lambda files: land(self.aside, self.data, files),
+            lambda files: land(self.aside, self.data, files, self.grain),
         )
-        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=both_rsyncs(version), aside=aside)
+        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=both_rsyncs(version), aside=aside, grain=self.grain)
         mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
         mover.holes = self._holes
         return mover
@@ -153,7 +155,7 @@ class _Pull:
         self.listed_in = self.listed_at - began
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
-        return compare(self.kept.entries, here, folder_times=True)
+        return compare(self.kept.entries, here, folder_times=True, grain=self.grain)
 
     def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
         """Delete what is too much here, then name what is to come; note what has changed since it was asked for."""
@@ -196,7 +198,7 @@ class _Pull:
         """
         names = self._asked_names()
         with contextlib.suppress(OSError):
-            found = compare(names, look(self.data, names), folder_times=True)
+            found = compare(names, look(self.data, names), folder_times=True, grain=self.grain)
             if not _to_fetch(found):
                 return replace(found, not_carried=self.differences.not_carried)
         return self._compared(walk_all(self.data))

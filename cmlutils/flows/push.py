@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.listing import listed_names, remote_listing
 from cmlutils.flows.mover import Aside, Mover
+from cmlutils.flows.pushed import keep_grain, known_grain, pushed_list
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
-
-
-def pushed_list(state: Path, url: str, project: str) -> Path:
-    """Name the file that remembers what we put into this project (owner/slug) of this workspace."""
-    digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
-    return state / f"pushed-{digest}.list"
 
 
 def reading_bundle(data: Path, state: Path, url: str, project: str) -> AbstractContextManager[BundleFiles]:
@@ -79,6 +73,7 @@ class _Push:
         self.unequal, self.cut = Unequal(state, "target"), False
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
+        self.grain = known_grain(self.memory)
         self.remembered: dict[Entry, None] | None = None
 
     def run(self) -> FileResult:
@@ -135,6 +130,9 @@ class _Push:
         """
         root = persist(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
+        if root.grain != self.grain:
+            self.grain = root.grain
+            keep_grain(self.memory, root.grain)
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,
@@ -142,6 +140,7 @@ class _Push:
             work=self.work,
             temp=name,
             rsyncs=both_rsyncs(root.versions),
+            grain=root.grain,
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
@@ -161,7 +160,7 @@ class _Push:
         self._compare()
 
     def _compare(self) -> None:
-        self.differences = compare(self.local.entries, self.there.entries, folder_times=True)
+        self.differences = compare(self.local.entries, self.there.entries, folder_times=True, grain=self.grain)
 
     def _look_again(self, *, cut: bool) -> Look:
         """Look at what was sent, or if that is not as it should be, at all."""
@@ -175,7 +174,7 @@ class _Push:
         """Look at these names alone: an rsync that ended in peace has touched no other."""
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
         there = listed_names(self.tunnel, names)
-        found = compare(names, there, folder_times=True)
+        found = compare(names, there, folder_times=True, grain=self.grain)
         self.there.entries.update(there)
         self.differences = replace(
             found, only_right=self.differences.only_right, not_carried=self.differences.not_carried
@@ -200,10 +199,9 @@ class _Push:
                 doomed[put.path] = now
         return doomed
 
-    @staticmethod
-    def _as_left(put: Entry, now: Entry) -> bool:
+    def _as_left(self, put: Entry, now: Entry) -> bool:
         if put.kind == "f":
-            return (put.size, put.mtime_ns) == (now.size, now.mtime_ns)
+            return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.grain
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
     def _is_ignored(self, put: Entry) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils.entries import PROBE, grain_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND
 from cmlutils.remote import process
@@ -23,7 +24,8 @@ _OPEN = (
     "umask 077; for each in {0} {0}/new; do "
     f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
     "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/new && : >{{0}}/time && {{{{ {_SWEEP} 2>/dev/null; rsync --version; }}}}"
+    f"mkdir -p {{0}}/new && {{{{ touch -d @{PROBE // SECOND}.{PROBE % SECOND} {{0}}/time || : >{{0}}/time; }}}} && "
+    f"find {{0}}/time -printf '%T@\\000' && {{{{ {_SWEEP} 2>/dev/null; rsync --version; }}}}"
 )
 _CLOSE = (
     "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/new {0}/time; " + _SWEEP + "; rmdir {0}; }} 2>/dev/null; true"
@@ -56,10 +58,11 @@ _PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
 
 
 class Root(NamedTuple):
-    """The project's root: path and mode; and what rsync says there of its version."""
+    """The project's root: path and mode, how fine its times are, and what rsync says there of its version."""
 
     path: str
     mode: int
+    grain: int
     versions: bytes
 
 
@@ -76,7 +79,7 @@ class TargetFolder:
 
     def __init__(self, tunnel: Tunnel, name: str) -> None:
         self.tunnel, self.name = tunnel, name
-        self.opened, self._time = False, ""
+        self.opened, self._time, self._grain = False, "", 1
 
     def open(self) -> Root:
         """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
@@ -87,14 +90,16 @@ class TargetFolder:
                 f"The target has a {self.name} of its own, which is in the way.", hint="Rename it there."
             )
         home, _, rest = said.out.partition(b"\0")
-        root, _, versions = rest.partition(b"\0")
+        root, _, rest = rest.partition(b"\0")
+        kept, _, versions = rest.partition(b"\0")
         match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
         self._time = self._time or _for_touch(match[2])
+        self._grain = grain_of(int(kept.replace(b".", b"")[:19])) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
         path = os.fsdecode(home.rstrip(b"/"))
-        return Root(path, int(match[1], 8), b"" if said.code else versions)
+        return Root(path, int(match[1], 8), self._grain, b"" if said.code else versions)
 
     def move_in(self, names: Sequence[bytes]) -> None:
         """Move what has grown to where it belongs, unless something is there."""
@@ -103,7 +108,8 @@ class TargetFolder:
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
         """Move these files to where they belong, as far as they are whole and their folders are there."""
-        pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(each.mtime_ns, SECOND))) for each in files)
+        kept = ((each, each.mtime_ns // self._grain * self._grain) for each in files)
+        pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
         listed = b"".join(field + b"\0" for pair in pairs for field in pair)
         self.tunnel.prepare(3)  # one for this, and two for what may come next
         said = self.tunnel.run(f"ours={self.name} {_LAND}", listed, timeout=600, ok=range(128))

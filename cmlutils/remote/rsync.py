@@ -49,10 +49,11 @@ class Complaint(NamedTuple):
 
 @dataclass(frozen=True)
 class Version:
-    """What `rsync --version` says: its number and whether it can zstd."""
+    """What `rsync --version` says: its number and whether it can zstd; and how fine times are, in nanoseconds."""
 
     number: tuple[int, ...]
     zstd: bool
+    grain: int = 1
 
     def and_of(self, other: Version) -> Version:
         """Return what both ends can."""
@@ -60,7 +61,12 @@ class Version:
 
     @property
     def exact(self) -> str:
-        """The option that keeps rsync from taking files of one size and second, but not of one time, for equal."""
+        """The option that keeps rsync from taking files of one size and second, but not of one time, for equal.
+
+        Where the receiver keeps no such times, all would be unequal: who compares listings sees what then is left.
+        """
+        if self.grain > 1:
+            return f"--modify-window={int(self.grain >= 10**9)}"
         return "--modify-window=-1" if self.number >= NANOSECONDS else "--ignore-times"
 
 

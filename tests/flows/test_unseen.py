@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 from copying import At, difference, pull, push
 
 from cmlutils.config import Secret, Workspace
+from cmlutils.entries import PROBE, grain_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import remaining
 from cmlutils.flows.listing import Kept, still_so
@@ -320,3 +322,66 @@ def test_a_target_root_keeps_its_time_whenever_it_was(project, bundle, way, time
     os.utime(project, ns=(time, time))
     push(way, bundle)
     assert project.stat().st_mtime_ns == time
+
+
+# Times that a file system can't keep
+
+
+@pytest.mark.parametrize(
+    ("kept", "grain"),
+    [
+        (PROBE, 1),
+        (PROBE // 100 * 100, 100),
+        (PROBE // 1000 * 1000, 1000),
+        (1_500_000_001_000_000_000, 10**9),
+        (1_500_000_000_000_000_000, 2 * 10**9),
+        (1_500_000_002_000_000_000, 2 * 10**9),  # it rounds
+        (1_700_000_000_000_000_000, 1),  # it was not told at all
+    ],
+)
+def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, grain):
+    assert grain_of(kept) == grain
+
+
+@pytest.fixture
+def coarse(request, tmp_path, project, bundle):
+    """The bundle or the target is on a disk whose times are whole seconds; the place of the copy, and the copy."""
+    place, image = bundle if request.param == "bundle" else project, tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(40 << 20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", "-I", "128", image], capture_output=True, check=False)
+    mounted = made.returncode or subprocess.run(["mount", "-o", "loop", image, place], check=False).returncode
+    if mounted:
+        pytest.skip("needs root, mkfs.ext4 and a loop device")
+    try:
+        (place / "lost+found").rmdir()
+        for name in ("state", "project-data") if place == bundle else ():
+            (place / name).mkdir()
+        yield request.param
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.ext4"), reason="needs root and mkfs.ext4")
+@pytest.mark.parametrize("coarse", ["bundle", "target"], indirect=True)
+@pytest.mark.parametrize("limit", [2000, 1])
+def test_where_times_are_whole_seconds_a_copy_is_whole_and_idle_when_run_again(
+    project, bundle, way, monkeypatch, coarse, limit
+):
+    monkeypatch.setattr(remaining, "SHORT", limit)
+    monkeypatch.setattr("cmlutils.remote.rsync.BIG", 1 << 20)
+    left, right, copy = (project, bundle / "project-data", pull) if coarse == "bundle" else (
+        bundle / "project-data", project, push
+    )  # fmt: skip
+    make(left, "a", "in/b", "c")
+    (left / "large").write_bytes(os.urandom(3 << 20))
+    assert copy(way, bundle).problems == ()
+    assert (right / "large").read_bytes() == (left / "large").read_bytes()
+    again = copy(way, bundle)
+    assert (again.transferred, again.problems) == (0, ())
+    (left / "a").write_text("b")
+    os.utime(left / "a", (1_600_000_000, 1_600_000_000))
+    (left / "c").unlink()
+    again = copy(way, bundle)
+    assert (again.transferred, again.deleted, again.problems) == (1, 1, ())
+    assert (right / "a").read_text() == "b"

@@ -375,3 +375,20 @@ def test_an_owner_who_migrates_is_expected_and_another_is_not():
     team = ProjectSettings("p", owner="crew", team="crew")
     assert compare_settings(team, ProjectSettings("p", owner="crew"), seen()) == []
     assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), seen())] == [False]
+
+
+@pytest.mark.parametrize("where", ["target", "bundle"])
+def test_contents_that_differ_alone_are_mended_by_running_it_again(migrated, run_line, home, where):
+    _, target = migrated
+    path = (target.files if where == "target" else home / BUNDLE / "project-data") / "keep.log"
+    status = path.stat()
+    path.write_text("?" * status.st_size)
+    os.utime(path, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert any("'keep.log': content" in one for *_, one in unexpected(line))
+    assert any("again" in one for one in line.json["to_do"])
+    if where == "bundle":
+        run_line(EXPORT)
+    run_line(IMPORT)
+    assert path.read_text() != "?" * status.st_size
+    run_line(VALIDATE)
