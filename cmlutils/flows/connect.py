@@ -101,10 +101,13 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
     with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
         try:
-            v1.users.get(section.workspace.username)
+            user = v1.users.get(section.workspace.username)
         except NotFound as error:
             error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
             raise
+        name = user.get("username")
+        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its letters
+            section = replace(section, workspace=replace(section.workspace, username=name))
         yield Connection(section, http, v1)
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.world import World
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'
@@ -188,3 +189,15 @@ def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home)
     metrics = json.loads((home / "bundles/Churn Model/logs/export_metrics.json").read_text())
     assert metrics["total_model"] == 2
     assert metrics["job_name_list"] == ["ingest", "mail", "score"]
+
+
+def test_a_username_in_other_letters_is_spelled_as_the_workspace_has_it(workspaces, run_line, home, monkeypatch):
+    _, target = workspaces()
+    exact = World.find_user
+    monkeypatch.setattr(World, "find_user", lambda world, name: exact(world, name.lower()))
+    for side in ("export", "import"):
+        path = home / f"cmlutils/{side}-config.ini"
+        path.write_text(path.read_text().replace("username=dana", "username=DANA"))
+    run_line(EXPORT)
+    run_line(f"{IMPORT} --verify")
+    assert target.project("dana", "churn-model").owner == "dana"
