@@ -107,8 +107,8 @@ def take_back(journal: Journal, step: Step, why: str, sleep: Callable[[float], N
         return _still_there(step, why, error.message)
     if stays:
         return _still_there(step, why, stays)
-    journal.gone(step.key)
     if mine is None:
+        journal.gone(step.key)
         return None
     name = str(mine.get("name") or step.name)
     return Outcome(step.kind, name, Status.SKIPPED, str(mine["id"]), f"{why} It was deleted again.")

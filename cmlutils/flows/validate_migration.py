@@ -92,7 +92,7 @@ def _advice(report: Report) -> list[str]:
         Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
         Group.BUNDLE: "The bundle is not what the export wrote: export again, then import.",
         Group.LOST: "The bundle lacks files that the source had: export again, then import.",
-        Group.MISSING: "Run the import again: it creates what is missing.",
+        Group.MISSING: "Run the import again: it creates what is missing, but for what somebody renamed on the target.",
         Group.DIFFERENT: "Run the import again where files differ: it brings them anew, however equal they look.",
     }
     return [text for group, text in advice.items() if group in groups]
