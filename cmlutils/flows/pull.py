@@ -110,6 +110,7 @@ class _Pull:
         if not problems:
             remove_tree(self.aside)
         if doubtful and not self.cut:
+            Unequal(self.state, "target").add(entry.path for entry in doubtful)  # they look equal there, too
             self.unequal.forget()
         emptied(self.work)
         return FileResult(

@@ -28,14 +28,22 @@ class Unequal:
         else:
             self.forget()
 
+    def add(self, paths: Iterable[bytes]) -> None:
+        """Keep these names, too."""
+        self.note({*self._names(), *paths})
+
     def forget(self) -> None:
         """There are none any more."""
         self._path.unlink(missing_ok=True)
 
     def among(self, entries: Mapping[bytes, Entry], asked: Iterable[Entry]) -> list[Entry]:
         """Return those that a listing has as files and nobody has asked for; of very many some, for one copy."""
-        if not self._path.is_file():
+        names = self._names()
+        if not names:
             return []
-        names = {*self._path.read_bytes().split(b"\0")} - {each.path for each in asked}
+        names -= {each.path for each in asked}
         found = [entries[name] for name in sorted(names) if name in entries and entries[name].kind == "f"]
         return found[:SHORT]
+
+    def _names(self) -> set[bytes]:
+        return {*self._path.read_bytes().split(b"\0")} if self._path.is_file() else set()
