@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.filelist import read_list
 from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.listing import Kept
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Entry
     from cmlutils.filelist import Unread
+    from cmlutils.flows.pushed import Pushed
     from cmlutils.ignore import IgnoreRules
 
 
@@ -35,18 +35,18 @@ class Contents(NamedTuple):
 class BundleFiles(NamedTuple):
     """The bundle's files as they are being read; `read` waits for the result.
 
-    `memory` is the file that remembers what an earlier push put there.
+    `memory` is what earlier pushes put there.
     """
 
     data: Path
-    memory: Path
+    memory: Pushed
     rules: IgnoreRules
     rules_text: str
     read: Callable[[], Contents]
 
 
 @contextlib.contextmanager
-def reading(data: Path, memory: Path) -> Iterator[BundleFiles]:
+def reading(data: Path, memory: Pushed) -> Iterator[BundleFiles]:
     """Read the bundle beside what the block does."""
     unread: list[Unread] = []
     with local_errors(data):
@@ -56,7 +56,7 @@ def reading(data: Path, memory: Path) -> Iterator[BundleFiles]:
         local = Kept(found, rules)
         local.note_unread(unread)
         pushed, outdated = set[bytes](), list["Entry"]()
-        for each in read_list(memory) if memory.exists() else ():
+        for each in memory.read():
             now = local.entries.get(each.path)
             if now is not None:
                 pushed.add(now.path)

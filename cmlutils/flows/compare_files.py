@@ -11,7 +11,7 @@ from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.landing import grain_here
 from cmlutils.flows.listing import Kept, remote_listing
-from cmlutils.flows.pushed import known_grain
+from cmlutils.flows.pushed import coarsest
 from cmlutils.flows.transfer import at, ours_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
@@ -69,8 +69,7 @@ class FileCheck:
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
         found = _unread("target file", kept.unread)
-        grain = max(map(known_grain, self._state.glob("pushed-*.list")), default=1)
-        rows = _listed("target file", here, kept.entries, groups, self._touched, grain=grain)
+        rows = _listed("target file", here, kept.entries, groups, self._touched, grain=coarsest(self._state))
         for path, row in rows:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, by_folder, compare, totals, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, unseen, write_list
+from cmlutils.filelist import Entry, unseen
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.listing import listed_names, remote_listing
 from cmlutils.flows.mover import Aside, Mover
-from cmlutils.flows.pushed import keep_grain, known_grain, pushed_list
+from cmlutils.flows.pushed import Pushed
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def reading_bundle(data: Path, state: Path, url: str, project: str) -> AbstractContextManager[BundleFiles]:
     """Read the bundle beside what the block does, such as opening a tunnel."""
-    return reading(data, pushed_list(state, url, project))
+    return reading(data, Pushed(state, url, project))
 
 
 def push(
@@ -68,13 +68,12 @@ class _Push:
 
     def __init__(self, tunnel: Tunnel, bundle: BundleFiles, state: Path, progress: Progress) -> None:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
-        self.data, self.rules, self.memory = bundle.data, bundle.rules, bundle.memory
+        self.data, self.rules = bundle.data, bundle.rules
         self.work = emptied(state / "tmp")
         self.unequal, self.cut = Unequal(state, "target"), False
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
-        self.grain = known_grain(self.memory)
-        self.remembered: dict[Entry, None] | None = None
+        self.grain = bundle.memory.grain
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
@@ -92,8 +91,7 @@ class _Push:
         first += doubtful
         complaints: list[rsync.Complaint] = []
         if first:
-            ours = self.pushed | {entry.path for entry in first}
-            self._remember([*self.outdated, *(entry for path, entry in self.local.entries.items() if path in ours)])
+            self.bundle.memory.begin(first)
             mover = self._prepare()
             mover.unequal = {entry.path for entry in doubtful}
             self._drop_stale(self.there.grown)
@@ -103,14 +101,14 @@ class _Push:
             self.unequal.forget()
         if first or doomed:
             self._settle(first, self.there.entries)
-        unseen = [*self.local.unread, *self.there.unread]
-        unseen = [each for each in unseen if each.path in self.local.entries]
+        unread = [*self.local.unread, *self.there.unread]
+        unread = [each for each in unread if each.path in self.local.entries]
         return FileResult(
             totals=totals(self.local.entries.values()),
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=len(self.differences.only_right),
-            problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unseen)])),
+            problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unread)])),
             skipped=specials_of(self.differences),
             rules_text=self.bundle.rules_text,
             folders=by_folder(self.local.entries.values()),
@@ -130,9 +128,7 @@ class _Push:
         """
         root = persist(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
-        if root.grain != self.grain:
-            self.grain = root.grain
-            keep_grain(self.memory, root.grain)
+        self.grain = self.bundle.memory.grain = root.grain
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,
@@ -208,19 +204,12 @@ class _Push:
         folder = put.kind == "d"
         return any(self.rules.ignored(each, is_dir=folder or each != put.path) for each in upwards(put.path))
 
-    def _remember(self, entries: Iterable[Entry]) -> None:
-        """Keep them in the file, unless we have just done so; there may be two of a path, one of which is there."""
-        now = dict.fromkeys(entries)
-        if now != self.remembered:
-            write_list(self.memory, now)
-            self.remembered = now
-
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
         """Remember what we put there and is there now; what is ignored by now, or can't be seen, stays remembered."""
         hidden = unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
         gone = [each for each in self.outdated if each.path not in self.local.entries]
-        self._remember(
+        self.bundle.memory.settle(
             [
                 *(
                     entry

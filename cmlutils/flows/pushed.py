@@ -1,4 +1,4 @@
-"""The file that remembers what we have put on a target, and beside it how fine that target's times are."""
+"""What we have put into a target's project, as remembered in the bundle; and how fine that target's times are."""
 
 from __future__ import annotations
 
@@ -7,28 +7,65 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import write_bytes
+from cmlutils.filelist import read_list, write_list
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-
-def pushed_list(state: Path, url: str, project: str) -> Path:
-    """Name the file that remembers what we put into this project (owner/slug) of this workspace."""
-    digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
-    return state / f"pushed-{digest}.list"
+    from cmlutils.entries import Entry
 
 
-def known_grain(memory: Path) -> int:
-    """Say how fine the target's times are, in nanoseconds, as the push before has found."""
+class Pushed:
+    """The files in the bundle's `state` that remember what we put into this project (owner/slug) of this workspace.
+
+    What a push is about to put there is remembered before it does, beside what is there already: after an interruption
+    either may be. `grain` is how fine the target's times are, in nanoseconds.
+    """
+
+    def __init__(self, state: Path, url: str, project: str) -> None:
+        digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
+        self._list = state / f"pushed-{digest}.list"
+        self._begun, self._grain = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
+        self._about: list[Entry] = []
+
+    def read(self) -> Iterator[Entry]:
+        """Yield what we put there, or may have; there may be two of a path."""
+        for path in (self._list, self._begun):
+            if path.exists():
+                yield from read_list(path)
+
+    def begin(self, entries: list[Entry]) -> None:
+        """Remember that these are about to be put there."""
+        earlier = [*read_list(self._begun)] if self._begun.exists() else []
+        self._about = [*earlier, *entries]
+        write_list(self._begun, self._about)
+
+    def settle(self, entries: list[Entry]) -> None:
+        """Remember these alone."""
+        if self._about and self._about == entries:
+            self._begun.replace(self._list)
+            return
+        write_list(self._list, entries)
+        self._begun.unlink(missing_ok=True)
+
+    @property
+    def grain(self) -> int:
+        """How fine the target's times are, as the push before has found; 1 where none has."""
+        return _number(self._grain)
+
+    @grain.setter
+    def grain(self, nanoseconds: int) -> None:
+        if nanoseconds != self.grain:
+            write_bytes(self._grain, b"%d\n" % nanoseconds)
+
+
+def coarsest(state: Path) -> int:
+    """Return the coarsest grain that any target of this bundle has shown."""
+    return max(map(_number, state.glob("pushed-*.grain")), default=1)
+
+
+def _number(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
-        return int(_grain_file(memory).read_text())
+        return int(path.read_text())
     return 1
-
-
-def keep_grain(memory: Path, grain: int) -> None:
-    """Keep that for the next push, and for a comparison."""
-    write_bytes(_grain_file(memory), b"%d\n" % grain)
-
-
-def _grain_file(memory: Path) -> Path:
-    return memory.with_suffix(".grain")
