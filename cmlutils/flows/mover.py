@@ -129,25 +129,23 @@ class Mover:
         base = {"temp": self.aside.temp if inplace else self.temp}
         self._too_long = [each for each in names if len(each.path) > rsync.LONGEST]
         unequal = [entry for entry in names if entry.path in self.unequal]
-        names = [entry for entry in names if entry.path not in self.unequal]
-        big = [entry for entry in names if is_big(entry)]
-        few = [entry for entry in names if not is_big(entry)]
-        odd = [entry for entry in (names if is_short(few) else big) if not rsync.can_name(entry.path)]
-        big = [entry for entry in big if rsync.can_name(entry.path)]
+        others = [entry for entry in names if entry.path not in self.unequal and len(entry.path) <= rsync.LONGEST]
+        big, small = ([entry for entry in others if is_big(entry) is size] for size in (True, False))
+        listed = [*(small if is_short(small) else ()), *unequal]
         ssh, copies = self.tunnel.ssh_argv, list[Copy]()
-        if odd := [entry for entry in odd if len(entry.path) <= rsync.LONGEST]:
+        if odd := [entry for entry in (*listed, *big) if not rsync.can_name(entry.path)]:
             path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in odd)))
             copies.append(Copy(rsync.by_rules(ssh, *ends, **base, rules=path, both=self.both)))
-        if not is_short(few):
+        if not is_short(small):
             excludes = [*(without or ()), *kept.excludes()]
-            for share in shares.by_folder(few, kept.entries, streams):
+            for share in shares.by_folder(small, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
                 argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
                 copies.append(Copy(argv))
-            few = []
-        if named := [entry for entry in (*few, *unequal) if rsync.can_name(entry.path)]:
+        if named := [entry for entry in listed if rsync.can_name(entry.path)]:
             path = self._file("names", rsync.names_file(entry.path for entry in named))
             copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
+        big = [entry for entry in big if rsync.can_name(entry.path)]
         return [*copies, *self._big_copies(big, land=not inplace)]
 
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:

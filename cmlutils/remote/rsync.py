@@ -17,7 +17,7 @@ PLACE = "cdsw@localhost:./"
 BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
-LONGEST = 4000  # bytes of a path: rsync has 4096, for what it puts before and behind it, too
+LONGEST = 4000  # bytes of a path: rsync's buffers hold 4096; a longer name it cuts, or ends
 OLDEST = (3, 1, 0)  # the first with --info=progress2
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
@@ -96,9 +96,9 @@ def can_name(path: bytes) -> bool:
     """Tell whether a list of names can hold this path.
 
     Since 3.2.5 rsync takes the names that it asked for as patterns, to check what it gets, and a backslash beside a
-    wildcard as an escape; a path that its buffers can't hold it cuts, or ends.
+    wildcard as an escape.
     """
-    return len(path) <= LONGEST and not (b"\\" in path and re.search(rb"[*?[]", path))
+    return not (b"\\" in path and re.search(rb"[*?[]", path))
 
 
 def only(paths: Iterable[bytes]) -> Iterator[bytes]:
