@@ -723,20 +723,24 @@ def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, pr
     assert not difference(project, disk / "project-data")
 
 
-def test_a_target_without_room_is_named_and_the_next_push_goes_on(way, project, bundle, small_disk):
+@pytest.fixture
+def small_target(small_disk, project):
+    """The project lies on a small disk; `grow` makes it larger. It comes before a tunnel, whose shells begin there."""
     disk, grow = small_disk
+    subprocess.run(["mount", "--bind", disk, project], check=True)
+    yield grow
+    subprocess.run(["umount", project], check=True)
+
+
+def test_a_target_without_room_is_named_and_the_next_push_goes_on(project, bundle, small_target, way):
     for number in range(6):
         (bundle / f"project-data/f{number}").write_bytes(os.urandom(3 << 20))
-    subprocess.run(["mount", "--bind", disk, project], check=True)
-    try:
-        with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
-            push(way, bundle)
-        grow()
-        assert push(way, bundle).problems == ()
-        assert not difference(bundle / "project-data", project)
-        assert len(os.listdir(project)) == 6
-    finally:
-        subprocess.run(["umount", project], check=True)
+    with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
+        push(way, bundle)
+    small_target()
+    assert push(way, bundle).problems == ()
+    assert not difference(bundle / "project-data", project)
+    assert len(os.listdir(project)) == 6
 
 
 def test_holes_need_no_room(way, project, bundle, monkeypatch):

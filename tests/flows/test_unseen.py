@@ -345,7 +345,7 @@ def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, grain):
 
 @pytest.fixture
 def coarse(request, tmp_path, project, bundle):
-    """The bundle or the target is on a disk whose times are whole seconds; the place of the copy, and the copy."""
+    """The bundle or the target is on a disk whose times are whole seconds; before a tunnel's shells begin there."""
     place, image = bundle if request.param == "bundle" else project, tmp_path / "disk.img"
     with image.open("wb") as file:
         file.truncate(40 << 20)
@@ -366,7 +366,7 @@ def coarse(request, tmp_path, project, bundle):
 @pytest.mark.parametrize("coarse", ["bundle", "target"], indirect=True)
 @pytest.mark.parametrize("limit", [2000, 1])
 def test_where_times_are_whole_seconds_a_copy_is_whole_and_idle_when_run_again(
-    project, bundle, way, monkeypatch, coarse, limit
+    project, bundle, coarse, way, monkeypatch, limit
 ):
     monkeypatch.setattr(remaining, "SHORT", limit)
     monkeypatch.setattr("cmlutils.remote.rsync.BIG", 1 << 20)
