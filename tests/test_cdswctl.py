@@ -9,7 +9,7 @@ import yaml
 from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import Interrupted, Rejected, TunnelError
-from cmlutils.remote import cdswctl, endpoint
+from cmlutils.remote import cdswctl, orphans
 
 SPACE = Workspace("https://ws.test", "me", Secret("sekrit"), verify="/ca.pem")
 
@@ -113,7 +113,7 @@ def test_a_session_is_gone_only_when_that_is_proved(tmp_path, listed, stopped, i
     path.write_text(CLIENT.format(listed=listed, stopped=stopped))
     path.chmod(0o700)
     client = cdswctl.log_in(SPACE, path, tmp_path)
-    assert endpoint.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
+    assert orphans.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
     assert ("may still be running" in caplog.text) is not gone
 
 
@@ -126,7 +126,7 @@ def test_a_client_that_checks_no_certificate_does_so_for_sessions_if_it_can(tmp_
     path.write_text(CLIENT.format(listed=flag, stopped="exit 1"))
     path.chmod(0o700)
     client = cdswctl.log_in(replace(SPACE, verify=False), path, tmp_path)
-    assert endpoint.stop_session(client, "me/p", "mine")
+    assert orphans.stop_session(client, "me/p", "mine")
 
 
 def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):
@@ -138,6 +138,6 @@ def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):
         interrupts.hear(2)
         interrupts._heard.deadline = time.monotonic() + 0.3
         begin = time.monotonic()
-        assert not endpoint.stop_session(client, "me/p", "mine")
+        assert not orphans.stop_session(client, "me/p", "mine")
         assert time.monotonic() - begin < 2
     interrupts.forget()

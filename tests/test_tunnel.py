@@ -155,7 +155,7 @@ def test_an_orphan_that_can_not_be_stopped_yet_is_not_forgotten(standin, space, 
     (standin.base / "sessions").write_text("oldoldoldoldoldo")
     note.write_text(json.dumps({"id": "oldoldoldoldoldo", "project": "me/p", "url": space.url, "pid": 1}))
     with monkeypatch.context() as busy:
-        busy.setattr(tunnel.endpoint, "stop_session", lambda _client, _project, session, **_: "old" not in session)
+        busy.setattr(tunnel.orphans, "stop_session", lambda _client, _project, session, **_: "old" not in session)
         with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
             assert json.loads(note.read_text())["id"] == one.session
     assert [path.name for path in tmp_path.glob("session*")] == ["session-1-oldoldoldoldoldo.json"]
@@ -169,13 +169,13 @@ def test_a_session_that_could_not_be_stopped_is_stopped_before_the_next_is_opene
     standin, space, client, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
-    note, tries, stop = tmp_path / "session-1.json", [], tunnel.endpoint.stop_session
+    note, tries, stop = tmp_path / "session-1.json", [], tunnel.orphans.stop_session
 
     def away_at_first(*words, **more):
         tries.append(sum("ssh-endpoint" in call for call in standin.calls()))
         return len(tries) > 1 and stop(*words, **more)
 
-    monkeypatch.setattr(tunnel.endpoint, "stop_session", away_at_first)
+    monkeypatch.setattr(tunnel.orphans, "stop_session", away_at_first)
     with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
         os.killpg(one._endpoint.child.pid, signal.SIGKILL)
         one._endpoint.child.wait(2)
@@ -196,7 +196,7 @@ def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_a
 
     with monkeypatch.context() as dying:  # as if we were killed: nothing is learned or looked up afterwards
         dying.setattr(tunnel.endpoint, "_await_port", killed)
-        dying.setattr(tunnel.endpoint, "_confirm_stopped", lambda *_: None)
+        dying.setattr(tunnel.endpoint, "confirm_stopped", lambda *_: None)
         with pytest.raises(SystemExit), tunnel.open_tunnel(space, "me/p", client, session_file=note):
             pass
     assert json.loads(note.read_text())["id"] == ""
@@ -204,11 +204,11 @@ def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_a
     (standin.base / "sessions").write_text("oldoldoldoldoldo")
     with monkeypatch.context() as busy:
         busy.setattr(cdswctl.Client, "run", lambda *_, **__: process.Result(1, b"", b"busy"))
-        tunnel.endpoint.close_orphan(client, note)
+        tunnel.orphans.close_orphan(client, note)
     assert [path.name for path in tmp_path.glob("session*")] == ["session-1-nameless.json"]
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told == []
-    tunnel.endpoint.close_orphan(client, note)
+    tunnel.orphans.close_orphan(client, note)
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "oldoldoldoldoldo" in told[0]
     assert list(tmp_path.glob("session*")) == []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
-from cmlutils.remote import endpoint, process, ssh
+from cmlutils.remote import endpoint, orphans, process, ssh
 from cmlutils.remote.cdswctl import private_folder
 from cmlutils.remote.channels import MISLED, Channels, own_errors
 
@@ -230,7 +230,7 @@ def open_tunnel(
     def dial() -> Endpoint:
         sessions.close()
         if session_file:  # of an earlier run, or of ours when the workspace was away
-            endpoint.close_orphan(client, session_file)
+            orphans.close_orphan(client, session_file)
         return sessions.enter_context(
             endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
         )

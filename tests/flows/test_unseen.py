@@ -31,6 +31,16 @@ def make(root, *paths):
         (root / path).write_text(path)
 
 
+@contextlib.contextmanager
+def closed(folder, mode):
+    """Give a folder this mode for as long as the block takes."""
+    folder.chmod(mode)
+    try:
+        yield
+    finally:
+        folder.chmod(0o755)
+
+
 def stop(_):
     raise KeyboardInterrupt
 
@@ -43,22 +53,16 @@ def stop(_):
 def test_what_can_not_be_read_on_the_source_stays_in_the_bundle_and_on_the_target(project, bundle, way, tmp_path, mode):
     make(project, "notes/precious", "other")
     pull(way, bundle)
-    (project / "notes").chmod(mode)
-    try:
+    with closed(project / "notes", mode):
         result = pull(way, bundle)
-    finally:
-        (project / "notes").chmod(0o755)
     assert result.problems
     assert result.deleted == 0
     (project / "notes/precious").unlink()  # from here on, the project is the target
     (bundle / "project-data/notes").chmod(0o755)
     push(way, bundle)
-    (bundle / "project-data/notes").chmod(mode)
-    try:
+    with closed(bundle / "project-data/notes", mode):
         result = push(way, bundle)
-    finally:
-        (bundle / "project-data/notes").chmod(0o755)
-        (project / "notes").chmod(0o755)
+    (project / "notes").chmod(0o755)
     assert result.problems
     assert result.deleted == 0
     assert (project / "notes/precious").exists()
@@ -69,9 +73,8 @@ def test_what_can_not_be_seen_on_the_target_for_once_is_still_ours(project, bund
     make(bundle / "project-data", "a/x", "y")
     push(way, bundle)
     (bundle / "project-data/y").write_text("more")
-    (project / "a").chmod(0)
-    push(way, bundle)
-    (project / "a").chmod(0o755)
+    with closed(project / "a", 0):
+        push(way, bundle)
     shutil.rmtree(bundle / "project-data/a")
     assert push(way, bundle).deleted == 2
     assert names(project) == ["y"]

@@ -1,0 +1,149 @@
+"""Sessions that may outlive us: noted on disk while they are open, stopped at the end, or else by the next run.
+
+That a session is gone is looked up; what can't be stopped, or has no name, is told.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from typing import TYPE_CHECKING
+
+from cmlutils import interrupts
+from cmlutils.bundle import write_json
+from cmlutils.errors import CommandError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmlutils.remote import process
+    from cmlutils.remote.cdswctl import Client
+
+log = logging.getLogger(__name__)
+PATIENCE = 5.0  # seconds for the client to list or stop sessions; after a signal, what is left of its time
+_STOPPED = b"unexpected end of JSON input"  # so says the client when it has stopped a session
+_UNKNOWN = re.compile(rb"not found|404|no such|does not exist", re.IGNORECASE)
+
+
+class Note:
+    """The open session on disk, or that one is being opened, for the next run if this one can't stop it."""
+
+    def __init__(self, path: Path | None, url: str, project: str) -> None:
+        self.path, self.url, self.project, self.session = path, url, project, ""
+        self._child: process.Running | None = None
+        self._lived = False
+
+    def save(self) -> None:
+        """Write it down; without an id as long as the session has not named itself."""
+        if self.path:
+            note = {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()}
+            write_json(self.path, note)
+
+    def opened(self, session: str) -> None:
+        """Write down its id, too."""
+        self.session = session
+        self.save()
+
+    def ending(self, child: process.Running) -> None:
+        """Keep the client in mind, and whether it lives to be interrupted."""
+        self._child, self._lived = child, child.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client, if there was one, ended by itself: no session of it is left without a name."""
+        code = self._child.poll() if self._child else 0
+        return code is not None and code >= 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the client took our SIGINT and ended by itself, as it does when it stops its session."""
+        return self._lived and self.ended
+
+    def closed(self) -> None:
+        """There is none any more."""
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+    def put_aside(self) -> None:
+        """Keep it under another name, for the next run to try again."""
+        if self.path and self.path.exists():
+            _put_aside(self.path, self.session)
+
+
+def confirm_stopped(client: Client, note: Note) -> None:
+    """See to it that the session is gone, or keep its note for the next run."""
+    with interrupts.held():
+        if note.session:
+            gone = stop_session(client, note.project, note.session, interrupted=note.interrupted)
+        else:
+            gone = note.ended
+        if gone:
+            note.closed()
+
+
+def stop_session(client: Client, project: str, session: str, *, interrupted: bool = False) -> bool:
+    """Stop a session unless it is gone already; return whether it is. Never raises an expected failure.
+
+    That a list does not name it proves it gone if the list names others, or if its client was `interrupted`;
+    an empty list alone may be all that a client has to say.
+    """
+    try:
+        listed = client.sessions("list", "-p", project, timeout=PATIENCE)
+        unlisted = not listed.code and session.encode() not in listed.out
+        if unlisted and (interrupted or listed.out.strip()):
+            return True
+        stopped = client.sessions("stop", "-s", session, "-p", project, timeout=PATIENCE)
+        said = stopped.out + stopped.err
+        gone = not stopped.code or _STOPPED in said or bool(unlisted and _UNKNOWN.search(said))
+    except CommandError as error:
+        log.debug("stopping the session: %s", error)
+        gone = False
+    if not gone:
+        log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
+    return gone
+
+
+def tell_of_nameless(client: Client, project: str) -> bool:
+    """Name the sessions, one of which may be what was just being opened when we were killed; return whether it is done.
+
+    None is stopped: it may be somebody's work.
+    """
+    try:
+        listed = client.sessions("list", "-p", project, timeout=PATIENCE)
+    except CommandError:
+        return False
+    if names := client.mask(listed.out):
+        log.warning(
+            "A run was killed while it opened a session of %s. Stop it in the workspace if it is one of these:\n%s",
+            project,
+            names,
+        )
+    return not listed.code
+
+
+def close_orphan(client: Client, session_file: Path) -> None:
+    """Stop the sessions that were left behind, if their notes are of this workspace.
+
+    The note of one that can't be stopped now gets another name, for the next run to try again.
+    """
+    for path in (session_file, *session_file.parent.glob(f"{session_file.stem}-*.json")):
+        try:
+            note = json.loads(path.read_text(encoding="utf-8"))
+            session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if url != client.workspace.url:
+            continue
+        done = stop_session(client, project, session) if session else tell_of_nameless(client, project)
+        if done:
+            path.unlink(missing_ok=True)
+        elif path == session_file:
+            _put_aside(path, session)
+
+
+def _put_aside(path: Path, session: str) -> None:
+    name = session or "nameless"
+    if name.isalnum():
+        path.replace(path.with_name(f"{path.stem}-{name}.json"))
