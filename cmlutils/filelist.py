@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
-    "find_script", "fit_to_prune", "names_input", "names_script", "parse_find", "parse_names",
+    "find_script", "fit_to_prune", "names_input", "names_script", "nanoseconds", "parse_find", "parse_names",
     "read_list", "show", "totals", "unseen", "write_list",
 ]  # fmt: skip
 
@@ -51,6 +51,11 @@ class Unread(NamedTuple):
 
     path: bytes
     reason: str
+
+    @property
+    def vanished(self) -> bool:
+        """Whether it went while it was looked at."""
+        return "No such file or directory" in self.reason
 
 
 def unseen(unread: Iterable[Unread]) -> Callable[[bytes], bool]:
@@ -185,7 +190,7 @@ def _entries(fields: list[bytes]) -> list[Entry]:
                 path,
                 _KINDS[kind],
                 int(size),
-                int(time[:-11] + time[-10:-1]) if time[-11:-10] == b"." and time[:1] != b"-" else _odd(time),
+                int(time[:-11] + time[-10:-1]) if time[-11:-10] == b"." and time[:1] != b"-" else nanoseconds(time),
                 MODES[int(mode, 8) & 0o7777],
                 link,
             ),
@@ -202,8 +207,8 @@ def _outside(paths: list[bytes]) -> list[bytes]:
     return []
 
 
-def _odd(time: bytes) -> int:
-    """Return nanoseconds of a time that has not ten decimals, or lies before 1970: find writes -1.5 s as -2.5."""
+def nanoseconds(time: bytes) -> int:
+    """Return a time as find writes it, with whatever decimals, in nanoseconds; -1.5 s it writes as -2.5."""
     whole, _, fraction = time.partition(b".")
     if not fraction.isdigit():
         raise ValueError

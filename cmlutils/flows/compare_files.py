@@ -129,11 +129,8 @@ def _listed(
 
 
 def _unread(where: str, unread: Iterable[Unread]) -> list[Difference]:
-    gone = "No such file or directory"
     return [
-        Difference(where, show(one.path), "", one.reason, group=Group.UNREADABLE)
-        for one in unread
-        if gone not in one.reason
+        Difference(where, show(one.path), "", one.reason, group=Group.UNREADABLE) for one in unread if not one.vanished
     ]
 
 

@@ -53,8 +53,7 @@ def problems_of(
 
 def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
     """Name what a listing could not read; what vanished meanwhile is no problem."""
-    gone = "No such file or directory"
-    return tuple(f"{show(each.path)}: {each.reason}" for each in unread if gone not in each.reason)
+    return tuple(f"{show(each.path)}: {each.reason}" for each in unread if not each.vanished)
 
 
 def specials_of(left: Differences) -> tuple[str, ...]:

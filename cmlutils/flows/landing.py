@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from cmlutils.flows.listing import Kept
 
 T = TypeVar("T")
-_GONE = "No such file or directory"  # find's complaint of what went while it looked
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
 BLOCK = 4096  # what a file takes at least
 
@@ -90,7 +89,7 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
 
     It may be gone by now: an rsync that a kill -9 left takes a moment to end, and to remove what it was writing.
     """
-    hidden = unseen(each for each in unread if not each.reason.startswith(_GONE))
+    hidden = unseen(each for each in unread if not each.vanished)
     doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
     doomed += [each.found for each in differences.changed if "kind" in each.what]
     for entry in sorted(doomed, reverse=True):

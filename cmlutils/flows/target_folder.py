@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import PROBE, grain_of
 from cmlutils.errors import TransferError
-from cmlutils.filelist import SECOND
+from cmlutils.filelist import SECOND, nanoseconds
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
@@ -66,12 +66,9 @@ class Root(NamedTuple):
     versions: bytes
 
 
-def _for_touch(time: bytes) -> str:
-    """Return what touch takes for a time that find has written: before 1970, that writes -1.5 s as -2.5."""
-    whole, _, fraction = time.partition(b".")
-    seconds, nanoseconds = int(whole), int(fraction[:9])
-    total = seconds * SECOND + nanoseconds
-    return f"{'-' if total < 0 else ''}{abs(total) // SECOND}.{abs(total) % SECOND:09d}"
+def _for_touch(time: int) -> str:
+    """Return what touch takes for a time in nanoseconds."""
+    return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
 
 
 class TargetFolder:
@@ -96,8 +93,8 @@ class TargetFolder:
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        self._time = self._time or _for_touch(match[2])
-        self._grain = grain_of(int(kept.replace(b".", b"")[:19])) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
+        self._time = self._time or _for_touch(nanoseconds(match[2]))
+        self._grain = grain_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
         path = os.fsdecode(home.rstrip(b"/"))
         return Root(path, int(match[1], 8), self._grain, b"" if said.code else versions)
 
