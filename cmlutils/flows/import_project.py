@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from cmlutils.bundle import read_json, write_json
 from cmlutils.errors import BundleError, CheckFailed, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, session
+from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications
 from cmlutils.flows.replay_jobs import jobs
@@ -139,7 +139,7 @@ class Replay:
         replay = partial(self._workloads, project, journal, runtimes)
         workloads: list[Workload] = [*model_list, *application_list, *job_list]
         report.outcomes += left_behind(v1, project, journal, workloads, self.clock.sleep)
-        begun = [one for one in workloads if unfinished(journal, one)]
+        begun = unfinished(journal, workloads)
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
             early = replay(begun)
             report.outcomes += [one for one in early if one.kind != "job"]  # of jobs, the second look counts
@@ -178,13 +178,6 @@ class Replay:
                     of_models = slice(before, before + len(some))
                     outcomes[of_models] = once_more(target, some, outcomes[of_models])
         return outcomes
-
-
-def unfinished(journal: Journal, workload: Workload) -> bool:
-    """Tell whether an earlier run began this one, or an equal of it, and did not finish it."""
-    name = re.escape(f"{workload.kind} {workload.key}")
-    key = re.compile(name if isinstance(workload, Application) else f"{name} [0-9]+")  # equals have a number
-    return any(map(key.fullmatch, journal.unfinished()))
 
 
 def _check_team(connection: Connection, settings: ProjectSettings) -> None:

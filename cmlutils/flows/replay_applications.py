@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.application import Application
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.ensure import ensure
+from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.replay import Target, create, finished, join, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
@@ -28,18 +29,18 @@ def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outc
     listing = Listing(lambda: target.v1.applications.of(target.project))
     taken: dict[str, set[str]] = defaultdict(set)
     addons = Addons(target.v1)
-    for one in wanted:
-        yield _Work(target, one, listing, taken[one.key], addons).ensure()
+    for key, one in keyed(wanted):
+        yield _Work(target, one, key, listing, taken[one.key], addons).ensure()
 
 
 class _Work:
     """One application on its way to the target."""
 
     def __init__(
-        self, target: Target, application: Application, listing: Listing, taken: set[str], addons: Addons
+        self, target: Target, application: Application, key: str, listing: Listing, taken: set[str], addons: Addons
     ) -> None:
         self.target, self.application, self.addons = target, application, addons
-        self.listing, self.taken = listing, taken
+        self.key, self.listing, self.taken = key, listing, taken
         self.match: Match | None = None
 
     def ensure(self) -> Outcome:
@@ -50,7 +51,7 @@ class _Work:
         step = Step(
             kind="application",
             name=wanted.name,
-            key=f"application {wanted.key}",
+            key=self.key,
             listing=self.listing,
             same=lambda one: str(one.get("subdomain")).lower() == wanted.subdomain.lower(),
             create=self._create,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
+from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons, People
@@ -43,18 +44,13 @@ def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
         Addons(v1),
         names={job.source_id: job.name for job in wanted if job.source_id},
     )
-    seen: Counter[str] = Counter()
-    numbered = []
-    for job in wanted:
-        numbered.append((job, seen[job.key]))
-        seen[job.key] += 1
-    for job, nth in _parents_first(numbered):
-        yield _job(run, job, nth)
+    for key, job in _parents_first(keyed(wanted)):
+        yield _job(run, job, key)
 
 
-def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
+def _parents_first(every: list[tuple[str, Job]]) -> list[tuple[str, Job]]:
     """Order by depth in the chain; a cycle or an unknown parent ends the climb."""
-    by_id = {job.source_id: job for job, _ in numbered if job.source_id}
+    by_id = {job.source_id: job for _, job in every if job.source_id}
 
     def depth(job: Job) -> int:
         seen: set[int] = set()
@@ -63,10 +59,10 @@ def _parents_first(numbered: list[tuple[Job, int]]) -> list[tuple[Job, int]]:
             job = by_id[job.parent_id]
         return len(seen)
 
-    return sorted(numbered, key=lambda pair: depth(pair[0]))
+    return sorted(every, key=lambda pair: depth(pair[1]))
 
 
-def _job(run: _Run, job: Job, nth: int) -> Outcome:
+def _job(run: _Run, job: Job, key: str) -> Outcome:
     target = run.target
     v1, project = target.v1, target.project
     match = target.match(job)
@@ -80,7 +76,7 @@ def _job(run: _Run, job: Job, nth: int) -> Outcome:
     step = Step(
         kind="job",
         name=job.name,
-        key=f"job {job.key} {nth}",
+        key=key,
         listing=run.listing,
         same=lambda one: one.get("name") == job.name and (one.get("script") or "") == job.script,
         create=make,

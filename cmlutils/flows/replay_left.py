@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
-from cmlutils.application import Application
 from cmlutils.flows.ensure import take_back
+from cmlutils.flows.journal_keys import Named, keyed, named
 from cmlutils.flows.steps import Listing, Step
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from cmlutils.report import Outcome
     from cmlutils.workloads import Workload
 
+    _Ways = tuple[Callable[[], list[Record]], Callable[[Record], bool], Callable[[Record], None]]
 _WHY = "An interrupted import began it, and the bundle has it no more."
 
 
@@ -27,63 +26,40 @@ def left_behind(
     v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Callable[[float], None]
 ) -> Iterator[Outcome]:
     """Take away what the journal has begun and not finished, and is none of these."""
-    keys = _keys(wanted)
+    keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
-        step = None if key in keys else _step(v1, project, key)
-        outcome = take_back(journal, step, _WHY, sleep) if step else None
+        what = None if key in keys else named(key)
+        outcome = take_back(journal, _step(v1, project, key, what), _WHY, sleep) if what else None
         if outcome:
             yield outcome
 
 
-def _keys(wanted: Sequence[Workload]) -> set[str]:
-    """Return the journal's keys of these; equal models, and equal jobs, are counted."""
-    seen, found = Counter[str](), set[str]()
-    for one in wanted:
-        name = f"{one.kind} {one.key}"
-        found.add(name if isinstance(one, Application) else f"{name} {seen[name]}")
-        seen[name] += 1
-    return found
+def _step(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> Step:
+    """Return the step of a workload of which nothing but its key is known."""
 
-
-def _step(v1: ApiV1, project: ProjectRef, key: str) -> Step | None:
-    """Return what its key alone tells of it; None for what is no workload."""
-    kind, _, rest = key.partition(" ")
-    if kind == "application":
-        return _unwanted(
-            *(kind, rest, key),
-            rows=lambda: v1.applications.of(project),
-            same=lambda one: str(one.get("subdomain")).lower() == rest.lower(),
-            remove=lambda one: v1.applications.delete(project, one["id"]),
-        )
-    name = rest.rpartition(" ")[0]
-    if kind == "model":
-        return _unwanted(
-            *(kind, name, key),
-            rows=lambda: v1.models.of(project),
-            same=lambda one: one.get("name") == name,
-            remove=lambda one: v1.models.delete(one["id"]),
-        )
-    if kind == "job":
-        identity = json.loads(name)
-        return _unwanted(
-            *(kind, identity[0], key),
-            rows=lambda: v1.jobs.of(project),
-            same=lambda one: [one.get("name"), one.get("script") or ""] == identity,
-            remove=lambda one: v1.jobs.delete(project, one["id"]),
-        )
-    return None
-
-
-def _unwanted(
-    kind: str,
-    name: str,
-    key: str,
-    *,
-    rows: Callable[[], list[Record]],
-    same: Callable[[Record], bool],
-    remove: Callable[[Record], None],
-) -> Step:
     def never(record: Record | None = None) -> NoReturn:
-        raise AssertionError(f"nobody wants {kind} {name}: {record}")
+        raise AssertionError(f"nobody wants {what.kind} {what.name}: {record}")
 
-    return Step(kind, name, key, Listing(rows), same, create=never, finish=never, remove=remove)
+    rows, same, remove = _ways(v1, project, what)
+    return Step(what.kind, what.name, key, Listing(rows), same, create=never, finish=never, remove=remove)
+
+
+def _ways(v1: ApiV1, project: ProjectRef, what: Named) -> _Ways:
+    """Return how to list what is of its kind, to tell whether a row is it, and to delete that."""
+    if what.kind == "application":
+        return (
+            lambda: v1.applications.of(project),
+            lambda one: str(one.get("subdomain")).lower() == what.name.lower(),
+            lambda one: v1.applications.delete(project, one["id"]),
+        )
+    if what.kind == "model":
+        return (
+            lambda: v1.models.of(project),
+            lambda one: one.get("name") == what.name,
+            lambda one: v1.models.delete(one["id"]),
+        )
+    return (
+        lambda: v1.jobs.of(project),
+        lambda one: (one.get("name"), one.get("script") or "") == (what.name, what.script),
+        lambda one: v1.jobs.delete(project, one["id"]),
+    )

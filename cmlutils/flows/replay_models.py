@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected
 from cmlutils.flows.ensure import ensure, taken_away
+from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
@@ -43,11 +44,8 @@ def once_more(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcom
 def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
     listing = Listing(lambda: target.v1.models.of(target.project))
     taken: dict[str, set[str]] = defaultdict(set)
-    counts: dict[str, int] = defaultdict(int)
-    for model in wanted:
-        nth = counts[model.key]
-        counts[model.key] += 1
-        yield _Work(target, model, f"model {model.key} {nth}", listing, taken[model.key])
+    for key, model in keyed(wanted):
+        yield _Work(target, model, key, listing, taken[model.key])
 
 
 class _Work:

@@ -11,8 +11,9 @@ from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads, fires
 from cmlutils.flows.connect import find_project, project_tunnel
 from cmlutils.flows.export_project import read_records, read_settings
-from cmlutils.flows.import_project import journal_of, read_bundle, to_do_of, unfinished
+from cmlutils.flows.import_project import journal_of, read_bundle, to_do_of
 from cmlutils.flows.job_triggers import paused_in_v2
+from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import to_fill_in
@@ -158,7 +159,7 @@ class _Validation:
         if side == "target":
             journal = self._journal(connection)
             every: list[Workload] = [*self.models, *self.applications, *self.jobs]
-            fresh |= {(one.kind, one.name) for one in every if unfinished(journal, one)}
+            fresh |= {(one.kind, one.name) for one in unfinished(journal, every)}
         asks = side == "target" and any(one.bypass_authentication for one in self.applications)
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign

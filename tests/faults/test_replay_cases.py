@@ -26,7 +26,6 @@ from cmlutils.emulator.routes import projects
 from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.flows import import_project, replay_applications
 from cmlutils.job import Job
-from cmlutils.journal import Journal
 from cmlutils.model import Model
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
@@ -378,16 +377,6 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
     run = replay(target, bundle)
     assert run.code == 0
     assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
-
-
-def test_what_is_unfinished_is_known_by_its_whole_name(tmp_path):
-    journal = Journal(tmp_path / "journal")
-    journal.begin("model Churn Explainer 0", [])
-    journal.begin("application churn-2", [])
-    journal.begin(f"job {JOBS[0].key} 1", [])
-    every = [Model("Churn"), Model("Churn Explainer"), Model("Churn Explainer 0"), *JOBS]
-    every += [replace(APPLICATIONS[0], subdomain=one) for one in ("churn", "churn-2", "churn-22")]
-    assert [one for one in every if import_project.unfinished(journal, one)] == [every[1], JOBS[0], every[-2]]
 
 
 def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bundle):
