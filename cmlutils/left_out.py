@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cmlutils.bundle import METADATA, read_json
 
@@ -22,8 +22,18 @@ def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:
     return left
 
 
-def to_fill_in(bundle: Bundle) -> list[tuple[str, str]]:
-    """Return what lacks which variable, such as ("job ingest", "TOKEN"), for each value that is not in a bundle."""
+class LeftOut(NamedTuple):
+    """One value that is not in a bundle: of what ("project", "job ingest"), and of which variable."""
+
+    owner: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"{self.variable} of {'the project' if self.owner == 'project' else self.owner}"
+
+
+def to_fill_in(bundle: Bundle) -> list[LeftOut]:
+    """Return each value that an export left out of this bundle."""
     found = []
     for kind in METADATA:
         path = bundle.metadata(kind)
@@ -31,8 +41,8 @@ def to_fill_in(bundle: Bundle) -> list[tuple[str, str]]:
             continue
         content = read_json(path, dict if kind == "project" else list)
         for record in [content] if kind == "project" else content:
-            owner = "the project" if kind == "project" else f"{kind.removesuffix('s')} {record.get('name')}"
-            found += [(owner, name) for name in _marked(record)]
+            owner = "project" if kind == "project" else f"{kind.removesuffix('s')} {record.get('name')}"
+            found += [LeftOut(owner, name) for name in _marked(record)]
     return found
 
 

@@ -21,6 +21,11 @@ def floor(parts):
     return 0 if parts[0] in GROUND else 1
 
 
+def is_module(parts):
+    """Whether this is a module or package of the house, and no name that a module has."""
+    return any((HOUSE / part).is_dir() or (HOUSE / f"{part}.py").is_file() for part in parts)
+
+
 def nodes(tree, *, type_checking):
     """Walk a syntax tree, with or without what is for type checking only."""
     for node in ast.iter_child_nodes(tree):
@@ -46,8 +51,14 @@ def test_no_module_imports_from_a_floor_above(path):
     own = path.relative_to(HOUSE).with_suffix("").parts
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] == "cmlutils" and len(parts) > 1 and (HOUSE / parts[1]).with_suffix("").exists():
+        if parts[0] == "cmlutils" and is_module(parts[1:2]):
             assert floor(parts[1:]) <= floor(own), f"{path.name} imports {name}"
+
+
+def test_single_modules_have_a_floor_as_packages_do():
+    assert is_module(["bundle"]) and is_module(["flows"])
+    assert not is_module([]) and not is_module(["__version__"])
+    assert floor(["errors"]) < floor(["bundle"]) < floor(["remote", "http"])
 
 
 def test_the_cellar_shares_nothing_with_the_floors():

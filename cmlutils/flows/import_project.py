@@ -122,9 +122,7 @@ class Replay:
         context = settings.team or section.workspace.username
         if self.bundle.foreign:
             report.notes.append(_FOREIGN)
-        report.todos += [
-            f"Set {name} of {owner}: its value is not in the bundle." for owner, name in to_fill_in(self.bundle)
-        ]
+        report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
         journal = journal_of(self.bundle, section.workspace.url, context)
         with self.progress.phase("project"):

@@ -16,7 +16,7 @@ from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
-from cmlutils.left_out import to_fill_in
+from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
 from cmlutils.report import Difference, Group, Outcome, Status
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
+
+_SIDES = ("source", "target")
 
 
 def validate_migration(
@@ -62,20 +64,18 @@ def validate_migration(
             one.compare(source, "source", files.source)
     with progress.phase("compare target"):
         one.compare(target, "target", files.target)
-    report.differences = _without_values(report.differences, {name for _, name in to_fill_in(bundle)})
+    report.differences = _without_values(report.differences, to_fill_in(bundle))
     report.todos += _advice(report)
     if report.verb == "validate-migration":  # it writes over the import's report
         report.todos += to_do_of(bundle)
     report.verified = not report.unexpected
 
 
-def _without_values(rows: list[Difference], names: set[str]) -> list[Difference]:
+def _without_values(rows: list[Difference], left_out: list[LeftOut]) -> list[Difference]:
     """Excuse the environment variables whose values an export left out."""
-    wanted = {f"environment {name}" for name in names}
-    return [
-        row.excused("its value was left out of the bundle") if row.what in wanted and row.left == "absent" else row
-        for row in rows
-    ]
+    known = {(f"{side} {one.owner}", f"environment {one.variable}") for side in _SIDES for one in left_out}
+    why = "its value was left out of the bundle"
+    return [row.excused(why) if row.left == "absent" and (row.where, row.what) in known else row for row in rows]
 
 
 def bundle_damage(bundle: Bundle) -> list[Difference]:

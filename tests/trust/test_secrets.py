@@ -134,6 +134,18 @@ def test_values_stay_out_of_the_bundle_on_request(canaries, run_line, home):
     run_line('cmlutil project validate-migration -p "Churn Model"')
 
 
+def test_a_value_left_out_of_one_workload_excuses_no_other(canaries, run_line):
+    source, _ = canaries()
+    jobs = source.project("dana", "churn-model").jobs
+    jobs[0].environment["MINE"] = "one"
+    run_line(f"{EXPORT} --no-environment-values")
+    run_line(f"{IMPORT} --verify")
+    jobs[1].environment["MINE"] = "another"
+    line = run_line('cmlutil project validate-migration -p "Churn Model" --json', exit_code=4)
+    unexpected = [(one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]]
+    assert unexpected == [(f"source job {jobs[1].name}", "environment MINE")]
+
+
 class Sampler:
     """Looks at the command line and environment of every process, as fast as it can."""
 
