@@ -52,15 +52,17 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
     at_a_time = str(batch_size)  # a text is looked at as if it were given
     one.add_argument("--batch-size", type=_at_least_one, default=at_a_time, help="how many at a time (%(default)s)")
     one.add_argument("--from-file", type=Path, help="a file with one section name a line")
-    one.add_argument("--only-failed", action="store_true", help="what the last batch-report.json has not as done")
+    one.add_argument("--only-failed", action="store_true", help="leave out what the last batch-report.json has as done")
     one.add_argument("--shard", type=_shard, metavar="I/N", help="part I of N, always the same: a part for each host")
-    one.add_argument("--patience", type=float, default=60.0, metavar="MINUTES", help="wait so long for a workspace")
+    patience = "how long to wait for a workspace that is away (%(default)s)"
+    one.add_argument("--patience", type=float, default=60.0, metavar="MINUTES", help=patience)
     one.add_argument("--config-dir", help="the folder of the ini files")
     one.add_argument("--report-dir", type=Path, default=Path(), help="where the reports and batch-logs go (here)")
     if verb == "import":
         one.add_argument("--verify", action="store_true", help="compare source, bundle and target")
     if verb == "migrate":
-        one.add_argument("--disk-budget", type=_size, default=0, metavar="SIZE", help="for all bundles, as 200G")
+        budget = "disk space that all bundles together may take, such as 200G"
+        one.add_argument("--disk-budget", type=_size, default=0, metavar="SIZE", help=budget)
         one.add_argument("--remove-bundles", action="store_true", help="remove a bundle that was validated equal")
     return one
 

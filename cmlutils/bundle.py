@@ -65,7 +65,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         raise BundleError(
             f"{path} can't be written: {error.strerror}.",
-            hint="Make room or mend the permissions, run it again.",
+            hint="Free disk space or fix the permissions, and run it again.",
         ) from error
 
 
@@ -200,7 +200,7 @@ class Bundle:
 
     def _source(self) -> str:
         """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
-        with contextlib.suppress(BundleError):  # what is damaged, an export mends
+        with contextlib.suppress(BundleError):  # an export replaces what is damaged
             if self._unfinished.exists():
                 return _bytes_of(self._unfinished).decode("utf-8", "replace")
             return str(read_json(self.manifest, dict).get("source") or "")

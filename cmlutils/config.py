@@ -126,7 +126,7 @@ def _malformed(path: Path, error: configparser.Error) -> ConfigError:
             hint=hint,
         )
     if isinstance(error, configparser.MissingSectionHeaderError):
-        return ConfigError(f"{path}, line {error.lineno}: a key stands before the first [section].", hint=hint)
+        return ConfigError(f"{path}, line {error.lineno}: a key comes before the first [section].", hint=hint)
     lines = [number for number, _ in getattr(error, "errors", [])]
     where = f", line {lines[0]}" if lines else ""
     return ConfigError(f"{path}{where}: this line is neither [section] nor key=value.", hint=hint)
@@ -159,7 +159,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     url = values_of.url(where, values_of.required(where, values, "url"))
     verify = values_of.verify(where, values)
     if verify is False:
-        warnings.append(f"{where}: skip_tls_verification accepts any certificate: anybody in between can read the key.")
+        warnings.append(f"{where}: skip_tls_verification accepts any certificate: others can read the key.")
     if url.startswith("http:"):
         warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
     owner = values.get("owner_username", "").strip()
@@ -169,7 +169,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     if command and ini.path.stat().st_mode & stat.S_IWOTH:
         raise ConfigError(
             f"{ini.path} names a command, and every user of this machine may change it.",
-            hint=f"Run 'chmod 600 {shlex.quote(str(ini.path))}' and look what it says.",
+            hint=f"Run 'chmod 600 {shlex.quote(str(ini.path))}' and check the command that it names.",
         )
     workspace = Workspace(
         url=url,

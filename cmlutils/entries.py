@@ -96,14 +96,14 @@ class Differences:
         return bool(self.only_left or self.only_right or self.changed)
 
 
-PROBE = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser one is
+PROBE = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
 _GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)
 
 
 def grain_of(kept: int) -> int:
-    """Say in nanoseconds how fine the times of a file system are that was told PROBE and has kept this.
+    """Return the resolution, in nanoseconds, of a file system that was given PROBE as a time and kept this.
 
-    What it kept may have nothing to do with what it was told: then it is taken for one that keeps all.
+    Where it kept something else altogether, it counts as one of full resolution.
     """
     coarsest = _GRAINS[-1] if abs(PROBE - kept) <= _GRAINS[-1] else 1
     return next((grain for grain in _GRAINS if PROBE // grain * grain == kept), coarsest)

@@ -58,7 +58,7 @@ class AnswerLost(ApiError):
 
 
 class Unreachable(CmlutilError):
-    """The workspace can't be reached, or stayed away longer than our patience: nothing else would work either."""
+    """The workspace can't be reached, or stayed away longer than --patience: further calls would fail, too."""
 
 
 class CommandError(CmlutilError):

@@ -74,8 +74,8 @@ def fit_to_prune(prunes: Sequence[bytes]) -> bool:
 def find_command(prune: Sequence[bytes] = (), place: bytes = b".", whole: bytes = b"") -> list[str]:
     """Build the argv that lists the current folder, or another place; GNU find only, as no other has -printf.
 
-    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere, but
-    nothing in the folder `whole`. What does not fit is not left out.
+    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere. Nothing
+    is left out within the folder `whole`, and nothing at all where the names don't fit a command line.
     """
     tests: list[str] = []
     for name in prune if fit_to_prune(prune) else ():

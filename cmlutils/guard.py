@@ -1,4 +1,4 @@
-"""What keeps the machine's other users, and whoever packed a bundle, from leading our writes elsewhere."""
+"""What keeps the machine's other users, and whoever packed a bundle, from redirecting our writes."""
 
 from __future__ import annotations
 

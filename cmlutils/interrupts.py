@@ -1,4 +1,4 @@
-"""How a signal ends a run: it breaks in anywhere but into a clean-up, and what is left to do has seconds in all.
+"""How a signal ends a run: it interrupts anything but a clean-up, and all clean-ups together have a few seconds.
 
 Python runs a signal's handler between any two steps of the main thread, in a `finally` too: raised there, it
 would leave undone what the `finally` is for. `held()` keeps it out until the block is over.

@@ -83,7 +83,8 @@ class Journal:
                 _sync_folder(self.path.parent)
         except OSError as error:
             raise BundleError(
-                f"{self.path} can't be written: {error.strerror}.", hint="Make room or mend its permissions, run again."
+                f"{self.path} can't be written: {error.strerror}.",
+                hint="Free disk space or fix its permissions, and run it again.",
             ) from error
         self._apply(key, event, value)
 

@@ -27,7 +27,7 @@ class Lock:
             if self._handle >= 0:
                 os.close(self._handle)
             raise BundleError(
-                f"{self._path} can't be written: {error.strerror}.", hint="Make room or mend its permissions."
+                f"{self._path} can't be written: {error.strerror}.", hint="Free disk space or fix its permissions."
             ) from error
 
     def _take(self) -> None:

@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u2
 
 
 def hide(secret: str) -> None:
-    """Register a text that must never appear in a log or on the terminal, nor as a header or an address has it."""
+    """Register a text that must not appear in a log or on the terminal, nor in base64, URL-quoted, or in JSON."""
     if len(secret) < 4:
         return
     data = secret.encode("utf-8", "surrogateescape")
@@ -115,7 +115,8 @@ def to_file(path: Path) -> None:
     try:
         handler = _Private(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
     except OSError as error:
-        raise BundleError(f"{path} can't be written: {error.strerror}.", hint="Remove it, or mend it.") from error
+        hint = "Remove it, or fix its permissions."
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
     handler.setLevel(logging.DEBUG)
     handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.getLogger(ROOT).addHandler(handler)

@@ -24,7 +24,7 @@ _GUIDELINES = (  # of the user's document, each with the kinds of which one must
     ),
     ("The user's outbound SSH key differs on the target: update it wherever it is registered (git servers).", _ANY),
     ("Model API keys and endpoint URLs are new: update what calls them.", ("model",)),
-    ("Settings outside of the project (user environment, quotas, Kerberos, SMTP) are to be copied by hand.", _ANY),
+    ("Settings outside of the project (user environment, quotas, Kerberos, SMTP) must be copied by hand.", _ANY),
 )
 
 

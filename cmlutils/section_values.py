@@ -68,14 +68,15 @@ def required(where: str, values: Mapping[str, str], key: str) -> str:
     """Return a value that must be there."""
     value = values.get(key, "").strip()
     if not value:
-        raise ConfigError(f"{where}: the key {key} is missing.", hint=f"Add {key}=… ({KEYS[key]}){meant(values, key)}.")
+        hint = f"Add {key}=… ({KEYS[key]}).{meant(values, key)}"
+        raise ConfigError(f"{where}: the key {key} is missing.", hint=hint)
     return value
 
 
 def meant(values: Mapping[str, str], key: str) -> str:
     """Ask whether an unknown key like this one was meant to be it."""
     near = difflib.get_close_matches(key, [each for each in values if each not in KEYS], n=1)
-    return f", or is {near[0]} meant to be it?" if near else ""
+    return f" Or is {near[0]} a typo for it?" if near else ""
 
 
 def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
@@ -186,10 +187,8 @@ def key(
     if not text and not command:
         text = environ.get(KEY_VARIABLES[side], "").strip()
     if not text and not command:
-        raise ConfigError(
-            f"{where}: the key apiv1_key is missing.",
-            hint=f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}{meant(values, 'apiv1_key')}.",
-        )
+        hint = f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}."
+        raise ConfigError(f"{where}: the key apiv1_key is missing.", hint=hint + meant(values, "apiv1_key"))
     if text and not could_be_key(text):
         raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")
     try:

@@ -130,7 +130,7 @@ def test_a_mistyped_key_that_is_required_is_named(ini, key, mistyped):
     ini(GOOD.replace(f"{key}=", f"{mistyped}="))
     with pytest.raises(ConfigError, match=f"the key {key} is missing") as caught:
         config.load("export", "P", environ={})
-    assert f"or is {mistyped} meant to be it?" in caught.value.hint
+    assert f"Or is {mistyped} a typo for it?" in caught.value.hint
 
 
 def test_one_folder_by_two_names_is_one(ini, home):

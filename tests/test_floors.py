@@ -56,8 +56,7 @@ def test_no_module_imports_from_a_floor_above(path):
 
 
 def test_single_modules_have_a_floor_as_packages_do():
-    assert is_module(["bundle"]) and is_module(["flows"])
-    assert not is_module([]) and not is_module(["__version__"])
+    assert [is_module(parts) for parts in (["bundle"], ["flows"], ["__version__"], [])] == [True, True, False, False]
     assert floor(["errors"]) < floor(["bundle"]) < floor(["remote", "http"])
 
 

@@ -106,7 +106,7 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
             error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
             raise
         name = user.get("username")
-        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its letters
+        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its case
             section = replace(section, workspace=replace(section.workspace, username=name))
         yield Connection(section, http, v1)
 

@@ -65,8 +65,8 @@ def _rsync() -> list[Finding]:
     if known.number < rsync.OLDEST:
         return [here("error", f"rsync {number} is too old", "install rsync 3.2.7 or newer")]
     if known.number < SAFE_RSYNC:
-        text = f"rsync {number} is older than 3.2.7: a rigged workspace could write outside of the bundle"
-        return [here("warning", text, "install rsync 3.2.7 or newer, unless your system has mended its own")]
+        text = f"rsync {number} is older than 3.2.7: a malicious workspace could write outside of the bundle"
+        return [here("warning", text, "install rsync 3.2.7 or newer, unless your distribution has fixed its own")]
     return [here("ok", f"rsync {number}")]
 
 
@@ -98,7 +98,7 @@ def room(sections: Sequence[Section]) -> list[Finding]:
     for section in sections:
         disks[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
     places = {existing_folder(section.output_dir.absolute()) for section in sections}
-    fix = "choose another output_dir, or mend its permissions"
+    fix = "choose another output_dir, or fix its permissions"
     closed = [one for one in sorted(places) if not os.access(one, os.W_OK | os.X_OK)]
     found = [here("error", f"{place} can't be written to", fix) for place in closed]
     return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in disks.values()]
@@ -120,7 +120,7 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     text = f"{place} has {free >> 20} MiB and {inodes} inodes free; bundles there: "
     text += f"{len(bundles) - unknown} with {held >> 20} MiB in {names} names"
     if unknown:
-        text += f", {unknown} not exported yet, so nobody knows how large"
+        text += f", {unknown} not exported yet, of unknown size"
     if free < _LITTLE or inodes < _FEW:
         return here("warning", text, "make room, or choose an output_dir on another disk")
     return here("ok", text)

@@ -147,7 +147,7 @@ def _unclaimed(journal: Journal, step: Step, before: tuple[str, ...], there: lis
 
 
 def _made_by_others(journal: Journal, step: Step) -> Record | None:
-    """Return one that is there and that no equal of ours is."""
+    """Return one that is there and that no step of ours has claimed."""
     return _unclaimed(journal, step, (), step.find())
 
 

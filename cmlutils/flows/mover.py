@@ -78,7 +78,7 @@ class Mover:
         self._too_long: list[Entry] = []
 
     def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
-        """Copy until nothing more is wanted, or no round brings it any nearer.
+        """Copy until nothing more is wanted, or a round makes no progress.
 
         `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
         before the first. `kept` is the sender's listing.

@@ -57,7 +57,7 @@ def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bund
         plan.unknown.append("Local files that are not in the project any more would be removed from the bundle.")
         return
     plan.files = {"free_bytes": free}
-    plan.unknown.append("How many files and bytes would come: it takes a session on the workspace to see.")
+    plan.unknown.append("The number and size of the files: only a session on the workspace shows them.")
 
 
 def _rules(connection: Connection, project: ProjectRef) -> str:

@@ -195,7 +195,7 @@ class _Work:
         missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
         of_deployment = [f"{model.replicas} replicas"] if unseen and model.replicas != 1 else []
         of_deployment += [f"environment {name}" for name in sorted(model.environment)]
-        todo = f"when you deploy it, look whether it has: {', '.join(of_deployment)}" if of_deployment else ""
+        todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
 
 

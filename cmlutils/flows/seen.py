@@ -41,7 +41,7 @@ class Seen:
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
         row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
         lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
-        return row.excused("cloudera/cmlutils does not carry it" if lacking else "")
+        return row.excused("cloudera/cmlutils does not export it" if lacking else "")
 
 
 def _not_carried(kind: str, what: str) -> bool:

@@ -106,4 +106,4 @@ def local_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(place)
-        raise TransferError(f"{name}: {error.strerror}.", hint="Mend it and run the command again.") from error
+        raise TransferError(f"{name}: {error.strerror}.", hint="Fix that and run the command again.") from error

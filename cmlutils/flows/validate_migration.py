@@ -58,7 +58,7 @@ def validate_migration(
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
     if source is None:
-        report.notes.append("Bundle and target alone were compared: the source was not to be had.")
+        report.notes.append("Bundle and target alone were compared: the source was not available.")
     else:
         with progress.phase("compare source"):
             one.compare(source, "source", files.source)

@@ -33,7 +33,7 @@ PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "r
 class Child(subprocess.Popen[bytes]):
     """A program in a process group of its own, of which the watchdog knows.
 
-    `outspoken`: it holds both ends of its output, so that a word after a kill -9 of ours is not its end by SIGPIPE.
+    `outspoken`: it holds both ends of its output, so that writing after we were killed does not end it with SIGPIPE.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
-    """Tell a failure to connect from a lost answer, and both from what waiting does not mend."""
+    """Tell a failure to connect from a lost answer, and both from errors that waiting can't cure."""
     import requests
 
     causes = list(_causes(error))

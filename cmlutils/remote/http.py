@@ -79,7 +79,7 @@ class Http:
     ) -> Any:
         """Send JSON and return the reply's JSON; raise AnswerLost when it may have worked or not.
 
-        `repeat` is for what may be done twice; a POST that may be repeated is taken for a mere question.
+        `repeat` is for what may be done twice; a POST that may be repeated counts as a read.
         Without `patient` there is one short try.
         """
         return self._call(Call(method, path, repeat, body=body, bearer=bearer, patient=patient))

@@ -106,7 +106,7 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
 
 
 def tell_of_nameless(client: Client, project: str) -> bool:
-    """Name the sessions, one of which may be what was just being opened when we were killed; return whether it is done.
+    """Warn of sessions one of which a killed run may have opened; return whether they could be listed.
 
     None is stopped: it may be somebody's work.
     """

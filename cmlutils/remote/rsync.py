@@ -63,7 +63,7 @@ class Version:
     def exact(self) -> str:
         """The option that keeps rsync from taking files of one size and second, but not of one time, for equal.
 
-        Where the receiver keeps no such times, all would be unequal: who compares listings sees what then is left.
+        Where the receiver keeps no such times, all would be unequal; comparing the listings finds what rsync skips.
         """
         if self.grain > 1:
             return f"--modify-window={int(self.grain >= 10**9)}"
@@ -156,7 +156,7 @@ def tree(
 ) -> list[str]:
     """Build the argv that copies a whole tree but its big files; `both` is what both ends can.
 
-    `inplace` saves a name and a renaming a file, and an interruption leaves a half file, of a time of its own.
+    `inplace` saves a temporary name and a rename for each file; an interruption leaves a partial file of another time.
     `asked`: of its progress it tells only what `progress_signal` asks.
     """
     argv = [*_base(ssh, temp, asked=asked), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
@@ -190,9 +190,9 @@ def big(
 ) -> list[str]:
     """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
-    So one that was cut is gone on with in its middle; a half one has a time of its own. `basis` (absolute) is where
-    the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`) takes
-    a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
+    So an interrupted file resumes in its middle; a partial one has another time than the whole. `basis` (absolute) is
+    where the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`)
+    takes a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
     """
     argv = [*_base(ssh, temp), both.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
     argv += [f"--copy-dest={basis}"]

@@ -136,8 +136,8 @@ def test_a_person_whom_we_may_not_look_up_is_left_to_do(target, bundle):
     run = replay(target, bundle)
     assert run.code == ExitCode.OK
     assert outcome(run, "ingest").status.value == "created"
-    assert "choose again that it notifies kai (failure)" in outcome(run, "ingest").todo
-    assert "job ingest: choose again that it notifies kai (failure)" in run.report.to_do()
+    assert "turn on again its notifications for kai (failure)" in outcome(run, "ingest").todo
+    assert "job ingest: turn on again its notifications for kai (failure)" in run.report.to_do()
     ingest, _ = of(target).jobs
     assert (ingest.notifications, ingest.paused) == ([], True)
     assert of(target).collaborators == {"kai": "write"}

@@ -37,7 +37,7 @@ def test_a_dry_export_reads_only_and_writes_nothing(workspaces, run_line, home):
     assert planned(line, "job") == {"ingest": "export", "score": "export", "mail": "export"}
     assert planned(line, "file") == {".exportignore": "export"}
     assert "files" not in line.json["files"]
-    assert any("it takes a session" in one for one in line.json["unknown"])
+    assert any("only a session" in one for one in line.json["unknown"])
     assert "canary-environment-value" not in line.out
 
 
