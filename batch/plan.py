@@ -12,8 +12,8 @@ from pool import Task
 from results import Result, metrics_of, worse
 from workspaces import Gate, login_of
 
-from cmlutils import bundle
-from cmlutils.errors import ExitCode
+from cmlutils.bundle import Bundle, folder_name
+from cmlutils.errors import ExitCode, Unreachable
 from cmlutils.flows.landing import remove_tree
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pool import Ended, Running
 
-    from cmlutils.config import Section
+    from cmlutils.config import Section, Side
 
 TRIES = 3  # of a step that ended for no fault of its project
 _GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # with which the next step makes sense
@@ -48,7 +48,7 @@ class Item:
     def folder(self) -> Path | None:
         """Where its bundle is."""
         one = self.sections.get("import") or self.sections.get("export")
-        return one.output_dir.absolute() / bundle.folder_name(self.project) if one else None
+        return one.output_dir.absolute() / folder_name(self.project) if one else None
 
 
 @dataclass
@@ -129,7 +129,7 @@ class Plan:
         elif how.killed and one.tries < TRIES:
             self.say(f"{one.project}: {task.verb} was killed (signal {how.code - 128}); it is started again")
         elif how.code == ExitCode.FAILED and self._gates(one):
-            one.doubtful, one.away = how, " can't be reached" in how.output or " stayed away" in how.output
+            one.doubtful, one.away = how, Unreachable.told_in(how.output)
             for section, gate in self._gates(one):
                 gate.doubt(section)
         else:
@@ -186,8 +186,8 @@ class Plan:
         """Take a step's end for what it is: the next step, or the project's result."""
         verb = self.steps[one.step]
         one.code = worse(one.code, how.code)
-        metrics = f"{'export' if verb == 'export' else 'import'}_metrics.json"
-        known = metrics_of(one.folder / "logs" / metrics) if one.folder else {}
+        side: Side = "export" if verb == "export" else "import"
+        known = metrics_of(Bundle(one.folder).metrics(side)) if one.folder else {}
         reason = results.reason_of(how.code, how.output, known)
         self.say(f"{one.project}: {verb}: {Result('', how.code).words} after {how.seconds:.0f} s {reason}".rstrip())
         if verb == "export":
@@ -206,7 +206,7 @@ class Plan:
 
     def _log(self, one: Item) -> Path:
         """Where the cmlutil of its step writes."""
-        return self.logs / self.steps[one.step] / f"{bundle.folder_name(one.project)}.log"
+        return self.logs / self.steps[one.step] / f"{folder_name(one.project)}.log"
 
     def _remove(self, one: Item) -> bool:
         """Remove files and metadata of a bundle that was validated equal; its logs and state stay."""

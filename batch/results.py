@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from cmlutils import bundle
+from cmlutils import wholefile
 from cmlutils.errors import BundleError, ExitCode
 
 if TYPE_CHECKING:
@@ -109,14 +109,14 @@ def write(folder: Path, verb: str, began: float, results: Sequence[Result], code
         "exit_code": code,
         "projects": [asdict(one) | {"result": one.words} for one in results],
     }
-    bundle.write_json(folder / "batch-report.json", content)
-    bundle.write_bytes(folder / "batch-report.html", _page(content, results).encode("utf-8", "replace"))
+    wholefile.write_json(folder / "batch-report.json", content)
+    wholefile.write_bytes(folder / "batch-report.html", _page(content, results).encode("utf-8", "replace"))
 
 
 def read(folder: Path, verb: str) -> list[Result]:
     """Return the results of the last batch here; raise BundleError unless it was of this verb."""
     path = folder / "batch-report.json"
-    content = bundle.read_json(path, dict)
+    content = wholefile.read_json(path, dict)
     if content.get("verb") != verb:
         raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
     rows = content.get("projects", [])

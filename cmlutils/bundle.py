@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import re
-import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
+from cmlutils.journal import Journal
 from cmlutils.lock import Lock
+from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from cmlutils.config import Section
+    from cmlutils.config import Section, Side
 
 log = logging.getLogger(__name__)
 FORMAT = 1
+FILE_LIST = "files.list"  # in a bundle's state
 METADATA = ("project", "models", "applications", "jobs")
 _FOLDERS = ("project-data", "project-metadata", "logs", "state")
 
@@ -41,58 +43,6 @@ def folder_name(section: str) -> str:
 def existing_folder(folder: Path) -> Path:
     """Return this folder, or the nearest one above it that is there."""
     return next(one for one in (folder, *folder.parents) if one.is_dir())
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file with mode 0600, whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False)
-    write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair becomes JSON's \udXXX
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file by this content; after a crash there is the old one or the new one."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)  # noqa: PTH105
-        except BaseException:
-            os.unlink(name)  # noqa: PTH108
-            raise
-    except OSError as error:
-        raise BundleError(
-            f"{path} can't be written: {error.strerror}.",
-            hint="Free disk space or fix the permissions, and run it again.",
-        ) from error
-
-
-def read_json(path: Path, kind: type) -> Any:
-    """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
-    try:
-        content = json.loads(_bytes_of(path), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
-    if not isinstance(content, kind):
-        raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
-    return content
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
-    except OSError as error:
-        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 @dataclass(frozen=True)
@@ -120,6 +70,30 @@ class Bundle:
     def manifest(self) -> Path:
         """The file that says that the export is whole."""
         return self.folder / "manifest.json"
+
+    @property
+    def file_list(self) -> Path:
+        """What the last export brought, for `filelist.read_list`."""
+        return self.state / FILE_LIST
+
+    @property
+    def progress(self) -> Path:
+        """How far the run is that holds the lock."""
+        return self.state / "progress.json"
+
+    @property
+    def report_page(self) -> Path:
+        """The last run's report, for a browser."""
+        return self.logs / "report.html"
+
+    @property
+    def log_file(self) -> Path:
+        """What all runs have logged."""
+        return self.logs / "migration.log"
+
+    def metrics(self, side: Side) -> Path:
+        """Return the last report of this side."""
+        return self.logs / f"{side}_metrics.json"
 
     @property
     def _unfinished(self) -> Path:
@@ -187,14 +161,14 @@ class Bundle:
 
     def _differs(self, kind: str, digest: object) -> bool:
         path = self.metadata(kind)
-        return not path.exists() or _digest(path) != digest
+        return not path.exists() or digest_of(path) != digest
 
     def check_owner(self, project: str) -> None:
         """Raise BundleError when this is the export of another owner's project (owner/slug): it would be lost."""
-        last = re.fullmatch(r"\S+ ((\S+)/\S+)", self._source())
-        if last and last[2] != project.partition("/")[0]:
+        last = self._source().partition(" ")[2]
+        if "/" in last and last.partition("/")[0] != project.partition("/")[0]:
             raise BundleError(
-                f"{self.folder} holds the export of {last[1]}, and {project} would take its place.",
+                f"{self.folder} holds the export of {last}, and {project} would take its place.",
                 hint="Give one of them another output_dir, or remove that folder.",
             )
 
@@ -202,7 +176,7 @@ class Bundle:
         """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
         with contextlib.suppress(BundleError):  # an export replaces what is damaged
             if self._unfinished.exists():
-                return _bytes_of(self._unfinished).decode("utf-8", "replace")
+                return read_bytes(self._unfinished).decode("utf-8", "replace")
             return str(read_json(self.manifest, dict).get("source") or "")
         return ""
 
@@ -221,20 +195,37 @@ class Bundle:
                 "source": source,
                 "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "counts": counts,
-                "digests": {kind: _digest(self.metadata(kind)) for kind in METADATA},
+                "digests": {kind: digest_of(self.metadata(kind)) for kind in METADATA},
             },
         )
         self._unfinished.unlink(missing_ok=True)
 
+    @property
+    def _to_do(self) -> Path:
+        return self.state / "to-do.json"
+
+    def keep_to_do(self, texts: Iterable[str]) -> None:
+        """Remember what an import leaves for a person: a later validation tells it again."""
+        write_json(self._to_do, list(texts))
+
+    def to_do(self) -> list[str]:
+        """Return what the last import left for a person; nothing where none was."""
+        return [str(one) for one in read_json(self._to_do, list)] if self._to_do.exists() else []
+
+    def journal(self, url: str, owner: str) -> Journal:
+        """Return the journal of what imports made for this owner on the workspace at this url."""
+        digest = hashlib.sha256(f"{url} {owner}".encode()).hexdigest()[:16]
+        return Journal(self.state / f"journal-{digest}.jsonl")
+
+    def other_journals(self, mine: Journal) -> Iterator[Path]:
+        """Find the journals of all bundles beside this one, its own others too."""
+        return (path for path in self.folder.parent.glob("*/state/journal-*.jsonl") if path != mine.path)
+
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
-        return Lock(self.folder / "state" / "lock", self.folder)
+        return Lock(self.state / "lock", self.folder)
 
 
 def bundle_of(section: Section) -> Bundle:
     """Return a section's bundle: its folder below output_dir."""
     return Bundle(section.output_dir.absolute() / folder_name(section.name))
-
-
-def _digest(path: Path) -> str:
-    return "sha256:" + hashlib.sha256(_bytes_of(path)).hexdigest()

@@ -60,6 +60,14 @@ class AnswerLost(ApiError):
 class Unreachable(CmlutilError):
     """The workspace can't be reached, or stayed away longer than --patience: further calls would fail, too."""
 
+    WORDS = NEVER, NO_LONGER = "can't be reached", "stayed away"
+
+    @classmethod
+    def told_in(cls, output: str) -> bool:
+        """Tell whether a run that printed this ended for want of a workspace."""
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        return any(f" {words}" in line for line in errors for words in cls.WORDS)
+
 
 class CommandError(CmlutilError):
     """A program that we ran is missing or failed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cmlutils.bundle import METADATA, read_json
+from cmlutils.bundle import METADATA
+from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

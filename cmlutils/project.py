@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 LEGACY_ENGINE, ML_RUNTIME = "legacy_engine", "ml_runtime"
 
 
+def engine_image_name(image: Mapping[str, Any]) -> str:
+    """Return an engine image as repository:tag; empty when there is none."""
+    return f"{image.get('repository')}:{image.get('tag')}" if image.get("repository") else ""
+
+
 def _part(text: str, what: str) -> str:
     """Return an owner or slug that can be part of a path and of a command line."""
     if not text or len(text) > 300 or text[0] == "-" or "/" in text or not text.isprintable():

@@ -7,10 +7,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmlutils import __version__
 from cmlutils.errors import ExitCode
+
+if TYPE_CHECKING:
+    from cmlutils.config import Side
 
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
 _GUIDELINES = (  # of the user's document, each with the kinds of which one must be there
@@ -109,6 +112,11 @@ class Report:
     verified: bool | None = None
     error: str = ""
     error_code: int = 0
+
+    @property
+    def side(self) -> Side:
+        """Whose metrics file it is written to: a validation tells of an import."""
+        return "export" if self.verb == "export" else "import"
 
     @property
     def unexpected(self) -> list[Difference]:

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cmlutils import __version__
-from cmlutils.bundle import METADATA, Bundle, existing_folder, folder_name, read_json, write_json
+from cmlutils.bundle import METADATA, Bundle, existing_folder, folder_name
 from cmlutils.errors import BundleError
+from cmlutils.wholefile import read_json, write_json
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import responses
 
+from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
 from cmlutils.journal import Journal
@@ -308,7 +309,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def v2(api, journal):
-    return ApiV2(api.http, V2Key(api, "dana", journal, lambda: NOW))
+    return ApiV2(api.http, V2Key(api, "dana", journal, now=lambda: NOW))
 
 
 def test_v2_makes_no_key_unasked(v2, mock):
@@ -377,7 +378,8 @@ def test_the_keys_of_other_runs_are_left_alone(api, mock, journal, other, caplog
         others.made("v2 key", other["made"])
     journal.begin("v2 key", ["id0"])
     mock.get(KEYS, json=[{"keyid": "id0"}, {"keyid": "id9"}])
-    with ApiV2(api.http, V2Key(api, "dana", journal)):
+    bundle = Bundle(journal.path.parents[1])
+    with ApiV2(api.http, V2Key(api, "dana", journal, bundle.other_journals)):
         pass
     assert {call.request.method for call in mock.calls} == {"GET"}
     assert ("id9" in caplog.text) == (not other)

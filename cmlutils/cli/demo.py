@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmlutils.bundle import write_bytes
+from cmlutils.bundle import Bundle
 from cmlutils.cli.emulator import no_extra
 from cmlutils.cli.terminal import say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
 from cmlutils.screen import coloured, columns
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
@@ -178,9 +179,10 @@ def _live(target: Workspace) -> list[str]:
     ]
 
 
-def _show_table(bundle: Path, exported: Ran, imported: Ran, was_live: list[str]) -> None:
+def _show_table(folder: Path, exported: Ran, imported: Ran, was_live: list[str]) -> None:
     """Print what moved, what was proved, and where to look."""
-    path = bundle / "logs" / "import_metrics.json"
+    bundle = Bundle(folder)
+    path = bundle.metrics("import")
     metrics: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
     moved = [f"{metrics.get('files', {}).get('files', 0)} files"]
     moved += [f"{metrics.get(f'total_{kind}', 0)} {kind}s" for kind in ("model", "application", "job")]
@@ -194,12 +196,12 @@ def _show_table(bundle: Path, exported: Ran, imported: Ran, was_live: list[str])
         "proved equal": proved,
         "inert": f"NO: {', '.join(was_live)}" if was_live else "yes: nothing was live on the target",
         "took": f"export {exported.seconds:.1f} s, import with comparison {imported.seconds:.1f} s",
-        "bundle": str(bundle),
-        "report": str(bundle / "logs" / "report.html"),
+        "bundle": str(folder),
+        "report": str(bundle.report_page),
     }
     click.echo("\nThe demo in short")
     for name, text in rows.items():
         say(f"  {name:<14}{text}")
     if imported.exit_code:
         say(f"\nThe import ended with exit code {imported.exit_code}.")
-    say(f"\nThe bundle stays until you remove it: rm -r {bundle.parent}")
+    say(f"\nThe bundle stays until you remove it: rm -r {folder.parent}")

@@ -10,13 +10,13 @@ import click
 
 from cmlutils import config
 from cmlutils import log as logs
-from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
 from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from cmlutils.flows.doctor import Finding

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmlutils import config
-from cmlutils.bundle import write_bytes
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions
 from cmlutils.errors import ApiError, BundleError, ConfigError, Unreachable
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -31,7 +31,7 @@ class Live(logging.Handler):
 
     def __init__(self, inner: Progress, report: Report, bundle: Bundle) -> None:
         super().__init__(logging.WARNING)
-        self._inner, self._report, self._path = inner, report, bundle.state / "progress.json"
+        self._inner, self._report, self._path = inner, report, bundle.progress
         self._state: dict[str, Any] = {"phase": "", "step": "", "warning": "", "files": None}
         self._seen: deque[tuple[float, int]] = deque()
         self._written = 0.0

@@ -71,7 +71,7 @@ def export(
     from cmlutils.flows.plan_export import plan_export
 
     bundle = bundle_of(section)
-    run = Run(section, bundle, Report("export", section.name), "export_metrics.json", patience * 60, as_json=as_json)
+    run = Run(section, bundle, Report("export", section.name), patience * 60, as_json=as_json)
     if dry_run:
         return _foreseen(run, lambda connection: plan_export(connection, bundle))
     with connected(run) as (connection, progress):
@@ -112,7 +112,7 @@ def import_(
     from cmlutils.flows.plan_import import plan_import
 
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    run = Run(section, bundle, Report("import", section.name), "import_metrics.json", patience * 60, as_json=as_json)
+    run = Run(section, bundle, Report("import", section.name), patience * 60, as_json=as_json)
     if dry_run:
         return _foreseen(run, lambda connection: plan_import(connection, bundle, maps), bundle.check)
     with connected(run, check=partial(_check, bundle)) as (connection, progress):
@@ -185,7 +185,7 @@ def validate_migration_command(
     section = load("import", name, config_dir, verbose=verbose)
     bundle, maps = bundle_of(section), maps_of(section, config_dir)
     report = Report("validate-migration", section.name)
-    run = Run(section, bundle, report, "import_metrics.json", patience * 60, as_json=as_json)
+    run = Run(section, bundle, report, patience * 60, as_json=as_json)
     with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
         _validate(run, connection, maps, progress, config_dir, quick=quick)
     return report.exit_code

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.bundle import write_bytes
 from cmlutils.cli.render import json_text, show
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,38 +46,37 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
 
 
 @contextmanager
-def reported(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> Iterator[Progress]:
+def reported(report: Report, bundle: Bundle, *, as_json: bool) -> Iterator[Progress]:
     """Lock the bundle, log to it, and write and print the report whatever happens within."""
     from cmlutils.cli.live import Live
     from cmlutils.cli.progress import TextProgress
 
     with bundle.lock():
-        logs.to_file(bundle.logs / "migration.log")
+        logs.to_file(bundle.log_file)
         log.debug("%s of %r begins", report.verb, report.project)
-        (bundle.logs / metrics).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
+        bundle.metrics(report.side).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
         try:
             with Live(TextProgress(report), report, bundle).open() as live:
                 yield live
         finally:
             with interrupts.held():
                 _note_error(report, sys.exc_info()[1])
-                _write(report, bundle, metrics, as_json=as_json)
+                _write(report, bundle, as_json=as_json)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: what it works on and how it tells; `metrics` names its file, `patience` is in seconds."""
+    """One run of a command: what it works on and how it tells; `patience` is in seconds."""
 
     section: Section
     bundle: Bundle
     report: Report
-    metrics: str
     patience: float
     as_json: bool
 
     def told(self) -> AbstractContextManager[Progress]:
         """Lock, log and report for as long as the block takes."""
-        return reported(self.report, self.bundle, self.metrics, as_json=self.as_json)
+        return reported(self.report, self.bundle, as_json=self.as_json)
 
 
 @contextmanager
@@ -123,13 +122,13 @@ def _note_error(report: Report, error: BaseException | None) -> None:
         report.error_code = int(error.exit_code)
 
 
-def _write(report: Report, bundle: Bundle, metrics: str, *, as_json: bool) -> None:
+def _write(report: Report, bundle: Bundle, *, as_json: bool) -> None:
     from cmlutils.cli.report_html import page
 
-    where = bundle.logs / "report.html"
+    where = bundle.report_page
     try:
         text = json_text(report.to_json()) + "\n"
-        write_bytes(bundle.logs / metrics, text.encode("utf-8", "backslashreplace"))
+        write_bytes(bundle.metrics(report.side), text.encode("utf-8", "backslashreplace"))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
     except BundleError as error:
         log.error("The report can't be written: %s", error)

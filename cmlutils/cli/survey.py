@@ -14,13 +14,14 @@ import click
 
 from cmlutils import config
 from cmlutils import log as logs
-from cmlutils.bundle import bundle_of, read_json
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size, human_time, json_text
 from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
+from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -37,7 +37,7 @@ class FileCheck:
         self._digests = Digests(bundle.data)
         self._unread: list[Unread] = []
         self.here: Listing = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
-        record = bundle.state / "files.list"
+        record = bundle.file_list
         self._since = record.stat().st_mtime_ns if record.exists() else 0
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
         self._touched: set[bytes] = set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.flows.export_project import READERS
+from cmlutils.flows.read_project import READERS
 from cmlutils.flows.translate import person
 from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences

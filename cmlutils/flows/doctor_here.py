@@ -8,16 +8,16 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import bundle_of, existing_folder, read_json
+from cmlutils.bundle import Bundle, bundle_of, existing_folder
 from cmlutils.errors import BundleError, CommandError, TransferError
 from cmlutils.filelist import read_list, totals
 from cmlutils.remote import process, rsync, ssh
+from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
@@ -109,7 +109,7 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     held = names = unknown = 0
     for folder in bundles:
         try:
-            count = totals(read_list(folder / "state" / "files.list"))
+            count = totals(read_list(Bundle(folder).file_list))
         except (OSError, TransferError):
             unknown += 1
             continue

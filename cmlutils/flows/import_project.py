@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cmlutils.bundle import read_json, write_json
+from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, session
@@ -19,9 +18,8 @@ from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_left import left_behind
 from cmlutils.flows.replay_models import models, once_more
 from cmlutils.flows.replay_project import ensure_project, hand_over
-from cmlutils.journal import Journal
 from cmlutils.left_out import to_fill_in
-from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings
+from cmlutils.project import LEGACY_ENGINE
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
 from cmlutils.workloads import Application, Job, Model
@@ -31,52 +29,17 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.journal import Journal
+    from cmlutils.project import ProjectRef, ProjectSettings
     from cmlutils.report import Outcome, Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
-_TO_DO = "to-do.json"  # what the last import left for a person: a later validation tells it again
 _FOREIGN = (
     "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
     "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
 )
-
-
-def read_bundle(bundle: Bundle) -> tuple[ProjectSettings, list[Model], list[Application], list[Job]]:
-    """Read the four metadata files; a missing list means none, as with cloudera/cmlutils."""
-
-    def records(kind: str) -> list[Any]:
-        path = bundle.metadata(kind)
-        if bundle.foreign and not path.exists():
-            return []
-        return list(read_json(path, list))
-
-    return (
-        ProjectSettings.from_bundle(read_json(bundle.metadata("project"), dict)),
-        [Model.from_bundle(one) for one in records("models")],
-        [Application.from_bundle(one) for one in records("applications")],
-        [Job.from_bundle(one) for one in records("jobs")],
-    )
-
-
-def _keep_to_do(bundle: Bundle, report: Report) -> None:
-    try:
-        write_json(bundle.state / _TO_DO, report.to_do())
-    except BundleError as error:  # what ended the import says more
-        log.warning("%s", error)
-
-
-def to_do_of(bundle: Bundle) -> list[str]:
-    """Return what the last import left for a person; nothing where none was."""
-    path = bundle.state / _TO_DO
-    return [str(one) for one in read_json(path, list)] if path.exists() else []
-
-
-def journal_of(bundle: Bundle, url: str, context: str) -> Journal:
-    """Return the journal of this bundle on this target."""
-    digest = hashlib.sha256(f"{url} {context}".encode()).hexdigest()[:16]
-    return Journal(bundle.state / f"journal-{digest}.jsonl")
 
 
 def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
@@ -114,17 +77,21 @@ class Replay:
             calls = self.connection.http.calls
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
             self.report.notes.append(f"Calls of the target's API: {sum(calls.values())} ({told}).")
-            _keep_to_do(self.bundle, self.report)
+            try:
+                self.bundle.keep_to_do(self.report.to_do())
+            except BundleError as error:  # what ended the import says more
+                log.warning("%s", error)
 
     def _run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
-        settings, model_list, application_list, job_list = read_bundle(self.bundle)
+        contents = read_bundle(self.bundle)
+        settings, workloads = contents.settings, contents.workloads()
         v1, section, report = self.connection.v1, self.connection.section, self.report
         context = settings.team or section.workspace.username
         if self.bundle.foreign:
             report.notes.append(_FOREIGN)
         report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
-        journal = journal_of(self.bundle, section.workspace.url, context)
+        journal = self.bundle.journal(section.workspace.url, context)
         with self.progress.phase("project"):
             _check_team(self.connection, settings)
             runtimes = v1.runtimes.all()
@@ -135,7 +102,6 @@ class Replay:
             report.target = f"{section.workspace.url} {project.path}"
             report.outcomes.append(outcome)
         replay = partial(self._workloads, project, journal, runtimes)
-        workloads: list[Workload] = [*model_list, *application_list, *job_list]
         report.outcomes += left_behind(v1, project, journal, workloads, self.clock.sleep)
         begun = unfinished(journal, workloads)
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
@@ -159,7 +125,9 @@ class Replay:
         outcomes = [] if outcomes is None else outcomes
         v1 = self.connection.v1
         engines = project.engine_type == LEGACY_ENGINE
-        with ApiV2(v1.http, V2Key(v1, self.connection.section.workspace.username, journal)) as v2:
+        with ApiV2(
+            v1.http, V2Key(v1, self.connection.section.workspace.username, journal, self.bundle.other_journals)
+        ) as v2:
             target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
             some, before = [one for one in wanted if isinstance(one, Model)], len(outcomes)
             with self.progress.phase("models"):

@@ -11,7 +11,7 @@ from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.filelist import read_list
 from cmlutils.flows.connect import find_project
-from cmlutils.flows.export_project import read_source
+from cmlutils.flows.read_project import read_project
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import rsync_runtime
@@ -31,13 +31,13 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     runtimes = v1.runtimes.all()
     if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:
         plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
-    settings, workloads = read_source(v1, project, runtimes)
+    contents = read_project(v1, project, runtimes)
+    settings = contents.settings
     what = [settings.visibility, f"{len(settings.environment)} environment variables"]
     what += [f"{len(settings.collaborators)} collaborators", f"of team {settings.team}" if settings.team else ""]
     plan.actions.append(Planned("project", settings.name, Action.EXPORT, ", ".join(filter(None, what))))
-    for found in workloads.values():
-        for one in found:
-            plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
+    for one in contents.workloads():
+        plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
     _files(plan, connection, project, bundle)
     return plan
 
@@ -45,7 +45,7 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
 def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bundle) -> None:
     """Say what an earlier export knows of the files, and what only a session could tell."""
     plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
-    record = bundle.state / "files.list"
+    record = bundle.file_list
     free = shutil.disk_usage(existing_folder(bundle.folder)).free
     if record.is_file():
         entries = list(read_list(record))

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cmlutils.contents import read_bundle
 from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected, Unauthorized
-from cmlutils.flows.export_project import READERS, read_records
 from cmlutils.flows.ignore_files import import_rules
-from cmlutils.flows.import_project import read_bundle
 from cmlutils.flows.listing import Kept
+from cmlutils.flows.read_project import READERS, read_records
 from cmlutils.flows.replay import map_file
 from cmlutils.flows.translate import Addons
 from cmlutils.localtree import walk
@@ -37,12 +37,12 @@ MANY = 500  # so many projects are asked for their subdomains, no more
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
     v1 = connection.v1
-    settings, _, applications, _ = read_bundle(bundle)
+    contents = read_bundle(bundle)
     runtimes = v1.runtimes.all()
-    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if applications else {}
+    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if contents.applications else {}
     offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
     plan = plan_target(connection, bundle, offer)
-    if rsync_runtime(runtimes) is None and not _stays_on_engines(settings, maps):
+    if rsync_runtime(runtimes) is None and not _stays_on_engines(contents.settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     rules, _ = import_rules(bundle.data)
     kept = Kept(walk(bundle.data, unread=[]), rules)
@@ -65,7 +65,8 @@ class Offer:
 
 def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     """Return what would become of the project and its workloads; files are left out."""
-    settings, models, applications, jobs = read_bundle(bundle)
+    contents = read_bundle(bundle)
+    settings = contents.settings
     v1, workspace = connection.v1, connection.section.workspace
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
@@ -75,7 +76,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     project = _project(plan, v1, context, settings)
     records = read_records(v1, project) if project else {}
     addons = Addons(v1)
-    for kind, wanted in (("models", models), ("applications", applications), ("jobs", jobs)):
+    for kind, wanted in contents.by_kind().items():
         present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
         planned = []
         for one in wanted:
@@ -84,8 +85,8 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
                 planned.append(Planned(one.kind, one.name, Action.PRESENT))
             else:
                 planned.append(_with_addons(_engine(one) if engines else _workload(one, offer), addons.absent(one)))
-        plan.actions += _with_parents(planned, jobs) if kind == "jobs" else planned
-    if applications:
+        plan.actions += _with_parents(planned, contents.jobs) if kind == "jobs" else planned
+    if contents.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
     if project is None:
         _people(plan, v1, context, settings)

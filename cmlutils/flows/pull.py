@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cmlutils.bundle import FILE_LIST
 from cmlutils.entries import Differences, by_folder, compare, totals, upwards
 from cmlutils.filelist import write_list
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
@@ -103,7 +104,7 @@ class _Pull:
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
-        write_list(self.state / "files.list", self.kept.entries.values())
+        write_list(self.state / FILE_LIST, self.kept.entries.values())
         left = replace(self.differences, changed=_but_folders(self.differences.changed))
         problems = problems_of(left, complaints, self.restless)
         problems += (*unset, *unread_of(self.kept.unread))

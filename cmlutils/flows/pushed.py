@@ -6,8 +6,8 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import write_bytes
 from cmlutils.filelist import read_list, write_list
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

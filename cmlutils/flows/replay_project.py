@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.errors import AnswerLost, ApiError, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.steps import Finished, Listing, Record, Step
-from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings
+from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
@@ -119,11 +119,6 @@ def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> tupl
         return "", ""
     note = f"engine image {there or 'of the target'} instead of {settings.engine_image}"
     return note, f"choose the engine image {settings.engine_image} in the project's settings, if the target has it"
-
-
-def engine_image_name(image: Record) -> str:
-    """Return an engine image as repository:tag; empty when there is none."""
-    return f"{image.get('repository')}:{image.get('tag')}" if image.get("repository") else ""
 
 
 def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:

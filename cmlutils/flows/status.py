@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.bundle import read_json
 from cmlutils.errors import BundleError
+from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +70,7 @@ def status_of(bundle: Bundle, side: Side) -> State:
 
 def _ended(bundle: Bundle, side: Side) -> State:
     """Return what the last report of this side says."""
-    metrics = bundle.logs / f"{side}_metrics.json"
+    metrics = bundle.metrics(side)
     if not metrics.exists():
         return State("not begun")
     try:
@@ -90,7 +90,7 @@ def _ended(bundle: Bundle, side: Side) -> State:
 
 def _progress(bundle: Bundle) -> dict[str, Any]:
     """Return what the running process last wrote; empty when there is nothing usable."""
-    path = bundle.state / "progress.json"
+    path = bundle.progress
     if not path.exists():
         return {}
     try:

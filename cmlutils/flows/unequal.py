@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from cmlutils.bundle import write_bytes
 from cmlutils.flows.remaining import SHORT
+from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

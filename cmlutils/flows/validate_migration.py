@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.contents import read_bundle
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads, fires
 from cmlutils.flows.connect import find_project, project_tunnel
-from cmlutils.flows.export_project import read_records, read_settings
-from cmlutils.flows.import_project import journal_of, read_bundle, to_do_of
 from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
+from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import LeftOut, to_fill_in
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
-    from cmlutils.workloads import Workload
 
 _SIDES = ("source", "target")
 
@@ -67,7 +66,7 @@ def validate_migration(
     report.differences = _without_values(report.differences, to_fill_in(bundle))
     report.todos += _advice(report)
     if report.verb == "validate-migration":  # it writes over the import's report
-        report.todos += to_do_of(bundle)
+        report.todos += bundle.to_do()
     report.verified = not report.unexpected
 
 
@@ -104,7 +103,8 @@ class _Validation:
 
     def __init__(self, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
         self.bundle, self.maps, self.report, self.progress = bundle, maps, report, progress
-        self.settings, self.models, self.applications, self.jobs = read_bundle(bundle)
+        self.contents = read_bundle(bundle)
+        self.settings = self.contents.settings
 
     def compare(self, connection: Connection, side: str, files: Callable[[Tunnel], list[Difference]]) -> None:
         """Compare one side: settings, workloads, then files through a session of its own."""
@@ -124,12 +124,7 @@ class _Validation:
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=self.settings.collaborators)
         report.differences += compare_settings(self.settings, there, seen)
-        wanted: dict[str, list[Workload]] = {
-            "models": [*self.models],
-            "applications": [*self.applications],
-            "jobs": [*self.jobs],
-        }
-        for kind, workloads in wanted.items():
+        for kind, workloads in self.contents.by_kind().items():
             here = with_ids(v1, workloads) if on_target else workloads
             report.differences += compare_workloads(kind, here, records[kind], seen)
             if on_target and report.verb == "validate-migration":
@@ -143,12 +138,13 @@ class _Validation:
         return self.settings.team or connection.section.workspace.username
 
     def _journal(self, connection: Connection) -> Journal:
-        return journal_of(self.bundle, connection.section.workspace.url, self._owner(connection))
+        return self.bundle.journal(connection.section.workspace.url, self._owner(connection))
 
     def _ask_for_pauses(self, connection: Connection, project: ProjectRef, jobs: list[dict[str, Any]]) -> None:
         """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""
         v1, username = connection.v1, connection.section.workspace.username
-        with ApiV2(v1.http, V2Key(v1, username, self._journal(connection))) as v2:  # its key is made when it is used
+        key = V2Key(v1, username, self._journal(connection), self.bundle.other_journals)  # made when it is used
+        with ApiV2(v1.http, key) as v2:
             for one in jobs:
                 if fires(one) and not isinstance(one.get("paused"), bool):
                     one["paused"] = paused_in_v2(v2, project, one)
@@ -158,9 +154,8 @@ class _Validation:
         fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
         if side == "target":
             journal = self._journal(connection)
-            every: list[Workload] = [*self.models, *self.applications, *self.jobs]
-            fresh |= {(one.kind, one.name) for one in unfinished(journal, every)}
-        asks = side == "target" and any(one.bypass_authentication for one in self.applications)
+            fresh |= {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())}
+        asks = side == "target" and any(one.bypass_authentication for one in self.contents.applications)
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))

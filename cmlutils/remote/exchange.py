@@ -75,7 +75,7 @@ class Exchange:
             raise failure(self._host, error) from error
         except OSError as error:  # requests says so of a CA bundle that it can't read
             raise Unreachable(
-                f"{self._host} can't be reached: {error.strerror or 'the CA bundle can not be read'}.",
+                f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle can not be read'}.",
                 hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",
             ) from error
 

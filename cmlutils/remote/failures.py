@@ -34,7 +34,7 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
     ):
         return _gone(error, causes)
     return Unreachable(
-        f"{host} can't be reached: {type(error).__name__}.",
+        f"{host} {Unreachable.NEVER}: {type(error).__name__}.",
         hint="Check url, and the proxy variables of the environment.",
     )
 

@@ -123,7 +123,7 @@ class Http:
                 ) from away
             self._patience.sleep(pause)
         elif not self.answered or not call.patient:
-            raise Unreachable(f"{self.host} can't be reached: {away.why}.", hint=away.hint) from away
+            raise Unreachable(f"{self.host} {Unreachable.NEVER}: {away.why}.", hint=away.hint) from away
         else:
             self.waits += 1
             waiting.wait(away)

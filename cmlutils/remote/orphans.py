@@ -12,8 +12,8 @@ import re
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
-from cmlutils.bundle import write_json
 from cmlutils.errors import CommandError
+from cmlutils.wholefile import write_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
-from cmlutils.journal import Journal, Past
+from cmlutils.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cmlutils.config import Secret
@@ -31,13 +31,21 @@ class V2Key:
     """The key of one run on one workspace; made at first use.
 
     A key that a crash or a lost answer left behind is revoked, by its id or because it is the one that is new. Keys
-    that runs of other bundles made are known from their journals, and left alone.
+    that runs of other bundles made are known from their journals, which `others` finds, and left alone.
     """
 
-    def __init__(self, v1: ApiV1, username: str, journal: Journal, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(
+        self,
+        v1: ApiV1,
+        username: str,
+        journal: Journal,
+        others: Callable[[Journal], Iterable[Path]] = lambda _: (),
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
         self._v1 = v1
         self._username = username
         self._journal = journal
+        self._others = others
         self._now = now
         self._key: Secret | None = None
         self._refusal: Rejected | None = None
@@ -104,9 +112,9 @@ class V2Key:
     def _orphan(self, before: set[str]) -> str:
         """Return the id of the key whose answer got lost; empty when there is none, or more than one it could be."""
         new = [one for one in self._ids() if one not in before]
-        others = _keys_of_others(self._journal.path) if new else {}
-        new = [one for one in new if one not in others.values()]
-        if len(new) == 1 and "" not in others.values():
+        others = [_key_in(path) for path in self._others(self._journal)] if new else []
+        new = [one for one in new if one not in others]
+        if len(new) == 1 and "" not in others:
             return new[0]
         if new:
             told = ", ".join(new)
@@ -120,18 +128,10 @@ class V2Key:
             self.revoke_left_over()
 
 
-def _keys_of_others(journal: Path) -> dict[str, str]:
-    """Return which keys other bundles of the same output folder hold: journal → id, empty while it is being made."""
-    found = {}
-    for path in journal.parent.parent.parent.glob("*/state/journal-*.jsonl"):
-        step = _step(path) if path != journal else None
-        if step is not None:
-            found[str(path)] = step.target_id
-    return found
-
-
-def _step(path: Path) -> Past | None:
+def _key_in(journal: Path) -> str | None:
+    """Return the id of the key that another run holds, empty while it is being made; None where it holds none."""
     try:
-        return Journal(path, read_only=True).step(JOURNAL_KEY)
+        step = Journal(journal, read_only=True).step(JOURNAL_KEY)
     except (BundleError, OSError):
         return None
+    return step.target_id if step else None

@@ -67,7 +67,7 @@ class Waiting:
         left = self._since + self._patience.seconds - now
         if left <= 0:
             raise Unreachable(
-                f"{self._host} stayed away for {self._patience.seconds:.0f} s: {away.why}.",
+                f"{self._host} {Unreachable.NO_LONGER} for {self._patience.seconds:.0f} s: {away.why}.",
                 hint="Run the same command again when it is back; it goes on where it stopped.",
             ) from away
         step = min(30.0, 2.0**self._tries)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cmlutils.application import Application
-from cmlutils.bundle import Bundle, write_json
+from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Section, Workspace
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
@@ -21,6 +21,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Report
 from cmlutils.runtimes import Maps, Runtime
+from cmlutils.wholefile import write_json
 
 KEY = "target0key0target0key0target0key0"
 PYTHON = {"image_identifier": "reg/py:1", "editor": "Workbench", "kernel": "Python 3.9", "edition": "Standard",

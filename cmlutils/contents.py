@@ -1,0 +1,50 @@
+"""What a project holds beside its files: settings, models, applications and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.project import ProjectSettings
+from cmlutils.wholefile import read_json
+from cmlutils.workloads import Application, Job, Model, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One project's settings and workloads, of a workspace or of a bundle."""
+
+    settings: ProjectSettings
+    models: Sequence[Model]
+    applications: Sequence[Application]
+    jobs: Sequence[Job]
+
+    def by_kind(self) -> dict[str, Sequence[Workload]]:
+        """Return the workloads by the names that a bundle's metadata files have for their kinds."""
+        return {"models": self.models, "applications": self.applications, "jobs": self.jobs}
+
+    def workloads(self) -> list[Workload]:
+        """Return all workloads, in the order in which an import makes them."""
+        return [*self.models, *self.applications, *self.jobs]
+
+
+def read_bundle(bundle: Bundle) -> Contents:
+    """Read the four metadata files; a missing list means none, as with cloudera/cmlutils."""
+
+    def records(kind: str) -> list[Any]:
+        path = bundle.metadata(kind)
+        if bundle.foreign and not path.exists():
+            return []
+        return list(read_json(path, list))
+
+    return Contents(
+        ProjectSettings.from_bundle(read_json(bundle.metadata("project"), dict)),
+        [Model.from_bundle(one) for one in records("models")],
+        [Application.from_bundle(one) for one in records("applications")],
+        [Job.from_bundle(one) for one in records("jobs")],
+    )

@@ -1,0 +1,75 @@
+"""What a workspace says of a project: its settings and workloads, read and as they come."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.contents import Contents
+from cmlutils.errors import Rejected
+from cmlutils.flows.translate import by_name
+from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings, engine_image_name
+from cmlutils.workloads import Application, Job, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.runtimes import Runtime
+    from cmlutils.workloads import Workload
+
+log = logging.getLogger(__name__)
+READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
+    "models": Model.from_v1,
+    "applications": Application.from_v1,
+    "jobs": Job.from_v1,
+}
+
+
+def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Contents:
+    """Read a project's settings and workloads; people and add-ons have their names beside their ids."""
+    settings, people = _settings_and_people(v1, project)
+    records = read_records(v1, project)
+    applications = [Application.from_v1(one, runtimes) for one in records["applications"]]
+    jobs = [Job.from_v1(one, runtimes) for one in records["jobs"]]
+    applications, jobs = by_name(v1, people, applications, jobs)
+    models = [Model.from_v1(one, runtimes) for one in records["models"]]
+    return Contents(settings, models, applications, jobs)
+
+
+def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
+    """Read a project's own settings."""
+    return _settings_and_people(v1, project)[0]
+
+
+def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
+    """Return the project's settings, and the records of the people whom it names."""
+    people = _collaborators(v1, project)
+    image = engine_image_name(v1.projects.engine_image(project)) if project.engine_type == LEGACY_ENGINE else ""
+    reply = v1.projects.get(project)
+    settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
+    return settings, [*people, reply.get("owner"), reply.get("creator")]
+
+
+def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
+    """Return what a workspace says of a project's models, applications and jobs, in its own words."""
+    return {
+        "models": [_whole_model(v1, one) for one in v1.models.of(project)],
+        "applications": v1.applications.of(project),
+        "jobs": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
+    }
+
+
+def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a model with its build, which a list may leave out."""
+    return record if "latestModelBuild" in record else v1.models.get(str(record["id"]))
+
+
+def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
+    try:
+        return v1.projects.collaborators(project)
+    except Rejected as error:
+        if error.status >= 500:
+            raise
+        log.warning("Collaborators can't be read: %s", error)
+        return []

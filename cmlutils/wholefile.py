@@ -1,0 +1,72 @@
+"""Files of our own, written whole or not at all; what they lack or spoil is told by BundleError."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file with mode 0600, whole or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False)
+    write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair becomes JSON's \udXXX
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file by this content; after a crash there is the old one or the new one."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            os.unlink(name)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise BundleError(
+            f"{path} can't be written: {error.strerror}.",
+            hint="Free disk space or fix the permissions, and run it again.",
+        ) from error
+
+
+def read_json(path: Path, kind: type) -> Any:
+    """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
+    try:
+        content = json.loads(read_bytes(path), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
+    if not isinstance(content, kind):
+        raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
+    return content
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file; raise BundleError naming it."""
+    try:
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is missing.", hint="Run the export again.") from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
+
+
+def digest_of(path: Path) -> str:
+    """Return a file's SHA-256 as a manifest has it."""
+    return "sha256:" + hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
