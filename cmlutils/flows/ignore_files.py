@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NO_FILE, NO_LINK, FOLDER = 44, 45, 46
-EXPORT_RULES = (
-    f"[ -d .exportignore ] && exit {FOLDER}; [ -e .exportignore ] || [ ! -L .exportignore ] || exit {NO_LINK}; "
-    f"[ -e .exportignore ] || exit {NO_FILE}; [ -f .exportignore ] || {{ echo it is no file >&2; exit {NO_LINK}; }}; "
-    f"head -c {MAX_BYTES + 1} .exportignore"
-)
+EXPORT_RULES = f"""
+file=.exportignore
+[ ! -d "$file" ] || exit {FOLDER}
+if [ ! -e "$file" ]; then
+    [ -L "$file" ] && exit {NO_LINK}
+    exit {NO_FILE}
+fi
+[ -f "$file" ] || {{ echo it is no file >&2; exit {NO_LINK}; }}
+head -c {MAX_BYTES + 1} "$file"
+"""
 _LEFT_OUT = "/.cache/\n/.local/\n"
 
 
@@ -31,7 +36,7 @@ def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
 
     One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
     """
-    return rules_of(persist(tunnel, lambda: tunnel.run(EXPORT_RULES, ok=range(128))))
+    return rules_of(persist(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
 def rules_of(found: Result) -> tuple[IgnoreRules, str]:

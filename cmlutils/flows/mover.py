@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import above
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import remaining, shares
-from cmlutils.flows.remaining import is_big, is_short
+from cmlutils.flows.remaining import divided
 from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Entry
     from cmlutils.flows.listing import Kept
-    from cmlutils.flows.remaining import Look, LookAgain
+    from cmlutils.flows.remaining import Look, LookAgain, Parts
     from cmlutils.flows.rsyncs import Rsyncs
     from cmlutils.remote.tunnel import Tunnel
 
@@ -75,7 +75,6 @@ class Mover:
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
-        self._too_long: list[Entry] = []
 
     def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
         """Copy until nothing more is wanted, or a round makes no progress.
@@ -94,7 +93,7 @@ class Mover:
                     self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
                     aside, before = False, []
                 else:
-                    self._run(self._copies(now.wanted, kept(), streams=1 if tried else self._streams()), now.wanted)
+                    self._copy(now.wanted, kept(), streams=1 if tried else self._streams())
                     tried, before = tried + 1, now.wanted
             except TunnelError as error:
                 log.warning("%s", error)
@@ -111,52 +110,50 @@ class Mover:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
         others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
-        self._run(self._copies(wanted, kept, streams=self._streams(), without=without), wanted)
+        self._copy(wanted, kept, streams=self._streams(), without=without)
         self.aside.move_in(sorted(new))
 
     def _streams(self) -> int:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
 
-    def _copies(
+    def _copy(
         self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
-    ) -> list[Copy]:
-        """Build what rsync is told, in parts that may run at once; many small files it finds itself.
+    ) -> None:
+        """Copy these; with `without`, rules for what is not meant, all goes aside and nothing lands by itself."""
+        parts = divided(names, self.unequal)
+        copies = self._copies(parts, kept, streams, without)
+        self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
+        self._run(copies, names)
 
-        With `without`, rules for what is not meant, all of it goes aside and nothing lands by itself.
-        """
+    def _copies(self, parts: Parts, kept: Kept, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
+        """Build what rsync is told, in pieces that may run at once."""
         inplace = without is not None
         ends = (self.ends[0], self.aside.end) if inplace else self.ends
         base = {"temp": self.aside.temp if inplace else self.temp}
-        self._too_long = [each for each in names if len(each.path) > rsync.LONGEST]
-        unequal = [entry for entry in names if entry.path in self.unequal]
-        others = [entry for entry in names if entry.path not in self.unequal and len(entry.path) <= rsync.LONGEST]
-        big, small = ([entry for entry in others if is_big(entry) is size] for size in (True, False))
-        listed = [*(small if is_short(small) else ()), *unequal]
         ssh, copies = self.tunnel.ssh_argv, list[Copy]()
-        if odd := [entry for entry in (*listed, *big) if not rsync.can_name(entry.path)]:
-            path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in odd)))
+        if parts.by_rules:
+            path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
             copies.append(Copy(rsync.by_rules(ssh, *ends, **base, rules=path, both=self.both)))
-        if not is_short(small):
+        if parts.tree:
             excludes = [*(without or ()), *kept.excludes()]
-            for share in shares.by_folder(small, kept.entries, streams):
+            for share in shares.by_folder(parts.tree, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
                 argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
                 copies.append(Copy(argv))
-        if named := [entry for entry in listed if rsync.can_name(entry.path)]:
-            path = self._file("names", rsync.names_file(entry.path for entry in named))
+        if parts.listed:
+            path = self._file("names", rsync.names_file(entry.path for entry in parts.listed))
             copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
-        big = [entry for entry in big if rsync.can_name(entry.path)]
-        return [*copies, *self._big_copies(big, land=not inplace)]
+        return [*copies, *self._big_copies(parts.large, land=not inplace)]
 
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
         """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
         holes = self.holes(big) if big else ()
-        end, temp, basis = self.aside[:3]
+        aside = self.aside
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
             argv = rsync.big(
-                self.tunnel.ssh_argv, self.ends[0], end,
-                temp=temp, names=path, basis=basis, both=self.both, sparse=sparse,
+                self.tunnel.ssh_argv, self.ends[0], aside.end,
+                temp=aside.temp, names=path, basis=aside.basis, both=self.both, sparse=sparse,
             )  # fmt: skip
             yield Copy(argv, entry if land else None)
 
@@ -169,7 +166,6 @@ class Mover:
     def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
         """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
         self.tunnel.prepare()  # for the look afterwards
-        self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in self._too_long]
         coming, late = {entry.path for entry in names}, list["Entry"]()
         waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
         sizes = [entry.size for entry in names if entry.kind == "f"]

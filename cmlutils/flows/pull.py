@@ -130,8 +130,8 @@ class _Pull:
 
     def _survey(self) -> tuple[IgnoreRules, str, bytes]:
         """Ask in one go what is left out there, and what its rsync is."""
-        script = f"rsync --version 2>/dev/null; printf '\\000'; {EXPORT_RULES}"
-        said = persist(self.tunnel, lambda: self.tunnel.run(script, ok=range(128)))
+        script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
+        said = persist(self.tunnel, lambda: self.tunnel.run(script, check=False))
         version, _, text = said.out.partition(b"\0")
         return *rules_of(said._replace(out=text)), version
 

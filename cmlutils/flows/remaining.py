@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
+    from collections.abc import Collection, Sequence, Sized
 
     from cmlutils.entries import Differences, Entry
 
@@ -45,3 +45,28 @@ def is_big(entry: Entry) -> bool:
 def is_short(names: Sized) -> bool:
     """Tell whether these are few enough to be named one by one."""
     return len(names) <= SHORT
+
+
+class Parts(NamedTuple):
+    """What to copy, by how rsync is told of it; what is in `tree`, many small files, it finds itself."""
+
+    too_long: Sequence[Entry]
+    by_rules: Sequence[Entry]
+    listed: Sequence[Entry]
+    tree: Sequence[Entry]
+    large: Sequence[Entry]
+
+
+def divided(names: Sequence[Entry], unequal: Collection[bytes]) -> Parts:
+    """Divide what there is to copy; no tree has what is `unequal`, for rsync would believe its size and time."""
+    others = [entry for entry in names if entry.path not in unequal and len(entry.path) <= rsync.LONGEST]
+    large, small = ([entry for entry in others if is_big(entry) is size] for size in (True, False))
+    few = is_short(small)
+    listed = [*(small if few else ()), *(entry for entry in names if entry.path in unequal)]
+    return Parts(
+        too_long=[entry for entry in names if len(entry.path) > rsync.LONGEST],
+        by_rules=[entry for entry in (*listed, *large) if not rsync.can_name(entry.path)],
+        listed=[entry for entry in listed if rsync.can_name(entry.path)],
+        tree=() if few else small,
+        large=[entry for entry in large if rsync.can_name(entry.path)],
+    )

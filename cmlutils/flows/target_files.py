@@ -27,4 +27,4 @@ def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[b
     for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders), (_LOCK, locked)):
         if entries:
             names = b"".join(b"./" + entry.path + b"\0" for entry in entries)
-            persist(tunnel, partial(tunnel.run, script, names, timeout=600, ok=range(128)))
+            persist(tunnel, partial(tunnel.run, script, names, timeout=600, check=False))

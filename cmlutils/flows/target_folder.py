@@ -19,28 +19,53 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 IN_THE_WAY = 45
-_SWEEP = "find {0} -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"  # what a killed rsync was writing
-_OPEN = (
-    "umask 077; for each in {0} {0}/new; do "
-    f"if [ -L $each ] || {{{{ [ -e $each ] && [ ! -d $each ]; }}}}; then exit {IN_THE_WAY}; fi; done; "
-    "printf '%s\\000' \"$PWD\"; find . -maxdepth 0 -printf '%m %T@\\000'; "
-    f"mkdir -p {{0}}/new && {{{{ touch -d @{PROBE // SECOND}.{PROBE % SECOND} {{0}}/time || : >{{0}}/time; }}}} && "
-    f"find {{0}}/time -printf '%T@\\000' && {{{{ {_SWEEP} 2>/dev/null; rsync --version; }}}}"
-)
-_CLOSE = (
-    "[ -L {0} ] || {{ chmod -R u+rwx {0}/new; rm -rf {0}/new {0}/time; " + _SWEEP + "; rmdir {0}; }} 2>/dev/null; true"
-)
-_MOVE = (  # a folder that may not be written to can't be moved
-    "cd {0}/new && xargs -0 sh -c 'for each; do "
-    'goal=../../$each locked=; [ -e "$goal" ] || [ -L "$goal" ] || {{ '
-    '[ -L "./$each" ] || [ ! -d "./$each" ] || [ -w "./$each" ] || {{ locked=1; chmod u+w "./$each"; }}; '
-    'mv "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"; }}; '
-    "done' sh; true"
-)
+
+
+def for_touch(time: int) -> str:
+    """Return what `touch -d @` takes for a time in nanoseconds."""
+    return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
+
+
+# In all these scripts $ours is our folder's name: a plain word, for `ours_beside` chooses it.
+_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # what a killed rsync was writing
+_OPEN = rf"""
+umask 077
+for each in "$ours" "$ours/new"; do
+    if [ -L "$each" ] || {{ [ -e "$each" ] && [ ! -d "$each" ]; }}; then exit {IN_THE_WAY}; fi
+done
+printf '%s\000' "$PWD"
+find . -maxdepth 0 -printf '%m %T@\000'
+mkdir -p "$ours/new" && {{ touch -d @{for_touch(PROBE)} "$ours/time" || : >"$ours/time"; }} &&
+find "$ours/time" -printf '%T@\000' || exit
+{_SWEEP} 2>/dev/null
+rsync --version
+"""
+_CLOSE = rf"""
+[ -L "$ours" ] || {{
+    chmod -R u+rwx "$ours/new"
+    rm -rf "$ours/new" "$ours/time"
+    {_SWEEP}
+    rmdir "$ours"
+}} 2>/dev/null
+true
+"""
+# A folder that may not be written to can't be moved.
+_MOVE = r"""
+cd "$ours/new" && xargs -0 sh -c '
+    for each; do
+        goal=../../$each locked=
+        if [ -e "$goal" ] || [ -L "$goal" ]; then continue; fi
+        [ -L "./$each" ] || [ ! -d "./$each" ] || [ -w "./$each" ] || { locked=1; chmod u+w "./$each"; }
+        mv "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"
+    done
+' sh
+true
+"""
 # For each pair of its input: a path, and what find says of the file if it is whole. No folder is entered by a link;
 # those that files get into keep their times. Of a file that can't be moved it prints the path and the reason.
 _LAND = r"""
-root=$(pwd -P) LC_ALL=C; export ours root LC_ALL
+root=$(pwd -P) LC_ALL=C
+export ours root LC_ALL
 xargs -0 -n 2 sh -c '
     from=$root/$ours/new/$1 to=$root/$1 name=./${1##*/} clock=$root/$ours/time locked=
     cd -P "${from%/*}" && [ "$PWD" = "${from%/*}" ] && [ -f "$name" ] && [ ! -L "$name" ] || exit 0
@@ -54,7 +79,7 @@ xargs -0 -n 2 sh -c '
     [ -z "$locked" ] || chmod u-w .
 ' sh
 """
-_PAUSE = f"[ -L {{0}} ] || {_SWEEP}"
+_PAUSE = f'[ -L "$ours" ] || {_SWEEP}'
 
 
 class Root(NamedTuple):
@@ -64,11 +89,6 @@ class Root(NamedTuple):
     mode: int
     grain: int
     versions: bytes
-
-
-def _for_touch(time: int) -> str:
-    """Return what touch takes for a time in nanoseconds."""
-    return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
 
 
 class TargetFolder:
@@ -81,7 +101,7 @@ class TargetFolder:
     def open(self) -> Root:
         """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
         self.opened = True
-        said = self.tunnel.run(_OPEN.format(self.name), ok=range(128))
+        said = self._run(_OPEN, check=False)
         if said.code == IN_THE_WAY:
             raise TransferError(
                 f"The target has a {self.name} of its own, which is in the way.", hint="Rename it there."
@@ -93,7 +113,7 @@ class TargetFolder:
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
-        self._time = self._time or _for_touch(nanoseconds(match[2]))
+        self._time = self._time or for_touch(nanoseconds(match[2]))
         self._grain = grain_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
         path = os.fsdecode(home.rstrip(b"/"))
         return Root(path, int(match[1], 8), self._grain, b"" if said.code else versions)
@@ -101,7 +121,7 @@ class TargetFolder:
     def move_in(self, names: Sequence[bytes]) -> None:
         """Move what has grown to where it belongs, unless something is there."""
         listed = b"".join(name + b"\0" for name in names)
-        self.tunnel.run(_MOVE.format(self.name), listed, timeout=600, ok=range(128))
+        self._run(_MOVE, listed, timeout=600, check=False)
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
         """Move these files to where they belong, as far as they are whole and their folders are there."""
@@ -109,7 +129,7 @@ class TargetFolder:
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
         listed = b"".join(field + b"\0" for pair in pairs for field in pair)
         self.tunnel.prepare(3)  # one for this, and two for what may come next
-        said = self.tunnel.run(f"ours={self.name} {_LAND}", listed, timeout=600, ok=range(128))
+        said = self._run(_LAND, listed, timeout=600, check=False)
         fields = said.out.split(b"\0")
         return [
             Complaint(path, f"it can't be moved to its place: {process.text(reason)}")
@@ -118,14 +138,17 @@ class TargetFolder:
 
     def free(self) -> str:
         """Say how many bytes are free there."""
-        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", ok=range(128))
+        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", check=False)
         return said.out.decode("ascii", "replace").strip() or "an unknown number of"
 
     def remove(self) -> None:
         """Take it away, and give the root its time back."""
-        restored = f"; touch -d @{self._time} ." if self._time else ""
-        self.tunnel.run(_CLOSE.format(self.name) + restored)
+        restored = f"touch -d @{self._time} ." if self._time else ""
+        self._run(_CLOSE + restored)
 
     def leave(self) -> None:
         """Leave in it what the next import can go on with."""
-        self.tunnel.run(_PAUSE.format(self.name), timeout=2)
+        self._run(_PAUSE, timeout=2)
+
+    def _run(self, script: str, input: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:  # noqa: A002 - as process.run
+        return self.tunnel.run(f"ours={self.name}\n{script}", input, timeout=timeout, check=check)

@@ -24,12 +24,15 @@ _WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eva
 MISLED = 253
 # sshd begins in the home folder. Where no command of its own is in between, which may go elsewhere, a shell that is not
 # there was led away by a startup file such as .bashrc: what it shows is not the project, or only a part of it.
-_AT_HOME = (
-    f"misled() {{ pwd >&2; exit {MISLED}; }}; "
-    'led() { grep -qsE "^ *(cd|pushd) " ~/.bashrc ~/.bash_profile ~/.profile; }; '
-    '[ "$SSH_ORIGINAL_COMMAND" ] || case $PWD in "$HOME"|"") ;; "${HOME:-/}"/?*) misled;; '
-    '*) [ "$(pwd -P)" = "$(cd && pwd -P)" ] || ! led || misled;; esac'
-)
+_AT_HOME = f"""
+misled() {{ pwd >&2; exit {MISLED}; }};
+led() {{ grep -qsE "^ *(cd|pushd) " ~/.bashrc ~/.bash_profile ~/.profile; }};
+[ "$SSH_ORIGINAL_COMMAND" ] || case $PWD in
+    "$HOME"|"") ;;
+    "${{HOME:-/}}"/?*) misled ;;
+    *) [ "$(pwd -P)" = "$(cd && pwd -P)" ] || ! led || misled ;;
+esac;
+""".replace("\n", " ")  # no line ends: a login shell such as tcsh has none in quotes
 _BEGIN = "cmlutil begins"  # on standard error, where a login shell may have complained before
 
 
@@ -52,14 +55,15 @@ class Channels:
         line = os.fsencode(script.replace("\\", r"\\").replace("\n", r"\n")) + b"\n"
         with contextlib.ExitStack() as stack:
             with interrupts.held():
-                child = self._waiter() if len(line) < LONGEST else None
-                if child is None:
+                if len(line) < LONGEST:
+                    child = self._waiter() or self._start(_WAITER)
+                else:
                     child, line = self._start(script), b""
                 stack.callback(_end, child)
             yield child, line
 
     def _start(self, script: str) -> Child:
-        whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2; {_AT_HOME}; {script}')}"
+        whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2;{_AT_HOME}{script}')}"
         return start([*self._argv, whatever_the_login_shell], fed=True)
 
     def _waiter(self) -> Child | None:

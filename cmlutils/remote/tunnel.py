@@ -108,19 +108,20 @@ class Tunnel:
         input: bytes = b"",  # noqa: A002 - as process.run
         *,
         timeout: float = 60,
+        check: bool = True,
         ok: Sequence[int] = (0,),
     ) -> process.Result:
-        """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`."""
+        """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`, if `check`."""
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
             result = process.finish(child, line + input, timeout)
         self.answered_in = min(self.answered_in, time.monotonic() - began)
         result = result._replace(err=own_errors(result.err))
-        _judge(result.code, result.err, ok)
+        _judge(result.code, result.err, ok if check else range(255))
         return result
 
     def stream(
-        self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None
+        self, script: str, *, check: bool = True, ok: Sequence[int] = (0,), err: bytearray | None = None
     ) -> Generator[bytes, None, None]:
         """Yield the script's standard output as it comes, then judge its end.
 
@@ -143,7 +144,7 @@ class Tunnel:
                 code = running.wait(30)
         own = own_errors(bytes(errors))
         errors[:] = own if code else b""
-        _judge(255 if code is None else code, own, ok)
+        _judge(255 if code is None else code, own, ok if check else range(255))
 
     def alive(self) -> bool:
         """Tell whether the way in works right now."""
@@ -199,6 +200,7 @@ class Tunnel:
 
 
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
+    """Raise TunnelError for a broken connection, TransferError for a script that ended in none of `ok`."""
     if code == 255 or code < 0:
         raise TunnelError(f"The ssh connection broke: {process.text(err) or 'no word of why'}")
     if code == MISLED:
