@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
@@ -147,6 +147,10 @@ class Bundle:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
 
+    def missing_metadata(self) -> list[str]:
+        """Return the kinds of which a bundle of cloudera/cmlutils has no file."""
+        return [kind for kind in METADATA if not self.metadata(kind).exists()] if self.foreign else []
+
     def changed_metadata(self) -> list[str]:
         """Return the kinds whose metadata is no longer what the manifest says; a foreign bundle has none."""
         if self.foreign:
@@ -172,6 +176,12 @@ class Bundle:
                 hint="Give one of them another output_dir, or remove that folder.",
             )
 
+    def source_id(self, url: str) -> int:
+        """Return the id of the project that it is the export of; 0 where that is not of the workspace at this url."""
+        manifest = {} if self.foreign else read_json(self.manifest, dict)
+        source, number = str(manifest.get("source") or "").partition(" ")[0], manifest.get("source_id")
+        return number if isinstance(number, int) and _place(source) == _place(url) else 0
+
     def _source(self) -> str:
         """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
         with contextlib.suppress(BundleError):  # an export replaces what is damaged
@@ -185,14 +195,15 @@ class Bundle:
         write_bytes(self._unfinished, source.encode())
         self.manifest.unlink(missing_ok=True)
 
-    def seal(self, source: str, counts: dict[str, int]) -> None:
-        """Write the manifest, last of all: the export is whole."""
+    def seal(self, source: str, counts: dict[str, int], source_id: int = 0) -> None:
+        """Write the manifest, last of all: the export is whole; `source_id` is the project's id on the source."""
         write_json(
             self.manifest,
             {
                 "format": FORMAT,
                 "tool": f"cmlutil {__version__}",
                 "source": source,
+                "source_id": source_id,
                 "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "counts": counts,
                 "digests": {kind: digest_of(self.metadata(kind)) for kind in METADATA},
@@ -229,3 +240,9 @@ class Bundle:
 def bundle_of(section: Section) -> Bundle:
     """Return a section's bundle: its folder below output_dir."""
     return Bundle(section.output_dir.absolute() / folder_name(section.name))
+
+
+def _place(url: str) -> tuple[str | None, int | None, str]:
+    """Return what two spellings of a workspace's address have in common; https and http may lead to the same."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port, parts.path.rstrip("/")

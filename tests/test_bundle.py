@@ -186,6 +186,7 @@ def test_the_manifest_says_what_is_in_the_bundle(whole):
         "format": 1,
         "tool": f"cmlutil {__version__}",
         "source": "https://x dana/p",
+        "source_id": 0,
         "counts": {"models": 0},
     }
     assert digests["jobs"] == "sha256:" + hashlib.sha256(whole.metadata("jobs").read_bytes()).hexdigest()
@@ -298,3 +299,20 @@ def test_a_lock_leaves_no_file_open(bundle):
     with bundle.lock(), pytest.raises(BundleError), bundle.lock():
         pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://ml.example.com/cdsw", 7),
+        ("http://ML.example.com/cdsw/", 7),
+        ("https://ml.example.com", 0),
+        ("https://ml.example.com:8443/cdsw", 0),
+        ("https://other.example.com/cdsw", 0),
+    ],
+)
+def test_a_bundle_knows_the_project_of_which_it_is_the_export(whole, url, known):
+    whole.seal("https://ml.example.com/cdsw dana/p", {}, 7)
+    assert whole.source_id(url) == known
+    whole.manifest.unlink()
+    assert whole.source_id(url) == 0

@@ -119,7 +119,7 @@ def _first(lines: list[str], what: str) -> list[str]:
 
 def _outcomes(outcomes: Sequence[Outcome], *, exported: bool) -> list[str]:
     lines = []
-    for kind in ("project", "model", "application", "job", "hand over"):
+    for kind in ("bundle", "project", "model", "application", "job", "hand over"):
         mine = [one for one in outcomes if one.kind == kind]
         told = [one for one in mine if len(outcomes) <= _ALL or one.status.value not in _PLAIN]
         for one in told[:_NOTES]:

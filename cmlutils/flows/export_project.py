@@ -42,7 +42,7 @@ def export_project(
         bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
         counts = write_metadata(contents, bundle, report, values=values)
         note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress, begun=begun))
-    bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)})
+    bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 
 def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values: bool = True) -> dict[str, int]:

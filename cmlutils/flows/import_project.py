@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
-from cmlutils.errors import BundleError, CheckFailed, NotFound, Unauthorized
+from cmlutils.errors import BundleError, CheckFailed, ConfigError, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.journal_keys import unfinished
@@ -19,9 +19,10 @@ from cmlutils.flows.replay_left import left_behind
 from cmlutils.flows.replay_models import models, once_more
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.left_out import to_fill_in
-from cmlutils.project import LEGACY_ENGINE
+from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
+from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.journal import Journal
-    from cmlutils.project import ProjectRef, ProjectSettings
-    from cmlutils.report import Outcome, Report
+    from cmlutils.project import ProjectSettings
+    from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
 
@@ -76,7 +77,7 @@ class Replay:
         finally:
             calls = self.connection.http.calls
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
-            self.report.notes.append(f"Calls of the target's API: {sum(calls.values())} ({told}).")
+            self.report.notes.append(f"Calls of the target's API by the import: {sum(calls.values())} ({told}).")
             try:
                 self.bundle.keep_to_do(self.report.to_do())
             except BundleError as error:  # what ended the import says more
@@ -90,10 +91,14 @@ class Replay:
         if self.bundle.foreign:
             report.notes.append(_FOREIGN)
         report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
+        report.outcomes += _not_exported(self.bundle)
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
         journal = self.bundle.journal(section.workspace.url, context)
         with self.progress.phase("project"):
             _check_team(self.connection, settings)
+            if self.bundle.source_id(section.workspace.url):
+                found = v1.projects.find(section.name, context, context)
+                check_target(self.bundle, section.workspace.url, ProjectRef.from_v1(found, context) if found else None)
             runtimes = v1.runtimes.all()
             project, outcome = ensure_project(
                 v1, journal, context, section.name, settings, engines=engines, clock=self.clock
@@ -144,6 +149,28 @@ class Replay:
                     of_models = slice(before, before + len(some))
                     outcomes[of_models] = once_more(target, some, outcomes[of_models])
         return outcomes
+
+
+def _not_exported(bundle: Bundle) -> list[Outcome]:
+    """Name each list that a bundle of cloudera/cmlutils lacks: that writes all of them, unless its export died."""
+    return [
+        Outcome(
+            *("bundle", f"{kind}-metadata.json", Status.SKIPPED),
+            note=f"it is not there, so the export did not finish, and no {kind} are imported",
+            todo="Export the project again, then import it.",
+            needs_hand=True,
+        )
+        for kind in bundle.missing_metadata()
+    ]
+
+
+def check_target(bundle: Bundle, url: str, project: ProjectRef | None) -> None:
+    """Raise ConfigError when this project is the one that was exported: an import would write over it."""
+    if project and project.id == bundle.source_id(url):
+        raise ConfigError(
+            f"The target's {project.path} is the very project from which the bundle was exported.",
+            hint="An import would write over it: check url in import-config.ini.",
+        )
 
 
 def _check_team(connection: Connection, settings: ProjectSettings) -> None:

@@ -10,6 +10,7 @@ from cmlutils.contents import read_bundle
 from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected, Unauthorized
 from cmlutils.flows.ignore_files import import_rules
+from cmlutils.flows.import_project import check_target
 from cmlutils.flows.listing import Kept
 from cmlutils.flows.read_project import READERS, read_records
 from cmlutils.flows.replay import map_file
@@ -73,7 +74,14 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     engines = _stays_on_engines(settings, offer.maps)
     if settings.team and not _has_team(v1, settings.team):
         plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
+    plan.actions += [
+        Planned(
+            "bundle", f"{kind}-metadata.json", Action.FAIL, "it is not there: the export did not finish", "export again"
+        )
+        for kind in bundle.missing_metadata()
+    ]
     project = _project(plan, v1, context, settings)
+    check_target(bundle, workspace.url, project)
     records = read_records(v1, project) if project else {}
     addons = Addons(v1)
     for kind, wanted in contents.by_kind().items():

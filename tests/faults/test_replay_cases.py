@@ -117,7 +117,7 @@ def test_a_second_import_reads_little_and_writes_nothing(target, bundle):
     run = replay(target, bundle)
     assert len(target.requests) == 6
     assert {r.method for r in target.requests if "list-models" not in r.path} == {"GET"}
-    assert run.report.notes == ["Calls of the target's API: 6 (5 GET, 1 POST)."]
+    assert run.report.notes == ["Calls of the target's API by the import: 6 (5 GET, 1 POST)."]
 
 
 def test_who_is_notified_goes_by_name(tmp_path, target):

@@ -1,6 +1,7 @@
 """A project migrates end to end, through real ssh and rsync."""
 
 import json
+import shutil
 
 import pytest
 
@@ -56,6 +57,55 @@ def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     assert list(metrics["phases"])[:4] == ["project", "open session", "files", "close session"]
     assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # no phase lies within another
     assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
+
+
+def address_both_as_the_source(home):
+    """Write an import-config.ini that is a copy of the other, as a person may forget to change it."""
+    text = (home / "cmlutils/export-config.ini").read_text()
+    (home / "cmlutils/import-config.ini").write_text(text)
+
+
+def test_an_import_into_the_very_project_of_the_export_is_refused(workspaces, run_line, home):
+    source, _ = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    newer = source.project("dana", "churn-model").files / "serve.py"
+    newer.write_text("newer work\n")
+    address_both_as_the_source(home)
+    before = len(source.requests)
+    for more in ("--dry-run", "", "--verify"):
+        line = run_line(f'cmlutil project import -p "Churn Model" {more}', exit_code=2)
+        assert "dana/churn-model is the very project from which the bundle was exported" in line.err
+    line = run_line('cmlutil doctor -p "Churn Model"', exit_code=1)
+    assert "the very project" in line.out
+    assert newer.read_text() == "newer work\n"
+    assert {one.method for one in source.requests[before:]} == {"GET"}
+
+
+def test_a_project_that_is_gone_from_the_source_can_be_put_back(workspaces, run_line, home):
+    source, _ = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    gone = source.project("dana", "churn-model")
+    source.world.projects.remove(gone)
+    shutil.rmtree(gone.files)
+    address_both_as_the_source(home)
+    run_line('cmlutil project import -p "Churn Model"', exit_code={0, 5})
+    run_line('cmlutil project import -p "Churn Model"', exit_code={0, 5})
+    assert (source.project("dana", "churn-model").files / "serve.py").exists()
+
+
+def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    (home / BUNDLE / "manifest.json").unlink()
+    (home / BUNDLE / "project-metadata/jobs-metadata.json").unlink()
+    line = run_line('cmlutil project import -p "Churn Model" --dry-run', exit_code=5)
+    assert "jobs-metadata.json" in line.out
+    line = run_line('cmlutil project import -p "Churn Model" --json', exit_code=5)
+    [row] = [one for one in line.json["outcomes"] if one["kind"] == "bundle"]
+    assert (row["name"], row["status"]) == ("jobs-metadata.json", "skipped")
+    assert "the export did not finish" in row["note"]
+    assert target.project("dana", "churn-model").jobs == []
+    assert len(target.project("dana", "churn-model").models) == 2
 
 
 def test_a_second_import_changes_nothing(workspaces, run_line):
