@@ -24,13 +24,15 @@ _WORKLOADS = {"model", "application", "job"}
 class Past:
     """How far one thing has come.
 
-    `before` are the others of its name that were there when it was begun, `target_id` its id once it was made.
+    `before` are all of its kind that were there when it was begun, `target_id` its id once it was made, `place` what
+    else it takes to ask for it.
     `doomed` says why it has to be taken away again; `left` that a done one needed a person's hand, `note` and `todo`
     what was told of it.
     """
 
     before: tuple[str, ...] = ()
     target_id: str = ""
+    place: str = ""
     doomed: str = ""
     done: bool = False
     left: bool = False
@@ -60,7 +62,9 @@ class Journal:
         if event == "begun":
             self._steps[key] = Past(before=tuple(map(str, value)) if isinstance(value, list) else ())
         elif event == "made":
-            self._steps[key] = replace(old, target_id=str(value))
+            told = value if isinstance(value, dict) else {"id": value}
+            place = str(told.get("place") or "")
+            self._steps[key] = replace(old, target_id=str(told.get("id")), place=place, done=False)
         elif event == "doomed":
             self._steps[key] = replace(old, doomed=str(value), done=False)
         elif event == "done":
@@ -109,12 +113,12 @@ class Journal:
         self.done(key)
 
     def begin(self, key: str, before: list[str]) -> None:
-        """Say that it is about to be created; `before` are the ids of its name that exist already."""
+        """Say that it is about to be created; `before` are the ids of its kind that exist already."""
         self._write(key, "begun", before)
 
-    def made(self, key: str, target_id: str) -> None:
-        """Say that the target has created it under this id."""
-        self._write(key, "made", target_id)
+    def made(self, key: str, target_id: str, place: str = "") -> None:
+        """Say that the target has it under this id, and that it is not finished."""
+        self._write(key, "made", {"id": target_id, "place": place} if place else target_id)
 
     def doom(self, key: str, why: str) -> None:
         """Say that it is about to be taken away again, and why."""

@@ -43,6 +43,12 @@ class ProjectRef:
         return f"{self.owner}/{self.slug}"
 
     @classmethod
+    def at(cls, path: str) -> ProjectRef:
+        """Return the reference to ask for a project of which nothing but its owner/slug is known."""
+        owner, _, slug = path.partition("/")
+        return cls(owner, slug, 0, "")
+
+    @classmethod
     def from_v1(cls, reply: object, owner: str = "") -> ProjectRef:
         """Read a project object; the slug is read back, never computed."""
         top = Reader(reply, "A project")

@@ -13,6 +13,8 @@ from cmlutils import __version__
 from cmlutils.errors import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmlutils.config import Side
 
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
@@ -139,6 +141,11 @@ class Report:
         """Whether it was verified, and nothing failed on the way or is missing."""
         failed = any(one.status is Status.FAILED for one in self.outcomes)
         return bool(self.verified) and not (self.error_code or self.unexpected or self.file_problems or failed)
+
+    def amend(self, old: Sequence[Outcome], new: Sequence[Outcome]) -> None:
+        """Put new outcomes in the place of these, one for one."""
+        by_id = {id(before): after for before, after in zip(old, new, strict=True)}
+        self.outcomes = [by_id.get(id(one), one) for one in self.outcomes]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind of workload that are there at the end."""

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished
+from cmlutils.flows.take_away import left_behind, still_there, take_away, taken_away
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from cmlutils.flows.steps import Record, Step
+    from cmlutils.flows.steps import Record, Step, Thing
     from cmlutils.journal import Journal, Past
 
+    Sleep = Callable[[float], None]
+
 log = logging.getLogger(__name__)
-_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what a lost answer may have made
-_REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to take something away
+_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made
+_LAST_LOOKS = (0.0, 1.0, 2.0)  # the same, where a run that ends has seconds in all
 
 
-def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.sleep) -> tuple[Outcome, Record | None]:
+def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Outcome, Record | None]:
     """Leave exactly one on the target, finished and inert; safe to call again after any crash.
 
     Returns the outcome and the thing's record (None: there is none); a failure of this one is an outcome, not an
@@ -32,133 +35,138 @@ def ensure(journal: Journal, step: Step, sleep: Callable[[float], None] = time.s
         outcome, record = _ensure(journal, step, sleep)
     except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
         with interrupts.held():
-            _hush(journal, step)
+            _hush(journal, step, _LAST_LOOKS, sleep)
         raise
+    except Unreachable as error:
+        left = left_behind(step, journal.step(step.key))
+        if not left:
+            raise
+        hint = "Import again as soon as it is back, to finish it or take it away."
+        raise Unreachable(f"{error.message} {left}", hint=hint) from error
     except ApiError as error:
         log.warning("%s %s failed: %s", step.kind, step.name, error)
-        todo = error.hint or "Run the import again."
-        return Outcome(step.kind, step.name, Status.FAILED, note=str(error), todo=todo), None
+        return _failed(journal, step, error, sleep), None
     if record is not None:
         step.taken.add(str(record["id"]))
     return outcome, record
 
 
-def _hush(journal: Journal, step: Step) -> None:
-    """Quieten what we may just have made, before the run ends; the next run finishes it."""
+def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:
+    """Return the outcome of one that failed; what it may have left on the target is asked to stop, and said."""
+    todo, past = error.hint or "Run the import again.", journal.step(step.key)
+    left = left_behind(step, past)
+    if not left:
+        return Outcome(step.kind, step.name, Status.FAILED, note=str(error), todo=todo)
+    _hush(journal, step, (0.0,), sleep)
+    return Outcome(step.kind, step.name, Status.FAILED, note=f"{error} {left}", todo=todo, needs_hand=True)
+
+
+def _hush(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
+    """Quieten what we may just have made, before it is left; the next run finishes it."""
     past = journal.step(step.key)
     if step.hush is None or past is None or past.done:
         return
     try:
-        step.listing.rows(anew=True)
-        mine = _made_by_us(journal, step, past)
+        mine = step.known(past) if past.target_id else _look_for_lost(journal, step, past.before, sleep, looks)
         if mine is not None:
             step.hush(mine)
+    except NotFound:
+        log.debug("%s %s is gone", step.kind, step.name)
     except (ApiError, Unreachable) as error:
         log.warning("%s %s may be live until the next import: %s", step.kind, step.name, error)
 
 
-def _ensure(journal: Journal, step: Step, sleep: Callable[[float], None]) -> tuple[Outcome, Record | None]:
+def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record | None]:
+    """Do what the journal and the target call for.
+
+    ====================  ===================  =====================================================
+    the journal says      on the target        what happens
+    ====================  ===================  =====================================================
+    doomed                ours                 it is taken away; if it stays, that is said
+    nothing, done, made   somebody else's      present, as it is
+    done                  ours                 present; `again`, if something was left to a person
+    nothing, begun, made  none                 `lacks`, or else it is created and finished
+    begun, made           ours                 it is finished
+    ====================  ===================  =====================================================
+    """
     past = journal.step(step.key)
-    mine = _made_by_us(journal, step, past)
+    mine = find_ours(journal, step, sleep)
     if past is not None and past.doomed:
-        stays = _take_away(journal, step, mine, past.doomed, sleep) if mine else ""
+        stays = take_away(journal, step, mine, past.doomed, sleep) if mine else ""
         if stays:
-            return _still_there(step, past.doomed, stays), None
+            return still_there(step, past.doomed, stays), None
         journal.gone(step.key)
         past = mine = None
-    if mine is None and (past is None or past.done):
-        mine = _made_by_others(journal, step)  # somebody else's, or made again by hand: it stays as it is
-        if mine is not None:
-            return Outcome(step.kind, step.name, Status.PRESENT, str(mine["id"])), mine
+    if mine is None:
+        surely_not_ours = past is None or past.done or past.target_id
+        there = step.find() if surely_not_ours else [one for one in step.find() if not step.ours(one)]
+        theirs = _unclaimed(journal, step, (), there)  # or made again by hand: it stays as it is
+        if theirs is not None:
+            if past is not None:
+                journal.gone(step.key)
+            return _outcome(step, theirs, Finished(), Status.PRESENT), theirs
     if mine is not None and past is not None and past.done:
         if not past.left or step.again is None:
             return _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT), mine
         return _concluded(journal, step, mine, sleep, again=True)
     if mine is None and step.lacks:
         return step.lacks, None
-    record = mine or _create(journal, step, sleep)
-    journal.made(step.key, str(record["id"]))
+    record = mine or _create(journal, step, past, sleep)
+    journal.made(step.key, str(record["id"]), step.place_of(record))
     step.listing.add(record)
     return _concluded(journal, step, record, sleep, again=False)
 
 
 def _concluded(
-    journal: Journal, step: Step, record: Record, sleep: Callable[[float], None], *, again: bool
+    journal: Journal, step: Step, record: Record, sleep: Sleep, *, again: bool
 ) -> tuple[Outcome, Record | None]:
-    """Finish it and say so in the journal; take away what can't be made inert."""
+    """Finish it and say so in the journal, unless a last look comes; take away what can't be made inert."""
     try:
         finished = _tried(step, record, sleep, again=again)
-    except Unreachable as error:
-        raise _left_behind(step, error) from error
     except CannotBeInertError as error:
         return taken_away(journal, step, record, error, sleep), None
-    journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
+    past = journal.step(step.key)
+    if not step.last_look or (past and past.done):
+        journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
 
 
-def take_back(journal: Journal, step: Step, why: str, sleep: Callable[[float], None] = time.sleep) -> Outcome | None:
-    """Take away what an interrupted run has made, or may have, and nobody wants; None where there is nothing."""
-    past = journal.step(step.key)
-    try:
-        mine = _made_by_us(journal, step, past)
-        stays = _take_away(journal, step, mine, why, sleep) if mine else ""
-    except ApiError as error:
-        return _still_there(step, why, error.message)
-    if stays:
-        return _still_there(step, why, stays)
-    if mine is None:
-        journal.gone(step.key)
-        return None
-    name = str(mine.get("name") or step.name)
-    return Outcome(step.kind, name, Status.SKIPPED, str(mine["id"]), f"{why} It was deleted again.")
-
-
-def taken_away(
-    journal: Journal, step: Step, record: Record, error: CannotBeInertError, sleep: Callable[[float], None]
-) -> Outcome:
-    """Delete again what can't be inert, and say so."""
-    stays = _take_away(journal, step, record, error.message, sleep)
-    if stays:
-        return _still_there(step, error.message, stays)
-    log.warning("%s It was deleted again.", error)
-    note = f"{error.message} It was deleted again."
-    return Outcome(step.kind, step.name, Status.FAILED, note=note, todo=error.hint)
-
-
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:
     log.info("%s %s: %s", step.kind, step.name, status.value)
-    target_id = str(record["id"])
-    return Outcome(step.kind, step.name, status, target_id, finished.note, finished.todo, finished.needs_hand)
+    note = "; ".join(filter(None, (finished.note, step.live(record) if status is Status.PRESENT else "")))
+    return Outcome(step.kind, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
-def _made_by_us(journal: Journal, step: Step, past: Past | None) -> Record | None:
-    """Return what we made: the id that the journal knows, or what came after we began and lost the answer."""
+def find_ours(journal: Journal, thing: Thing, sleep: Sleep) -> Record | None:
+    """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
+    past = journal.step(thing.key)
     if past is None:
         return None
-    if past.target_id:  # by its id alone: the target may spell its name in another way
-        return next((one for one in step.listing.rows() if str(one["id"]) == past.target_id), None)
-    return _unclaimed(journal, step, past.before, step.find())
+    if past.target_id:
+        return thing.known(past)
+    return _look_for_lost(journal, thing, past.before, sleep)
 
 
-def _unclaimed(journal: Journal, step: Step, before: tuple[str, ...], there: list[Record]) -> Record | None:
-    known = {*before, *step.taken, *journal.ids(step.kind, step.key)}
+def _unclaimed(journal: Journal, thing: Thing, before: Sequence[str], there: Sequence[Record]) -> Record | None:
+    """Return the first of these that was not there before, and that no equal has claimed."""
+    known = {*before, *thing.taken, *journal.ids(thing.kind, thing.key)}
     return next((one for one in there if str(one["id"]) not in known), None)
 
 
-def _made_by_others(journal: Journal, step: Step) -> Record | None:
-    """Return one that is there and that no step of ours has claimed."""
-    return _unclaimed(journal, step, (), step.find())
-
-
-def _create(journal: Journal, step: Step, sleep: Callable[[float], None]) -> Record:
+def _create(journal: Journal, step: Step, past: Past | None, sleep: Sleep) -> Record:
     """Create it; after a lost answer look whether it is there, and try once more if it is not."""
-    before = tuple(str(one["id"]) for one in step.find())
+    begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
+    before = past.before if past and begun else tuple(str(one["id"]) for one in step.listing.rows())
     journal.begin(step.key, list(before))
     try:
         return step.create()
     except Rejected:
-        journal.gone(step.key)  # refused outright: nothing was made
+        found = _look_for_lost(journal, step, before, sleep) if begun else None
+        if found is not None:
+            return found
+        if not begun:
+            journal.gone(step.key)  # refused outright: nothing was made
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind, step.name)
@@ -175,18 +183,30 @@ def _create(journal: Journal, step: Step, sleep: Callable[[float], None]) -> Rec
 
 
 def _look_for_lost(
-    journal: Journal, step: Step, before: tuple[str, ...], sleep: Callable[[float], None]
+    journal: Journal, thing: Thing, before: Sequence[str], sleep: Sleep, looks: Sequence[float] = _LOOKS
 ) -> Record | None:
-    """Look for what a lost answer may have created, more than once: it may take a moment to show."""
-    for pause in _LOOKS:
+    """Look for what a lost answer may have created, more than once: it may take a moment to show.
+
+    Raises ApiError when the target could not be looked at in the end, so that nobody knows.
+    """
+    trouble: ApiError | None = None
+    for pause in looks:
         sleep(pause)
-        found = _unclaimed(journal, step, before, step.find(anew=True))
+        try:
+            rows, trouble = thing.find_alike(), None
+        except ApiError as error:
+            log.debug("%s %s: %s", thing.kind, thing.name, error)
+            trouble = error
+            continue
+        found = _unclaimed(journal, thing, before, [one for one in rows if thing.ours(one)])
         if found is not None:
             return found
+    if trouble is not None:
+        raise trouble
     return None
 
 
-def _tried(step: Step, record: Record, sleep: Callable[[float], None], *, again: bool) -> Finished:
+def _tried(step: Step, record: Record, sleep: Sleep, *, again: bool) -> Finished:
     """Finish it, with a second try; what then can't be shown to be inert has to go."""
     work = step.again if again and step.again else step.finish
     try:
@@ -201,49 +221,3 @@ def _tried(step: Step, record: Record, sleep: Callable[[float], None], *, again:
             raise
         hint = error.hint or "Run the import again."
         raise CannotBeInertError(f"It can't be shown to be inert: {error.message}", hint=hint) from error
-
-
-def _take_away(journal: Journal, step: Step, record: Record, why: str, sleep: Callable[[float], None]) -> str:
-    """Remove it and look that it is gone; return why it is still there (empty: it is gone)."""
-    assert step.remove is not None  # noqa: S101
-    journal.doom(step.key, why)
-    stays = "it is still listed"
-    for pause in _REMOVALS:
-        sleep(pause)
-        try:
-            step.remove(record)
-        except Unreachable as error:
-            raise _left_behind(step, error) from error
-        except NotFound:
-            log.debug("%s %s is gone already", step.kind, step.name)
-        except ApiError as error:
-            stays = error.message
-        try:
-            if all(str(one["id"]) != str(record["id"]) for one in step.listing.rows(anew=True)):
-                journal.gone(step.key)
-                return ""
-        except Unreachable as error:
-            raise _left_behind(step, error) from error
-        except ApiError as error:
-            stays = error.message
-    return stays
-
-
-def _left_behind(step: Step, error: Unreachable) -> Unreachable:
-    """Return the error with what is left on a workspace that went away."""
-    if step.remove is None:
-        return error
-    text = f"{error.message} {step.kind} {step.name} IS STILL ON THE TARGET AND MAY BE LIVE."
-    return Unreachable(text, hint="Import again as soon as it is back, to finish it or take it away.")
-
-
-def _still_there(step: Step, why: str, stays: str) -> Outcome:
-    log.error("%s %s IS STILL ON THE TARGET AND MAY BE LIVE: %s", step.kind, step.name, stays)
-    return Outcome(
-        step.kind,
-        step.name,
-        Status.FAILED,
-        note=f"{why} IT IS STILL ON THE TARGET AND MAY BE LIVE: it could not be deleted again ({stays}).",
-        todo="Stop or delete it on the target at once, then run the import again.",
-        needs_hand=True,
-    )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
-from cmlutils.errors import BundleError, CheckFailed, ConfigError, NotFound, Unauthorized
+from cmlutils.errors import BundleError, CheckFailed, CmlutilError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import note_files, session
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.replay import Clock, Target
-from cmlutils.flows.replay_applications import applications
+from cmlutils.flows.replay_applications import applications, applications_again
 from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_left import left_behind
-from cmlutils.flows.replay_models import models, once_more
+from cmlutils.flows.replay_models import models, models_again
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
@@ -26,7 +28,7 @@ from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
@@ -74,6 +76,9 @@ class Replay:
         """Replay project, models, applications and jobs; whatever happens, the report says how many calls it took."""
         try:
             self._run(push)
+        except CmlutilError:
+            self._say_what_was_not_reached()
+            raise
         finally:
             calls = self.connection.http.calls
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
@@ -101,7 +106,14 @@ class Replay:
                 check_target(self.bundle, section.workspace.url, ProjectRef.from_v1(found, context) if found else None)
             runtimes = v1.runtimes.all()
             project, outcome = ensure_project(
-                v1, journal, context, section.name, settings, engines=engines, clock=self.clock
+                v1,
+                journal,
+                context,
+                section.name,
+                settings,
+                username=section.workspace.username,
+                engines=engines,
+                clock=self.clock,
             )
             journal.enter(project.id)
             report.target = f"{section.workspace.url} {project.path}"
@@ -109,46 +121,54 @@ class Replay:
         replay = partial(self._workloads, project, journal, runtimes)
         report.outcomes += left_behind(v1, project, journal, workloads, self.clock.sleep)
         begun = unfinished(journal, workloads)
+        known = len(report.outcomes)
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
-            early = replay(begun)
-            report.outcomes += [one for one in early if one.kind != "job"]  # of jobs, the second look counts
+            replay(begun)
         push(project, runtimes)
-        replay([one for one in workloads if one not in begun or isinstance(one, Job)], report.outcomes)
+        report.outcomes[known:] = [one for one in report.outcomes[known:] if one.kind != "job"]  # they come once more
+        replay([one for one in workloads if one not in begun or isinstance(one, Job)])
         with self.progress.phase("hand over"):
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
 
     def _workloads(
-        self,
-        project: ProjectRef,
-        journal: Journal,
-        runtimes: Sequence[Runtime],
-        wanted: Sequence[Workload],
-        outcomes: list[Outcome] | None = None,
-    ) -> list[Outcome]:
-        """Replay these, with one v2 key at most; `outcomes` grows as they go, and is returned."""
-        outcomes = [] if outcomes is None else outcomes
-        v1 = self.connection.v1
+        self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
+    ) -> None:
+        """Replay these, with one v2 key at most; the report grows as they go."""
+        v1, username = self.connection.v1, self.connection.section.workspace.username
         engines = project.engine_type == LEGACY_ENGINE
-        with ApiV2(
-            v1.http, V2Key(v1, self.connection.section.workspace.username, journal, self.bundle.other_journals)
-        ) as v2:
+        some_models = [one for one in wanted if isinstance(one, Model)]
+        some_applications = [one for one in wanted if isinstance(one, Application)]
+        some_jobs = [one for one in wanted if isinstance(one, Job)]
+        with ApiV2(v1.http, V2Key(v1, username, journal, self.bundle.other_journals)) as v2:
             target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
-            some, before = [one for one in wanted if isinstance(one, Model)], len(outcomes)
-            with self.progress.phase("models"):
-                for outcome in models(target, some):
-                    outcomes.append(outcome)
-            with self.progress.phase("applications"):
-                for outcome in applications(target, [one for one in wanted if isinstance(one, Application)]):
-                    outcomes.append(outcome)
-            with self.progress.phase("jobs"):
-                for outcome in jobs(target, [one for one in wanted if isinstance(one, Job)]):
-                    outcomes.append(outcome)
-            if some:
+            made = self._phase("models", models(target, some_models))
+            started = self._phase("applications", applications(target, some_applications))
+            self._phase("jobs", jobs(target, some_jobs))
+            if made or started:
                 with self.progress.phase("last look"):
-                    of_models = slice(before, before + len(some))
-                    outcomes[of_models] = once_more(target, some, outcomes[of_models])
-        return outcomes
+                    self.report.amend(made, models_again(target, some_models, made))
+                    self.report.amend(started, applications_again(target, some_applications, started))
+
+    def _phase(self, name: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Replay one kind of workload; return what the report has got of it."""
+        found = []
+        with self.progress.phase(name):
+            for outcome in outcomes:
+                found.append(outcome)
+                self.report.outcomes.append(outcome)
+        return found
+
+    def _say_what_was_not_reached(self) -> None:
+        """Name in the report each workload that a run which failed did not come to."""
+        told = Counter((one.kind, one.name) for one in self.report.outcomes)
+        with suppress(BundleError):
+            for one in read_bundle(self.bundle).workloads():
+                if told[one.kind, one.name]:
+                    told[one.kind, one.name] -= 1
+                else:
+                    note = "the import ended before this was done"
+                    self.report.outcomes.append(Outcome(one.kind, one.name, Status.SKIPPED, note=note))
 
 
 def _not_exported(bundle: Bundle) -> list[Outcome]:

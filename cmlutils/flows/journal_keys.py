@@ -27,6 +27,13 @@ class Named(NamedTuple):
     name: str
     script: str = ""
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What makes it one of its kind on a target, which has subdomains in small letters."""
+        if self.kind == "job":
+            return self.name, self.script
+        return (self.name.lower() if self.kind == "application" else self.name,)
+
 
 def keyed(workloads: Sequence[AnyWorkload]) -> list[tuple[str, AnyWorkload]]:
     """Pair each workload with its key, in the same order."""
@@ -46,11 +53,15 @@ def unfinished(journal: Journal, workloads: Sequence[AnyWorkload]) -> list[AnyWo
 
 
 def named(key: str) -> Named | None:
-    """Return what a key tells by itself; None for one that is no workload's."""
+    """Return what a key tells by itself; None for one that is no workload's, or that we never wrote."""
     kind, _, rest = _without_number(key).partition(" ")
-    if kind == "job":
-        return Named(kind, *json.loads(rest))
-    return Named(kind, rest) if kind in {"model", "application"} else None
+    if kind != "job":
+        return Named(kind, rest) if kind in {"model", "application"} else None
+    try:
+        name, script = json.loads(rest)
+    except (ValueError, TypeError):
+        return None
+    return Named(kind, str(name), str(script))
 
 
 def _without_number(key: str) -> str:

@@ -9,6 +9,8 @@ from cmlutils.application import Application
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
+from cmlutils.flows.kinds import Kind, kind_of
+from cmlutils.flows.last_look import last_look
 from cmlutils.flows.replay import Target, create, finished, join, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
@@ -17,52 +19,82 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cmlutils.report import Outcome
-    from cmlutils.runtimes import Match
 
 _ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
+_NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that refused to be stopped, for it was
 _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
 
 
 def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
-    listing = Listing(lambda: target.v1.applications.of(target.project))
+    return (work.ensure() for work in _works(target, wanted))
+
+
+def applications_again(target: Target, wanted: Sequence[Application], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Look again at what `applications` has made: one may start late, after it was seen stopped."""
+    return [
+        last_look(target, work.step(), work.look_again, outcome)
+        for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
+    ]
+
+
+def _works(target: Target, wanted: Sequence[Application]) -> Iterator[_Work]:
+    kind = kind_of("application", target.v1, target.project)
+    listing, addons = Listing(kind.rows), Addons(target.v1)
     taken: dict[str, set[str]] = defaultdict(set)
-    addons = Addons(target.v1)
     for key, one in keyed(wanted):
-        yield _Work(target, one, key, listing, taken[one.key], addons).ensure()
+        yield _Work(target, one, key, kind, listing, taken[one.key], addons)
 
 
 class _Work:
     """One application on its way to the target."""
 
     def __init__(
-        self, target: Target, application: Application, key: str, listing: Listing, taken: set[str], addons: Addons
+        self,
+        target: Target,
+        application: Application,
+        key: str,
+        kind: Kind,
+        listing: Listing,
+        taken: set[str],
+        addons: Addons,
     ) -> None:
         self.target, self.application, self.addons = target, application, addons
-        self.key, self.listing, self.taken = key, listing, taken
-        self.match: Match | None = None
+        self.key, self.kind, self.listing, self.taken = key, kind, listing, taken
+        self.match = target.match(application)
 
     def ensure(self) -> Outcome:
         """Leave it stopped, or say why not."""
+        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+
+    def look_again(self, record: Record) -> None:
+        """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
+        application_id = int(record["id"])
+        if self._read(application_id).get("status") != "stopped":
+            self._finish(application_id)
+
+    def step(self) -> Step:
+        """Return what there is to do."""
         target, wanted = self.target, self.application
-        v1, project = target.v1, target.project
-        self.match = target.match(wanted)
-        step = Step(
+        return Step(
             kind="application",
             name=wanted.name,
             key=self.key,
             listing=self.listing,
-            same=lambda one: str(one.get("subdomain")).lower() == wanted.subdomain.lower(),
+            identity=(wanted.subdomain.lower(),),
+            identity_of=self.kind.identity_of,
+            read=self.kind.read,
             create=self._create,
             finish=lambda record: self._finish(int(record["id"])),
             again=lambda record: self._look(self._read(int(record["id"]))),
-            remove=lambda record: v1.applications.delete(project, record["id"]),
+            remove=self.kind.remove,
+            last_look=True,
+            live=_live,
             hush=lambda record: self._hush(int(record["id"])),
             taken=self.taken,
             lacks=target.lacks(wanted, self.match),
         )
-        return ensure(target.journal, step, target.clock.sleep)[0]
 
     def _create(self) -> Record:
         """Create it, without open access where the target forbids that."""
@@ -99,7 +131,7 @@ class _Work:
                 if tried("application stop", way):
                     record = self._watched(application_id)
                 else:
-                    record, refused = self._read(application_id), True
+                    record, refused = self._held(application_id), True
                 if record.get("status") == "stopped":
                     return self._look(record)
             if not refused:
@@ -108,6 +140,16 @@ class _Work:
             f"application {self.application.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
         )
+
+    def _held(self, application_id: int) -> Record:
+        """Return what refused to be stopped; one that says stopped may not have begun to start yet, so not at once."""
+        record = self._read(application_id)
+        for pause in _NOT_YET_STARTED:
+            if record.get("status") != "stopped":
+                break
+            self.target.clock.sleep(pause)
+            record = self._read(application_id)
+        return record
 
     def _hush(self, application_id: int) -> None:
         """Ask it to stop, in each way until it is on its way there."""
@@ -164,3 +206,8 @@ class _Work:
         unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
         missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
         return finished(note, todo, missing, fallback=fallback)
+
+
+def _live(row: Record) -> str:
+    status = str(row.get("status") or "stopped")
+    return "" if status == "stopped" else f"it is {status} on the target"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.journal_keys import keyed
+from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons, People
@@ -26,6 +27,7 @@ class _Run:
     """What the jobs of one run share: the listing, who took what; names, and ids on the target, by id on the source."""
 
     target: Target
+    kind: Kind
     listing: Listing
     people: People
     addons: Addons
@@ -37,9 +39,11 @@ class _Run:
 def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     """Replay all jobs, parents before their children."""
     v1, project = target.v1, target.project
+    kind = kind_of("job", v1, project)
     run = _Run(
         target,
-        Listing(lambda: v1.jobs.of(project)),
+        kind,
+        Listing(kind.rows),
         People(v1),
         Addons(v1),
         names={job.source_id: job.name for job in wanted if job.source_id},
@@ -78,11 +82,13 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         name=job.name,
         key=key,
         listing=run.listing,
-        same=lambda one: one.get("name") == job.name and (one.get("script") or "") == job.script,
+        identity=(job.name, job.script),
+        identity_of=run.kind.identity_of,
+        read=run.kind.read,
         create=make,
         finish=lambda record: _finish(run, job, int(record["id"]), match),
         again=lambda record: _again(run, job, int(record["id"]), match),
-        remove=lambda record: v1.jobs.delete(project, record["id"]),
+        remove=run.kind.remove,
         taken=run.taken[job.key],
         lacks=target.lacks(job, match),
     )

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from cmlutils.flows.ensure import take_back
+from cmlutils.errors import ApiError
+from cmlutils.flows.ensure import find_ours
 from cmlutils.flows.journal_keys import Named, keyed, named
-from cmlutils.flows.steps import Listing, Step
+from cmlutils.flows.kinds import kind_of
+from cmlutils.flows.steps import Listing, Thing
+from cmlutils.flows.take_away import still_there, take_away
+from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cmlutils.flows.steps import Record
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
-    from cmlutils.report import Outcome
     from cmlutils.workloads import Workload
 
-    _Ways = tuple[Callable[[], list[Record]], Callable[[Record], bool], Callable[[Record], None]]
 _WHY = "An interrupted import began it, and the bundle has it no more."
 
 
@@ -29,37 +30,37 @@ def left_behind(
     keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
         what = None if key in keys else named(key)
-        outcome = take_back(journal, _step(v1, project, key, what), _WHY, sleep) if what else None
+        outcome = _taken_back(journal, _thing(v1, project, key, what), sleep) if what else None
         if outcome:
             yield outcome
 
 
-def _step(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> Step:
-    """Return the step of a workload of which nothing but its key is known."""
+def _taken_back(journal: Journal, thing: Thing, sleep: Callable[[float], None]) -> Outcome | None:
+    """Take it away; None where nothing is there of it."""
+    try:
+        mine = find_ours(journal, thing, sleep)
+        if mine is None:
+            journal.gone(thing.key)
+            return None
+        stays = take_away(journal, thing, mine, _WHY, sleep)
+    except ApiError as error:
+        return still_there(thing, _WHY, error.message)
+    if stays:
+        return still_there(thing, _WHY, stays)
+    name = str(mine.get("name") or thing.name)
+    return Outcome(thing.kind, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
 
-    def never(record: Record | None = None) -> NoReturn:
-        raise AssertionError(f"nobody wants {what.kind} {what.name}: {record}")
 
-    rows, same, remove = _ways(v1, project, what)
-    return Step(what.kind, what.name, key, Listing(rows), same, create=never, finish=never, remove=remove)
-
-
-def _ways(v1: ApiV1, project: ProjectRef, what: Named) -> _Ways:
-    """Return how to list what is of its kind, to tell whether a row is it, and to delete that."""
-    if what.kind == "application":
-        return (
-            lambda: v1.applications.of(project),
-            lambda one: str(one.get("subdomain")).lower() == what.name.lower(),
-            lambda one: v1.applications.delete(project, one["id"]),
-        )
-    if what.kind == "model":
-        return (
-            lambda: v1.models.of(project),
-            lambda one: one.get("name") == what.name,
-            lambda one: v1.models.delete(one["id"]),
-        )
-    return (
-        lambda: v1.jobs.of(project),
-        lambda one: (one.get("name"), one.get("script") or "") == (what.name, what.script),
-        lambda one: v1.jobs.delete(project, one["id"]),
+def _thing(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> Thing:
+    """Return what is known of a workload by its key alone."""
+    kind = kind_of(what.kind, v1, project)
+    return Thing(
+        kind=what.kind,
+        name=what.name,
+        key=key,
+        listing=Listing(kind.rows),
+        identity=what.identity,
+        identity_of=kind.identity_of,
+        read=kind.read,
+        remove=kind.remove,
     )

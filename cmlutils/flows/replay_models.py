@@ -6,9 +6,11 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected
-from cmlutils.flows.ensure import ensure, taken_away
+from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
+from cmlutils.flows.kinds import Kind, kind_of
+from cmlutils.flows.last_look import last_look
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cmlutils.report import Outcome
-    from cmlutils.runtimes import Match
 
 log = logging.getLogger(__name__)
 BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
@@ -25,6 +26,7 @@ _LIVE = {"pending", "deploying", "deployed"}
 _BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
 _TRIES = 2  # for what may be asked for again when the first answer got lost
 _NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
+_DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds before each look for a deployment that may follow a build
 _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
@@ -33,58 +35,55 @@ def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     return (work.ensure() for work in _works(target, wanted))
 
 
-def once_more(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `models` has made: a deployment may begin late, though it was declined."""
     return [
-        work.still_inert(outcome) if outcome.made else outcome
+        last_look(target, work.step(), work.look_again, outcome)
         for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
     ]
 
 
 def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
-    listing = Listing(lambda: target.v1.models.of(target.project))
+    kind = kind_of("model", target.v1, target.project)
+    listing = Listing(kind.rows)
     taken: dict[str, set[str]] = defaultdict(set)
     for key, model in keyed(wanted):
-        yield _Work(target, model, key, listing, taken[model.key])
+        yield _Work(target, model, key, kind, listing, taken[model.key])
 
 
 class _Work:
     """One model on its way to the target."""
 
-    def __init__(self, target: Target, model: Model, key: str, listing: Listing, taken: set[str]) -> None:
+    def __init__(self, target: Target, model: Model, key: str, kind: Kind, listing: Listing, taken: set[str]) -> None:
         self.target, self.model = target, model
-        self.key, self.listing, self.taken = key, listing, taken
-        self.match: Match | None = None
+        self.key, self.kind, self.listing, self.taken = key, kind, listing, taken
+        self.match = target.match(model)
 
     def ensure(self) -> Outcome:
         """Leave it built and not deployed, or say why not."""
-        target = self.target
-        self.match = target.match(self.model)
-        return ensure(target.journal, self._step(), target.clock.sleep)[0]
+        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
 
-    def still_inert(self, outcome: Outcome) -> Outcome:
-        """Return the outcome, or what became of a model that is found deployed."""
-        journal, sleep = self.target.journal, self.target.clock.sleep
-        try:
-            self._read(outcome.target_id)
-        except CannotBeInertError as error:
-            return taken_away(journal, self._step(), {"id": outcome.target_id}, error, sleep)
-        except ApiError as error:
-            log.warning("model %s can't be looked at again: %s", self.model.name, error)
-        return outcome
+    def look_again(self, record: Record) -> None:
+        """Raise CannotBeInertError when it is deployed by now."""
+        self._read(str(record["id"]))
 
-    def _step(self) -> Step:
+    def step(self) -> Step:
+        """Return what there is to do."""
         target, model = self.target, self.model
         return Step(
             kind="model",
             name=model.name,
             key=self.key,
             listing=self.listing,
-            same=lambda one: one.get("name") == model.name,
+            identity=(model.name,),
+            identity_of=self.kind.identity_of,
+            read=self.kind.read,
             create=self._create,
             finish=lambda record: self._finish(str(record["id"])),
             again=lambda record: self._again(str(record["id"])),
-            remove=lambda record: target.v1.models.delete(record["id"]),
+            remove=self.kind.remove,
+            last_look=True,
+            live=_live,
             taken=self.taken,
             lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
         )
@@ -113,8 +112,8 @@ class _Work:
     def _read(self, model_id: str) -> Record:
         """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
         record = self.target.v1.models.get(model_id)
-        status = str((record.get("latestModelDeployment") or {}).get("status") or "")
-        if status in _LIVE:
+        status = _live_status(record)
+        if status:
             raise CannotBeInertError(
                 f"model {self.model.name} became {status} though deployment was declined.",
                 hint="Create it by hand when it may be deployed.",
@@ -123,10 +122,10 @@ class _Work:
 
     def _finish(self, model_id: str) -> Finished:
         if self.model.file:
-            for _ in range(_TRIES):
-                if self._has_build(model_id) or self._asked_for_build(model_id):
-                    break
+            asked = not self._has_build(model_id) and any(self._asked_for_build(model_id) for _ in range(_TRIES))
             record = self._await_build(model_id)
+            if asked:
+                self._stays_so(model_id)
         else:
             record = self._read(model_id)
         for _ in range(_TRIES):
@@ -145,7 +144,10 @@ class _Work:
     def _again(self, model_id: str) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
         record = self.target.v1.models.get(model_id)
-        return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
+        if record.get("latestModelDeployment"):
+            return self._look(record)
+        self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
+        return self._finish(model_id)
 
     def _has_build(self, model_id: str) -> bool:
         """Tell whether a build is there; one that was asked for at creation may take a moment to show."""
@@ -179,6 +181,12 @@ class _Work:
             clock.sleep(pause)
             pause = min(pause * 1.5, 10.0)
 
+    def _stays_so(self, model_id: str) -> None:
+        """Look that no deployment follows a build that was asked for by itself: a target may then deploy it, too."""
+        for pause in _DEPLOYS_LATE:
+            self.target.clock.sleep(pause)
+            self._read(model_id)
+
     def _look(self, record: Record) -> Finished:
         """Return what of the model the target does not show as it should be."""
         model, note = self.model, self.match.note if self.match else ""
@@ -197,6 +205,17 @@ class _Work:
         of_deployment += [f"environment {name}" for name in sorted(model.environment)]
         todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+
+
+def _live_status(record: Record) -> str:
+    """Return the status of its deployment; empty where it is not deployed."""
+    deployment = record.get("latestModelDeployment")
+    status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""
+    return status if status in _LIVE else ""
+
+
+def _live(row: Record) -> str:
+    return f"it is {_live_status(row)} on the target" if _live_status(row) else ""
 
 
 def _build_status(record: Record) -> str:

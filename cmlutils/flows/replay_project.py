@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected
+from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cmlutils.flows.replay import Clock
-    from cmlutils.journal import Journal
+    from cmlutils.journal import Journal, Past
     from cmlutils.remote.v1 import ApiV1
 
 log = logging.getLogger(__name__)
@@ -27,11 +27,19 @@ def _key(context: str, name: str) -> str:
 
 
 def ensure_project(
-    v1: ApiV1, journal: Journal, context: str, name: str, settings: ProjectSettings, *, engines: bool, clock: Clock
+    v1: ApiV1,
+    journal: Journal,
+    context: str,
+    name: str,
+    settings: ProjectSettings,
+    *,
+    username: str,
+    engines: bool,
+    clock: Clock,
 ) -> tuple[ProjectRef, Outcome]:
     """Return the target's project of this name and owner, created private where there was none.
 
-    Settings and environment are written only to a project that we created.
+    Settings and environment are written only to a project that we created, as `username`.
     """
 
     def find() -> list[Record]:
@@ -47,7 +55,11 @@ def ensure_project(
         name=name,
         key=_key(context, name),
         listing=Listing(find),
-        same=lambda _: True,
+        identity=(name,),
+        identity_of=lambda one: (str(one.get("name")),),
+        read=partial(_read, v1),
+        ours=lambda one: _made_by(one) in {username, ""},
+        place_of=partial(_place, context),
         create=lambda: v1.projects.create(context, body),
         finish=settle,
         again=partial(settle, again=True),
@@ -57,6 +69,27 @@ def ensure_project(
         raise ApiError(f"The project can't be created: {outcome.note}", hint=outcome.todo)
     ref = ProjectRef.from_v1(record, context)
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
+
+
+def _read(v1: ApiV1, past: Past) -> Record:
+    """Ask for the project where the journal says that it is."""
+    if not past.place:
+        raise NotFound("The journal does not say where the project is.", status=404)
+    return v1.projects.get(ProjectRef.at(past.place))
+
+
+def _place(owner: str, record: Record) -> str:
+    """Return owner/slug; empty where the target's reply does not give them."""
+    try:
+        return ProjectRef.from_v1(record, owner).path
+    except ApiError:
+        return ""
+
+
+def _made_by(record: Record) -> str:
+    """Return who created a project; empty where the target does not show it."""
+    creator = record.get("creator")
+    return str(creator.get("username") or "") if isinstance(creator, dict) else ""
 
 
 def _unlike(there: Record, settings: ProjectSettings, *, engines: bool) -> Record:

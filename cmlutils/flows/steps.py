@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import ApiError, CmlutilError
+from cmlutils.errors import ApiError, CmlutilError, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cmlutils.journal import Past
     from cmlutils.report import Outcome
 
 Record = dict[str, Any]
+Identity = tuple[str, ...]
+_GONE = {400, 404, 410, 422}  # what a workspace may answer when it is asked for an id that it does not have
 
 
 class CannotBeInertError(CmlutilError):
@@ -35,6 +39,7 @@ class Listing:
     def __init__(self, read: Callable[[], list[Record]]) -> None:
         self._read = read
         self._rows: list[Record] | None = None
+        self._gone: set[str] = set()
 
     def rows(self, *, anew: bool = False) -> list[Record]:
         """Return all of them, oldest first."""
@@ -42,7 +47,8 @@ class Listing:
             rows = self._read()
             if any(not isinstance(one.get("id"), (int, str)) for one in rows):
                 raise ApiError("The target lists something without an id.")
-            self._rows = sorted(rows, key=lambda one: (len(str(one["id"])), str(one["id"])))
+            there = [one for one in rows if str(one["id"]) not in self._gone]
+            self._rows = sorted(there, key=lambda one: (len(str(one["id"])), str(one["id"])))
         return list(self._rows)
 
     def add(self, row: Record) -> None:
@@ -50,31 +56,84 @@ class Listing:
         if self._rows is not None and all(str(one["id"]) != str(row["id"]) for one in self._rows):
             self._rows.append(row)
 
+    def forget(self, number: str) -> None:
+        """Know that this one is gone, though a listing that lags behind may still show it."""
+        self._gone.add(number)
+        self._rows = None if self._rows is None else [one for one in self._rows if str(one["id"]) != number]
 
-@dataclass(frozen=True)
-class Step:
-    """One thing to leave on the target.
 
-    `same` tells whether a row of the listing has its identity. `create` makes it and returns the reply; `finish`
-    makes it whole and inert and reads it back; `again` does what is harmless of that for one that was finished with
-    something left to a person. `remove` takes it away (None: it is never taken away), `hush` asks it to stop and does
-    not wait (None: it does not run by itself). `taken` are the ids that its equals have got in this run. `lacks` says
-    why it can't be made, where it is not there.
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """One thing that may be on the target.
+
+    `identity` makes it one of its kind, and `identity_of` is what a row of the listing has in its place. `read` asks
+    the target for one of which the journal knows the id. `remove` takes one away (None: it is never taken away),
+    `hush` asks it to stop and does not wait (None: it does not run by itself). `taken` are the ids that its equals
+    have got in this run. `ours` tells whether one of its identity that came while we were at it can be ours.
+    `place_of` is what `read` needs beside the id.
     """
 
     kind: str
     name: str
     key: str
     listing: Listing
-    same: Callable[[Record], bool]
-    create: Callable[[], Record]
-    finish: Callable[[Record], Finished]
-    again: Callable[[Record], Finished] | None = None
+    identity: Identity
+    identity_of: Callable[[Record], Identity]
+    read: Callable[[Past], Record]
     remove: Callable[[Record], None] | None = None
-    hush: Callable[[Record], None] | None = None
+    hush: Callable[[Record], object] | None = None
     taken: set[str] = field(default_factory=set)
-    lacks: Outcome | None = None
+    ours: Callable[[Record], bool] = lambda _: True
+    place_of: Callable[[Record], str] = lambda _: ""
 
     def find(self, *, anew: bool = False) -> list[Record]:
         """Return all of this identity that are there, oldest first."""
-        return [one for one in self.listing.rows(anew=anew) if self.same(one)]
+        return [one for one in self.listing.rows(anew=anew) if self.identity_of(one) == self.identity]
+
+    def find_alike(self) -> list[Record]:
+        """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
+        wanted = _bare(self.identity)
+        alike = [one for one in self.listing.rows(anew=True) if _bare(self.identity_of(one)) == wanted]
+        return sorted(alike, key=lambda one: self.identity_of(one) != self.identity)
+
+    def known(self, past: Past) -> Record | None:
+        """Return the one that has the journal's id, whatever its name by now; None when it is gone.
+
+        A listing may lag behind, so what it lacks is asked for by its id.
+        """
+        listed = [one for one in self.listing.rows() if str(one["id"]) == past.target_id]
+        return listed[0] if listed else self.asked_for(past)
+
+    def asked_for(self, past: Past) -> Record | None:
+        """Ask the target for the journal's id itself; None when there is none."""
+        try:
+            reply = self.read(past)
+        except Rejected as error:
+            if error.status in _GONE:
+                return None
+            raise
+        return reply if str(reply.get("id")) == past.target_id else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Thing):
+    """One thing to leave on the target.
+
+    `create` makes it and returns the reply; `finish` makes it whole and inert and reads it back; `again` does what is
+    harmless of that for one that was finished with something left to a person. `lacks` says why it can't be made,
+    where it is not there. With `last_look`, it counts as done when it was looked at once more, at the end of the run.
+    `live` says of a row of the listing what of it runs.
+    """
+
+    create: Callable[[], Record]
+    finish: Callable[[Record], Finished]
+    again: Callable[[Record], Finished] | None = None
+    lacks: Outcome | None = None
+    last_look: bool = False
+    live: Callable[[Record], str] = lambda _: ""
+
+
+def _bare(identity: Identity) -> Identity:
+    """Return an identity without what a target may spell in its own way: case, marks, kinds of letters."""
+    parts = (unicodedata.normalize("NFKC", part).casefold() for part in identity)
+    return tuple("".join(letter for letter in part if letter.isalnum()) or part for part in parts)

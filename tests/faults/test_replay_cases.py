@@ -23,11 +23,12 @@ from replaying import (
 from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes import projects
+from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.flows import import_project, replay_applications
 from cmlutils.job import Job
 from cmlutils.model import Model
-from cmlutils.remote.http import Http
+from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
@@ -357,6 +358,55 @@ def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(targ
     assert len(of(target).models) == 1
 
 
+def started_by_now(target):
+    """Start the application as the target does that begins late what was created."""
+    application = of(target).applications[0]
+    start(target.world, of(target), application, "application-started")
+    return application
+
+
+def test_an_application_that_starts_after_it_was_seen_stopped_is_stopped_again(target, bundle, monkeypatch):
+    real = import_project.jobs
+
+    def late(one, wanted):
+        started_by_now(target)
+        yield from real(one, wanted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_project, "jobs", late)
+        run = replay(target, bundle)
+    assert (run.code, outcome(run, "Board").status) == (0, Status.CREATED)
+    assert of(target).applications[0].status == "stopped"
+    assert not running(target)
+
+
+def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_choice(target, bundle, monkeypatch):
+    def killed(one, wanted):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_project, "jobs", killed)
+        assert replay(target, bundle).code == 137
+    application = started_by_now(target)
+    body = {"modelBuildId": of(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
+    with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
+        http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+    run = replay(target, bundle)
+    assert "It was deleted again" in outcome(run, "Explain").note
+    assert (outcome(run, "Board").status, application.status) == (Status.CREATED, "stopped")
+    assert of(target).models == []
+
+
+def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bundle):
+    replay(target, bundle)
+    application = started_by_now(target)
+    target.settle()
+    run = replay(target, bundle)
+    assert run.code == 0
+    assert outcome(run, "Board").note == "it is running on the target"
+    assert application.status == "running"
+
+
 def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle, monkeypatch):
     def killed(work, application_id):
         raise Crash
@@ -373,7 +423,12 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
 
     run = replay(target, bundle, push=push)
     assert str(run.error) == "no session"
-    assert [one.name for one in run.report.outcomes] == ["Churn", "Board"]
+    assert [one.name for one in run.report.outcomes if one.status is not Status.SKIPPED] == [
+        "Churn",
+        "Explain",
+        "Board",
+    ]
+    assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
     run = replay(target, bundle)
     assert run.code == 0
     assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
@@ -384,7 +439,10 @@ def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bund
     run = replay(target, bundle)
     assert run.code == ExitCode.FAILED
     assert "score" in str(run.error)
-    assert [one.name for one in run.report.outcomes] == ["Churn", "Explain", "Board", "ingest"]
+    said = {one.name: one.status.value for one in run.report.outcomes}
+    assert said == {
+        "Churn": "created", "Explain": "created", "Board": "created", "ingest": "created", "score": "skipped"
+    }  # fmt: skip
 
 
 def test_a_key_that_a_killed_run_left_is_revoked(tmp_path):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import replace
 
+from cmlutils.errors import NotFound
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.steps import Finished, Listing, Step
 from cmlutils.journal import Journal
@@ -33,7 +34,7 @@ class Shelf:
 
     @property
     def writes(self):
-        return [verb for verb in self.asked if verb != "list"]
+        return [verb for verb in self.asked if verb not in {"list", "read"}]
 
     def put(self, name="a", **more):
         """Make a thing as a person does."""
@@ -88,11 +89,21 @@ class Shelf:
 
         return self._call(verb, effect)
 
+    def read(self, past):
+        def effect():
+            if int(past.target_id) not in self.things:
+                raise NotFound("Not there.", status=404)
+            return self.things[int(past.target_id)]
+
+        return self._call("read", effect)
+
     def remove(self, record):
         self._call("remove", lambda: self._change(lambda: self.things.pop(record["id"], None)))
 
     def hush(self, record):
         def effect():
+            if record["id"] not in self.things:
+                raise NotFound("Not there.", status=404)
             self.things[record["id"]]["live"] = False
 
         self._call("hush", effect)
@@ -104,7 +115,9 @@ class Shelf:
             name=name,
             key=f"thing {name} {nth}",
             listing=Listing(self.list),
-            same=lambda one: one["name"] == name,
+            identity=(name,),
+            identity_of=lambda one: (one["name"],),
+            read=self.read,
             create=lambda: self.create(name),
             finish=self.finish,
             again=lambda record: self.finish(record, "again"),
