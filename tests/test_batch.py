@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from until import gone, until
 
 BATCH = Path(__file__).parent.parent / "batch"
 sys.path.insert(0, str(BATCH))
@@ -165,10 +166,7 @@ def script(tmp_path, stub, names):
         ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh", sys.executable, str(path)], stdout=subprocess.PIPE
     )
     log = tmp_path / "export/wait.log"
-    end = time.monotonic() + 30
-    while not (log.exists() and "ready" in log.read_text()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: log.exists() and "ready" in log.read_text(), "a child that is ready", 30)
     return process, int(log.read_text().split()[-1])
 
 
@@ -187,10 +185,7 @@ def test_kill_9_of_the_batch_interrupts_its_children(stub, tmp_path):
     process, child = script(tmp_path, stub, ["wait"])
     process.kill()
     process.communicate(timeout=30)
-    end = time.monotonic() + 10
-    while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: gone(child), "the child's end", 10)
 
 
 def answers(*rows):

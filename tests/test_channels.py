@@ -4,10 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from until import until
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import TransferError, TunnelError
@@ -24,13 +24,6 @@ def way(standin):
 
 def waiting(way):
     return [child.pid for child in way._channels._waiting]
-
-
-def wait_for(condition):
-    end = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def on_the_workspace(standin):
@@ -140,8 +133,8 @@ def test_none_is_left_on_either_side(standin):
         one.prepare(3)
         mine = [child.pid for child in one._channels._waiting]
         assert len(mine) == 3
-        wait_for(lambda: len(on_the_workspace(standin)) == 3)
+        until(lambda: len(on_the_workspace(standin)) == 3, "three shells that wait", 15)
     for pid in mine:
         with pytest.raises(ProcessLookupError):
             os.killpg(pid, 0)
-    wait_for(lambda: not on_the_workspace(standin))
+    until(lambda: not on_the_workspace(standin), "the end of the shells that waited", 15)

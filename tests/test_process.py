@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from until import gone, until
 
 from cmlutils.errors import CommandError
 from cmlutils.remote import pipes, process, watchdog
@@ -70,10 +71,7 @@ def test_a_client_may_say_something_and_close_its_session_after_a_kill_9_of_ours
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", ours], check=False).returncode == -signal.SIGKILL
-    end = time.monotonic() + 10
-    while not closed.exists():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(closed.exists, "a session that is closed", 10)
 
 
 def test_output_that_both_hold_comes_to_its_end_and_no_descriptor_is_left():
@@ -136,16 +134,7 @@ def test_kill_9_leaves_no_child():
         "    print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        try:
-            os.kill(int(out), 0)
-        except ProcessLookupError:
-            return
-        if Path(f"/proc/{int(out)}/stat").read_text().split()[2] == "Z":
-            return
-        time.sleep(0.02)
-    pytest.fail("the child lives")
+    until(lambda: gone(int(out)), "the child's end", 3)
 
 
 def test_kill_9_leaves_no_child_that_was_just_started():
@@ -156,7 +145,7 @@ def test_kill_9_leaves_no_child_that_was_just_started():
         "process.run(['sleep', '60'], timeout=5)"
     )
     out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
-    wait_for(lambda: gone(int(out)))
+    until(lambda: gone(int(out)), "the child's end", 15)
 
 
 # A client that is a script: it tells what reaches it, and has a child that does not end by itself.
@@ -166,18 +155,6 @@ sh -c 'trap "" INT TERM; sleep 60' &
 echo $! >> "$1"
 while :; do wait; done
 """
-
-
-def gone(pid):
-    path = Path(f"/proc/{pid}/stat")
-    return not path.exists() or path.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
-def wait_for(condition):
-    end = time.monotonic() + 15
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("stopping", [False, True])
@@ -195,7 +172,9 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
         "    print(child.pid, watchdog.ours()._pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
-    wait_for(lambda: all(gone(pid) for pid in (*out.decode().split(), seen.read_text().split()[0])) if out else False)
+    left = [int(pid) for pid in (*out.split(), seen.read_text().split()[0])]
+    assert len(left) == 3
+    until(lambda: all(map(gone, left)), "the end of the script, of its child and of the watchdog", 15)
     assert seen.read_text().split()[1:] == ["interrupted"]
     assert not folder.exists()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from until import until
 
 from cmlutils.emulator.faults import Fault
 
@@ -112,8 +113,7 @@ def test_a_hang_ends_with_its_seconds_or_with_the_workspace(start: Callable[...,
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while len(workspace.requests) < 2:
-        time.sleep(0.01)
+    until(lambda: len(workspace.requests) >= 2, "the second request")
     workspace.close()
     waiting.join(5)
     assert len(failures) == 1

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from until import gone, until
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.ssh import authorized_keys
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from .conftest import Client
 
 CHURN = ("-p", "dana/churn-model", "-r", "85")
-
-
-def eventually(check: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
 
 
 def tree(folder: Path) -> dict[str, object]:
@@ -188,11 +181,11 @@ def test_tunnels_cut_on_command_stay_cut(workspace: Workspace, client: Callable[
         [*cdswctl.ssh(port), "cdsw@localhost", "touch going; exec sleep 60"], stderr=subprocess.PIPE
     )
     going = workspace.project("dana", "churn-model").files / "going"
-    eventually(going.exists)
+    until(going.exists, "a command that runs")
     workspace.cut_tunnels()
     running.communicate(timeout=10)
     assert running.returncode == 255
-    eventually(lambda: cdswctl.on(port, "id").returncode == 255)
+    until(lambda: cdswctl.on(port, "id").returncode == 255, "a tunnel that is cut")
     assert process.poll() is None
     assert len(workspace.sessions) == 1
     process.send_signal(signal.SIGINT)
@@ -216,7 +209,7 @@ def test_a_tunnel_dies_with_the_workspace_and_the_session_does_not(
     cdswctl = client(workspace)
     process, port = cdswctl.tunnel(*CHURN)
     workspace.go_down()
-    eventually(lambda: cdswctl.on(port, "id").returncode == 255)
+    until(lambda: cdswctl.on(port, "id").returncode == 255, "a tunnel that is cut")
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert "refused" in process.communicate(timeout=10)[1]
@@ -264,19 +257,11 @@ def test_the_end_of_a_session_ends_what_runs_in_it(workspace: Workspace, client:
         [*cdswctl.ssh(port), "cdsw@localhost", "sleep 987 & echo $! > pid; wait"], stderr=subprocess.PIPE
     )
     pid = workspace.project("dana", "churn-model").files / "pid"
-    eventually(lambda: pid.exists() and pid.read_text().strip())
+    until(lambda: pid.exists() and pid.read_text().strip(), "a command that runs")
     workspace.close()
     running.communicate(timeout=10)
-    eventually(lambda: not _alive(int(pid.read_text())))
+    until(lambda: gone(int(pid.read_text())), "the end of what ran in the session")
     assert workspace.session_log[0].how == "workspace closed"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False).stdout[:1] != b"Z"
 
 
 def test_deleting_a_project_ends_its_sessions(workspace: Workspace, client: Callable[..., Client]) -> None:

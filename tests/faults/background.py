@@ -9,17 +9,11 @@ import time
 import uuid
 from pathlib import Path
 
+from until import until
+
 # A shell that is not interactive starts what is in the background with SIGINT ignored; nohup ignores SIGHUP too.
 NOHUP = 'nohup "$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
 PLAIN = '"$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
-
-
-def until(condition, what, seconds=40):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, what() if callable(what) else what
-        time.sleep(0.02)
-    return found
 
 
 class Background:
@@ -34,6 +28,10 @@ class Background:
 
     def text(self):
         return self.out.read_text(errors="replace") if self.out.exists() else ""
+
+    def until(self, condition, what, seconds=40):
+        """Wait for something while it runs; what it has said is told if that does not come."""
+        return until(condition, what, seconds, shown=self.text)
 
     def processes(self):
         """What is left of us, the shell and zombies apart: {pid: command line}; takes note of private folders."""
@@ -81,6 +79,10 @@ class Background:
         """What is still there: processes, watchdogs, private folders."""
         dogs = [pid for pid in getattr(self, "dogs", []) if Path(f"/proc/{pid}").exists()]
         return [*self.processes().values(), *dogs, *(one for one in self.folders if Path(one).exists())]
+
+    def vanishes(self, seconds):
+        """Wait until nothing is left of it."""
+        until(lambda: not self.left(), "the end of all that belongs to the command", seconds, shown=self.left)
 
     def kill(self):
         for pid in [self.shell.pid, *self.processes()]:

@@ -8,11 +8,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 
 import pytest
+from until import until
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import compare
@@ -68,14 +68,6 @@ def unequal(left, right, *, ignored=("a.log", ".cache")):
 
 def files_of(workspace):
     return workspace.project("dana", "churn-model").files
-
-
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
-    return found
 
 
 @pytest.mark.parametrize("after", [3_000, 60_000, 700_000, 6_000_000])
@@ -189,7 +181,7 @@ def under_way(run, arrives):
         places = (here, here / ".cmlutil-tmp/new", here.parent / "state/arriving")
         return sum(1 for place in places for _ in place.glob("d*/f*")) > 20 and run.of("rsync")
 
-    return until(some)
+    return until(some, "some files and an rsync", 60)
 
 
 @pytest.mark.parametrize("victim", ["rsync", "cdswctl", "ssh"])
@@ -203,7 +195,7 @@ def test_what_we_run_may_be_killed_and_the_same_run_goes_on(slowly, victim):
     code, said = run.end()
     assert code == 0, said
     assert unequal(source, arrives()) == []
-    assert until(lambda: not run.processes(), 10)
+    assert until(lambda: not run.processes(), "the end of all that it ran", 10, shown=run.processes)
     left = [one.id for one in workspace.sessions]
     assert left == [] or victim == "cdswctl"
 
@@ -216,7 +208,7 @@ def test_cmlutil_may_be_killed_and_the_next_run_finishes(slowly, run_line, how):
     run.process.send_signal(how)
     code, said = run.end()
     assert code in {-signal.SIGKILL, 128 + signal.SIGTERM}, said
-    until(lambda: not run.processes(), 20)
+    until(lambda: not run.processes(), "the end of all that it ran", 20, shown=run.processes)
     for path in arrives().glob("d*/f*"):
         whole = source / path.relative_to(arrives())
         assert filecmp.cmp(path, whole, shallow=False), "half a file under its own name"

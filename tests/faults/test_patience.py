@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from background import until
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
@@ -38,7 +37,7 @@ def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, back
     source, _ = workspaces()
     big_file(source)
     one = background(*EXPORT)
-    until(lambda: source.sessions and "--server" in commands(source), one.text)
+    one.until(lambda: source.sessions and "--server" in commands(source), "an rsync in a session")
     back = outage(source, 20)
     assert one.wait(300) == 0, one.text()
     back.join()
@@ -70,7 +69,7 @@ def test_an_outage_in_any_phase_of_an_import_is_waited_out(workspaces, backgroun
         "the comparison": lambda: any("list-models" in str(one) for one in source.requests),
     }[where]
     one = background(*IMPORT)
-    until(seen, one.text)
+    one.until(seen, where)
     back = outage(target, 4)
     assert one.wait(300) == 0, one.text()
     back.join()

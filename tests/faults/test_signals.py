@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from background import PLAIN, until
+from background import PLAIN
 
 from cmlutils import interrupts
 from cmlutils.emulator.faults import Fault
@@ -97,7 +97,7 @@ def test_a_signal_ends_an_export_and_the_next_one_goes_on(workspaces, background
     both = source, _ = workspaces()
     there = phase(where, source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, where)
     ended(one, both, signum, one.send(signum))
     source.faults.clear()
     (source.project("dana", "churn-model").files / "big.bin").unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
     both = source, _ = workspaces()
     there = phase("rsync", source)
     one = background(*EXPORT, script=PLAIN)
-    until(there, one.text)
+    one.until(there, "rsync")
     ended(one, both, signal.SIGHUP, one.send(signal.SIGHUP))
 
 
@@ -117,10 +117,10 @@ def test_under_nohup_a_hangup_is_none(workspaces, background):
     both = source, _ = workspaces()
     there = phase("an outage", source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, "an outage")
     os.kill(one.pid, signal.SIGHUP)
     count = len(source.requests)
-    until(lambda: len(source.requests) > count, one.text)
+    one.until(lambda: len(source.requests) > count, "another request")
     ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
 
 
@@ -139,7 +139,7 @@ def test_a_signal_ends_an_import_and_the_next_one_goes_on(workspaces, background
         "a comparison": seen(source, "list-models"),
     }[where]
     one = background(*IMPORT)
-    until(there, one.text)
+    one.until(there, where)
     ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
     target.settle()
     source.faults.clear()
@@ -154,7 +154,7 @@ def test_a_signal_stops_the_application_that_was_just_created(workspaces, backgr
     run_line('cmlutil project export -p "Churn Model"')
     target.faults.add(Fault("hang-after", method="POST", path="/applications$", seconds=90))
     one = background(*IMPORT)
-    until(lambda: target.went_live, one.text)
+    one.until(lambda: target.went_live, "an application")
     ended(one, both, signal.SIGTERM, one.send(signal.SIGTERM))
     (made,) = target.project("dana", "churn-model").applications
     assert made.status == "stopping"
@@ -163,7 +163,7 @@ def test_a_signal_stops_the_application_that_was_just_created(workspaces, backgr
 def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, background):
     both = source, _ = workspaces()
     one = background(*EXPORT)
-    until(lambda: source.session_log and not rsync_runs(source)() and source.sessions == [], one.text)
+    one.until(lambda: source.session_log and not rsync_runs(source)() and source.sessions == [], "a closing session")
     code, seconds = one.send(signal.SIGINT)
     assert code in {0, 130}
     assert seconds < 10
@@ -175,7 +175,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, backg
     source, _ = workspaces()
     there = phase("rsync", source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, "rsync")
     stuck = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
     os.kill(stuck, signal.SIGSTOP)  # a client that does not react
     threading.Timer(0.5, os.kill, (one.pid, signal.SIGINT)).start()
@@ -189,10 +189,10 @@ def test_kill_9_leaves_nothing_and_the_next_run_goes_on(workspaces, background, 
     both = source, _ = workspaces()
     there = phase("rsync", source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, "rsync")
     code, _ = one.send(signal.SIGKILL)
     assert code == 137
-    until(lambda: not one.left(), one.left, 20)
+    one.vanishes(20)
     assert [each.sessions for each in both] == [[], []]
     (source.project("dana", "churn-model").files / "big.bin").unlink()
     run_line('cmlutil project export -p "Churn Model"')
@@ -202,11 +202,11 @@ def test_what_even_the_watchdog_could_not_close_the_next_run_closes(workspaces, 
     source, _ = workspaces()
     there = phase("rsync", source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, "rsync")
     client = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
     os.kill(client, signal.SIGKILL)
     one.send(signal.SIGKILL)
-    until(lambda: not one.left(), one.left, 20)
+    one.vanishes(20)
     [orphan] = source.sessions
     (source.project("dana", "churn-model").files / "big.bin").unlink()
     run_line('cmlutil project export -p "Churn Model"')
@@ -227,12 +227,12 @@ def test_a_session_that_nobody_could_close_or_name_is_told_by_the_next_run(
 
     monkeypatch.setattr(source._sessions, "open", slowly)
     one = background(*EXPORT)
-    until(opening.is_set, one.text)
+    one.until(opening.is_set, "an opening session")
     source.go_down()
     one.send(signal.SIGKILL)
     dead.set()
-    [orphan] = until(lambda: source.sessions, one.text)
-    until(lambda: not one.left(), one.left, 20)
+    [orphan] = one.until(lambda: source.sessions, "the session")
+    one.vanishes(20)
     source.come_up()
     assert orphan.id in run_line('cmlutil project export -p "Churn Model"').err
     assert source.sessions == [orphan]
@@ -246,7 +246,7 @@ def test_the_recipe_of_the_readme(workspaces, background, tmp_path):
     both = source, _ = workspaces()
     there = phase("rsync", source)
     one = background(*EXPORT)
-    until(there, one.text)
+    one.until(there, "rsync")
     os.system(f"kill -INT {one.pid}")
     assert one.wait() == 130
     assert [each.sessions for each in both] == [[], []]

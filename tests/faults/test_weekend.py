@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from background import until
 
 from cmlutils.emulator.faults import Fault
 
@@ -105,8 +104,8 @@ def test_a_weekend(weekend, background, tmp_path):
     line = (MIGRATE, f"--batch-size={BATCH}", f"--report-dir={reports}", "--remove-bundles", "--disk-budget=20M")
     batch, killed = background(*line), set()
     for number in range(max(3, PROJECTS // 6)):
-        until(lambda number=number: len(source.session_log) > 3 + 3 * number, batch.text, 300)
-        until(lambda: kill_one(batch, killed, chance), batch.text, 300)
+        batch.until(lambda number=number: len(source.session_log) > 3 + 3 * number, "more sessions", 300)
+        batch.until(lambda: kill_one(batch, killed, chance), "a worker that was not killed yet", 300)
         if number == 1:
             source.go_down()
             time.sleep(3)
@@ -132,7 +131,7 @@ def test_a_weekend(weekend, background, tmp_path):
     assert [event for event in target.went_live if event.kind != "application-started"] == []
     assert source.sessions == target.sessions == []
     assert max(most_at_once(source), most_at_once(target)) <= BATCH
-    until(lambda: not batch.left(), batch.left, 10)
+    batch.vanishes(10)
     print(batch.text()[-1500:])
 
 
@@ -143,7 +142,7 @@ def test_a_signal_ends_a_batch_and_the_next_one_goes_on(weekend, background, tmp
     source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
     line = (MIGRATE, "--batch-size=3", f"--report-dir={tmp_path}", *names[4:7])
     batch = background(*line)
-    until(lambda: len(workers(batch)) == 3 and source.sessions, batch.text)
+    batch.until(lambda: len(workers(batch)) == 3 and source.sessions, "three workers and a session")
     code, seconds = batch.send(signal.SIGINT)
     assert code == 130
     assert seconds < 10
@@ -161,9 +160,9 @@ def test_kill_9_of_a_batch_leaves_nothing(weekend, background, tmp_path):
     source, target, names, _ = weekend
     source.faults.add(Fault("hang", path="list-models", nth=3, times=2, seconds=90))
     batch = background(MIGRATE, "--batch-size=3", f"--report-dir={tmp_path}", *names[4:7])
-    until(lambda: len(workers(batch)) == 3 and source.sessions, batch.text)
+    batch.until(lambda: len(workers(batch)) == 3 and source.sessions, "three workers and a session")
     assert batch.send(signal.SIGKILL)[0] == 137
-    until(lambda: not batch.left(), batch.left, 15)
+    batch.vanishes(15)
     assert source.sessions == target.sessions == []
     rows = json.loads((tmp_path / "batch-report.json").read_text())["projects"]
     assert [one["project"] for one in rows] == names[4:7]

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from until import until
 
 from cmlutils.bundle import Bundle
 from cmlutils.cli.live import Live
@@ -31,16 +32,6 @@ def bundle(tmp_path):
     bundle = Bundle(tmp_path / "P")
     bundle.create()
     return bundle
-
-
-def until(found, seconds=60):
-    """Ask again until there is an answer."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.1)
-    raise AssertionError("it did not come to that")
 
 
 def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
@@ -83,10 +74,14 @@ def test_a_run_that_was_killed_does_not_read_as_running(workspaces, run_line, ho
     _, target = workspaces()
     run_line('cmlutil project export -p "Churn Model"')
     target.faults.add(Fault("hang", method="POST", path="/jobs$", seconds=600))
+
+    def at_jobs():
+        return next((one for one in run_line(STATUS).json if one["phase"] == "jobs"), None)
+
     argv = [sys.executable, "-m", "cmlutils", "project", "import", "-p", "Churn Model"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            row = until(lambda: next((one for one in run_line(STATUS).json if one["phase"] == "jobs"), None))
+            row = until(at_jobs, "the phase jobs", 60)
             assert (row["side"], row["running"], row["pid"]) == ("import", True, process.pid)
             assert row["workloads"]["model"] == {"created": 2}
             assert "process" in row["holder"]

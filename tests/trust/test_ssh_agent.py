@@ -12,6 +12,7 @@ import uuid
 import pytest
 from standin import StandIn
 from test_secrets import EXPORT, IMPORT, Sampler, texts_of
+from until import until
 
 from cmlutils.config import Secret, Workspace
 from cmlutils.remote import agent, cdswctl, tunnel
@@ -37,10 +38,7 @@ def own_agent(home, locked_key, monkeypatch):
     path = home / "agent"
     child = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(path.exists, "the agent's socket", 10)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         asking = {"SSH_ASKPASS": str(locked_key), "SSH_ASKPASS_REQUIRE": "force"}
         add = ["ssh-add", "-q", home / ".ssh" / "id_ed25519"]
