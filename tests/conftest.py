@@ -47,6 +47,21 @@ def only_loopback(monkeypatch):
 
 
 @pytest.fixture
+def program(tmp_path_factory, monkeypatch):
+    """Write an executable script into a folder of the test's own, which is the first on PATH; returns its path."""
+    folder = tmp_path_factory.mktemp("programs")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def write(name, script, interpreter="/bin/sh"):
+        path = folder / name
+        path.write_text(f"#!{interpreter}\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def standin(tmp_path, monkeypatch):
     """A fake cdswctl whose sessions are those of a real sshd."""
     found = StandIn(tmp_path / "standin")

@@ -99,36 +99,37 @@ def ini(home):
         (home / f"cmlutils/{side}-config.ini").write_text(text)
 
 
-def bash(typed, home):
-    """Return what bash offers after a line was typed, as it would stand in the line; `typed` is a list of words."""
-    program = home / "bin/cmlutil"
-    program.parent.mkdir(exist_ok=True)
-    program.write_text(f"#!{sys.executable}\nfrom cmlutils.cli.main import main\nmain()\n")
-    program.chmod(0o755)
-    script = f"""
-        eval "$(cmlutil completion bash)"
-        COMP_WORDS=({" ".join(shlex.quote(word) for word in typed)}); COMP_CWORD={len(typed) - 1}
-        _cmlutil_completion cmlutil
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=home, env=environ, check=True)
-    assert done.stderr == ""
-    return done.stdout.split("\n")[:-1]
+@pytest.fixture
+def bash(home, program):
+    """What bash offers after a line was typed, as it would stand in the line; the line is a list of words."""
+    program("cmlutil", "from cmlutils.cli.main import main\nmain()", sys.executable)
+
+    def offered(typed):
+        script = f"""
+            eval "$(cmlutil completion bash)"
+            COMP_WORDS=({" ".join(shlex.quote(word) for word in typed)}); COMP_CWORD={len(typed) - 1}
+            _cmlutil_completion cmlutil
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=home, check=True)
+        assert done.stderr == ""
+        return done.stdout.split("\n")[:-1]
+
+    return offered
 
 
-def test_bash_completes_commands_and_options(home):
-    assert bash(["cmlutil", "pro"], home) == ["project"]
-    assert "--verify" in bash(["cmlutil", "project", "import", "--v"], home)
+def test_bash_completes_commands_and_options(bash):
+    assert bash(["cmlutil", "pro"]) == ["project"]
+    assert "--verify" in bash(["cmlutil", "project", "import", "--v"])
 
 
-def test_bash_completes_sections_so_that_they_are_one_word(home, ini):
+def test_bash_completes_sections_so_that_they_are_one_word(bash, home, ini):
     (home / "y").touch()
-    offered = bash(["cmlutil", "project", "export", "-p", ""], home)
+    offered = bash(["cmlutil", "project", "export", "-p", ""])
     assert [shlex.split(one) for one in offered] == [["Churn Model"], ["Churn $x `y`"], ["it's"]]
-    assert bash(["cmlutil", "project", "export", "-p", r"Churn\ M"], home) == [r"Churn\ Model"]
-    assert bash(["cmlutil", "project", "export", "-p", '"Churn M'], home) == ["Churn Model"]
-    assert bash(["cmlutil", "project", "import", "-p", "Ch"], home) == [r"Churn\ Model", "Charts"]
+    assert bash(["cmlutil", "project", "export", "-p", r"Churn\ M"]) == [r"Churn\ Model"]
+    assert bash(["cmlutil", "project", "export", "-p", '"Churn M']) == ["Churn Model"]
+    assert bash(["cmlutil", "project", "import", "-p", "Ch"]) == [r"Churn\ Model", "Charts"]
 
 
 def complete(shell, line, word):
@@ -146,8 +147,8 @@ def test_zsh_and_fish_get_sections_as_they_are(ini):
     ]
 
 
-def test_completion_is_silent_where_there_is_no_ini_file(home):
-    assert bash(["cmlutil", "project", "export", "-p", ""], home) == [""]
+def test_completion_is_silent_where_there_is_no_ini_file(bash):
+    assert bash(["cmlutil", "project", "export", "-p", ""]) == [""]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

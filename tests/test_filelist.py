@@ -36,7 +36,7 @@ from cmlutils.ignore import IgnoreRules, keep
 from cmlutils.localtree import look, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 ROOT = b"d\x004096\x001700000000.0000000000\x00755\0\0\0"
 END = b"END\0"
@@ -322,12 +322,10 @@ def test_an_odd_name_is_not(path: bytes) -> None:
 @pytest.mark.parametrize(
     "script", ["exit 1", "kill -9 $$", "echo 'find: unrecognized: -printf' >&2; exit 1", "exit 127"]
 )
-def test_a_find_that_fails_makes_no_listing(tmp_path: Path, script: str) -> None:
+def test_a_find_that_fails_makes_no_listing(tmp_path: Path, program: Callable[[str, str], Path], script: str) -> None:
     """As busybox fails, or a killed find: nothing of it may pass for an empty project."""
-    program = tmp_path / "find"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    program("find", script)
+    environ = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-c", find_script()], cwd=tmp_path, capture_output=True, check=False, env=environ)
     assert done.returncode != 0
     with pytest.raises(TransferError):

@@ -89,18 +89,13 @@ def test_every_line_of_cmlutil_is_one_that_it_understands():
 
 
 @pytest.mark.slow
-def test_the_blocks_that_say_sh_run_as_they_are(home):
-    program = home / "bin/cmlutil"
-    program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom cmlutils.cli.main import main\nmain()\n")
-    program.chmod(0o755)
+def test_the_blocks_that_say_sh_run_as_they_are(home, program):
+    program("cmlutil", "from cmlutils.cli.main import main\nmain()", sys.executable)
     text = "".join(text for tag, text in BLOCKS if tag == "sh")
-    environ = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{text}wait\n"
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=home,
-        env=environ,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -110,7 +105,7 @@ def test_the_blocks_that_say_sh_run_as_they_are(home):
     assert "verified: equal" in done.stdout
     assert "warning" not in done.stderr
     assert "projects:" in (home / "rehearsal/source.yaml").read_text()
-    subprocess.run(["bash", "-ec", ". ~/.bashrc; complete -p cmlutil"], env=environ, check=True, capture_output=True)
+    subprocess.run(["bash", "-ec", ". ~/.bashrc; complete -p cmlutil"], check=True, capture_output=True)
 
 
 def test_paths_that_contributing_names_exist():

@@ -9,40 +9,35 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 PROMPT = b"type> "
 NAMES = ["Churn Model", "Charts $x `y`", "it's", "a;b|c", 'say "hi"', "[x] *?", "Größe", "comma,x", "~tilde", "#hash"]
 TYPED = [r"Churn\ M", r"Char", "it", "a", "say", r"\[", "Gr", "comma", r"\~", r"\#"]
-PROGRAM = """#!{python}
+PROGRAM = """
 import json, os, sys
 if "_CMLUTIL_COMPLETE" in os.environ or sys.argv[1] == "completion":
     from cmlutils.cli.main import main
     main()
 with open({noted!r}, "a") as file:
-    print(json.dumps(sys.argv[1:]), file=file)
-"""
+    print(json.dumps(sys.argv[1:]), file=file)"""
 
 
 class Shell:
     """An interactive shell on a terminal of its own, with completion as README says to switch it on."""
 
-    def __init__(self, name, home):
+    def __init__(self, name, home, program):
         self.noted = home / "noted"
-        program = home / "bin/cmlutil"
-        program.parent.mkdir()
-        program.write_text(PROGRAM.format(python=sys.executable, noted=str(self.noted)))
-        program.chmod(0o755)
+        path = program("cmlutil", PROGRAM.format(noted=str(self.noted)), sys.executable)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "ZDOTDIR"))}
-        environ = {**kept, "PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(home), "TERM": "xterm"}
+        environ = {**kept, "HOME": str(home), "TERM": "xterm"}
         evaluated = f'eval "$(cmlutil completion {name})"\n'
         if name == "fish":
             folder = home / ".config/fish"
             (folder / "completions").mkdir(parents=True)
             (folder / "config.fish").write_text(f"function fish_prompt; printf '{PROMPT.decode()}'; end\n")
-            script = subprocess.run([program, "completion", name], capture_output=True, env=environ, check=True).stdout
+            script = subprocess.run([path, "completion", name], capture_output=True, env=environ, check=True).stdout
             (folder / "completions/cmlutil.fish").write_bytes(script)
         else:
             (home / f".{name}rc").write_text(f"{evaluated}PS1='{PROMPT.decode()}'\n")
@@ -84,10 +79,10 @@ def ini(home):
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_a_section_completes_to_one_word_in_a_real_shell(name, home, ini):
+def test_a_section_completes_to_one_word_in_a_real_shell(name, home, ini, program):
     if shutil.which(name) is None:
         pytest.skip(f"needs {name}: apt-get install {name}")
-    shell = Shell(name, Path(home))
+    shell = Shell(name, home, program)
     try:
         assert shell.words("cmlutil proj") == ["project"]
         for typed, section in zip(TYPED, NAMES, strict=True):

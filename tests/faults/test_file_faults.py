@@ -152,19 +152,14 @@ class Run:
 
 
 @pytest.fixture(params=["export", "import"])
-def slowly(request, workspaces, run_line, home, monkeypatch):
+def slowly(request, workspaces, run_line, home, program):
     """A copy of many files that takes a moment: the command line, the workspace, the two folders."""
     source, target = workspaces()
     fill(files_of(source))
-    folder = home / "slow"
-    folder.mkdir()
     real = subprocess.run(["which", "rsync"], capture_output=True, check=True, text=True).stdout.strip()
-    slow = f'#!/bin/sh\ncase "$1" in --version) exec {real} "$@";; esac\nexec {real} --bwlimit=5m "$@"\n'
-    (folder / "rsync").write_text(slow)
-    (folder / "rsync").chmod(0o755)
     if request.param == "import":
         run_line(EXPORT)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    program("rsync", f'case "$1" in --version) exec {real} "$@";; esac\nexec {real} --bwlimit=5m "$@"')
     if request.param == "export":
         return EXPORT, source, files_of(source), lambda: home / DATA
     return IMPORT, target, home / DATA, lambda: files_of(target)

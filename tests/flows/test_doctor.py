@@ -1,7 +1,6 @@
 """The doctor finds everything at once, says what to do about it, and asks each workspace no more than it must."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -100,11 +99,8 @@ def test_keys_that_nobody_can_use_are_found(workspaces, run_line, home):
     ("said", "severity"),
     [("3.2.6", "warning"), ("3.0.9", "error"), ("2.6.9", "error"), ("3.2.7", "ok"), ("3.10.0", "ok")],
 )
-def test_an_old_rsync_is_warned_of(tmp_path, monkeypatch, said, severity):
-    program = tmp_path / "rsync"
-    program.write_text(f"#!/bin/sh\necho 'rsync  version {said}  protocol version 31'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+def test_an_old_rsync_is_warned_of(program, said, severity):
+    program("rsync", f"echo 'rsync  version {said}  protocol version 31'")
     assert [one.severity for one in doctor_here.programs() if "rsync" in one.text] == [severity]
 
 
@@ -119,12 +115,9 @@ def test_an_old_rsync_is_warned_of(tmp_path, monkeypatch, said, severity):
     ],
 )
 def test_an_old_ssh_is_told_and_gets_no_list_of_ciphers_that_it_can_not_read(
-    tmp_path, monkeypatch, said, severity, prefers
+    tmp_path, program, said, severity, prefers
 ):
-    program = tmp_path / "ssh"
-    program.write_text(f"#!/bin/sh\necho '{said}' >&2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    program("ssh", f"echo '{said}' >&2")
     assert [one.severity for one in doctor_here.programs() if "SSH" in one.text] == [severity]
     argv = ssh.command(Workspace("http://ws.test", "me", Secret("k")), 22, tmp_path)
     assert (ssh.FAST in argv) is prefers

@@ -157,13 +157,9 @@ def test_a_project_that_is_not_there(workspaces, run_line):
     assert source.session_log == []
 
 
-def test_an_rsync_that_lacks_what_it_takes_is_named(workspaces, run_line, monkeypatch, tmp_path):
+def test_an_rsync_that_lacks_what_it_takes_is_named(workspaces, run_line, program):
     workspaces()
-    program = tmp_path / "bin/rsync"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho 'rsync  version 2.6.9  protocol version 29'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    program("rsync", "echo 'rsync  version 2.6.9  protocol version 29'")
     told(run_line(EXPORT, exit_code=1), "2.6.9", "brew install rsync")
 
 
