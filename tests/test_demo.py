@@ -6,10 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from until import until
 
 WIDTH = 80
 
@@ -29,6 +29,12 @@ def start(home, tmp_path):
 def labels(table):
     """Return the name of each row."""
     return re.findall(r"^  (\w[\w ]*?)(?:  |$)", table, re.MULTILINE)
+
+
+def running(folder):
+    """Return the command lines that name this folder."""
+    lines = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if str(folder) in line]
 
 
 @pytest.mark.slow
@@ -59,19 +65,18 @@ def test_it_migrates_proves_and_leaves_nothing_but_the_bundle(start, home, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_the_command_it_runs(start, tmp_path, number):
-    process = start()
-    for line in process.stdout:
-        if line.startswith("$ cmlutil project export"):
-            break
-    time.sleep(0.3)  # into the export; whatever it does then has to end
-    process.send_signal(number)
-    process.communicate(timeout=30)
+    with start() as process:
+        for line in process.stdout:
+            if line.startswith("$ cmlutil project export"):
+                break
+        until(lambda: any(line.startswith("ssh ") for line in running(tmp_path)), "an ssh of the export")
+        process.send_signal(number)
+        process.communicate(timeout=30)
     assert process.returncode == 128 + number
     left = [one.name for one in tmp_path.iterdir() if not one.name.startswith("cmlutil-demo-")]
     assert left == []
     assert not [one for one in tmp_path.iterdir() if "home" in one.name]
-    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(tmp_path) not in running
+    assert running(tmp_path) == []
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_lines_and_stop():
 
 def test_stubborn_and_talkative_child_is_killed():
     with process.running(["sh", "-c", "trap '' INT TERM; yes & yes"], grace=0.2) as child:
-        time.sleep(0.2)
+        until(child._queue.full, "more than anybody reads")
     assert child.poll() == -signal.SIGKILL
 
 

@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from copying import At, difference, pull, push
+from until import until
 
 from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError, TransferError, TunnelError
@@ -187,8 +187,7 @@ def test_killed_rsync_goes_on_in_the_middle(way, project, bundle, rsyncs, monkey
     real, killed, goes_on = process.running, [], []
 
     def kill_half_way(pid):
-        while not half.exists() or half.stat().st_size < 2 << 20:
-            time.sleep(0.01)
+        until(lambda: half.exists() and half.stat().st_size >= 2 << 20, "2 MiB of the large file")
         os.killpg(pid, how)
 
     @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from until import until
 
 from cmlutils.errors import TransferError
 from cmlutils.flows import here
@@ -89,10 +90,10 @@ def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_a
 
 
 def test_a_listing_that_nobody_waits_for_ends_with_the_block(tmp_path, program):
-    program("find", f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    pid = tmp_path / "pid"
+    program("find", f"echo $$ > {pid}; exec sleep 60")
     with here.beside(tmp_path, list) as found:
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-            pass
+        until(lambda: pid.exists() and pid.read_text(), "a find that runs")
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+        os.kill(int(pid.read_text()), 0)
     assert {each.path for each in found()} == {b"pid"}
