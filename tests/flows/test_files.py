@@ -60,27 +60,43 @@ def fill(root):
     os.mkfifo(top + b"/pipe")
 
 
-@pytest.mark.parametrize("limit", [2000, 1])
-@pytest.mark.parametrize("rules", [None, b"/.cache\nleft*\n"])
-def test_pull_is_exact_and_idle_when_run_again(way, project, bundle, rsyncs, monkeypatch, limit, rules):
-    monkeypatch.setattr(remaining, "SHORT", limit)
+@pytest.fixture(params=[2000, 1])
+def limit(request, monkeypatch):
+    """Up to how many names rsync gets as a list."""
+    monkeypatch.setattr(remaining, "SHORT", request.param)
+    return request.param
+
+
+@pytest.fixture(params=[None, b"/.cache\nleft*\n"])
+def pulled(request, limit, rsyncs, way, project, bundle):
+    """What a first pull says, with rules and without; there is something in its way."""
     fill(project)
-    if rules:
-        (project / ".exportignore").write_bytes(rules)
+    if request.param:
+        (project / ".exportignore").write_bytes(request.param)
         (project / "left*[\n").mkdir()
         (project / "left*[\n" / "x").touch()
     (bundle / "project-data/extra/deep").mkdir(parents=True)
     (bundle / "project-data/plain.f").mkdir()
-    result = pull(way, bundle)
-    assert result.problems == ()
-    assert result.skipped == ("'pipe'",)
+    return pull(way, bundle)
+
+
+def test_pull_is_exact(pulled, project, bundle, rsyncs, limit):
+    assert pulled.problems == ()
+    assert pulled.skipped == ("'pipe'",)
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data").stat().st_mode & 0o777 == 0o700
     # A name that a list can't hold takes one of its own, and so does a place where a folder was in the way.
     assert len(rsyncs) == (2 if limit > 1 else mover.STREAMS + 1)
+
+
+def test_pull_is_idle_when_run_again(pulled, way, bundle, rsyncs):
     seen = len(rsyncs)
     again = pull(way, bundle)
     assert (again.transferred, again.deleted, len(rsyncs)) == (0, 0, seen)
+
+
+def test_pull_follows_what_has_come_and_gone(pulled, way, project, bundle):
+    pull(way, bundle)  # an idle one, after which the next knows as much as before
     (project / "plain.f").unlink()
     (project / "empty/deep/new").touch()
     third = pull(way, bundle)
@@ -100,9 +116,7 @@ def test_fewer_rsyncs_run_at_once_where_the_workspace_is_near(way, project, bund
     assert len(rsyncs) == mover.STREAMS_NEAR
 
 
-@pytest.mark.parametrize("limit", [2000, 1])
-def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, monkeypatch, limit):
-    monkeypatch.setattr(remaining, "SHORT", limit)
+def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, limit):
     data = bundle / "project-data"
     fill(data)
     shutil.rmtree(data / ".cache")
@@ -565,9 +579,7 @@ def test_the_root_keeps_its_mode_and_time(way, project, bundle):
     assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o751, 1_500_000_000_123_456_789)
 
 
-@pytest.mark.parametrize("limit", [2000, 1])
-def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle, monkeypatch, limit):
-    monkeypatch.setattr(remaining, "SHORT", limit)
+def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle, limit):
     for name in ("grows", "goes", "same size", "stays"):
         (project / name).write_text("x")
 
@@ -658,9 +670,7 @@ def test_an_unreadable_exportignore_fails(way, project, bundle):
 
 
 @not_root
-@pytest.mark.parametrize("limit", [2000, 1])
-def test_what_may_not_be_read_is_named_and_the_rest_arrives(way, project, bundle, monkeypatch, limit):
-    monkeypatch.setattr(remaining, "SHORT", limit)
+def test_what_may_not_be_read_is_named_and_the_rest_arrives(way, project, bundle, limit):
     (project / "secret").write_text("s")
     (project / "secret").chmod(0)
     (project / "plain").write_text("p")
@@ -705,9 +715,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
-@pytest.mark.parametrize("limit", [2000, 1])
-def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, project, small_disk, monkeypatch, limit):
-    monkeypatch.setattr(remaining, "SHORT", limit)
+def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, project, small_disk, limit):
     disk, grow = small_disk
     (disk / "state").mkdir()
     for number in range(6):
