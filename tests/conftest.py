@@ -23,7 +23,7 @@ def home(tmp_path_factory, monkeypatch):
         if (
             name.startswith(("CMLUTILS_", "GIT_", "SSH_", "REQUESTS_", "CURL_", "SSL_"))
             or name.lower().endswith("_proxy")
-            or name in {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}
+            or name in {"COLUMNS", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"}
         ):
             monkeypatch.delenv(name)
     return folder

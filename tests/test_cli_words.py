@@ -78,6 +78,31 @@ def test_a_full_disk_behind_standard_output_is_no_bug(home, ini, words):
     assert "error: Standard output can't be written: No space left on device." in done.stderr
 
 
+@pytest.mark.parametrize(("words", "code"), [
+    ("project list", 0),
+    ("project lst", 2),
+    ("project export -p 'Churn Model'", 2),
+])  # fmt: skip
+@pytest.mark.parametrize("after", ["2>/dev/full; echo $? >&3", "2>&1 >/dev/null; echo $? >&3; } | true"])
+def test_a_standard_error_that_can_not_be_written_changes_no_exit_code(home, ini, words, code, after):
+    line = f"{'{ sleep 0.3; ' if 'true' in after else ''}{sys.executable} -m cmlutils {words} {after}"
+    done = subprocess.run(["bash", "-c", f"exec 3>&1; {line}"], capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1] == str(code)
+    assert done.stderr == ""
+
+
+def test_names_of_any_letters_are_told_also_by_an_interpreter_for_ascii(home):
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text(
+        "[Żółw]\nurl=https://x.test\nusername=me\napiv1_key=k\noutput_dir=~/out\n", encoding="utf-8"
+    )
+    environ = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    argv = [sys.executable, "-m", "cmlutils", "project", "list"]
+    done = subprocess.run(argv, capture_output=True, env=environ, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "out/Żółw" in done.stdout.decode()
+
+
 def test_letters_that_a_terminal_has_not_are_shown_by_their_numbers(home):
     (home / "cmlutils").mkdir()
     (home / "cmlutils/export-config.ini").write_text("[Żółw]\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from cmlutils.cli.helpers import doctor, helpers
 from cmlutils.cli.init import init
 from cmlutils.cli.project import project
 from cmlutils.cli.signals import signals
-from cmlutils.cli.terminal import usable_streams
+from cmlutils.cli.terminal import end_streams, usable_streams
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -107,4 +107,4 @@ def main() -> None:
     """Run the process's own command line."""
     gc.set_threshold(*GC_THRESHOLD)
     usable_streams()
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(end_streams(run(sys.argv[1:])))

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmlutils.errors import ExitCode
 from cmlutils.screen import coloured, columns, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from _typeshed import ReadableBuffer
 
 _WIDEST = 30  # so wide a column of names may be
 _COLOURS = {  # by the mark or word that a line begins with
@@ -39,15 +42,53 @@ def put(text: str, *, colours: bool | None = None) -> None:
     try:
         click.echo(text, color=colours)
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        _to_nowhere()
+
+
+def _to_nowhere() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+class _Unheard(io.FileIO):
+    """A standard error that nobody may hear: what can't be written there is lost, and changes nothing."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
 
 
 def usable_streams() -> None:
-    """Open what the shell closed (`>&-`), and let letters that the terminal has not be shown by their numbers."""
+    """Open what the shell closed (`>&-`), and let letters that the terminal has not be shown by their numbers.
+
+    A standard error that can't be written loses what is said there. Files may be called by any letters, so an
+    interpreter that takes their names for ASCII is started anew.
+    """
+    if sys.getfilesystemencoding() == "ascii":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        raw, old = _Unheard(sys.stderr.fileno(), "wb", closefd=False), sys.stderr
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(raw), old.encoding, old.errors, line_buffering=True)
+
+
+def end_streams(code: int) -> int:
+    """Write out what is left for standard output; return the exit code, which says so if that fails.
+
+    Who no longer reads it, as `head`, changes nothing. Left to Python, either would end the run with code 120.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _to_nowhere()
+        if not isinstance(error, BrokenPipeError):
+            return code or ExitCode.FAILED
+    return code
