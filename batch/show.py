@@ -8,6 +8,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.screen import can_redraw
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -72,8 +74,8 @@ class Table:
 
 @contextmanager
 def view() -> Iterator[Lines | Table]:
-    """Give what shows the batch: a table where standard error is a terminal."""
-    if not sys.stderr.isatty():
+    """Give what shows the batch: a table where standard error is a terminal that can draw one anew."""
+    if not can_redraw(sys.stderr):
         yield Lines()
         return
     from rich.console import Console

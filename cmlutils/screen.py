@@ -1,4 +1,4 @@
-"""What a terminal can show: how wide its lines are, and whether it wants colours."""
+"""What a terminal can show: how wide its lines are, and whether it takes colours and lines drawn anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ def coloured(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     """Tell whether colours are wanted: on a terminal or with $FORCE_COLOR, never with $NO_COLOR."""
     if environ.get("NO_COLOR"):
         return False
-    return bool(environ.get("FORCE_COLOR")) or (stream.isatty() and environ.get("TERM") != "dumb")
+    return bool(environ.get("FORCE_COLOR")) or can_redraw(stream, environ)
+
+
+def can_redraw(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether what was written can be written over: on a terminal that knows more than plain lines."""
+    return stream.isatty() and environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
 def columns(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:

@@ -443,11 +443,13 @@ def test_each_script_starts(name):
     assert "--batch-size" in done.stdout
 
 
-def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path):
+@pytest.mark.parametrize(("kind", "drawn"), [("xterm", True), ("dumb", False)])
+def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
     code = (
         f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
         "from pathlib import Path\n"
         "import plan, pool, show\n"
+        "show.SUMMARY_SECONDS = 0.1\n"
         "slow = [plan.Item('slow', {})]\n"
         "with show.view() as view:\n"
         f"    what = plan.Plan(slow, ('export',), Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
@@ -455,11 +457,12 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path):
         "    one.run(what, lambda: view.look(what.results(), one.running))\n"
     )
     ours, theirs = pty.openpty()
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True, env={**os.environ, "TERM": "xterm"})
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True, env={**os.environ, "TERM": kind})
     os.close(theirs)
     seen = os.read(ours, 1 << 16).decode()
     os.close(ours)
     assert "1 running, 0 waiting" in seen
+    assert ("\x1b" in seen) == drawn
     assert "slow: export: done" in seen
 
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pty
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from words import COMMANDS, LEAVES, examples, understood
 from cmlutils import log as logs
 from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
+from cmlutils.cli.render import show
+from cmlutils.report import Report
 
 
 @pytest.mark.parametrize("words", LEAVES)
@@ -91,11 +94,12 @@ def test_a_standard_error_that_can_not_be_written_changes_no_exit_code(home, ini
     assert done.stderr == ""
 
 
+A_SECTION = "url=https://x.test\nusername=me\napiv1_key=k\noutput_dir=~/out\n"
+
+
 def test_names_of_any_letters_are_told_also_by_an_interpreter_for_ascii(home):
     (home / "cmlutils").mkdir()
-    (home / "cmlutils/export-config.ini").write_text(
-        "[Żółw]\nurl=https://x.test\nusername=me\napiv1_key=k\noutput_dir=~/out\n", encoding="utf-8"
-    )
+    (home / "cmlutils/export-config.ini").write_text(f"[Żółw]\n{A_SECTION}", encoding="utf-8")
     environ = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     argv = [sys.executable, "-m", "cmlutils", "project", "list"]
     done = subprocess.run(argv, capture_output=True, env=environ, check=False)
@@ -195,12 +199,31 @@ class Screen(io.StringIO):
     (Screen(), {}, True),
     (Screen(), {"NO_COLOR": "1"}, False),
     (Screen(), {"TERM": "dumb"}, False),
+    (Screen(), {"TERM": "unknown"}, False),
     (io.StringIO(), {}, False),
     (io.StringIO(), {"FORCE_COLOR": "1"}, True),
     (io.StringIO(), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
 ])  # fmt: skip
 def test_colours_only_on_a_terminal_and_never_with_no_color(stream, environ, wanted):
     assert screen.coloured(stream, environ) is wanted
+
+
+@pytest.mark.parametrize(("kind", "cleared"), [("xterm", True), ("dumb", False)])
+def test_watching_clears_the_screen_where_there_is_one_to_clear(home, kind, cleared):
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text(f"[p]\n{A_SECTION}")
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "cmlutils", "project", "status", "--watch"]
+    subprocess.run(argv, stdout=theirs, check=True, env={**os.environ, "TERM": kind})
+    os.close(theirs)
+    assert (b"\x1b[2J" in os.read(ours, 4096)) == cleared
+    os.close(ours)
+
+
+def test_the_path_of_a_report_is_one_line_however_narrow_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    show(Report("export", "p"), as_json=False, report_file="/a/folder/of bundles/with spaces/Churn Model/report.html")
+    assert "  report: /a/folder/of bundles/with spaces/Churn Model/report.html\n" in capsys.readouterr().out
 
 
 def test_warnings_are_coloured_on_a_terminal(monkeypatch):

@@ -25,8 +25,8 @@ def copy(shown):
         shown.files(3 << 20, 4 << 20, 30, 40)
 
 
-def drawn(columns, monkeypatch):
-    """Return what a copy writes on a terminal of this width."""
+def drawn(columns, monkeypatch, kind="xterm"):
+    """Return what a copy writes on a terminal of this width and kind."""
     leader, follower = pty.openpty()
     seen = bytearray()
 
@@ -37,7 +37,7 @@ def drawn(columns, monkeypatch):
 
     reader = threading.Thread(target=read)
     reader.start()
-    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TERM", kind)
     monkeypatch.setenv("COLUMNS", str(columns))
     with os.fdopen(follower, "w", buffering=1) as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", terminal)
@@ -65,6 +65,14 @@ def test_the_bar_fits_the_terminal_and_leaves_room_for_what_ctrl_c_writes(monkey
     assert max(map(len, bars)) <= columns - 3
     assert bars[-1].rstrip().startswith("copying ━")
     assert ("30/40 files" in bars[-1]) == (columns >= 60)
+
+
+def test_a_terminal_that_knows_plain_lines_alone_gets_what_a_file_gets(monkeypatch):
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    lines = drawn(100, monkeypatch, "dumb").splitlines()
+    assert lines[0].startswith("copying: 25 % of 4.0 MiB, 10 of 40 files")
+    assert lines[1] == "warning: The tunnel dropped."
+    assert lines[2].startswith("copying: 75 % of 4.0 MiB")
 
 
 def test_a_time_is_told_in_the_unit_that_one_waits_in():

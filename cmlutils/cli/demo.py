@@ -19,7 +19,7 @@ import click
 
 from cmlutils.bundle import Bundle
 from cmlutils.cli.emulator import no_extra
-from cmlutils.cli.terminal import say
+from cmlutils.cli.terminal import put, say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
 from cmlutils.screen import coloured, columns
@@ -201,7 +201,7 @@ def _show_table(folder: Path, exported: Ran, imported: Ran, was_live: list[str])
     }
     click.echo("\nThe demo in short")
     for name, text in rows.items():
-        say(f"  {name:<14}{text}")
+        (put if text.startswith("/") else say)(f"  {name:<14}{text}")  # a path is not folded, so that it can be copied
     if imported.exit_code:
         say(f"\nThe import ended with exit code {imported.exit_code}.")
     say(f"\nThe bundle stays until you remove it: rm -r {folder.parent}")

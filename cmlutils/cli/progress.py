@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.cli.render import human_size, human_time
 from cmlutils.log import ROOT, is_quiet
-from cmlutils.screen import columns
+from cmlutils.screen import can_redraw, columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class TextProgress:
         self._report = report
         self._began = self._last = time.monotonic()
         self._step = ""
-        self._bar: _Bar | None = _Bar() if sys.stderr.isatty() and not is_quiet() else None
+        self._bar: _Bar | None = _Bar() if can_redraw(sys.stderr) and not is_quiet() else None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

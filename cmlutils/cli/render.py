@@ -60,11 +60,14 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     if as_json:
         put(json_text(report.to_json()))
         return
-    for line in _lines(report, report_file):
+    for line in _lines(report):
         say(one_line(line))
+    if report_file:
+        put("")
+        put(one_line(f"  report: {report_file}"))  # not folded, so that it can be copied
 
 
-def _lines(report: Report, report_file: str) -> list[str]:
+def _lines(report: Report) -> list[str]:
     lines = [""]
     if report.files:
         lines.append(f"  files         {files_text(report.files)}")
@@ -81,8 +84,6 @@ def _lines(report: Report, report_file: str) -> list[str]:
     todos = report.to_do()
     if todos:
         lines += ["", "  Left for you:", *_first([f"  - {one}" for one in todos], "lines")]
-    if report_file:
-        lines += ["", f"  report: {report_file}"]
     return lines
 
 

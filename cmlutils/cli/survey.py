@@ -21,6 +21,7 @@ from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
+from cmlutils.screen import can_redraw
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
         states = [(one, status_of(bundle_of(one), one.side)) for one in sections]
         lines = [_status_json(states)] if as_json else _status_lines(states)
         if lines != shown:
-            if watch and sys.stdout.isatty():
+            if watch and can_redraw(sys.stdout):
                 click.clear()
             for line in lines:
                 show(line)
