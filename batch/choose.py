@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,19 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _at_least_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is less than 1.")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1.")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not (math.isfinite(found) and found >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes of at least 0.")
+    return found
 
 
 def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
@@ -55,7 +66,7 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
     one.add_argument("--only-failed", action="store_true", help="leave out what the last batch-report.json has as done")
     one.add_argument("--shard", type=_shard, metavar="I/N", help="part I of N, always the same: a part for each host")
     patience = "how long to wait for a workspace that is away (%(default)s)"
-    one.add_argument("--patience", type=float, default=60.0, metavar="MINUTES", help=patience)
+    one.add_argument("--patience", type=_minutes, default=60.0, metavar="MINUTES", help=patience)
     one.add_argument("--config-dir", help="the folder of the ini files")
     one.add_argument("--report-dir", type=Path, default=Path(), help="where the reports and batch-logs go (here)")
     if verb == "import":
@@ -79,14 +90,10 @@ def in_shard(name: str, shard: tuple[int, int]) -> bool:
 
 
 def projects(options: argparse.Namespace, verb: str) -> list[str]:
-    """Return the sections that the command line means; raise CmlutilError, OSError or UnicodeDecodeError."""
+    """Return the sections that the command line means; raise CmlutilError."""
     names = list(options.projects)
     if options.from_file:
-        lines = options.from_file.read_text(encoding="utf-8-sig").splitlines()
-        listed = [line.strip() for line in lines if line.strip()]
-        if not listed:
-            raise ConfigError(f"{options.from_file} names no section.")
-        names += listed
+        names += _listed(options.from_file)
     if options.only_failed:
         failed = [one.project for one in results.read(options.report_dir, verb) if one.exit_code != 0]
         names = [name for name in failed if not names or name in names]
@@ -95,6 +102,38 @@ def projects(options: argparse.Namespace, verb: str) -> list[str]:
     if options.shard:
         names = [name for name in names if in_shard(name, options.shard)]
     return list(dict.fromkeys(names))
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the names in a file; raise ConfigError."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}.", hint="Check --from-file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise ConfigError(f"{path} names no section.", hint="Write one on each line.")
+    return names
+
+
+def none_of(options: argparse.Namespace) -> str:
+    """Say why there is nothing to run."""
+    which = "No section that is left to be run" if options.only_failed else "No section"
+    return f"{which} is in part {options.shard[0]}/{options.shard[1]}." if options.shard else f"{which} is there."
+
+
+def check_words(words: Sequence[str], verb: str) -> None:
+    """Refuse what makes no sense as a word for each cmlutil; raise ConfigError."""
+    if {"-h", "--help"} & set(words):
+        hint = f"Run 'cmlutil project {'export' if verb == 'migrate' else verb} --help'."
+        raise ConfigError("After -- each project would get --help.", hint=hint)
+    if "--dry-run" in words and verb == "migrate":
+        hint = "Run export_all.py -- --dry-run, and import_all.py -- --dry-run when the bundles are there."
+        raise ConfigError("A whole migration can't be foreseen: an import reads what an export has written.", hint=hint)
+    if "--dry-run" in words and verb == "validate-migration":
+        raise ConfigError("A validation only compares: it knows no --dry-run.", hint="Leave it out.")
 
 
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:

@@ -4,11 +4,9 @@
 With --remove-bundles and --disk-budget, projects pass through a disk much smaller than they are.
 """
 
-import sys
-
-from run import main
+from run import script
 
 BATCH_SIZE = 10  # each project opens a session of 1 CPU and 0.5 GB on a workspace
 
 if __name__ == "__main__":
-    sys.exit(main("migrate", BATCH_SIZE))
+    script("migrate", BATCH_SIZE)

@@ -64,6 +64,7 @@ class Plan:
     patience: float = 3600.0
     verify: bool = False
     remove: bool = False
+    dry: bool = False
     disk: Disk = field(default_factory=Disk)
     gates: dict[str, Gate] = field(default_factory=dict)
     _dirty: bool = False
@@ -78,7 +79,7 @@ class Plan:
 
     def results(self) -> list[Result]:
         """Return what is known of every project, in order."""
-        return [one.result or Result(one.project, verb=self.steps[one.step]) for one in self.items]
+        return [one.result or self._result(one, None, "") for one in self.items]
 
     def left(self) -> bool:
         """Tell whether anything is still to be run."""
@@ -98,7 +99,6 @@ class Plan:
                 self.disk.begin(one.project)
             one.running, one.tries = True, one.tries + 1
             log = self._log(one)
-            log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.say(f"{one.project}: {verb}{' again' if one.tries > 1 else ''}, log {log}")
             words = ("project", verb, f"--project-name={one.project}", *self.extra)
             if verb == "import" and self.verify:
@@ -187,9 +187,10 @@ class Plan:
         verb = self.steps[one.step]
         one.code = worse(one.code, how.code)
         side: Side = "export" if verb == "export" else "import"
-        known = metrics_of(Bundle(one.folder).metrics(side)) if one.folder else {}
+        known = metrics_of(Bundle(one.folder).metrics(side)) if one.folder and not self.dry else {}
         reason = results.reason_of(how.code, how.output, known)
-        self.say(f"{one.project}: {verb}: {Result('', how.code).words} after {how.seconds:.0f} s {reason}".rstrip())
+        words = f"{Result('', how.code, foreseen=self.dry).words} after {how.seconds:.0f} s"
+        self.say(": ".join(filter(None, (one.project, verb, words, reason))))
         if verb == "export":
             self.disk.exported(one.project)
         if how.code in _GO_ON and one.step + 1 < len(self.steps):
@@ -200,9 +201,21 @@ class Plan:
         self._finish(one, one.code, reason, removed=removed)
 
     def _finish(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> None:
-        log = str(self._log(one)) if one.tries else ""
-        one.result = Result(one.project, code, round(one.seconds, 1), log, self.steps[one.step], reason, removed)
+        one.result = self._result(one, code, reason, removed=removed)
         self._dirty = True
+
+    def _result(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> Result:
+        return Result(
+            one.project,
+            code,
+            round(one.seconds, 1),
+            str(self._log(one)) if one.tries else "",
+            self.steps[one.step],
+            reason,
+            removed,
+            after=self.steps[one.step - 1] if one.step and code is None else "",
+            foreseen=self.dry,
+        )
 
     def _log(self, one: Item) -> Path:
         """Where the cmlutil of its step writes."""

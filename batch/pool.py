@@ -8,13 +8,14 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cmlutils.errors import ExitCode
 from cmlutils.remote.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from types import FrameType
 
 END_SECONDS = 9.5  # for all children to end by a signal
@@ -60,12 +61,13 @@ class Plan(Protocol):
 
 @dataclass
 class Running:
-    """One running cmlutil; `told` is how many signals it had."""
+    """One running cmlutil; `log` is where its output really goes, and `told` how many signals it had."""
 
     task: Task
     process: subprocess.Popen[bytes]
     number: int
     began: float
+    log: Path
     offset: int
     told: int = 0
 
@@ -81,10 +83,21 @@ class Running:
 
     def end(self, code: int) -> Ended:
         """Return how it ended, with what it wrote."""
-        with self.task.log.open("rb") as file:
+        output = ""
+        with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(max(self.offset, os.fstat(file.fileno()).st_size - 50_000))
             output = file.read().decode(errors="replace")
         return Ended(128 - code if code < 0 else code, code < 0 and not self.told, round(self.seconds, 1), output)
+
+
+def _open_log(task: Task) -> tuple[int, Path]:
+    """Open a task's log; where that can't be, the log that its bundle has must do."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
+    try:
+        task.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(task.log, flags, 0o600), task.log
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY), Path(os.devnull)
 
 
 @dataclass
@@ -115,6 +128,7 @@ class Pool:
                 show()
                 time.sleep(0.05)
         finally:
+            self._end_rest()
             dog.end()
 
     def _listen(self) -> None:
@@ -136,11 +150,14 @@ class Pool:
             task = plan.next()
             if task is None:
                 return
-            self.running.append(self._start(task, dog))
+            try:
+                self.running.append(self._start(task, dog))
+            except OSError as error:
+                why = f"error: cmlutil can't be started: {error.strerror}."
+                plan.ended(task, Ended(ExitCode.FAILED, killed=False, seconds=0.0, output=why))
 
     def _start(self, task: Task, dog: Watchdog) -> Running:
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
-        handle = os.open(task.log, flags, 0o600)
+        handle, log = _open_log(task)
         with os.fdopen(handle, "ab") as output:
             offset = output.tell()
             with dog.starting() as mark:
@@ -153,7 +170,7 @@ class Pool:
                     start_new_session=True,  # Ctrl-C reaches it once, through us
                 )
                 number = dog.enrol(process.pid)
-        return Running(task, process, number, time.monotonic(), offset)
+        return Running(task, process, number, time.monotonic(), log, offset)
 
     def _pass_on(self, dog: Watchdog) -> None:
         for one in self.running:
@@ -164,6 +181,17 @@ class Pool:
             for one in self.running:
                 with contextlib.suppress(OSError):
                     one.process.kill()
+
+    def _end_rest(self) -> None:
+        """End what runs in good order when something has gone wrong here."""
+        end = time.monotonic() + END_SECONDS
+        for one in self.running:
+            one.interrupt()
+        for one in self.running:
+            try:
+                one.process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:  # noqa: PERF203
+                one.process.kill()
 
     def _reap(self, plan: Plan, dog: Watchdog) -> None:
         for one in list(self.running):

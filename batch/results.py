@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +19,21 @@ if TYPE_CHECKING:
 WORDS = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "failed",
-    ExitCode.USAGE: "configuration",
+    ExitCode.USAGE: "bad configuration",
     ExitCode.BUG: "bug in cmlutil",
     ExitCode.DIFFERENCES: "differences",
     ExitCode.NEEDS_HAND: "needs a hand",
 }
 _WORST_FIRST = (ExitCode.BUG, ExitCode.FAILED, ExitCode.USAGE, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND)
-_KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed")
+_KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed", "after")
 
 
 @dataclass(frozen=True)
 class Result:
-    """How one project ended; an exit code of None: it was not run to an end."""
+    """How one project ended; an exit code of None: it was not run to an end, but for the step that it is `after`.
+
+    `foreseen`: it was a dry run.
+    """
 
     project: str
     exit_code: int | None = None
@@ -38,12 +42,18 @@ class Result:
     verb: str = ""
     reason: str = ""
     removed: bool = False
+    after: str = ""
+    foreseen: bool = False
 
     @property
     def words(self) -> str:
         """The exit code in words."""
+        if self.exit_code is None and self.after:
+            return f"unfinished ({self.after} done)"
         if self.exit_code is None:
-            return "not started"
+            return "unfinished" if self.seconds else "not started"
+        if self.exit_code == ExitCode.OK and self.foreseen:
+            return "foreseen"
         if self.exit_code > 128:
             return f"ended by signal {self.exit_code - 128}"
         known = self.exit_code in WORDS
@@ -92,25 +102,40 @@ def _first_trouble(code: int, metrics: dict[str, Any]) -> str:
 def table(results: Sequence[Result]) -> str:
     """Return the results as lines of three columns and the reason, or the log of what went well."""
     width = max([len(one.project) for one in results] + [7])
-    lines = [f"{'project':<{width}}  {'result':<18}  seconds  why, or the log"]
+    words = max([len(one.words) for one in results] + [18])
+    lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
     lines += [
-        f"{one.project:<{width}}  {one.words:<18}  {one.seconds:7.0f}  {one.reason or one.log}" for one in results
+        f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}" for one in results
     ]
     return "\n".join(lines)
 
 
-def write(folder: Path, verb: str, began: float, results: Sequence[Result], code: int | None) -> None:
-    """Write batch-report.json and batch-report.html; a code of None: the batch still runs."""
+def summary(results: Sequence[Result]) -> str:
+    """Return how many projects came to what."""
+    return ", ".join(f"{number} {words}" for words, number in Counter(one.words for one in results).items())
+
+
+def write(
+    folder: Path, verb: str, began: float, found: Sequence[Result], code: int | None, earlier: Sequence[Result] = ()
+) -> None:
+    """Write batch-report.json and batch-report.html; a code of None: the batch still runs.
+
+    `earlier` is what is known of projects that this batch leaves alone.
+    """
     now = datetime.now(timezone.utc)
     content = {
         "verb": verb,
         "started_at": datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(now.timestamp() - began, 1),
         "exit_code": code,
-        "projects": [asdict(one) | {"result": one.words} for one in results],
+        "projects": [
+            {key: getattr(one, key) for key in _KEYS} | {"result": one.words, "earlier": rows is earlier}
+            for rows in (earlier, found)
+            for one in rows
+        ],
     }
     wholefile.write_json(folder / "batch-report.json", content)
-    wholefile.write_bytes(folder / "batch-report.html", _page(content, results).encode("utf-8", "replace"))
+    wholefile.write_bytes(folder / "batch-report.html", _page(content, found, earlier).encode("utf-8", "replace"))
 
 
 def read(folder: Path, verb: str) -> list[Result]:
@@ -131,20 +156,20 @@ def before(folder: Path, verb: str) -> dict[str, Result]:
         return {}
 
 
-def _page(content: dict[str, Any], results: Sequence[Result]) -> str:
+def _page(content: dict[str, Any], found: Sequence[Result], earlier: Sequence[Result]) -> str:
     def row(one: Result) -> str:
         kind = "ok" if one.exit_code == 0 else "hand" if one.exit_code in {4, 5} else "bad"
         cells = (one.project, one.words, one.verb, f"{one.seconds:.0f}", one.reason, one.log)
         return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
-    counts: dict[str, int] = {}
-    for one in results:
-        counts[one.words] = counts.get(one.words, 0) + 1
-    summary = ", ".join(f"{number} {words}" for words, number in counts.items())
+    results = [*earlier, *found]
+    before = f"; of earlier batches: {summary(earlier)}" if earlier else ""
     state = "under way" if content["exit_code"] is None else f"ended with exit code {content['exit_code']}"
     return _HTML.format(
         title=html.escape(f"{content['verb']} of {len(results)} projects"),
-        summary=html.escape(f"{summary}; {state}. Begun {content['started_at']}, {content['seconds']:.0f} s."),
+        summary=html.escape(
+            f"{summary(found)}; {state}{before}. Begun {content['started_at']}, {content['seconds']:.0f} s."
+        ),
         rows="\n".join(row(one) for one in results),
     )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 try:
     import choose
@@ -14,9 +13,10 @@ try:
     from disk import Disk
     from plan import Item, Plan
     from pool import Pool
+    from record import Record
 
-    from cmlutils.errors import CmlutilError, ExitCode
-    from cmlutils.screen import columns, fold
+    from cmlutils.cli.terminal import end_streams, usable_streams
+    from cmlutils.errors import CmlutilError, ConfigError, ExitCode
 except ImportError as error:
     if not (error.name or "").startswith("cmlutils"):
         raise
@@ -34,44 +34,66 @@ if TYPE_CHECKING:
 STEPS = {"migrate": ("export", "import", "validate-migration")}
 
 
+def script(verb: str, batch_size: int) -> NoReturn:
+    """Run a script's own command line; end with its exit code, also where a stream can't be written."""
+    usable_streams()
+    try:
+        code = main(verb, batch_size)
+    except SystemExit as error:  # argparse has said why
+        code = int(error.code or 0)
+    sys.exit(end_streams(code))
+
+
 def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
     """Run the batch that the command line asks for; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     options = choose.parser(verb, batch_size).parse_args(words[:cut])
-    options.report_dir = options.report_dir.absolute()
     os.umask(0o077)
     try:
+        choose.check_words(words[cut + 1 :], verb)
         names = choose.projects(options, verb)
-        options.report_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _run(verb, options, names, words[cut + 1 :])
-    except (CmlutilError, OSError, UnicodeDecodeError) as error:
-        print(" ".join(filter(None, (str(error), getattr(error, "hint", "")))), file=sys.stderr)
+        if names:
+            options.report_dir = _folder(options.report_dir)
+            return _run(verb, options, names, words[cut + 1 :])
+    except CmlutilError as error:
+        print(" ".join(filter(None, (error.message, error.hint))), file=sys.stderr)
         return ExitCode.USAGE
+    return ExitCode.OK if show.tell(choose.none_of(options)) else ExitCode.FAILED
+
+
+def _folder(path: Path) -> Path:
+    """Return the folder of the reports, which is made if it is missing; raise ConfigError."""
+    try:
+        folder = path.absolute()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be made: {error.strerror}.", hint="Name another --report-dir.") from error
+    return folder
 
 
 def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Sequence[str]) -> int:
-    began, folder = time.time(), options.report_dir
+    folder, dry = options.report_dir, "--dry-run" in more
     last = results.before(folder, verb)
-    rest = [one for name, one in last.items() if name not in names] if options.only_failed else []
+    record = Record(folder, verb, [one for name, one in last.items() if name not in names], dry)
     pool = Pool((sys.executable, "-m", "cmlutils"), options.batch_size)
     with show.view() as view:
         plan = Plan(
             items=_items(verb, options, names, last),
             steps=STEPS.get(verb, (verb,)),
-            logs=folder / "batch-logs",
+            logs=folder / "batch-logs" / ("dry-run" if dry else ""),
             extra=_extra(options, more),
             say=view.say,
-            changed=lambda: results.write(folder, verb, began, [*rest, *plan.results()], None),
+            changed=lambda: record.note(plan.results(), view.say),
             patience=options.patience * 60,
             verify=getattr(options, "verify", False),
             remove=getattr(options, "remove_bundles", False),
+            dry=dry,
             disk=Disk(getattr(options, "disk_budget", 0)),
         )
-        plan.changed()
+        record.begin(plan.results())
         pool.run(plan, lambda: view.look(plan.results(), pool.running))
-    found = [*rest, *plan.results()]
-    return _tell(verb, folder, began, found, results.worst(found, pool.signum))
+    return _tell(record, plan.results(), pool.signum)
 
 
 def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
@@ -89,10 +111,11 @@ def _extra(options: argparse.Namespace, more: Sequence[str]) -> list[str]:
     return [f"--config-dir={options.config_dir}", *extra] if options.config_dir else extra
 
 
-def _tell(verb: str, folder: Path, began: float, found: Sequence[Result], code: int) -> int:
-    results.write(folder, verb, began, found, code)
-    print(fold(results.table(found), columns(sys.stdout)))
-    print(f"{folder / 'batch-report.json'} and batch-report.html have the same.")
-    if code > 128:
+def _tell(record: Record, found: Sequence[Result], signum: int) -> int:
+    """Print the table; return the exit code, a failure at least where a report or the table can't be written."""
+    code = results.worst(found, signum)
+    written = record.end(found, code)
+    told = show.tell("\n".join([results.table(found), *([record.words()] if written else [])]))
+    if signum:
         print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)
-    return code
+    return code if written and told else code or ExitCode.FAILED

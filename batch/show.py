@@ -8,7 +8,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.screen import can_redraw
+from cmlutils.cli.terminal import put
+from cmlutils.screen import can_redraw, columns, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from results import Result
 
 SUMMARY_SECONDS = 300.0
+
+
+def tell(text: str) -> bool:
+    """Print to standard output; return False, and say why, where that can't be written."""
+    try:
+        put(fold(text, columns(sys.stdout)))
+    except OSError as error:
+        print(f"Standard output can't be written: {error.strerror}.", file=sys.stderr)
+        return False
+    return True
 
 
 def summary(results: Sequence[Result], running: Sequence[Running]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -393,6 +394,67 @@ def test_only_failed_picks_up_the_rest_and_keeps_what_is_done(ini, monkeypatch):
         results.read(ini, "import")
 
 
+def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch, capsys):
+    done = [Result("one", 0, removed=True), Result("two & a half", 1, reason="why")]
+    results.write(ini, "migrate", time.time(), done, 1)
+    monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
+    where = [f"--config-dir={ini}", f"--report-dir={ini}"]
+    assert run.main("migrate", 10, ["three", *where]) == 0  # the code is that of what was run
+    assert [(one.project, one.exit_code) for one in results.read(ini, "migrate")] == [
+        ("one", 0),
+        ("two & a half", 1),
+        ("three", 0),
+    ]
+    out = capsys.readouterr().out
+    assert "two & a half" not in out
+    assert "have the same, and 1 done, 1 failed of earlier batches." in out
+    page = (ini / "batch-report.html").read_text()
+    assert "migrate of 3 projects" in page
+    assert "1 done; ended with exit code 0; of earlier batches: 1 done, 1 failed." in page
+    rows = json.loads((ini / "batch-report.json").read_text())["projects"]
+    assert [one["earlier"] for one in rows] == [True, True, False]
+    assert run.main("migrate", 10, where) == 0
+    assert {one.project: one.removed for one in results.read(ini, "migrate")}["one"]
+
+
+def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
+    results.write(ini, "export", time.time(), [Result("one", 1)], 1)
+    before = (ini / "batch-report.json").read_bytes()
+    where = [f"--config-dir={ini}", f"--report-dir={ini}"]
+    assert run.main("export", 10, [*where, "--shard=7/900"]) == 0
+    assert run.main("export", 10, [*where, "--only-failed", "--shard=7/900"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "No section is in part 7/900.",
+        "No section that is left to be run is in part 7/900.",
+    ]
+    assert (ini / "batch-report.json").read_bytes() == before
+
+
+def test_a_dry_run_is_foreseen_and_not_recorded(ini, stub, monkeypatch, capsys):
+    results.write(ini, "export", time.time(), [Result("one", 1)], 1)
+    before = (ini / "batch-report.json").read_bytes()
+    monkeypatch.setattr(run, "Pool", lambda _, size: pool.Pool(stub, size))
+    where = [f"--config-dir={ini}", f"--report-dir={ini}"]
+    assert run.main("export", 10, [*where, "one", "fine", "--", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines()[1:3]] == ["foreseen", "foreseen"]
+    assert "nothing of it is recorded" in out
+    assert (ini / "batch-report.json").read_bytes() == before
+    assert [path.name for path in (ini / "batch-logs").iterdir()] == ["dry-run"]
+
+
+@pytest.mark.parametrize(("verb", "word", "text"), [
+    ("migrate", "--dry-run", "can't be foreseen"),
+    ("validate-migration", "--dry-run", "only compares"),
+    ("export", "--help", "'cmlutil project export --help'"),
+    ("import", "-h", "'cmlutil project import --help'"),
+])  # fmt: skip
+def test_words_that_make_no_sense_for_each_project_are_refused(ini, capsys, verb, word, text):
+    assert run.main(verb, 10, [f"--report-dir={ini / 'new'}", "one", "--", word]) == 2
+    assert text in capsys.readouterr().err
+    assert not (ini / "new").exists()
+
+
 def test_what_a_migration_removed_is_not_done_again(ini, monkeypatch):
     results.write(ini, "migrate", time.time(), [Result("one", 0, removed=True), Result("two & a half", 0)], 0)
     monkeypatch.setattr(pool.Pool, "run", fake_run([], 4))
@@ -418,13 +480,31 @@ def test_main_takes_names_from_the_line_and_from_a_file(tmp_path, monkeypatch):
     assert seen[0][0] == ["a", "b"]
 
 
+def test_what_can_not_be_read_or_made_is_named_without_a_number(tmp_path, ini, capsys):
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "file").touch()
+    for words, text in (
+        ([f"--from-file={tmp_path / 'none'}"], f"{tmp_path / 'none'} can't be read: No such file or directory."),
+        ([f"--from-file={tmp_path / 'bytes'}"], f"{tmp_path / 'bytes'} is not UTF-8 text (byte 0)."),
+        ([f"--report-dir={tmp_path / 'file/x'}", "one"], f"{tmp_path / 'file/x'} can't be made: Not a directory."),
+    ):
+        assert run.main("export", 10, words) == 2
+        assert capsys.readouterr().err.startswith(text)
+
+
 def test_no_ini_file_is_one_sentence(tmp_path, capsys):
     argv = [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}"]
     assert run.main("validate-migration", 10, argv) == 2
     assert "There is no import-config.ini" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("wrong", ["--shard=0/3", "--shard=4/3", "--batch-size=0", "--disk-budget=much"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--shard=0/3", "--shard=4/3", "--batch-size=0", "--batch-size=x", "--disk-budget=much",
+        "--patience=-5", "--patience=nan", "--patience=inf", "--patience=x",
+    ],
+)  # fmt: skip
 def test_a_wrong_option_is_a_usage_error(tmp_path, wrong):
     with pytest.raises(SystemExit) as caught:
         run.main("migrate", 10, [wrong, f"--report-dir={tmp_path}"])
@@ -466,6 +546,117 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
     assert "slow: export: done" in seen
 
 
+def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
+    one = a_plan(["fine", "later"], tmp_path, ("export", "import"))
+    one.items[0].step, one.items[0].seconds = 1, 2.0
+    assert [(each.words, each.seconds) for each in one.results()] == [
+        ("unfinished (export done)", 2.0),
+        ("not started", 0.0),
+    ]
+    results.write(tmp_path, "migrate", time.time(), one.results(), 130)
+    assert [each.words for each in results.read(tmp_path, "migrate")] == ["unfinished (export done)", "not started"]
+    assert "unfinished (export done)        2  " in results.table(one.results())
+
+
+def test_why_a_project_failed_is_set_apart(stub, tmp_path):
+    one = a_plan(["fails 1"], tmp_path)
+    pool.Pool(stub, 1).run(one)
+    assert one.said[-1] == "fails 1: export: failed after 0 s: why it failed"
+    assert Result("p", 2).words == "bad configuration"
+
+
+def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(ini, monkeypatch, capsys):
+    path, where = ini / "batch-report.json", [f"--config-dir={ini}", f"--report-dir={ini}"]
+
+    def go(self, what, show=None, *, back=False):
+        path.unlink()
+        path.mkdir()  # a file can't take its place
+        for one in what.items:
+            one.result = Result(one.project, 0)
+            what.changed()
+        if back:
+            path.rmdir()
+
+    monkeypatch.setattr(pool.Pool, "run", go)
+    assert run.main("export", 10, where) == 1
+    out, err = capsys.readouterr()
+    assert "two & a half  done" in out
+    assert "batch-report.html have the same" not in out
+    assert err.count("It is tried again at the end.") == 1
+    assert err.count(f"{path} can't be written: Is a directory.") == 2
+    assert run.main("export", 10, where) == 2  # before anything ran
+    path.rmdir()
+    monkeypatch.setattr(pool.Pool, "run", lambda self, what, show: go(self, what, back=True))
+    assert run.main("export", 10, where) == 0
+    assert [one.exit_code for one in results.read(ini, "export")] == [0, 0]
+
+
+def test_a_log_that_can_not_be_written_does_not_end_the_batch(stub, tmp_path):
+    (tmp_path / "logs").touch()
+    one = a_plan(["fine", "fails 1"], tmp_path)
+    pool.Pool(stub, 1).run(one)
+    assert [each.exit_code for each in one.results()] == [0, 1]
+
+
+def test_a_cmlutil_that_can_not_be_started_has_failed(tmp_path):
+    one = a_plan(["fine"], tmp_path)
+    pool.Pool([str(tmp_path / "none")], 1).run(one)
+    assert one.results()[0].reason == "cmlutil can't be started: No such file or directory."
+
+
+def test_what_runs_is_ended_when_something_goes_wrong_here(stub, tmp_path):
+    def fail():
+        if "ready" in (tmp_path / "logs/export/wait.log").read_text():
+            raise RuntimeError
+
+    one = pool.Pool(stub, 1)
+    with pytest.raises(RuntimeError):
+        one.run(a_plan(["wait"], tmp_path), fail)
+    assert one.running[0].process.wait(10) == 130
+
+
+def a_script(tmp_path, stub, *words):
+    """Return the command line of a batch of stubs."""
+    path = tmp_path / "batch.py"
+    path.write_text(
+        f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
+        "import pool, run\n"
+        f"run.Pool = lambda _, size: pool.Pool({stub!r}, size)\n"
+        "run.script('export', 2)\n"
+    )
+    return [sys.executable, str(path), f"--report-dir={tmp_path / 'r'}", *words]
+
+
+@pytest.mark.parametrize(("after", "code"), [
+    ("2>/dev/full; echo $? >&3", 0),
+    (">/dev/full; echo $? >&3", 1),
+    (">/dev/full 2>&1; echo $? >&3", 1),
+    ("2>&1; echo $? >&3; } | true", 0),
+    (">&- 2>&-; echo $? >&3", 0),
+])  # fmt: skip
+def test_streams_that_can_not_be_written_do_not_end_the_batch(tmp_path, stub, after, code):
+    line = f"{'{ sleep 0.3; ' if 'true' in after else ''}{shlex.join(a_script(tmp_path, stub, 'slow', 'fine'))} {after}"
+    done = subprocess.run(["bash", "-c", f"exec 3>&1; {line}"], capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1] == str(code)
+    assert "Exception" not in done.stderr
+    assert [one.exit_code for one in results.read(tmp_path / "r", "export")] == [0, 0]
+
+
+def test_a_signal_ends_the_batch_with_its_code_also_when_nobody_reads_it(tmp_path, stub):
+    argv = a_script(tmp_path, stub, "wait", "fine")
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process.stdout.readline()
+    process.stdout.close()
+    log = tmp_path / "r/batch-logs/export/wait.log"
+    end = time.monotonic() + 30
+    while not (log.exists() and "ready" in log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert json.loads((tmp_path / "r/batch-report.json").read_text())["exit_code"] == 130
+
+
 def test_no_names_are_not_all_names(tmp_path, ini, capsys):
     (tmp_path / "none.txt").write_text("\n")
     assert run.main("export", 2, [f"--config-dir={tmp_path}", f"--from-file={tmp_path / 'none.txt'}"]) == 2
@@ -475,4 +666,4 @@ def test_no_names_are_not_all_names(tmp_path, ini, capsys):
 def test_a_batch_of_none_is_refused_also_where_the_script_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run.main("export", 0, [f"--config-dir={tmp_path}"])
-    assert "less than 1" in capsys.readouterr().err
+    assert "'0' is no whole number of at least 1." in capsys.readouterr().err
