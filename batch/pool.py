@@ -91,13 +91,16 @@ class Running:
 
 
 def _open_log(task: Task) -> tuple[int, Path]:
-    """Open a task's log; where that can't be, the log that its bundle has must do."""
+    """Open a task's log; where there is no room for one, the log that its bundle has must do."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
     try:
         task.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(task.log, flags, 0o600), task.log
+        room = os.statvfs(task.log.parent)
+        if room.f_bavail or not room.f_blocks:  # a disk without blocks does not tell
+            return os.open(task.log, flags, 0o600), task.log
     except OSError:
-        return os.open(os.devnull, os.O_WRONLY), Path(os.devnull)
+        pass
+    return os.open(os.devnull, os.O_WRONLY), Path(os.devnull)
 
 
 @dataclass

@@ -141,7 +141,10 @@ def write(
 def read(folder: Path, verb: str) -> list[Result]:
     """Return the results of the last batch here; raise BundleError unless it was of this verb."""
     path = folder / "batch-report.json"
-    content = wholefile.read_json(path, dict)
+    try:
+        content = wholefile.read_json(path, dict)
+    except BundleError as error:
+        raise BundleError(error.message, hint="Leave out --only-failed.") from error
     if content.get("verb") != verb:
         raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
     rows = content.get("projects", [])

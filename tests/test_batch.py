@@ -486,6 +486,7 @@ def test_what_can_not_be_read_or_made_is_named_without_a_number(tmp_path, ini, c
     for words, text in (
         ([f"--from-file={tmp_path / 'none'}"], f"{tmp_path / 'none'} can't be read: No such file or directory."),
         ([f"--from-file={tmp_path / 'bytes'}"], f"{tmp_path / 'bytes'} is not UTF-8 text (byte 0)."),
+        (["--only-failed", f"--report-dir={tmp_path}"], f"{tmp_path}/batch-report.json is missing. Leave out"),
         ([f"--report-dir={tmp_path / 'file/x'}", "one"], f"{tmp_path / 'file/x'} can't be made: Not a directory."),
     ):
         assert run.main("export", 10, words) == 2
@@ -596,6 +597,15 @@ def test_a_log_that_can_not_be_written_does_not_end_the_batch(stub, tmp_path):
     one = a_plan(["fine", "fails 1"], tmp_path)
     pool.Pool(stub, 1).run(one)
     assert [each.exit_code for each in one.results()] == [0, 1]
+
+
+def test_on_a_full_disk_a_project_does_not_fail_for_want_of_a_log(stub, tmp_path, monkeypatch):
+    full = os.statvfs_result((4096, 4096, 100, 0, 0, 100, 50, 50, 0, 255))
+    monkeypatch.setattr(pool.os, "statvfs", lambda _: full)
+    one = a_plan(["fine"], tmp_path)
+    pool.Pool(stub, 1).run(one)
+    assert [each.exit_code for each in one.results()] == [0]
+    assert not (tmp_path / "logs/export/fine.log").exists()
 
 
 def test_a_cmlutil_that_can_not_be_started_has_failed(tmp_path):
