@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import configparser
 import errno
+import logging
 import os
 import signal
 import tempfile
 import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cmlutils.errors import Interrupted
 from cmlutils.inifile import ini_text
 
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
     from cmlutils.emulator.world import World
 
+log = logging.getLogger(__name__)
 _EMULATOR = Path(__file__).parent.parent / "emulator"
 _SAMPLES = {"cdsw": "demo.yaml", "cml": "demo-target.yaml"}
 
@@ -99,22 +103,30 @@ def start(
 
     Example: cmlutil emulator start --personality cdsw --world source.yaml --ini-dir ~/rehearsal
     """
-    try:
-        from cmlutils.emulator.server import start_workspace
-    except ImportError as error:
-        raise no_extra(error) from error
-    with tempfile.TemporaryDirectory(prefix="cmlutils-emulator-") as scratch:
+    with suppress(Interrupted), ExitStack() as stack:  # a signal ends it in the same way before it is up
+        try:
+            from cmlutils.emulator.server import start_workspace
+        except ImportError as error:
+            raise no_extra(error) from error
+        state_dir = state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cmlutils-emulator-")))
         try:
             world = _load(world_file or _EMULATOR / _SAMPLES[personality], without, ssh_keys)
-            running = start_workspace(
-                world, personality=personality, tls=tls, port=port, state_dir=(state_dir or Path(scratch)).resolve()
-            )
-            with running as workspace:
-                _announce(workspace, ini_dir)
-                _wait()
+            running = start_workspace(world, personality=personality, tls=tls, port=port, state_dir=state_dir.resolve())
+            workspace = stack.enter_context(running)
+            written = _write_ini(workspace, ini_dir) if ini_dir else ""
         except (OSError, ValueError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            raise click.UsageError(f"Port {port} is taken." if taken else str(error)) from error
+            raise click.UsageError(_why(error, port)) from error
+        _announce(workspace, ini_dir, written)
+        _wait()
+
+
+def _why(error: OSError | ValueError, port: int) -> str:
+    """Say what can't be used, and why."""
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is taken."
+    return f"{error.filename or f'Port {port}'} can't be used: {error.strerror}."
 
 
 def _load(world_file: Path, without: tuple[str, ...], ssh_keys: tuple[Path, ...]) -> World:
@@ -128,8 +140,8 @@ def _load(world_file: Path, without: tuple[str, ...], ssh_keys: tuple[Path, ...]
     return world
 
 
-def _announce(workspace: Workspace, ini_dir: Path | None) -> None:
-    """Say where the workspace is, who may use it, and how."""
+def _announce(workspace: Workspace, ini_dir: Path | None, written: str) -> None:
+    """Say where the workspace is, who may use it, and how, and what became of its ini file."""
     click.echo(f"{workspace.personality} workspace at {workspace.url}")
     click.echo(f"files of its projects in {workspace.state_dir}")
     if workspace.ca_file:
@@ -137,12 +149,15 @@ def _announce(workspace: Workspace, ini_dir: Path | None) -> None:
     for user in workspace.world.users:
         if not user.is_team:
             click.echo(f"user {user.username}{' (administrator)' if user.admin else ''}: apiv1_key={user.api_key}")
-    name = "export-config.ini" if workspace.personality == "cdsw" else "import-config.ini"
-    click.echo(f"\n{name}:\n")
+    click.echo(f"\n{_ini_name(workspace)}:\n")
     click.echo(_ini(workspace, ini_dir))
-    if ini_dir:
-        click.echo(_write_ini(ini_dir / name, _ini(workspace, ini_dir)))
+    if written:
+        click.echo(written)
     click.echo("Stop with Ctrl-C.")
+
+
+def _ini_name(workspace: Workspace) -> str:
+    return "export-config.ini" if workspace.personality == "cdsw" else "import-config.ini"
 
 
 def _ini(workspace: Workspace, ini_dir: Path | None) -> str:
@@ -167,16 +182,35 @@ def _exported(ini_dir: Path | None) -> list[str]:
     return parser.sections()
 
 
-def _write_ini(path: Path, text: str) -> str:
-    """Write the file, readable by its owner only, unless there is one; return a sentence about it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _write_ini(workspace: Workspace, ini_dir: Path) -> str:
+    """Write the file, readable by its owner only, unless there is one; return a sentence about it.
+
+    One that is of another workspace is warned of: no command would find this one.
+    """
+    path, text = ini_dir / _ini_name(workspace), _ini(workspace, ini_dir)
+    ini_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        there, ours = _address(path.read_text(encoding="utf-8", errors="replace")), _address(text)
+        if there != ours:
+            log.warning(
+                "%s is of another workspace, %s: remove it and start this one again, or name another --ini-dir.",
+                path,
+                there[0] or "which it does not name",
+            )
         return f"{path} is there already and was left as it is"
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return f"written to {path}"
+
+
+def _address(text: str) -> tuple[str, str]:
+    """Return what an ini file says of its workspace: address and certificate authority."""
+    parser = configparser.ConfigParser(interpolation=None)
+    with suppress(configparser.Error):
+        parser.read_string(text)
+    return parser.defaults().get("url", ""), parser.defaults().get("ca_path", "")
 
 
 def _wait() -> None:

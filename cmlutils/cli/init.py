@@ -12,14 +12,14 @@ import click
 from cmlutils import config
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions
-from cmlutils.errors import ApiError, BundleError, ConfigError, Unreachable
+from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Unreachable
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from cmlutils.config import Section, Side
@@ -74,8 +74,32 @@ def init(
     questions = Questions(options)
     if not (questions.can_ask or everything or projects):
         raise click.UsageError("Without a terminal to ask on, --all or --project is needed.")
+    if everything and projects:
+        raise click.UsageError("Give --all or --project, not both.")
     folder = config.config_folders(config_dir, os.environ)[0].absolute()
     files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in WORDS}
+    try:
+        texts, count = _texts(questions, files, output_dir, projects, everything=everything, force=force)
+    except click.Abort as error:  # the end of all answers, Ctrl-D
+        click.echo(err=True)
+        raise CmlutilError("Nothing was written.", hint="Type 'cmlutil init' to begin anew.") from error
+    for side, text in texts.items():
+        _write(files[side], text)
+        click.echo(f"{files[side]}: {count} {'project' if count == 1 else 'projects'}")
+    where = f" --config-dir {shlex.quote(config_dir)}" if config_dir else ""
+    click.echo(f"Next: cmlutil doctor{where}")
+
+
+def _texts(
+    questions: Questions,
+    files: Mapping[Side, Path],
+    output_dir: str | None,
+    projects: Sequence[str],
+    *,
+    everything: bool,
+    force: bool,
+) -> tuple[dict[Side, str], int]:
+    """Ask for all that is to be known; return the files' texts, and how many sections they have."""
     _may_replace(files["export"], questions, force=force)
     output = output_dir or questions.folder()
     source, section = _workspace(questions, "export", files["export"], output)
@@ -86,11 +110,7 @@ def init(
         _may_replace(files["import"], questions, force=force)
         target, _ = _workspace(questions, "import", files["import"], output, url=url, username=source["username"])
         texts["import"] = ini_text(target, [(one.name, {}) for one in chosen])
-    for side, text in texts.items():
-        _write(files[side], text)
-        click.echo(f"{files[side]}: {len(chosen)} {'project' if len(chosen) == 1 else 'projects'}")
-    where = f" --config-dir {shlex.quote(config_dir)}" if config_dir else ""
-    click.echo(f"Next: cmlutil doctor{where}")
+    return texts, len(chosen)
 
 
 def _workspace(
@@ -106,6 +126,7 @@ def _workspace(
             values, section = _asked(questions, side, file, known, username=username)
             check_user(section)
         except (ConfigError, ApiError, Unreachable) as error:
+            error.message = error.message.replace(f"{file}, section [DEFAULT]", WORDS[side])  # it is not there yet
             if questions.asked == asked:
                 raise
             told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))

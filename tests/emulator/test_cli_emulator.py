@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import errno
+import logging
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 from click.testing import CliRunner
 
-from cmlutils.cli.emulator import emulator
+from cmlutils.cli.emulator import _why, emulator
 from cmlutils.emulator.world import DEMO, DEMO_TARGET, World
 
 if TYPE_CHECKING:
@@ -55,7 +62,33 @@ def test_it_runs_until_a_signal(number: signal.Signals, tmp_path: Path) -> None:
     assert (tmp_path / "s" / "dana" / "churn-model" / "README.md").exists()
 
 
-def test_the_target_takes_the_sections_of_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_it_is_up_ends_it_as_quietly(number: signal.Signals, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    os.mkfifo(world)
+    argv = [sys.executable, "-m", "cmlutils", "emulator", "start", "--personality", "cml", "--world", str(world)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    writer, deadline = -1, time.monotonic() + 30
+    while writer < 0:
+        with contextlib.suppress(OSError):  # until it reads
+            writer = os.open(world, os.O_WRONLY | os.O_NONBLOCK)
+        assert time.monotonic() < deadline
+    process.send_signal(number)
+    assert process.communicate(timeout=10) == (b"", b"")
+    os.close(writer)
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """Also where an earlier test has set up cmlutil's own log."""
+    monkeypatch.setattr(logging.getLogger("cmlutils"), "propagate", True)
+    return caplog
+
+
+def test_the_target_takes_the_sections_of_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
     (tmp_path / "export-config.ini").write_text("[DEFAULT]\nurl=x\n[A %]\n[B]\n")
     (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA x\n")
@@ -64,13 +97,30 @@ def test_the_target_takes_the_sections_of_the_export(tmp_path: Path, monkeypatch
     assert first.exit_code == 0, first.output
     assert "written to" in first.output
     assert (tmp_path / "import-config.ini").read_text().endswith("\n[A %]\n\n[B]\n")
+    second = CliRunner().invoke(emulator, words)
+    assert "left as it is" in second.output
+    url = re.findall(r"^url=(.+)$", first.output, re.MULTILINE)[0]
+    assert [record.getMessage().partition(": remove")[0] for record in caplog.records] == [
+        f"{tmp_path / 'import-config.ini'} is of another workspace, {url}"
+    ]
+
+
+def test_an_ini_file_of_this_very_workspace_is_not_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    words = ["start", "--personality", "cdsw", "--ini-dir", str(tmp_path), "--port", port]
+    assert "written to" in CliRunner().invoke(emulator, words).output
     assert "left as it is" in CliRunner().invoke(emulator, words).output
+    assert caplog.records == []
 
 
 def test_a_running_workspace_can_be_a_world_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
-    monkeypatch.setattr("cmlutils.cli.emulator._announce", lambda workspace, _: seen.append(workspace))
+    monkeypatch.setattr("cmlutils.cli.emulator._announce", lambda workspace, *_: seen.append(workspace))
     world = tmp_path / "w.yaml"
     world.write_text("users: [{username: u, api_key: k}]\n")
     words = [
@@ -89,6 +139,16 @@ def test_a_running_workspace_can_be_a_world_of_ones_own(tmp_path: Path, monkeypa
     assert isinstance(seen[0].world, World)
 
 
+def test_what_can_not_be_used_is_named_without_a_number(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    start, there = ["start", "--personality", "cml"], str(tmp_path / "file" / "x")
+    for words in (["--state-dir", there], ["--ini-dir", there]):
+        done = CliRunner().invoke(emulator, [*start, *words])
+        assert done.exit_code == 2
+        assert f"Error: {there} can't be used: Not a directory." in done.output
+    assert _why(PermissionError(errno.EACCES, "Permission denied"), 80) == "Port 80 can't be used: Permission denied."
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["--without", "odd"], "no assumption is called 'odd'"),
     (["--world", "bad"], "unknown key 'odd'"),
@@ -99,11 +159,8 @@ def test_mistakes_are_usage_errors(words: list[str], text: str, tmp_path: Path) 
     bad.write_text("odd: 1\n")
     words = [str(bad) if word == "bad" else word for word in words]
     if "--port" in words:
-        with requests.Session():
-            import socket
-
-            taken = socket.create_server(("127.0.0.1", 0))
-            words, text = ["--port", str(taken.getsockname()[1])], "is taken"
+        taken = socket.create_server(("127.0.0.1", 0))
+        words, text = ["--port", str(taken.getsockname()[1])], "is taken"
     done = CliRunner().invoke(emulator, ["start", "--personality", "cml", *words])
     if "--port" in words:
         taken.close()

@@ -1,0 +1,42 @@
+"""What `cmlutil init` says of what it is given, without a workspace to ask."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("CMLUTILS_SOURCE_APIV1_KEY", "source0key0source0key0source0key0")
+
+
+def test_all_and_some_projects_are_not_asked_for_at_once(run_line):
+    line = run_line("cmlutil init --source-url https://x.test --all --project Sales", exit_code=2)
+    assert "Give --all or --project, not both." in line.err
+
+
+def test_a_mistake_is_not_blamed_on_a_file_that_is_not_there(run_line, home):
+    line = run_line("cmlutil init --source-url nowhere --source-username dana --all", exit_code=2)
+    assert line.err.startswith("error: source: url is not an http or https address: 'nowhere'.")
+    assert "export-config.ini" not in line.err
+
+
+def test_no_answer_ends_it_and_nothing_is_written(home):
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "cmlutils", "init"]
+    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    seen = b""
+    while not seen.endswith(b": "):
+        seen += os.read(ours, 4096)
+    os.write(ours, b"\x04")
+    while b"written" not in seen:
+        seen += os.read(ours, 4096)
+    assert process.wait(30) == 1
+    assert re.search(rb"\r\n(\x1b\[31m)?error(\x1b\[0m)?: Nothing was written\.", seen)
+    os.close(ours)
+    assert not (home / "cmlutils").exists()
