@@ -120,8 +120,10 @@ def _listed(path: Path) -> list[str]:
 
 def none_of(options: argparse.Namespace) -> str:
     """Say why there is nothing to run."""
-    which = "No section that is left to be run" if options.only_failed else "No section"
-    return f"{which} is in part {options.shard[0]}/{options.shard[1]}." if options.shard else f"{which} is there."
+    if options.shard:
+        which = "No section that is left to be run" if options.only_failed else "No section"
+        return f"{which} is in part {options.shard[0]}/{options.shard[1]}."
+    return "No section is left to be run." if options.only_failed else "The ini file has no section."
 
 
 def check_words(words: Sequence[str], verb: str) -> None:

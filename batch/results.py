@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils import wholefile
 from cmlutils.errors import BundleError, ExitCode
+from cmlutils.screen import fold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,14 +100,17 @@ def _first_trouble(code: int, metrics: dict[str, Any]) -> str:
     return f"{rows[0]}{more}" if rows else ""
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return the results as lines of three columns and the reason, or the log of what went well."""
+def table(results: Sequence[Result], columns: int | None = None) -> str:
+    """Return the results as lines of three columns and the reason, or the log of what went well.
+
+    Reasons are folded to so many columns, paths are not: they are there to be copied.
+    """
     width = max([len(one.project) for one in results] + [7])
     words = max([len(one.words) for one in results] + [18])
     lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
-    lines += [
-        f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}" for one in results
-    ]
+    for one in results:
+        row = f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}"
+        lines.append(fold(row, columns) if one.reason else row)
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ try:
 
     from cmlutils.cli.terminal import end_streams, usable_streams
     from cmlutils.errors import CmlutilError, ConfigError, ExitCode
+    from cmlutils.screen import columns
 except ImportError as error:
     if not (error.name or "").startswith("cmlutils"):
         raise
@@ -115,7 +116,8 @@ def _tell(record: Record, found: Sequence[Result], signum: int) -> int:
     """Print the table; return the exit code, a failure at least where a report or the table can't be written."""
     code = results.worst(found, signum)
     written = record.end(found, code)
-    told = show.tell("\n".join([results.table(found), *([record.words()] if written else [])]))
+    table = results.table(found, columns(sys.stdout))
+    told = show.tell(f"{table}\n{record.words()}" if written else table)
     if signum:
         print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)
     return code if written and told else code or ExitCode.FAILED

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.cli.terminal import put
-from cmlutils.screen import can_redraw, columns, fold
+from cmlutils.screen import can_redraw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ SUMMARY_SECONDS = 300.0
 def tell(text: str) -> bool:
     """Print to standard output; return False, and say why, where that can't be written."""
     try:
-        put(fold(text, columns(sys.stdout)))
+        put(text)
     except OSError as error:
         print(f"Standard output can't be written: {error.strerror}.", file=sys.stderr)
         return False

@@ -423,9 +423,11 @@ def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
     where = [f"--config-dir={ini}", f"--report-dir={ini}"]
     assert run.main("export", 10, [*where, "--shard=7/900"]) == 0
     assert run.main("export", 10, [*where, "--only-failed", "--shard=7/900"]) == 0
+    assert run.main("export", 10, [*where, "--only-failed", "two & a half"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "No section is in part 7/900.",
         "No section that is left to be run is in part 7/900.",
+        "No section is left to be run.",
     ]
     assert (ini / "batch-report.json").read_bytes() == before
 
@@ -557,6 +559,14 @@ def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
     results.write(tmp_path, "migrate", time.time(), one.results(), 130)
     assert [each.words for each in results.read(tmp_path, "migrate")] == ["unfinished (export done)", "not started"]
     assert "unfinished (export done)        2  " in results.table(one.results())
+
+
+def test_the_table_folds_reasons_and_leaves_paths_whole():
+    rows = [Result("p", 1, reason="one two three four five six"), Result("q", 0, log="/a b/c d/e f/g h/i j/k l")]
+    lines = results.table(rows, 60).splitlines()
+    assert max(len(line) for line in lines[1:-1]) <= 60
+    assert len(lines) == 4
+    assert lines[-1].endswith("/a b/c d/e f/g h/i j/k l")
 
 
 def test_why_a_project_failed_is_set_apart(stub, tmp_path):
