@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
 from cmlutils.section_values import KEY_VARIABLES, KEYS, Secret, Side
+from cmlutils.written import plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEYS", "KEY_VARIABLES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders", "find_file", "load",
-    "read_file", "section",
+    "nearest", "read_file", "section",
 ]  # fmt: skip
 
 
@@ -111,6 +112,7 @@ def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, s
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8.") from error
     except configparser.Error as error:
         raise _malformed(path, error) from error
+    _check_default(path, parser)
     warnings += _odd_permissions(path, parser)
     return IniFile(side, path, parser, tuple(warnings))
 
@@ -132,6 +134,18 @@ def _malformed(path: Path, error: configparser.Error) -> ConfigError:
     return ConfigError(f"{path}{where}: this line is neither [section] nor key=value.", hint=hint)
 
 
+def _check_default(path: Path, parser: configparser.ConfigParser) -> None:
+    """Refuse a [default] that others seem to rely on: it is a section like any other."""
+    for name in parser.sections():
+        if name.strip().lower() == "default":
+            own = [key for key in ("username", "url", "output_dir") if key in parser[name]]
+            if any(key not in other for key in own for other in parser.values() if other.name != "DEFAULT"):
+                raise ConfigError(
+                    f"{path}: [{name}] is a project's section; what all sections share goes to [DEFAULT], in capitals.",
+                    hint=f"Write [DEFAULT] in place of [{name}].",
+                )
+
+
 def _odd_permissions(path: Path, parser: configparser.ConfigParser) -> list[str]:
     """Warn about a file that holds a key and that others may read."""
     holds_key = any("apiv1_key" in values for values in parser.values())
@@ -146,15 +160,22 @@ def load(side: Side, name: str, config_dir: str | None = None, environ: Mapping[
     return section(read_file(side, config_dir, environ), name, environ)
 
 
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the one of these names that was probably meant, in whatever case; empty: there is none."""
+    folded = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return folded[near[0]] if near else ""
+
+
 def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     """Return one section of a parsed file; raise ConfigError naming file, section and key."""
     if name not in ini.parser or name == ini.parser.default_section:
-        near = difflib.get_close_matches(name, ini.names(), n=1)
-        hint = f"Did you mean [{near[0]}]?" if near else f"Its sections: {', '.join(ini.names()) or 'none'}."
+        near = nearest(name, ini.names())
+        hint = f"Did you mean [{near}]?" if near else f"Its sections: {', '.join(ini.names()) or 'none'}."
         raise ConfigError(f"{ini.path} has no section [{name}].", hint=hint)
     values = dict(ini.parser[name])
     where = f"{ini.path}, section [{name}]"
-    values_of.printable(where, values)
+    plainly(where, values)
     warnings = [*ini.warnings, *values_of.unknown_keys(where, values)]
     url = values_of.url(where, values_of.required(where, values, "url"))
     verify = values_of.verify(where, values)
@@ -171,6 +192,9 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
             f"{ini.path} names a command, and every user of this machine may change it.",
             hint=f"Run 'chmod 600 {shlex.quote(str(ini.path))}' and check the command that it names.",
         )
+    output_dir = values_of.output_dir(f"{where}: output_dir", values_of.required(where, values, "output_dir"))
+    if not output_dir.is_absolute():
+        warnings.append(f"{where}: output_dir is relative: it means another folder wherever cmlutil is started.")
     workspace = Workspace(
         url=url,
         username=values_of.required(where, values, "username"),
@@ -184,7 +208,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         name=name,
         workspace=workspace,
         owner=owner,
-        output_dir=values_of.folder(f"{where}: output_dir", values_of.required(where, values, "output_dir")),
+        output_dir=output_dir,
         file=ini.path,
         warnings=tuple(warnings),
     )

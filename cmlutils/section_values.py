@@ -57,13 +57,6 @@ class Secret:
     __str__ = __repr__
 
 
-def printable(where: str, values: Mapping[str, str]) -> None:
-    """Refuse a control character in the value of any key."""
-    for key in KEYS:
-        if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
-            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
-
-
 def required(where: str, values: Mapping[str, str], key: str) -> str:
     """Return a value that must be there."""
     value = values.get(key, "").strip()
@@ -99,10 +92,26 @@ def path(where: str, text: str) -> Path:
         raise ConfigError(f"{where}: there is no home folder for {text.strip()!r}.", hint=hint) from error
 
 
+def in_full(text: str) -> str:
+    """Return a path as an ini file should have it: a relative one in full, any other as it was written."""
+    expanded = os.path.expandvars(text.strip())
+    if not expanded or expanded[0] == "~" or Path(expanded).is_absolute():
+        return text
+    return str(Path(text.strip()).absolute())
+
+
 def folder(where: str, text: str) -> Path:
     """Return the path of a folder that is there, or may be made."""
     place = path(where, text)
     _status(where, place, "Name another folder.")
+    return place
+
+
+def output_dir(where: str, text: str) -> Path:
+    """Return the folder where bundles live: one that is there, or may be made."""
+    place = folder(where, text)
+    if os.path.lexists(place) and not place.is_dir():
+        raise ConfigError(f"{where} is no folder: {place}.", hint="Name a folder; one that is not there is made.")
     return place
 
 
@@ -160,6 +169,8 @@ def verify(where: str, values: Mapping[str, str]) -> bool | str:
 
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
+    except PermissionError as error:
+        raise ConfigError(f"{where}: ca_path can't be read: {place}: {error.strerror}.", hint=hint) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: ca_path holds no certificate that can be read: {place}.", hint=hint) from error
     return str(place)

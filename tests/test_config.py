@@ -151,3 +151,104 @@ def test_unreadable_text_is_told(ini, home):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="UTF-8"):
         config.load("export", "P", environ={})
+
+
+def told_of(ini, text):
+    ini(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "P", environ={})
+    return caught.value.message.partition("section [P]: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("output_dir", '"~/bundles"', "output_dir stands in quotes."),
+        ("output_dir", "'/no/bundles'", "output_dir stands in quotes."),
+        ("output_dir", "~/bundles   # temp", "output_dir holds a comment (' # …'): a comment needs a line of its own."),
+        ("output_dir", "~/bundles ;temp", "output_dir holds a comment (' ; …'): a comment needs a line of its own."),
+        ("output_dir", "$MIGR/bundles", "output_dir names $MIGR, which is not set."),
+        ("output_dir", "~/${MIGR}/bundles", "output_dir names ${MIGR}, which is not set."),
+        ("ca_path", "'~/ca.pem'", "ca_path stands in quotes."),
+        ("ca_path", "$MIGR/ca.pem", "ca_path names $MIGR, which is not set."),
+        ("identity_file", "~/id # mine", "identity_file holds a comment (' # …'): a comment needs a line of its own."),
+        ("username", '"dana"', "username stands in quotes."),
+        ("username", "dana ; me", "username holds a comment (' ; …'): a comment needs a line of its own."),
+        ("owner_username", "'crew'", "owner_username stands in quotes."),
+        ("url", '"https://cdsw.example.com"', "url stands in quotes."),
+        ("url", "https://cdsw.example.com # it", "url holds a comment (' # …'): a comment needs a line of its own."),
+        ("apiv1_key", '"k3yk3y"', "apiv1_key stands in quotes."),
+        ("apiv1_key", "k3yk3y # it", "apiv1_key holds a comment (' # …'): a comment needs a line of its own."),
+    ],
+)
+def test_quotes_comments_and_unset_variables_are_told_and_not_taken(ini, key, value, told, monkeypatch):
+    monkeypatch.delenv("MIGR", raising=False)
+    lines = [line for line in GOOD.splitlines() if not line.startswith(f"{key}=")]
+    assert told_of(ini, "\n".join([*lines, f"{key}={value}"])) == told
+
+
+@pytest.mark.parametrize("name", ["Project #1", "set $aside", "a # b", "'quoted'"])
+def test_a_path_that_is_there_means_itself(ini, home, name, monkeypatch):
+    monkeypatch.chdir(home)
+    (home / name).mkdir()
+    for inner in ("", "/bundles"):
+        ini(GOOD.replace("~/bundles", f"{name}{inner}"))
+        assert str(config.load("export", "P", environ={}).output_dir) == f"{name}{inner}"
+
+
+def test_a_new_folder_may_have_a_number_and_a_variable_that_is_set(ini, home, monkeypatch):
+    monkeypatch.setenv("MIGR", "moved")
+    ini(GOOD.replace("~/bundles", "~/$MIGR/Project #1"))
+    assert config.load("export", "P", environ={}).output_dir == home / "moved/Project #1"
+
+
+def test_an_output_folder_that_can_be_none_is_told(ini, home):
+    (home / "plain").touch()
+    (home / "nowhere").symlink_to("not there")
+    for name in ("plain", "nowhere"):
+        told = told_of(ini, GOOD.replace("~/bundles", f"~/{name}"))
+        assert told == f"output_dir is no folder: {home / name}."
+    assert "Not a directory" in told_of(ini, GOOD.replace("~/bundles", "~/plain/x"))
+
+
+def test_a_relative_output_folder_is_warned_of(ini):
+    ini(GOOD.replace("~/bundles", "bundles"))
+    (warning,) = config.load("export", "P", environ={}).warnings
+    assert "output_dir is relative: it means another folder wherever cmlutil is started." in warning
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_ca_file_that_may_not_be_read_is_named_as_that(ini, tmp_path):
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(Path(certifi.where()).read_bytes())
+    ca.chmod(0)
+    assert told_of(ini, GOOD + f"ca_path={ca}\n") == f"ca_path can't be read: {ca}: Permission denied."
+
+
+@pytest.mark.parametrize("name", ["default", "Default", " default "])
+def test_what_all_sections_share_goes_to_default_in_capitals(ini, name):
+    ini(GOOD.replace("[DEFAULT]", f"[{name}]"))
+    with pytest.raises(ConfigError) as caught:
+        config.read_file("export")
+    told = f"[{name}] is a project's section; what all sections share goes to [DEFAULT], in capitals."
+    assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD + "[default]\nowner_username=crew\n",  # nobody else lacks what it has
+        GOOD.replace("[P]", "[default]"),
+        GOOD + "[default]\nusername=kai\n",
+        "[default]\n" + GOOD.replace("[DEFAULT]\n", "").replace("[P]\n", ""),
+    ],
+)
+def test_a_project_may_be_called_default(ini, text):
+    ini(text)
+    assert "default" in config.read_file("export").names()
+
+
+def test_the_nearest_name_is_found_in_whatever_case():
+    assert config.nearest("churn modl", ["Sales", "Churn Model"]) == "Churn Model"
+    assert config.nearest("SALES", ["Churn Model", "Sales"]) == "Sales"
+    assert config.nearest("Zebra", ["Churn Model", "Sales"]) == ""

@@ -16,6 +16,7 @@ from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Un
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
+from cmlutils.section_values import in_full
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _texts(
 ) -> tuple[dict[Side, str], int]:
     """Ask for all that is to be known; return the files' texts, and how many sections they have."""
     _may_replace(files["export"], questions, force=force)
-    output = output_dir or questions.folder()
+    output = in_full(output_dir or questions.folder())
     source, section = _workspace(questions, "export", files["export"], output)
     chosen = _projects(questions, section, projects, everything=everything)
     texts: dict[Side, str] = {"export": ini_text(source, [(one.name, {"owner_username": one.owner}) for one in chosen])}
@@ -145,7 +146,9 @@ def _asked(
     values = {
         **known,
         "username": questions.text(side, "username", "user name", default=username),
-        "ca_path": questions.text(side, "ca_path", "CA file of its certificate (none: the system's)", default=""),
+        "ca_path": in_full(
+            questions.text(side, "ca_path", "CA file of its certificate (none: the system's)", default="")
+        ),
     }
     command = questions.key_command(side)
     key = key_from(command) if command else questions.key(side)

@@ -185,7 +185,7 @@ def test_an_output_folder_that_cannot_be_written(workspaces, run_line, home):
 def test_an_output_folder_that_is_a_file(workspaces, run_line, home):
     workspaces()
     (home / "bundles").write_text("")
-    told(run_line(EXPORT, exit_code=1), "bundles", "output_dir")
+    told(run_line(EXPORT, exit_code=2), "bundles", "output_dir")
 
 
 def test_html_where_json_should_be(workspaces, run_line):

@@ -7,7 +7,9 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import certifi
 import click
 import pytest
 
@@ -237,3 +239,13 @@ def test_a_command_that_gives_no_key_is_named(bare, home, run_line, command, tex
     line = run_line(f"{flags(*bare)} --all {' '.join(words)}", exit_code=2)
     assert text in line.err
     assert list((home / "cmlutils").iterdir()) == []
+
+
+def test_relative_paths_are_written_in_full(bare, home, run_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
+    run_line(f"{flags(*bare)} --all --output-dir out/here --source-ca-path ca.pem")
+    assert read(home, "export")["DEFAULT"]["output_dir"] == str(tmp_path / "out/here")
+    assert read(home, "import")["DEFAULT"]["output_dir"] == str(tmp_path / "out/here")
+    assert read(home, "export")["DEFAULT"]["ca_path"] == str(tmp_path / "ca.pem")
+    assert "ca_path" not in read(home, "import")["DEFAULT"]

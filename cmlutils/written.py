@@ -1,0 +1,47 @@
+"""How a value stands in an ini file: what its writer meant as quotes, comment or variable is told."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ConfigError
+from cmlutils.section_values import KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PATHS = ("output_dir", "ca_path", "identity_file")
+_WORDS = ("username", "owner_username", "url", "apiv1_key")
+_COMMENT = re.compile(r"\s([#;])(?!\d)")  # "Project #1" is a name
+_VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)  # as os.path.expandvars has it
+
+
+def plainly(where: str, values: Mapping[str, str]) -> None:
+    """Refuse a value that its writer meant otherwise than it will be read; a path that is there means itself."""
+    for key in KEYS:
+        if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
+            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
+    for key in (*_PATHS, *_WORDS):
+        text = values.get(key, "").strip()
+        _plain(f"{where}: {key}", _not_there(text) if key in _PATHS else text, is_path=key in _PATHS)
+
+
+def _plain(what: str, text: str, *, is_path: bool) -> None:
+    """Refuse one value; what it is stays out of the message, as it may be a key."""
+    if comment := _COMMENT.search(text):
+        hint = "Move the comment to the line above." + (" If it is a name, make that folder first." if is_path else "")
+        raise ConfigError(f"{what} holds a comment (' {comment[1]} …'): a comment needs a line of its own.", hint=hint)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        raise ConfigError(f"{what} stands in quotes.", hint="Leave them out: a value may hold spaces without them.")
+    if is_path and (variable := _VARIABLE.search(text)):
+        raise ConfigError(f"{what} names {variable[0]}, which is not set.", hint="Set it, or write the path in full.")
+
+
+def _not_there(text: str) -> str:
+    """Return the end of a path that does not exist yet, with its variables replaced."""
+    whole = Path(os.path.expanduser(os.path.expandvars(text)))  # noqa: PTH111 - a ~ that stands for nothing is left
+    there = next((one for one in (whole, *whole.parents) if os.path.lexists(one)), None)
+    return str(whole.relative_to(there)) if there else str(whole)
