@@ -34,7 +34,10 @@ class Planned:
 
 @dataclass
 class Plan:
-    """All that a run would do, and what can't be foreseen; `blockers` would end it before it begins."""
+    """All that a run would do, and what can't be foreseen; `blockers` would end it before it begins.
+
+    `error_code` is that of what ended the dry run itself.
+    """
 
     verb: str
     project: str
@@ -45,10 +48,13 @@ class Plan:
     actions: list[Planned] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    error_code: int = 0
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> int:
         """What the shell is told: 1 it can't be done, 5 some of it can't, 0 it can, as far as one can see."""
+        if self.error_code:
+            return self.error_code
         if self.blockers:
             return ExitCode.FAILED
         failing = any(one.action is Action.FAIL for one in self.actions)
@@ -61,4 +67,6 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the whole plan."""
         actions = [asdict(one) | {"action": one.action.value} for one in self.actions]
-        return {"dry_run": True, "exit_code": int(self.exit_code), **asdict(self), "actions": actions}
+        content = asdict(self) | {"actions": actions}
+        del content["error_code"]
+        return {"dry_run": True, "exit_code": int(self.exit_code), **content}

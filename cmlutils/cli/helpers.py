@@ -65,8 +65,8 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     click.echo(f"{path}: {len(mapping)} engines mapped")
     for kernel in sorted(KERNELS.keys() - mapping.keys()):
         click.echo(
-            f"Of engine {kernel} the target has no Workbench runtime in edition Standard, so what used it is not made: "
-            "add one, or name another image in the file."
+            f"Workloads of engine {kernel} will not be created: the target has no Workbench runtime in edition "
+            "Standard for it. Add one, or name another image in the file."
         )
 
 
@@ -83,10 +83,14 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     \b
     Example: cmlutil doctor -p "Churn Model"
     """
-    from cmlutils.flows.doctor import examine
+    from cmlutils.flows.doctor import Finding, examine
 
     sections, findings = _sections(names, config_dir)
-    maps = load_maps(config.config_folders(config_dir, os.environ))
+    try:
+        maps = load_maps(config.config_folders(config_dir, os.environ))
+    except ConfigError as error:
+        findings.append(Finding("-", "import", "error", error.message, error.hint))
+        maps = load_maps([])
     findings += examine(sections, maps, deep=deep)
     if as_json:
         put(json_text([asdict(one) for one in findings]))
@@ -107,7 +111,7 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[conf
 
     sections: list[config.Section] = []
     found: list[Finding] = []
-    known: set[str] = set()
+    known: dict[str, None] = {}
     sides: tuple[config.Side, config.Side] = ("export", "import")
     for side in sides:
         try:
@@ -115,13 +119,17 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[conf
         except ConfigError as error:
             found.append(Finding("-", side, "error", error.message, error.hint))
             continue
+        known |= dict.fromkeys(ini.names())
         for name in ini.names():
-            known.add(name)
             if names and name not in names:
                 continue
             try:
                 sections.append(config.section(ini, name, os.environ))
             except ConfigError as error:
                 found.append(Finding(name, side, "error", error.message, error.hint))
-    text, fix = "no ini file has this section", "see 'cmlutil project list'"
-    return sections, found + [Finding(name, "-", "error", text, fix) for name in names if name not in known]
+    for name in names:
+        if name not in known:
+            near = config.nearest(name, known)
+            fix = f"did you mean [{near}]?" if near else "see 'cmlutil project list'"
+            found.append(Finding(name, "-", "error", f"no ini file has a section [{name}]", fix))
+    return sections, found

@@ -66,17 +66,19 @@ def export(
     \b
     Example: cmlutil project export -p "Churn Model"
     """
-    section = load("export", name, config_dir, verbose=verbose)
-    from cmlutils.flows.export_project import export_project
-    from cmlutils.flows.plan_export import plan_export
+    report = Report("export", name)
+    with told_at_least(report, as_json=as_json, dry_run=dry_run):
+        section = load("export", name, config_dir, verbose=verbose)
+        from cmlutils.flows.export_project import export_project
+        from cmlutils.flows.plan_export import plan_export
 
-    bundle = bundle_of(section)
-    run = Run(section, bundle, Report("export", section.name), patience * 60, as_json=as_json)
-    if dry_run:
-        return _foreseen(run, lambda connection: plan_export(connection, bundle))
-    with connected(run) as (connection, progress):
-        export_project(connection, bundle, run.report, progress, values=not no_values)
-    return run.report.exit_code
+        bundle = bundle_of(section)
+        run = Run(section, bundle, report, patience * 60, as_json=as_json)
+        if dry_run:
+            return _foreseen(run, lambda connection: plan_export(connection, bundle))
+        with connected(run) as (connection, progress):
+            export_project(connection, bundle, report, progress, values=not no_values)
+    return report.exit_code
 
 
 @project.command("import")
@@ -107,19 +109,21 @@ def import_(
     """
     if quick and not verify:
         raise click.UsageError("--quick says how to verify: it goes with --verify.")
-    section = load("import", name, config_dir, verbose=verbose)
-    from cmlutils.flows.import_project import import_project
-    from cmlutils.flows.plan_import import plan_import
+    report = Report("import", name)
+    with told_at_least(report, as_json=as_json, dry_run=dry_run):
+        section = load("import", name, config_dir, verbose=verbose)
+        from cmlutils.flows.import_project import import_project
+        from cmlutils.flows.plan_import import plan_import
 
-    bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    run = Run(section, bundle, Report("import", section.name), patience * 60, as_json=as_json)
-    if dry_run:
-        return _foreseen(run, lambda connection: plan_import(connection, bundle, maps), bundle.check)
-    with connected(run, check=partial(_check, bundle)) as (connection, progress):
-        import_project(connection, bundle, maps, run.report, progress)
-        if verify:
-            _validate(run, connection, maps, progress, config_dir, quick=quick)
-    return run.report.exit_code
+        bundle, maps = bundle_of(section), maps_of(section, config_dir)
+        run = Run(section, bundle, report, patience * 60, as_json=as_json)
+        if dry_run:
+            return _foreseen(run, lambda connection: plan_import(connection, bundle, maps), bundle.check)
+        with connected(run, check=partial(_check, bundle)) as (connection, progress):
+            import_project(connection, bundle, maps, report, progress)
+            if verify:
+                _validate(run, connection, maps, progress, config_dir, quick=quick)
+    return report.exit_code
 
 
 def _check(bundle: Bundle) -> None:
@@ -134,10 +138,9 @@ def _foreseen(run: Run, plan: Callable[[Connection], Plan], check: Callable[[], 
     """Show what a run would do, without writing anything."""
     from cmlutils.flows.connect import connect
 
-    with told_at_least(run):
-        check()
-        with connect(run.section, run.patience) as connection:
-            found = plan(connection)
+    check()
+    with connect(run.section, run.patience) as connection:
+        found = plan(connection)
     show_plan(found, as_json=run.as_json)
     return found.exit_code
 
@@ -182,10 +185,11 @@ def validate_migration_command(
     \b
     Example: cmlutil project validate-migration -p "Churn Model"
     """
-    section = load("import", name, config_dir, verbose=verbose)
-    bundle, maps = bundle_of(section), maps_of(section, config_dir)
-    report = Report("validate-migration", section.name)
-    run = Run(section, bundle, report, patience * 60, as_json=as_json)
-    with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
-        _validate(run, connection, maps, progress, config_dir, quick=quick)
+    report = Report("validate-migration", name)
+    with told_at_least(report, as_json=as_json):
+        section = load("import", name, config_dir, verbose=verbose)
+        bundle, maps = bundle_of(section), maps_of(section, config_dir)
+        run = Run(section, bundle, report, patience * 60, as_json=as_json)
+        with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
+            _validate(run, connection, maps, progress, config_dir, quick=quick)
     return report.exit_code

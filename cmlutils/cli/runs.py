@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.cli.render import json_text, show
+from cmlutils.cli.render import json_text, show, show_plan
+from cmlutils.cli.terminal import put
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
+from cmlutils.plan import Plan
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -84,31 +86,45 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
     """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
     from cmlutils.flows.connect import connect
 
-    with told_at_least(run):
-        if run.bundle.state.is_dir():
-            run.bundle.create()
-            with run.told() as progress:
-                check()
-                with connect(run.section, run.patience) as connection:
-                    yield connection, progress
-            return
-        check()
-        with connect(run.section, run.patience) as connection:
-            run.bundle.create()
-            with run.told() as progress:
+    if run.bundle.state.is_dir():
+        run.bundle.create()
+        with run.told() as progress:
+            check()
+            with connect(run.section, run.patience) as connection:
                 yield connection, progress
+        return
+    check()
+    with connect(run.section, run.patience) as connection:
+        run.bundle.create()
+        with run.told() as progress:
+            yield connection, progress
 
 
 @contextmanager
-def told_at_least(run: Run) -> Iterator[None]:
-    """Print as JSON, where that is asked for, what ended a run before it could write a report."""
+def told_at_least(report: Report, *, as_json: bool, dry_run: bool = False) -> Iterator[None]:
+    """Print as JSON, where that is asked for, what ended a run before it could print its report, or its plan."""
     try:
         yield
     finally:
         error = sys.exc_info()[1]
-        if error and run.as_json and not run.report.error:
-            _note_error(run.report, error)
-            show(run.report, as_json=True)
+        if error and as_json and not report.error:
+            _note_error(report, error)
+            if dry_run:
+                plan = Plan(report.verb, report.project, blockers=[report.error], error_code=report.error_code)
+                show_plan(plan, as_json=True)
+            else:
+                show(report, as_json=True)
+
+
+@contextmanager
+def failures_as_json(*, as_json: bool) -> Iterator[None]:
+    """Print as JSON, where that is asked for, what ends a command that has no report."""
+    try:
+        yield
+    except CmlutilError as error:
+        if as_json:
+            put(json_text({"exit_code": int(error.exit_code), "error": error.message, "hint": error.hint}))
+        raise
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:

@@ -17,6 +17,7 @@ from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import human_size, human_time, json_text
+from cmlutils.cli.runs import failures_as_json
 from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
@@ -44,7 +45,8 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     \b
     Example: cmlutil project list
     """
-    rows = _rows(config_dir)
+    with failures_as_json(as_json=as_json):
+        rows = _rows(config_dir)
     if as_json:
         put(json_text(rows))
         return
@@ -88,17 +90,15 @@ def _owner(section: config.Section) -> str:
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
     """Read those of the two files that there are; raise ConfigError for a malformed one, or when there is neither."""
     sides: tuple[Side, Side] = ("export", "import")
-    found, missing = [], []
-    for side in sides:
-        try:
-            config.find_file(side, config.config_folders(config_dir, os.environ))
-        except ConfigError as error:  # noqa: PERF203
-            missing.append(error)
-        else:
-            found.append(config.read_file(side, config_dir))
-    if not found:
-        raise missing[0]
-    return found
+    folders = config.config_folders(config_dir, os.environ)
+    there = [side for side in sides if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
+    if not there:
+        raise ConfigError(
+            f"There is neither export-config.ini nor import-config.ini in {', '.join(map(str, folders))}.",
+            hint="Run 'cmlutil init', write them with a section for each project, or name their folder with "
+            "--config-dir.",
+        )
+    return [config.read_file(side, config_dir) for side in there]
 
 
 @click.command("status")
@@ -114,7 +114,8 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
     \b
     Example: cmlutil project status -p "Churn Model" --watch
     """
-    sections = _sections(names, config_dir)
+    with failures_as_json(as_json=as_json):
+        sections = _sections(names, config_dir)
     show = put if as_json else say
     shown: list[str] = []
     while True:
@@ -136,20 +137,23 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> list[config.Section]:
     """Return the usable sections of both files; those that are not are told as warnings."""
-    found, known = [], set[str]()
+    found, known = [], dict[str, None]()
     keys = dict.fromkeys(config.KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
+        known |= dict.fromkeys(ini.names())
         for one in ini.names():
             if names and one not in names:
                 continue
-            known.add(one)
             try:
                 found.append(config.section(ini, one, {**os.environ, **keys}))
             except ConfigError as error:
                 log.warning("%s", error.message)
-    missing = [f" {name}" for name in names if name not in known]
-    if missing or not known:
-        raise ConfigError(f"No ini file has a section{','.join(missing)}.", hint="See 'cmlutil project list'.")
+    if not known:
+        raise ConfigError("No ini file has a section.", hint="Add one for each project.")
+    if missing := [name for name in names if name not in known]:
+        near = [f"[{one}]" for name in missing if (one := config.nearest(name, known))]
+        hint = f"Did you mean {' and '.join(near)}?" if near else "See 'cmlutil project list'."
+        raise ConfigError(f"No ini file has a section {', '.join(f'[{name}]' for name in missing)}.", hint=hint)
     return found
 
 

@@ -25,7 +25,9 @@ def test_list_shows_what_each_section_would_address(workspaces, run_line, home):
 
 
 def test_list_without_any_file_says_so(run_line):
-    assert "export-config.ini" in run_line("cmlutil project list", exit_code=2).err
+    for command in ("list", "status"):
+        said = run_line(f"cmlutil project {command}", exit_code=2).err
+        assert "neither export-config.ini nor import-config.ini" in said
 
 
 def test_status_tells_what_is_done_without_asking_a_workspace(workspaces, run_line, home):
@@ -37,7 +39,10 @@ def test_status_tells_what_is_done_without_asking_a_workspace(workspaces, run_li
     assert rows[0]["state"].startswith("done")
     assert rows[1]["state"] == "not begun"
     assert source.requests == target.requests == []
-    run_line("cmlutil project status -p Nobody", exit_code=2)
+    said = run_line('cmlutil project status -p "churn modl"', exit_code=2).err
+    assert "No ini file has a section [churn modl]." in said
+    assert "Did you mean [Churn Model]?" in said
+    assert "project list" in run_line("cmlutil project status -p Nobody", exit_code=2).err
     (home / "bundles/Churn Model/logs/export_metrics.json").write_text("{cut")
     assert "damaged" in run_line("cmlutil project status").out
 
@@ -103,7 +108,7 @@ def test_the_engine_map_names_what_it_can_not_map_and_keeps_what_a_person_wrote(
     mine = home / "cmlutils/engine-map.yaml"
     mine.write_text("r: mine\n")
     said = run_line("cmlutil helpers populate_engine_runtimes_mapping").out
-    assert "Of engine scala the target has no Workbench runtime" in said
+    assert "Workloads of engine scala will not be created: the target has no Workbench runtime" in said
     assert "engine-map.yaml.old" in said
     assert (home / "cmlutils/engine-map.yaml.old").read_text() == "r: mine\n"
     assert "old" not in run_line("cmlutil helpers populate_engine_runtimes_mapping").out

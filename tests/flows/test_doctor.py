@@ -46,7 +46,16 @@ def test_it_says_ready(workspaces, run_line):
 
 def test_a_section_that_is_nowhere_is_an_error(workspaces, run_line):
     workspaces()
-    assert "no ini file has this section" in run_line("cmlutil doctor -p Nobody", exit_code=1).out
+    assert "no ini file has a section [Nobody]" in run_line("cmlutil doctor -p Nobody", exit_code=1).out
+    assert "did you mean [Churn Model]?" in run_line('cmlutil doctor -p "Churn Modl"', exit_code=1).out
+
+
+def test_a_map_that_is_none_is_a_finding_among_others(workspaces, run_line, home):
+    workspaces()
+    (home / "cmlutils/runtime-map.yaml").write_text("- a\n")
+    line = run_line("cmlutil doctor --json", exit_code=1)
+    assert any("runtime-map.yaml is not a map" in one for one in found(line, "error"))
+    assert "ready" in found(line, "ok")
 
 
 def test_the_bundle_is_held_against_the_target(workspaces, run_line, sample):

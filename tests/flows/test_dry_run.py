@@ -111,10 +111,11 @@ def test_what_comes_without_add_ons_parent_or_build_is_foreseen(workspaces, run_
 
 def test_what_can_not_even_be_foreseen_is_told_as_json_too(workspaces, run_line):
     source, _ = workspaces()
-    assert "no exported project" in run_line(f"{IMPORT} --dry-run --json", exit_code=1).json["error"]
+    (blocker,) = run_line(f"{IMPORT} --dry-run --json", exit_code=1).json["blockers"]
+    assert "no exported project" in blocker
     source.faults.add(Fault("unauthorized", times=None), Fault("status", path="users/dana$", status=403, times=None))
     line = run_line(f"{EXPORT} --dry-run --json", exit_code=1).json
-    assert (line["exit_code"], line["outcomes"]) == (1, [])
+    assert (line["exit_code"], line["actions"], len(line["blockers"])) == (1, [], 1)
 
 
 def test_a_collaborator_whom_we_may_not_look_up_is_no_failure(workspaces, run_line):

@@ -68,6 +68,46 @@ def test_what_ends_a_run_before_there_is_a_bundle_is_json_too(workspaces, run_li
     assert "127.0.0.1:1" in line.json["error"]
 
 
+@pytest.mark.parametrize("command", ["export", "import", "import --verify", "validate-migration"])
+@pytest.mark.parametrize("spoil", ["no file", "no section", "no key", "no map"])
+def test_what_the_ini_files_lack_is_json_too(workspaces, run_line, home, command, spoil):
+    workspaces()
+    side = "export" if command == "export" else "import"
+    path = home / f"cmlutils/{side}-config.ini"
+    if spoil == "no file":
+        path.unlink()
+    elif spoil == "no map":
+        (home / "cmlutils/runtime-map.yaml").write_text("- a\n")
+    else:
+        path.write_text(path.read_text().replace("[Churn" if spoil == "no section" else "username", "[Old"))
+    verb, _, more = command.partition(" ")
+    line = run_line(
+        f'cmlutil project {verb} -p "Churn Model" --json {more}', {0} if (verb, spoil) == ("export", "no map") else 2
+    )
+    if line.exit_code:
+        assert (line.json["verb"], line.json["project_name"], line.json["exit_code"]) == (verb, "Churn Model", 2)
+        assert line.json["error"] in line.err
+
+
+@pytest.mark.parametrize("line", [EXPORT, IMPORT])
+def test_a_failing_dry_run_keeps_its_form_in_json(run_line, home, line):
+    found = run_line(f"{line} --dry-run --json", exit_code=2)
+    assert found.json["dry_run"] is True
+    assert (found.json["exit_code"], found.json["project"], found.json["actions"]) == (2, "Churn Model", [])
+    (blocker,) = found.json["blockers"]
+    assert blocker in found.err
+
+
+@pytest.mark.parametrize("line", ["list", "status", 'status -p "Churn Modl"'])
+def test_a_failure_of_a_command_without_a_report_is_json_too(workspaces, run_line, home, line):
+    if "-p" in line:
+        workspaces()
+    found = run_line(f"cmlutil project {line} --json", exit_code=2)
+    assert set(found.json) == {"exit_code", "error", "hint"}
+    assert found.json["exit_code"] == 2
+    assert found.json["error"] in found.err
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
