@@ -112,6 +112,8 @@ def output_dir(where: str, text: str) -> Path:
     place = folder(where, text)
     if os.path.lexists(place) and not place.is_dir():
         raise ConfigError(f"{where} is no folder: {place}.", hint="Name a folder; one that is not there is made.")
+    if place.is_dir() and not os.access(place, os.X_OK):
+        raise ConfigError(f"{where} can't be used: {place}: Permission denied.", hint="Name another folder.")
     return place
 
 

@@ -225,6 +225,12 @@ def test_a_ca_file_that_may_not_be_read_is_named_as_that(ini, tmp_path):
     assert told_of(ini, GOOD + f"ca_path={ca}\n") == f"ca_path can't be read: {ca}: Permission denied."
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_an_output_folder_that_may_not_be_entered_is_told(ini, home):
+    (home / "bundles").mkdir(mode=0o600)
+    assert "Permission denied" in told_of(ini, GOOD)
+
+
 @pytest.mark.parametrize("name", ["default", "Default", " default "])
 def test_what_all_sections_share_goes_to_default_in_capitals(ini, name):
     ini(GOOD.replace("[DEFAULT]", f"[{name}]"))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cmlutils.config import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
+FIX = "choose another output_dir, or fix its permissions"
 _LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes from which on a disk is called nearly full
 
 
@@ -97,11 +98,22 @@ def room(sections: Sequence[Section]) -> list[Finding]:
     disks: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
         disks[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
-    places = {existing_folder(section.output_dir.absolute()) for section in sections}
-    fix = "choose another output_dir, or fix its permissions"
-    closed = [one for one in sorted(places) if not os.access(one, os.W_OK | os.X_OK)]
-    found = [here("error", f"{place} can't be written to", fix) for place in closed]
+    obstacles = sorted({why for section in sections if (why := obstacle(bundle_of(section)))})
+    found = [here("error", why, FIX) for why in obstacles]
     return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in disks.values()]
+
+
+def obstacle(bundle: Bundle) -> str:
+    """Say why nothing can be written to a bundle; empty: it can be, or can be made."""
+    folder = bundle.folder
+    if folder.is_symlink():
+        return f"{folder} is a symbolic link"
+    if folder.is_dir():
+        return "" if folder.stat().st_uid == os.geteuid() else f"{folder} belongs to another user"
+    if folder.exists():
+        return f"{folder} is no folder"
+    place = existing_folder(folder)
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} can't be written to"
 
 
 def _disk(bundles: dict[Path, Section]) -> Finding:

@@ -11,6 +11,7 @@ from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.filelist import read_list
 from cmlutils.flows.connect import find_project
+from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.read_project import read_project
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
@@ -26,8 +27,11 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     """Return what an export would bring down."""
     v1, workspace = connection.v1, connection.section.workspace
     project = find_project(connection)
-    bundle.check_owner(project.path)
     plan = Plan("export", connection.section.name, f"{workspace.url} {project.path}", str(bundle.folder))
+    if why := obstacle(bundle):
+        plan.blockers.append(f"{why}: {FIX}.")
+    else:
+        bundle.check_owner(project.path)
     runtimes = v1.runtimes.all()
     if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:
         plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
@@ -38,13 +42,14 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     plan.actions.append(Planned("project", settings.name, Action.EXPORT, ", ".join(filter(None, what))))
     for one in contents.workloads():
         plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
-    _files(plan, connection, project, bundle)
+    plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
+    if not why:
+        _files(plan, bundle)
     return plan
 
 
-def _files(plan: Plan, connection: Connection, project: ProjectRef, bundle: Bundle) -> None:
+def _files(plan: Plan, bundle: Bundle) -> None:
     """Say what an earlier export knows of the files, and what only a session could tell."""
-    plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
     record = bundle.file_list
     free = shutil.disk_usage(existing_folder(bundle.folder)).free
     if record.is_file():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.contents import read_bundle
 from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected, Unauthorized
+from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import check_target
 from cmlutils.flows.listing import Kept
@@ -45,6 +46,8 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     plan = plan_target(connection, bundle, offer)
     if rsync_runtime(runtimes) is None and not _stays_on_engines(contents.settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
+    if why := obstacle(bundle):
+        plan.blockers.append(f"{why}: {FIX}.")
     rules, _ = import_rules(bundle.data)
     kept = Kept(walk(bundle.data, unread=[]), rules)
     count = totals(kept.entries.values())

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from cmlutils.emulator.faults import Fault
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
@@ -160,3 +162,42 @@ def test_without_a_bundle_there_is_nothing_to_foresee(workspaces, run_line, home
     workspaces()
     assert "no exported project" in run_line(f"{IMPORT} --dry-run", exit_code=1).err
     assert not (home / "bundles").exists()
+
+
+def foreseen_to_fail(run_line, words):
+    """A dry export says what ends the export, and so does the doctor."""
+    line = run_line(f"{EXPORT} --dry-run", exit_code=1)
+    (blocker,) = [one for one in line.out.splitlines() if one.startswith("  ! ")]
+    assert words in blocker
+    assert planned(run_line(f"{EXPORT} --dry-run --json", exit_code=1), "job")
+    assert words in run_line("cmlutil doctor", exit_code=1).out
+    run_line(EXPORT, exit_code=1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_that_can_not_be_made_is_foreseen(workspaces, run_line, home):
+    workspaces(more="output_dir=~/closed/bundles\n")
+    (home / "closed").mkdir(mode=0o555)
+    foreseen_to_fail(run_line, f"{home}/closed can't be written to")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("link", "is a symbolic link"), ("file", "is no folder")])
+def test_a_bundle_that_can_not_be_written_is_foreseen(workspaces, run_line, home, kind, told):
+    workspaces()
+    (home / "bundles").mkdir()
+    (home / "elsewhere").mkdir()
+    if kind == "link":
+        (home / "bundles/Churn Model").symlink_to(home / "elsewhere")
+    else:
+        (home / "bundles/Churn Model").touch()
+    foreseen_to_fail(run_line, told)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_bundle_of_another_user_is_foreseen(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    os.chown(home / "bundles/Churn Model", 12345, 12345)
+    foreseen_to_fail(run_line, "belongs to another user")
+    line = run_line(f"{IMPORT} --dry-run --json", exit_code=1)
+    assert any("belongs to another user" in one for one in line.json["blockers"])
