@@ -108,10 +108,11 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
 def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[config.Section], list[Finding]]:
     """Read the wanted sections of both files, and what is wrong with the others, as findings."""
     from cmlutils.flows.doctor import Finding
+    from cmlutils.flows.doctor_files import misfits
 
     sections: list[config.Section] = []
     found: list[Finding] = []
-    known: dict[str, None] = {}
+    known: dict[config.Side, list[str]] = {}
     sides: tuple[config.Side, config.Side] = ("export", "import")
     for side in sides:
         try:
@@ -119,17 +120,18 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[conf
         except ConfigError as error:
             found.append(Finding("-", side, "error", error.message, error.hint))
             continue
-        known |= dict.fromkeys(ini.names())
-        for name in ini.names():
+        known[side] = ini.names()
+        for name in known[side]:
             if names and name not in names:
                 continue
             try:
                 sections.append(config.section(ini, name, os.environ))
             except ConfigError as error:
                 found.append(Finding(name, side, "error", error.message, error.hint))
+    everything = [name for each in known.values() for name in each]
     for name in names:
-        if name not in known:
-            near = config.nearest(name, known)
+        if name not in everything:
+            near = config.nearest(name, everything)
             fix = f"did you mean [{near}]?" if near else "see 'cmlutil project list'"
             found.append(Finding(name, "-", "error", f"no ini file has a section [{name}]", fix))
-    return sections, found
+    return sections, found + misfits(known, sections)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_here import Finding, keys, programs, room, same_subdomains
+from cmlutils.flows.doctor_here import Finding, keys, label, programs, room, same_subdomains
 from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
@@ -59,7 +59,7 @@ class _Group:
 
     def find(self, severity: str, text: str, fix: str = "") -> None:
         """Note a finding for all of its sections at once."""
-        self.findings.append(Finding(_label(self.sections), self.sections[0].side, severity, text, fix))
+        self.findings.append(Finding(label(self.sections), self.sections[0].side, severity, text, fix))
 
 
 @dataclass
@@ -69,11 +69,6 @@ class _Shared:
     maps: Maps
     silent: dict[str, Unreachable] = field(default_factory=dict)
     asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-
-
-def _label(sections: Sequence[Section]) -> str:
-    names = ", ".join(one.name for one in sections[:3])
-    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
 
 
 def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> list[Finding]:
@@ -109,7 +104,7 @@ def _warnings(sections: Iterable[Section]) -> list[Finding]:
     for section in sections:
         for text in section.warnings:
             about[section.side, text.replace(f", section [{section.name}]", "")].append(section)
-    return [Finding(_label(mine), side, "warning", text) for (side, text), mine in about.items()]
+    return [Finding(label(mine), side, "warning", text) for (side, text), mine in about.items()]
 
 
 def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding]]:

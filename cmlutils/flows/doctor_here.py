@@ -41,6 +41,12 @@ def here(severity: str, text: str, fix: str = "", section: str = "-") -> Finding
     return Finding(section, "here", severity, text, fix)
 
 
+def label(sections: Sequence[Section]) -> str:
+    """Name some sections in few words."""
+    names = ", ".join(one.name for one in sections[:3])
+    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
+
+
 def programs() -> list[Finding]:
     """Check that rsync, ssh and ssh-keygen are here and not too old."""
     found = []

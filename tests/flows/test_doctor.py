@@ -50,6 +50,39 @@ def test_a_section_that_is_nowhere_is_an_error(workspaces, run_line):
     assert "did you mean [Churn Model]?" in run_line('cmlutil doctor -p "Churn Modl"', exit_code=1).out
 
 
+def test_two_ini_files_that_do_not_fit_together_are_told_each_thing_once(workspaces, run_line, home):
+    workspaces()
+    for side, own, folder in (("export", "Sales]\n[Zebra", "bundles"), ("import", "Quark]\n[Sale", "elsewhere")):
+        path = home / f"cmlutils/{side}-config.ini"
+        more = "".join(f"[P{number}]\n" for number in range(300)) + f"[{own}]\n"
+        path.write_text(path.read_text().replace("~/bundles", f"~/{folder}") + more)
+    warnings = found(run_line("cmlutil doctor --json", exit_code=1), "warning")
+    told = [one for one in warnings if "import-config.ini only" in one]
+    assert told == ["[Sale] is in import-config.ini only; did you mean [Sales]?"]
+    told = [one for one in warnings if "output_dir" in one]
+    assert told == [f"output_dir differs: export writes {home}/bundles, import looks in {home}/elsewhere"]
+    assert any(
+        "did you mean" in one for one in found(run_line("cmlutil doctor -p Sales --json", exit_code=1), "warning")
+    )
+    line = run_line('cmlutil doctor -p "Churn Model" --json', exit_code=5)
+    assert not any("did you mean" in one for one in found(line, "warning"))
+
+
+def test_ini_files_fit_where_one_is_not_there_or_a_folder_has_two_names(workspaces, run_line, home):
+    workspaces()
+    (home / "other").symlink_to(home / "bundles")
+    path = home / "cmlutils/import-config.ini"
+    path.write_text(path.read_text().replace("~/bundles", "~/other") + "[P9]\n")
+    export = home / "cmlutils/export-config.ini"
+    export.write_text(export.read_text() + "".join(f"[P{number}]\n" for number in (1, 10)))
+    (home / "bundles").mkdir()
+    line = run_line("cmlutil doctor --json", exit_code=1)
+    assert not any("output_dir" in one for one in found(line, "warning"))
+    path.unlink()
+    line = run_line("cmlutil doctor --json", exit_code=1)
+    assert not any("only" in one or "output_dir" in one for one in found(line, "warning"))
+
+
 def test_a_map_that_is_none_is_a_finding_among_others(workspaces, run_line, home):
     workspaces()
     (home / "cmlutils/runtime-map.yaml").write_text("- a\n")

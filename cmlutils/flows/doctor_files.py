@@ -1,0 +1,57 @@
+"""Whether the two ini files fit together: each section has its namesake, and both mean the same bundle."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from cmlutils.config import nearest
+from cmlutils.flows.doctor_here import Finding, label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.config import Section, Side
+
+
+def misfits(names: Mapping[Side, Sequence[str]], sections: Sequence[Section]) -> list[Finding]:
+    """Name the sections that seem to be one under two names, and those whose export and import miss each other.
+
+    `names` has all sections of the files that there are, whether they can be used or not.
+    """
+    return _without_namesake(names, {one.name for one in sections}) + _other_folders(sections)
+
+
+def _without_namesake(names: Mapping[Side, Sequence[str]], wanted: set[str]) -> list[Finding]:
+    exported, imported = names.get("export", ()), names.get("import", ())
+    left = dict.fromkeys(name for name in exported if name not in set(imported))
+    found = []
+    for name in (one for one in imported if one not in set(exported)):
+        near = nearest(name, left)
+        if near and wanted & {name, near}:
+            text = f"[{name}] is in import-config.ini only; did you mean [{near}]?"
+            found.append(Finding(name, "import", "warning", text, "give it the same name in both files"))
+            del left[near]
+    return found
+
+
+def _other_folders(sections: Sequence[Section]) -> list[Finding]:
+    """Return a finding for each pair of folders, however many sections have it."""
+    exports = {one.name: one for one in sections if one.side == "export"}
+    pairs: dict[tuple[str, str], list[Section]] = defaultdict(list)
+    for one in sections:
+        if one.side == "import" and one.name in exports:
+            folders = exports[one.name].output_dir, one.output_dir
+            if os.path.realpath(folders[0]) != os.path.realpath(folders[1]):
+                pairs[str(folders[0]), str(folders[1])].append(one)
+    return [
+        Finding(
+            label(mine),
+            "import",
+            "warning",
+            f"output_dir differs: export writes {there}, import looks in {here}",
+            "write the same output_dir in both files, unless you carry the bundles over",
+        )
+        for (there, here), mine in pairs.items()
+    ]
