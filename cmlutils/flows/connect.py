@@ -13,7 +13,7 @@ from cmlutils.config import Secret
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
 from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
-from cmlutils.remote import cdswctl, process
+from cmlutils.remote import cdswctl, process, ssh
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
@@ -144,6 +144,7 @@ def project_tunnel(
                 hint="Add cloudera/ml-runtime-workbench-python3.9-standard-rsync to it.",
             )
         runtime_id = runtime.id
+    ssh.check_keys(workspace)
     digest = hashlib.sha256(workspace.url.encode()).hexdigest()[:16]
     with (
         cdswctl.private_client(workspace, connection.http.download) as client,

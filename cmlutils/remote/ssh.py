@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import TunnelError
+from cmlutils.errors import CommandError, TunnelError
 from cmlutils.remote import agent, process
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmlutils.config import Workspace
 
 CONNECT_SECONDS = 20
@@ -63,15 +67,40 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
     if b"Permission denied" not in said:
         return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
     keys = identities(workspace)
-    troubles = [(key, *trouble(key)) for key in keys]
-    if keys and all(why for _, why, _ in troubles):
-        key, why, fix = troubles[0]
-        return KeyRefused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
+    if unusable := _unusable(keys):
+        return unusable
     names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
     return KeyRefused(
         f"{host} accepted no ssh key (offered: {names}).",
         hint=f"Upload the public key in User Settings > Remote Editing of {workspace.url}.",
     )
+
+
+def check_keys(workspace: Workspace) -> None:
+    """Raise KeyRefused where none of our keys can be used: before a session is opened for nothing.
+
+    An agent may hold one of them, and ssh's own configuration may name others: then only ssh can tell.
+    """
+    told = not workspace.identity_file and (Path.home() / ".ssh/config").exists()
+    if told or os.environ.get("SSH_AUTH_SOCK"):
+        return
+    with contextlib.suppress(CommandError):  # no ssh-keygen
+        if unusable := _unusable(identities(workspace)):
+            raise unusable
+
+
+def _unusable(keys: Sequence[Path]) -> KeyRefused | None:
+    """Say why the first of these keys can't be used, if none can."""
+    first: tuple[Path, str, str] | None = None
+    for key in keys:
+        why, fix = trouble(key)
+        if not why:
+            return None
+        first = first or (key, why, fix)
+    if first is None:
+        return None
+    key, why, fix = first
+    return KeyRefused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
 
 
 def trouble(key: Path) -> tuple[str, str]:
@@ -85,7 +114,8 @@ def trouble(key: Path) -> tuple[str, str]:
         return "is no private key that ssh can read", "name the private key, which has no .pub at its end"
     if b"bad permissions" in result.err:
         return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
-    return "", ""
+    reason = process.text(result.err, 1).rpartition(": ")[2] or f"ssh-keygen ended with exit code {result.code}"
+    return f"can't be read: {reason}", "mend its permissions, or name another key"
 
 
 def version() -> tuple[int, ...]:

@@ -137,6 +137,49 @@ def test_keys_that_nobody_can_use_are_found(workspaces, run_line, home):
     assert any("no ssh key" in one for one in found(run_line("cmlutil doctor --json", exit_code=1), "error"))
 
 
+def test_a_key_that_can_not_be_used_is_told_before_a_session_is_opened(workspaces, run_line, home):
+    source, _ = workspaces()
+    key = home / ".ssh/id_ed25519"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret phrase", "-f", key], check=True, capture_output=True
+    )
+    assert f"The ssh key {key} has a passphrase" in run_line(EXPORT, exit_code=1).err
+    assert not [one.path for one in source.requests if one.path.startswith("/cli/")]
+
+
+@pytest.mark.parametrize("other", ["SSH_AUTH_SOCK", "config"])
+def test_an_agent_or_a_configuration_may_have_another_key(home, keys, other, monkeypatch):
+    space = Workspace("http://ws.test", "me", Secret("k"))
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret phrase", "-f", home / ".ssh/id_ed25519"], check=True)
+    with pytest.raises(ssh.KeyRefused, match="has a passphrase"):
+        ssh.check_keys(space)
+    if other == "config":
+        (home / ".ssh/config").touch()
+    else:
+        monkeypatch.setenv(other, str(home))
+    ssh.check_keys(space)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('Load key "/k/id": Permission denied', "can't be read: Permission denied"),
+        ("/k/id: No such file or directory", "can't be read: No such file or directory"),
+        ("", "can't be read: ssh-keygen ended with exit code 255"),
+    ],
+)
+def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, monkeypatch, said, told):
+    program = tmp_path / "ssh-keygen"
+    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    space = Workspace("http://ws.test", "me", Secret("k"), identity_file=tmp_path / "id")
+    (finding,) = doctor_here.keys([space])
+    assert (finding.severity, finding.text) == ("error", f"the ssh key {tmp_path}/id {told}")
+    with pytest.raises(ssh.KeyRefused, match=told):
+        ssh.check_keys(space)
+
+
 @pytest.mark.parametrize(
     ("said", "severity"),
     [("3.2.6", "warning"), ("3.0.9", "error"), ("2.6.9", "error"), ("3.2.7", "ok"), ("3.10.0", "ok")],
