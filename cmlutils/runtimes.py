@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -204,13 +205,20 @@ def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
         if not path.is_file():
             continue
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            text = path.read_text(encoding="utf-8")
+            content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
+        except OSError as error:
+            raise ConfigError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
             raise ConfigError(f"{path} is not readable YAML.", hint="Write lines of the form from: to.") from error
         content = {} if content is None else content
         if not isinstance(content, dict) or not all(
             isinstance(k, str) and isinstance(v, str) for k, v in content.items()
         ):
             raise ConfigError(f"{path} is not a map of texts.", hint="Write lines of the form from: to.")
+        if isinstance(node, yaml.MappingNode):
+            counts = Counter(key.value for key, _ in node.value)
+            if twice := [key for key, count in counts.items() if count > 1]:
+                raise ConfigError(f"{path} has {twice[0]} twice.", hint="Leave one of the two lines.")
         return content
     return None

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -198,6 +199,19 @@ def test_maps_are_read_from_the_first_folder_that_has_them(tmp_path):
 def test_a_map_that_is_none_is_told_by_name(tmp_path, text):
     (tmp_path / "runtime-map.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"runtime-map\.yaml"):
+        load_maps([tmp_path])
+
+
+def test_a_line_that_a_map_has_twice_is_told(tmp_path):
+    (tmp_path / "engine-map.yaml").write_text("r: a\npython3: b\n'r': c\n")
+    with pytest.raises(ConfigError, match=r"engine-map\.yaml has r twice\."):
+        load_maps([tmp_path])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_map_that_may_not_be_read_is_named_as_that(tmp_path):
+    (tmp_path / "runtime-map.yaml").touch(mode=0)
+    with pytest.raises(ConfigError, match=r"runtime-map\.yaml can't be read: Permission denied\."):
         load_maps([tmp_path])
 
 

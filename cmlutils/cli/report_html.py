@@ -83,16 +83,21 @@ def _text(value: object) -> str:
     return escape(mask(str(value)))
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _verdict(report: Report) -> str:
     code = int(report.exit_code)
     words = {
         0: ("created", "Done."),
-        4: ("failed", f"{len(report.unexpected)} differences found."),
+        4: ("failed", f"{_count(len(report.unexpected), 'difference')} found."),
         5: ("fallback", "Done, but some workload or file needs a person."),
     }
     look, text = words.get(code, ("failed", f"It did not end well (exit code {code}): {report.error or 'see below'}"))
     if report.verified and code == 0:
-        text = "Done and verified: source or bundle, and target are equal."
+        alone = "bundle and target are equal; the source was not compared."
+        text = f"Done and verified: {'source, bundle and target are equal.' if report.source else alone}"
     return f'<p class="verdict {look}">{_text(text)}</p>'
 
 
@@ -114,7 +119,7 @@ def _moved(report: Report) -> str:
     figures = []
     if report.folders:
         rows = [
-            (name, float(one["bytes"]), f"{human_size(one['bytes'])}, {one['files']} files")
+            (name, float(one["bytes"]), f"{human_size(one['bytes'])}, {_count(one['files'], 'file')}")
             for name, one in sorted(report.folders.items(), key=lambda item: -item[1]["bytes"])
         ]
         if len(rows) > _FOLDERS:

@@ -83,7 +83,8 @@ def _ended(bundle: Bundle, side: Side) -> State:
             of_kind = counts.setdefault(str(one.get("kind")), {})
             of_kind[str(one.get("status"))] = of_kind.get(str(one.get("status")), 0) + 1
     code, why = content.get("exit_code"), str(content.get("error") or "")
-    done = "done" if code == 0 else f"ended with exit code {code}: {why or 'see the report'}"
+    whose = "validation " if content.get("verb") == "validate-migration" else ""  # it writes over the import's
+    done = "done" if code == 0 else f"{whose}ended with exit code {code}: {why or 'see the report'}"
     state = f"{done} ({content.get('started_at')})"
     return State(state, files=content.get("files") or {}, workloads=counts, error=why)
 

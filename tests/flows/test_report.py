@@ -88,6 +88,25 @@ def test_the_page_masks_secrets():
     assert json.loads(json_text(report.to_json()))["notes"] == ["***"]
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("https://a dana/p", "Done and verified: source, bundle and target are equal."),
+        ("", "Done and verified: bundle and target are equal; the source was not compared."),
+    ],
+)
+def test_the_verdict_says_what_was_compared(source, told):
+    assert told in Page(page(Report("import", "p", source=source, verified=True))).text
+
+
+def test_one_is_told_as_one():
+    report = Report("import", "p", folders={"a": {"files": 1, "bytes": 9}, "b": {"files": 2, "bytes": 9}})
+    assert "9 B, 1 file<" in page(report)
+    assert "9 B, 2 files<" in page(report)
+    report.differences = [Difference("target file", "x", "", "", group=Group.EXTRA)]
+    assert "1 difference found." in page(report)
+
+
 def test_a_page_stays_small_enough_to_be_opened():
     report = Report("import", "p")
     report.differences = [Difference("target file", f"row {n}", "", "", group=Group.EXTRA) for n in range(30_000)]
