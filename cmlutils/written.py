@@ -32,7 +32,7 @@ def plainly(where: str, values: Mapping[str, str]) -> None:
 def _plain(what: str, text: str, *, is_path: bool) -> None:
     """Refuse one value; what it is stays out of the message, as it may be a key."""
     if comment := _COMMENT.search(text):
-        hint = "Move the comment to the line above." + (" If it is a name, make that folder first." if is_path else "")
+        hint = "Move it to the line above." + (" If it is the path's own, make that first." if is_path else "")
         raise ConfigError(f"{what} holds a comment (' {comment[1]} …'): a comment needs a line of its own.", hint=hint)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         raise ConfigError(f"{what} stands in quotes.", hint="Leave them out: a value may hold spaces without them.")
