@@ -115,7 +115,7 @@ def trouble(key: Path) -> tuple[str, str]:
     if b"bad permissions" in result.err:
         return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
     reason = process.text(result.err, 1).rpartition(": ")[2] or f"ssh-keygen ended with exit code {result.code}"
-    return f"can't be read: {reason}", "mend its permissions, or name another key"
+    return f"can't be read: {reason}", "fix its permissions, or name another key"
 
 
 def version() -> tuple[int, ...]:

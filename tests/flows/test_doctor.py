@@ -168,11 +168,8 @@ def test_an_agent_or_a_configuration_may_have_another_key(home, keys, other, mon
         ("", "can't be read: ssh-keygen ended with exit code 255"),
     ],
 )
-def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, monkeypatch, said, told):
-    program = tmp_path / "ssh-keygen"
-    program.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 255\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said, told):
+    program("ssh-keygen", f"echo '{said}' >&2\nexit 255")
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=tmp_path / "id")
     (finding,) = doctor_here.keys([space])
     assert (finding.severity, finding.text) == ("error", f"the ssh key {tmp_path}/id {told}")
