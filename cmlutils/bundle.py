@@ -232,9 +232,14 @@ class Bundle:
         """Find the journals of all bundles beside this one, its own others too."""
         return (path for path in self.folder.parent.glob("*/state/journal-*.jsonl") if path != mine.path)
 
+    @property
+    def lock_file(self) -> Path:
+        """What a run holds while it is at the bundle."""
+        return self.state / "lock"
+
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
-        return Lock(self.state / "lock", self.folder)
+        return Lock(self.lock_file, self.folder)
 
 
 def bundle_of(section: Section) -> Bundle:

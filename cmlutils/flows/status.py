@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
+from cmlutils.lock import holder_of
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
@@ -41,17 +39,16 @@ class State:
 def status_of(bundle: Bundle, side: Side) -> State:
     """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
     try:
-        holder, now = _holder(bundle), _progress(bundle)
+        holder, now = holder_of(bundle.lock_file), _progress(bundle)
     except OSError as error:  # such as another user's bundle
         return State(f"can't be read: {error.strerror}", error=str(error.strerror))
     mine = bool(now) and (now.get("verb") == "export") == (side == "export")
-    pid = int(match[1]) if (match := re.match(r"process (\d+)", holder)) else 0
-    if holder and mine and now.get("pid") == pid:
+    if holder and mine and now.get("pid") == holder.pid:
         return State(
-            state=f"in use by {holder}",
+            state=f"in use by {holder.text}",
             running=True,
-            holder=holder,
-            pid=pid,
+            holder=holder.text,
+            pid=holder.pid,
             since=str(now.get("started_at") or ""),
             phase=str(now.get("phase") or ""),
             step=str(now.get("step") or ""),
@@ -59,8 +56,8 @@ def status_of(bundle: Bundle, side: Side) -> State:
             workloads=now.get("workloads") or {},
             error=str(now.get("warning") or ""),
         )
-    if holder and (not now or now.get("pid") != pid):
-        return State(f"in use by {holder}", running=True, holder=holder, pid=pid)
+    if holder and (not now or now.get("pid") != holder.pid):
+        return State(f"in use by {holder.text}", running=True, holder=holder.text, pid=holder.pid)
     if mine and not holder:
         verb, phase = now.get("verb"), now.get("phase") or "its beginning"
         text = f"{verb} was killed in {phase} ({now.get('updated_at')}): run it again, it goes on from there"
@@ -98,36 +95,3 @@ def _progress(bundle: Bundle) -> dict[str, Any]:
         return dict(read_json(path, dict))
     except BundleError:  # it is gone again
         return {}
-
-
-def _holder(bundle: Bundle) -> str:
-    """Return who holds the lock; it is tried only where its file names a living process.
-
-    So a run that begins at this very moment does not find it taken by us.
-    """
-    try:
-        handle = os.open(bundle.state / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    try:
-        text = os.read(handle, 200).decode(errors="replace").strip()
-        match = re.match(r"process (\d+)", text)
-        if not text or (match and not _lives(int(match[1]))):
-            return ""
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return text
-    else:
-        return ""
-    finally:
-        os.close(handle)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # somebody else's
-        return True
-    return True
