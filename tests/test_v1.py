@@ -336,8 +336,8 @@ def test_v2_key_lives_for_the_run(v2, mock, journal):
     assert sent(mock, 1) == {"expiryDate": "2026-05-02T06:30:00Z"}
     assert urlsplit(stop.calls[0].request.url).path.endswith(("a-1:stop", "a-1%3Astop"))
     headers = [call.request.headers["Authorization"] for call in mock.calls]
-    assert headers[2:-1] == ["Bearer geheim"] * 3
-    assert headers[0] == headers[1] == headers[-1] != "Bearer geheim"
+    assert headers[2:-2] == ["Bearer geheim"] * 3
+    assert len({*headers[:2], *headers[-2:], "Bearer geheim"}) == 2
 
 
 def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock, journal, caplog):
@@ -360,7 +360,7 @@ def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock,
 def test_a_v2_key_whose_answer_got_lost_is_revoked(v2, mock, answer, journal):
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, **answer)
-    mock.get(KEYS, json=[{"keyid": "old"}, {"keyid": "lost"}])
+    mock.get(KEYS, json=[{"keyid": "old"}, {"keyid": "lost", "expiry_date": "2026-05-02"}])
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     revoked = [mock.delete(f"{KEYS}/{one}", status=200) for one in ("lost", "id1")]

@@ -17,6 +17,8 @@ from cmlutils.remote import cdswctl, process, ssh
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
+from cmlutils.remote.v2 import ApiV2
+from cmlutils.remote.v2_key import V2Key
 from cmlutils.runtimes import rsync_runtime
 from cmlutils.section_values import could_be_key
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
+    from cmlutils.journal import Journal
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Runtime
@@ -127,6 +130,17 @@ def find_project(connection: Connection, owner: str = "") -> ProjectRef:
     if whole.id != ref.id:
         raise ApiError(f"{section.workspace.host} gave another project than {ref.path} when asked for that.")
     return whole
+
+
+@contextmanager
+def api_v2(connection: Connection, bundle: Bundle, journal: Journal, report: Report) -> Iterator[ApiV2]:
+    """Give API v2, with one key at most, made when it is used; one that could not be revoked is in the report."""
+    key = V2Key(connection.v1, connection.section.workspace.username, journal, bundle.other_journals)
+    try:
+        with ApiV2(connection.v1.http, key) as v2:
+            yield v2
+    finally:
+        report.todos += key.left
 
 
 @contextmanager

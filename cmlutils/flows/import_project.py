@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows import files
-from cmlutils.flows.connect import note_files, session
+from cmlutils.flows.connect import api_v2, note_files, session
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications, applications_again
@@ -22,8 +22,6 @@ from cmlutils.flows.replay_models import models, models_again
 from cmlutils.flows.replay_project import ensure_project, hand_over
 from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
-from cmlutils.remote.v2 import ApiV2
-from cmlutils.remote.v2_key import V2Key
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
@@ -135,12 +133,12 @@ class Replay:
         self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
     ) -> None:
         """Replay these, with one v2 key at most; the report grows as they go."""
-        v1, username = self.connection.v1, self.connection.section.workspace.username
+        v1 = self.connection.v1
         engines = project.engine_type == LEGACY_ENGINE
         some_models = [one for one in wanted if isinstance(one, Model)]
         some_applications = [one for one in wanted if isinstance(one, Application)]
         some_jobs = [one for one in wanted if isinstance(one, Job)]
-        with ApiV2(v1.http, V2Key(v1, username, journal, self.bundle.other_journals)) as v2:
+        with api_v2(self.connection, self.bundle, journal, self.report) as v2:
             target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
             made = self._phase("models", models(target, some_models))
             started = self._phase("applications", applications(target, some_applications))

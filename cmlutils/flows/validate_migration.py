@@ -10,15 +10,13 @@ from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads, fires
-from cmlutils.flows.connect import find_project, project_tunnel
+from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import LeftOut, to_fill_in
-from cmlutils.remote.v2 import ApiV2
-from cmlutils.remote.v2_key import V2Key
 from cmlutils.report import Difference, Group, Outcome, Status
 
 if TYPE_CHECKING:
@@ -142,9 +140,7 @@ class _Validation:
 
     def _ask_for_pauses(self, connection: Connection, project: ProjectRef, jobs: list[dict[str, Any]]) -> None:
         """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""
-        v1, username = connection.v1, connection.section.workspace.username
-        key = V2Key(v1, username, self._journal(connection), self.bundle.other_journals)  # made when it is used
-        with ApiV2(v1.http, key) as v2:
+        with api_v2(connection, self.bundle, self._journal(connection), self.report) as v2:
             for one in jobs:
                 if fires(one) and not isinstance(one.get("paused"), bool):
                     one["paused"] = paused_in_v2(v2, project, one)

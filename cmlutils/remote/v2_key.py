@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timedelta, timezone
+import time
+from contextlib import suppress
+from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+from cmlutils import interrupts
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
 from cmlutils.journal import Journal
@@ -15,12 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.config import Secret
+    from cmlutils.remote.routes import Json
     from cmlutils.remote.v1 import ApiV1
 
 log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=1)
 JOURNAL_KEY = "v2 key"
+_TRIES = (0.0, 0.5, 1.0)  # seconds before each try to revoke a key
+_SECONDS = 6.0  # after which there is no further try
 
 
 def _utc_now() -> datetime:
@@ -28,10 +34,11 @@ def _utc_now() -> datetime:
 
 
 class V2Key:
-    """The key of one run on one workspace; made at first use.
+    """The key of one run on one workspace; made at first use, and never beside one that is not revoked.
 
-    A key that a crash or a lost answer left behind is revoked, by its id or because it is the one that is new. Keys
-    that runs of other bundles made are known from their journals, which `others` finds, and left alone.
+    A key that a crash or a lost answer left behind is revoked: by its id, or because it is the one that is new and
+    ends as soon as ours do. Keys that runs of other bundles made are known from their journals, which `others` finds,
+    and left alone.
     """
 
     def __init__(
@@ -49,9 +56,16 @@ class V2Key:
         self._now = now
         self._key: Secret | None = None
         self._refusal: Rejected | None = None
+        self._where = f"{username} on {v1.http.host}"
+        self._stays = self._unsure = ""
+
+    @property
+    def left(self) -> list[str]:
+        """What a person has to revoke, by its id."""
+        return [text for text in (self._stays, self._unsure) if text]
 
     def get(self) -> Secret:
-        """Return the key, made now if there is none yet; raise Rejected when the workspace makes none."""
+        """Return the key, made now if there is none yet; raise Rejected when there can't be one."""
         if self._refusal is not None:
             raise self._refusal
         if self._key is None:
@@ -64,68 +78,116 @@ class V2Key:
         return self._key
 
     def _make(self) -> Secret:
-        before = self._ids()
-        self._journal.begin(JOURNAL_KEY, before)
+        """Make it; after a lost answer once more, when what that may have made is gone."""
+        self._make_room()
         try:
             return self._create()
+        except AnswerLost as error:
+            log.warning("%s Looking for the key that it may have made.", error)
+        self._make_room()
+        return self._create()
+
+    def _make_room(self) -> None:
+        """Revoke what is left; raise Rejected when it stays, or may be a person's."""
+        if self._journal.step(JOURNAL_KEY) is None:
+            return
+        self.revoke_left_over(patient=True)
+        if self.left:
+            text = f"No v2 key is made for {self._where} while an earlier one may be left there."
+            raise Rejected(text, status=409, hint=" ".join(self.left))
+
+    def _create(self) -> Secret:
+        self._journal.begin(JOURNAL_KEY, [str(row["keyid"]) for row in self._rows(patient=True)])
+        try:
+            key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
         except Rejected:
             self._journal.gone(JOURNAL_KEY)
             raise
-        except AnswerLost as error:
-            log.warning("%s Looking for the key that it may have made.", error)
-        self.revoke_left_over(patient=True)
-        self._journal.begin(JOURNAL_KEY, self._ids())
-        return self._create()
-
-    def _create(self) -> Secret:
-        key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
-        self._journal.made(JOURNAL_KEY, keyid)
+        if keyid:
+            self._journal.made(JOURNAL_KEY, keyid)
         return key
 
-    def _ids(self) -> list[str]:
-        return [str(row["keyid"]) for row in self._v1.v2_keys.of(self._username) if row.get("keyid")]
+    def _today(self) -> date:
+        return self._now().astimezone(timezone.utc).date()
+
+    def _rows(self, *, patient: bool) -> list[Json]:
+        """Return the keys that are listed and have not ended."""
+        rows, today = self._v1.v2_keys.of(self._username, patient=patient), self._today()
+        return [row for row in rows if row.get("keyid") and (_day(row, "expiry_date") or today) >= today]
 
     def revoke_left_over(self, *, patient: bool = False) -> None:
-        """Revoke what the journal says is left; what could be another run's key is named and ends by itself."""
+        """Revoke what the journal says is left; what could be another's is named, and ends by itself."""
         step = self._journal.step(JOURNAL_KEY)
         if step is None:
             return
         keyid = step.target_id
         try:
-            if not keyid:
-                keyid = self._orphan(set(step.before))
-            if keyid:
-                self._v1.v2_keys.delete(self._username, keyid, patient=patient)
-        except NotFound:
-            log.debug("the v2 key is gone already")
+            keyid = keyid or self._orphan({*step.before}, patient=patient)
+            why = self._revoke(keyid, patient=patient) if keyid else ""
         except (ApiError, Unreachable) as error:
-            log.warning(
-                "the v2 key with the id %s could not be revoked on %s: the next import tries again, and it ends by "
-                "itself in a day: %s",
-                keyid or "(unknown)",
-                self._v1.http.host,
-                error,
-            )
-            return
-        self._journal.gone(JOURNAL_KEY)
+            why = error.message
+        self._stays = ""
+        if why:
+            named = f"the API key {keyid}" if keyid else "the API key that ends in a day"
+            self._stays = f"Revoke {named} of {self._where}, if it is still there: it could not be revoked."
+            log.warning("%s The next import tries again: %s", self._stays, why)
+        else:
+            self._journal.gone(JOURNAL_KEY)
 
-    def _orphan(self, before: set[str]) -> str:
-        """Return the id of the key whose answer got lost; empty when there is none, or more than one it could be."""
-        new = [one for one in self._ids() if one not in before]
+    def _revoke(self, keyid: str, *, patient: bool) -> str:
+        """Delete a key until it is listed no more, in a few tries; return why it may still be there."""
+        why, begun = "", time.monotonic()
+        for pause in _TRIES:
+            time.sleep(pause)
+            try:
+                with suppress(NotFound):  # it is gone already, or the route is not there: the list tells
+                    self._v1.v2_keys.delete(self._username, keyid, patient=patient)
+                if all(str(row["keyid"]) != keyid for row in self._rows(patient=patient)):
+                    return ""
+                why = "it is still listed"
+            except (ApiError, Unreachable) as error:
+                why = error.message
+            if time.monotonic() - begun > interrupts.at_most(_SECONDS):
+                break
+        return why
+
+    def _orphan(self, before: set[str], *, patient: bool) -> str:
+        """Return the id of the key that we made without hearing it; empty when there is none that must be ours."""
+        new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in before]
         others = [_key_in(path) for path in self._others(self._journal)] if new else []
-        new = [one for one in new if one not in others]
-        if len(new) == 1 and "" not in others:
-            return new[0]
+        new = [row for row in new if str(row["keyid"]) not in others]
+        made = self._key is not None  # then one of these is ours for certain
+        if not (made and len(new) == 1):
+            new = [row for row in new if _may_be_ours(row, self._today())]
+        if len(new) == 1 and "" not in others and (made or _day(new[0], "expiry_date")):
+            return str(new[0]["keyid"])
         if new:
-            told = ", ".join(new)
-            log.warning("one of these v2 keys may be left by an interrupted run; it ends by itself in a day: %s", told)
+            ids = ", ".join(str(row["keyid"]) for row in new)
+            which = "the API key" if len(new) == 1 else "one of the API keys"
+            self._unsure = f"Revoke {which} {ids} of {self._where}, if nobody needs it: an import may have left it."
+            log.warning("%s It ends by itself in a day.", self._unsure)
+        elif made:
+            raise ApiError("it is not listed")
         return ""
 
     def close(self) -> None:
-        """Revoke the key in one short try; what fails stays in the journal for the next run."""
-        if self._key is not None:
-            self._key = None
-            self.revoke_left_over()
+        """Revoke the key in a few short tries; what fails stays in the journal for the next run, and in `left`."""
+        self.revoke_left_over()
+        self._key = None
+
+
+def _may_be_ours(row: Json, today: date) -> bool:
+    """Tell whether a key ends as soon as ours do; one that does not show its end may."""
+    made, ends = _day(row, "created_at"), _day(row, "expiry_date")
+    return ends is None or (ends <= today + LIFETIME and (made is None or ends - made <= LIFETIME))
+
+
+def _day(row: Json, name: str) -> date | None:
+    """Return a day that a key's row shows, as a date or a time; None when it shows none."""
+    try:
+        return date.fromisoformat(str(row.get(name))[:10])
+    except ValueError:
+        return None
 
 
 def _key_in(journal: Path) -> str | None:

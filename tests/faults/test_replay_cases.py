@@ -454,6 +454,16 @@ def test_a_key_that_a_killed_run_left_is_revoked(tmp_path):
         assert dump(target)["keys"] == [0, 0]
 
 
+def test_a_key_that_could_not_be_revoked_is_left_to_a_person_by_its_id_alone(tmp_path):
+    with target_of(tmp_path, ["job_patch"]) as target:
+        target.faults.add(Fault("status", method="DELETE", path="/apikey/", status=403, times=None))
+        run = replay(target, write_bundle(tmp_path / "bundle"))
+        (key,) = target.world.user("dana").v2_keys
+        (todo,) = [one for one in run.report.to_do() if key.key_id in one]
+        assert todo.startswith(f"Revoke the API key {key.key_id} of dana on 127.0.0.1:")
+        assert key.api_key not in str(run.report.to_json())
+
+
 def _keys_after_a_kill(target, bundle, nth):
     replay(target, bundle, nth, after=True)
     return target.world.user("dana").v2_keys and KEY
