@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import logging
 import socket
 import threading
@@ -154,6 +155,26 @@ def test_nothing_secret_is_said(http, mock, caplog):
         assert "v2v2v2" not in text
         assert "geheim" not in text
     assert "POST /x: 400" in ours
+
+
+SECRETS = {"Q": 'pä"SEKRIT\\x', "R": "line1\nSEKRIT2", "S": "geheim&<3"}
+
+
+@pytest.mark.parametrize("sent", [SECRETS, json.dumps(SECRETS), json.dumps(SECRETS, ensure_ascii=False)])
+@pytest.mark.parametrize("ascii_alone", [True, False])
+@pytest.mark.parametrize("times", [0, 1, 2])
+def test_no_value_of_an_environment_is_said_in_whichever_form_it_is_quoted(http, mock, sent, ascii_alone, times):
+    quoted = SECRETS
+    for _ in range(times):
+        quoted = json.dumps(quoted, ensure_ascii=ascii_alone)
+    if times == 2:
+        quoted = quoted.replace("&", "\\u0026").replace("<", "\\u003c")
+    told = quoted if times else " ".join(SECRETS.values())
+    mock.post(f"{URL}/x", json={"message": f"bad environment: {told}"}, status=422)
+    with pytest.raises(Rejected, match="bad environment") as error:
+        http.send("POST", "/x", {"environment": sent})
+    assert error.value.message.count("***") == 3
+    assert not any(part in error.value.message for part in ("SEKRIT", "geheim", "line1", "pä", "u00e4"))
 
 
 def test_redirect_is_not_followed(http, mock):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_REPLY = 64 * 1024 * 1024
 MAX_MESSAGE = 300
 GATEWAY = {502, 503, 504}
+_AS_GO = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,25 @@ def _said(reply: object) -> str:
 
 
 def _environment_values(call: Call) -> set[str]:
-    """Return the values of the environment that a request carries: a refusal may quote them."""
+    """Return the values of the environment that a request carries, as a refusal may quote them: also within JSON."""
     body = call.body if isinstance(call.body, dict) else {}
     environment = body if call.path.endswith("/environment") else body.get("environment")
+    if isinstance(environment, str):
+        try:
+            environment = json.loads(environment)
+        except ValueError:
+            return {environment}
     values = environment.values() if isinstance(environment, dict) else ()
-    return {value for value in values if isinstance(value, str) and len(value) > 2}
+    forms = {value for value in values if isinstance(value, str) and len(value) > 2}
+    for _ in range(2):  # a text within a text within JSON
+        forms |= {quoted for one in forms for quoted in _in_json(one)}
+    return forms
+
+
+def _in_json(text: str) -> set[str]:
+    """Return how a text is written within JSON: in ASCII or not, with <, > and & as they are or as Go writes them."""
+    forms = {json.dumps(text, ensure_ascii=ascii_alone)[1:-1] for ascii_alone in (True, False)}
+    return forms | {one.translate(_AS_GO) for one in forms}
 
 
 def _no_number(name: str) -> float:
