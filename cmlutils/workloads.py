@@ -8,14 +8,22 @@ from cmlutils.application import Application
 from cmlutils.job import Job
 from cmlutils.model import Model
 
-__all__ = ["Application", "Job", "Model", "Workload", "differences"]
+__all__ = ["PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
 
 Workload = Model | Application | Job
+PRIVATE = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 _UNCOMPARED = {"source_id", "parent_id", "runtime", "kernel", "notifications", "addons"}
 
 
+def shown(name: str, value: object) -> str:
+    """Return a field's value as a report shows it."""
+    if name in PRIVATE:
+        return "***" if value else "none"
+    return str(value)
+
+
 def differences(left: Workload, right: Workload) -> list[tuple[str, str, str]]:
-    """Return (field, left, right) for each field that differs; an environment's values show as ***."""
+    """Return (field, left, right) for each field that differs; values that may be private show as ***."""
     found = []
     for one in fields(left):
         a, b = getattr(left, one.name), getattr(right, one.name)
@@ -28,5 +36,5 @@ def differences(left: Workload, right: Workload) -> list[tuple[str, str, str]]:
                 if a.get(name) != b.get(name)
             ]
         else:
-            found.append((one.name, str(a), str(b)))
+            found.append((one.name, shown(one.name, a), shown(one.name, b)))
     return found

@@ -163,6 +163,15 @@ def test_environments_differ_by_key_and_show_no_value():
     ]
 
 
+def test_fields_that_may_hold_secrets_differ_without_their_values():
+    a = Job("j", "s", arguments="--token=secret-1")
+    assert differences(a, Job("j", "s", arguments="--token=secret-2")) == [("arguments", "***", "***")]
+    assert differences(a, Job("j", "s")) == [("arguments", "***", "none")]
+    a = Model("m", description="secret-1")
+    rows = differences(a, Model("m", description="secret-2", examples=({"request": "secret-3"},)))
+    assert rows == [("description", "***", "***"), ("examples", "none", "***")]
+
+
 def test_project_settings_pass_through_the_bundle():
     reply = {
         "name": "P",

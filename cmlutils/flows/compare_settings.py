@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cmlutils.workloads import shown
+
 if TYPE_CHECKING:
     from cmlutils.flows.seen import Seen
     from cmlutils.project import ProjectSettings
@@ -11,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
-    """Compare what a project is set to; values of its environment show as ***."""
+    """Compare what a project is set to; its description and the values of its environment show as ***."""
     rows = []
     for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
-        row = seen.difference("project", name, left, right)
+        row = seen.difference("project", name, shown(name, left), shown(name, right))
         mapped = seen.on_target and name == "engine_type" and seen.maps.engines
         rows.append(row.excused("engines became runtimes" if mapped else ""))
     owner = wanted.team or wanted.owner

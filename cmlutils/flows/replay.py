@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.steps import Finished
 from cmlutils.report import Outcome, Status
-from cmlutils.workloads import differences
+from cmlutils.workloads import PRIVATE, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
-_NOT_SHOWN = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> l
             continue
         if what.startswith("environment ") and left == "absent":
             continue  # the target may add variables of its own
-        shown = what in _NOT_SHOWN or what.startswith("environment ") or len(left) > 60
-        found.append(what if shown else f"{what} ({left})")
+        unsaid = what in PRIVATE or what.startswith("environment ") or len(left) > 60
+        found.append(what if unsaid else f"{what} ({left})")
     return found
 
 

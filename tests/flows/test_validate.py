@@ -367,6 +367,11 @@ def test_a_model_that_was_not_built_is_a_difference():
     assert "secret" not in str(rows)
 
 
+def test_a_description_that_differs_is_not_repeated():
+    [row] = compare_settings(ProjectSettings("p", description="secret"), ProjectSettings("p"), seen())
+    assert (row.what, row.left, row.right) == ("description", "***", "none")
+
+
 def test_an_owner_who_migrates_is_expected_and_another_is_not():
     wanted = ProjectSettings("p", owner="kai")
     for owner, expected in (("dana", True), ("eve", False)):
