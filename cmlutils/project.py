@@ -103,8 +103,9 @@ class ProjectSettings:
             owner=owner.text("username"),
             team=owner.text("username") if owner.text("type") == "organization" else "",
             collaborators=tuple(
-                {"username": str(one.get("username")), "permissions": str(one.get("permissions") or "read")}
+                {"username": str(one["username"]), "permissions": str(one.get("permissions") or "read")}
                 for one in collaborators
+                if one.get("username")  # a deleted user may have none
             ),
             engine_image=engine_image,
         )

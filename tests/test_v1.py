@@ -14,6 +14,7 @@ import responses
 from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
+from cmlutils.flows.read_project import read_records
 from cmlutils.journal import Journal
 from cmlutils.project import ProjectRef
 from cmlutils.remote.http import Http, Patience
@@ -252,6 +253,24 @@ def test_models_of_other_projects(api, mock):
     mock.post(f"{URL}/api/altus-ds-1/models/list-models", json=rows)
     assert [model["id"] for model in api.models.of(REF)] == ["1", "3"]
     assert sent(mock) == {"projectId": 7, "latestModelDeployment": True, "latestModelBuild": True}
+
+
+@pytest.mark.parametrize("hidden", ["latestModelBuild", "latestModelDeployment"])
+def test_what_a_list_of_models_leaves_out_is_asked_for(api, mock, hidden):
+    whole = {"id": "1", "latestModelBuild": {"id": "2"}, "latestModelDeployment": {"environment": {"A": "1"}}}
+    other = {**whole, "id": "3"}
+    mock.post(URL + f"{MODELS}/list-models", json=[{**whole, hidden: None}, other])
+    mock.get(f"{PROJECT}/applications", json=[])
+    mock.get(f"{PROJECT}/jobs", json=[])
+    assert read_records(api, REF)["models"] == [{**whole, hidden: None}, other]  # said to be none
+    mock.upsert("POST", URL + f"{MODELS}/list-models", json=[{key: whole[key] for key in whole if key != hidden}])
+    mock.post(URL + f"{MODELS}/get-model", json=whole)
+    assert read_records(api, REF)["models"] == [whole]
+
+
+def test_a_variable_without_a_value_is_empty(api, mock):
+    mock.get(f"{PROJECT}/environment", json={"A": None, "B": "x", "C": 0.5})
+    assert api.projects.environment(REF) == {"A": "", "B": "x", "C": "0.5"}
 
 
 def test_model_auth(api, mock):

@@ -187,6 +187,12 @@ def test_project_settings_pass_through_the_bundle():
     assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
 
 
+def test_a_collaborator_without_a_name_is_nobody():
+    people = [{"username": None, "permissions": "write"}, {"permissions": "read"}, {"username": "kai"}]
+    settings = ProjectSettings.from_v1({"name": "P"}, {}, people)
+    assert settings.collaborators == ({"username": "kai", "permissions": "read"},)
+
+
 def test_a_project_reference_takes_the_slug_as_told():
     ref = ProjectRef.from_v1({"id": 1, "name": "My P", "slug": "dana/my-p-2", "public_identifier": "x-y"})
     assert ref.path == "dana/my-p-2"

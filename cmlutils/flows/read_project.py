@@ -61,8 +61,9 @@ def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any
 
 
 def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a model with its build, which a list may leave out."""
-    return record if "latestModelBuild" in record else v1.models.get(str(record["id"]))
+    """Return a model with its build and deployment, which a list may leave out."""
+    whole = {"latestModelBuild", "latestModelDeployment"} <= record.keys()
+    return record if whole else v1.models.get(str(record["id"]))
 
 
 def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:

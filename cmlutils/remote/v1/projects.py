@@ -111,9 +111,9 @@ class Projects:
         self._routes.change("PATCH", address(project), body)
 
     def environment(self, project: ProjectRef) -> dict[str, str]:
-        """Return the project's environment variables."""
+        """Return the project's environment variables; one without a value is empty, as a workload's is."""
         path = f"{address(project)}/environment"
-        found = self._routes.an_object(path)
+        found = {name: "" if value is None else value for name, value in self._routes.an_object(path).items()}
         if not all(isinstance(value, (str, int, float)) for value in found.values()):
             raise ApiError(f"{self._routes.http.host} GET {path} gave a value that is not a text.")
         return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
