@@ -64,9 +64,8 @@ def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
     return paused if isinstance(paused, bool) else None
 
 
-def settled(target: Target, job: Job, job_id: int) -> State:
-    """Read a job; raise CannotBeInertError for one with a schedule or parent that is not shown to be paused."""
-    state = read_state(target, job_id)
+def _settled(job: Job, state: State) -> State:
+    """Return what a job shows; raise CannotBeInertError for a schedule or parent without being shown as paused."""
     if state.armed and state.paused is not True:
         raise CannotBeInertError(
             f"job {job.name} has a schedule or parent and is not shown to be paused.", hint="Create it by hand."
@@ -75,17 +74,20 @@ def settled(target: Target, job: Job, job_id: int) -> State:
 
 
 def pause(target: Target, job: Job, job_id: int) -> State:
-    """Ask for a pause in every way we know until the target shows it; return what it shows."""
-    state = settled(target, job, job_id)
+    """Ask for a pause in every way we know until the target shows it; return what it shows.
+
+    A person may have given it a schedule or parent meanwhile, so only one that then still is not paused is a failure.
+    """
+    state = read_state(target, job_id)
     if state.paused:
         return state
     ways = _ways(target, state, {"paused": True}, {"paused": True})
     for way in ways[1:] if state.by_v2 and state.paused is False else ways:
         if tried("job PATCH", way):
-            state = settled(target, job, job_id)
+            state = read_state(target, job_id)
         if state.paused:
             break
-    return state
+    return _settled(job, state)
 
 
 def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
@@ -93,7 +95,7 @@ def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
     job_id = int(state.record["id"])
     for way in _trigger_ways(target, job, state, parent_id):
         if tried("job PATCH", way):
-            state = settled(target, job, job_id)
+            state = _settled(job, read_state(target, job_id))
         if armed_as_wanted(state, job, parent_id):
             break
     return state

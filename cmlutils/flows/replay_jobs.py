@@ -127,7 +127,7 @@ def _look(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
     if not armed and state.paused is not True:
         note = join(note, "it is not shown to be paused, so nothing was set that could start it")
     elif not armed and job.parent_id and not parent_id and not job.schedule:
-        note = join(note, "its parent is not on the target")
+        note = join(note, "its parent was not on the target yet")
     but = {"schedule"}
     if not armed or not (job.schedule or job.parent_id) or job.type == "manual":
         but.add("type")  # "manual" may have been said of every job

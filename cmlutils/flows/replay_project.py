@@ -66,7 +66,7 @@ def ensure_project(
     )
     outcome, record = ensure(journal, step, clock.sleep)
     if record is None:
-        raise ApiError(f"The project can't be created: {outcome.note}", hint=outcome.todo)
+        raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
     ref = ProjectRef.from_v1(record, context)
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
@@ -113,14 +113,24 @@ def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: b
                 v1.projects.patch(ref, {field: value})
             except (Rejected, AnswerLost) as error:
                 log.debug("PATCH project %s: %s", field, error)
-    environment = v1.projects.environment(ref)
+    shown = _shown_environment(v1, ref)
+    environment = shown or {}
     whole = {**environment, **settings.environment, **(environment if again else {})}
-    if whole != environment:
+    if shown is not None and whole != shown:  # a PUT replaces all that is there
         try:
             v1.projects.put_environment(ref, whole)
         except (Rejected, AnswerLost) as error:
             log.debug("PUT project environment: %s", error)
     return _look(v1, ref, settings, engines=engines)
+
+
+def _shown_environment(v1: ApiV1, ref: ProjectRef) -> dict[str, str] | None:
+    """Return the project's environment; None where the target does not let us see it."""
+    try:
+        return v1.projects.environment(ref)
+    except Rejected as error:
+        log.warning("The project's environment can't be read: %s", error)
+        return None
 
 
 def _absent(wanted: Mapping[str, str], there: Record) -> list[str]:
@@ -131,27 +141,33 @@ def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: boo
     """Read settings and environment back, and name what the target did not take."""
     there = v1.projects.get(ref)
     lost = [*_unlike(there, settings, engines=engines)]
-    environment = _absent(settings.environment, v1.projects.environment(ref)) if settings.environment else []
-    lost += [f"environment {name}" for name in environment]
-    note, todo = _engine_image(v1, ref, settings) if engines else ("", "")
+    environment = _shown_environment(v1, ref) if settings.environment else {}
+    lost += [f"environment {name}" for name in _absent(settings.environment, environment or {})]
+    image = _engine_image(v1, ref, settings) if engines and settings.engine_image else Finished()
     if not lost:
-        return Finished(note=note, todo=todo)
+        return image
     names = ", ".join(lost)
+    hidden = "the target does not show its environment" if environment is None else ""
     return Finished(
-        note="; ".join(filter(None, (f"the target did not take {names}", note))),
-        todo="; ".join(filter(None, (f"set by hand: {names}", todo))),
+        note="; ".join(filter(None, (hidden, f"the target did not take {names}", image.note))),
+        todo="; ".join(filter(None, (f"set by hand: {names}", image.todo))),
         fallback=True,
         needs_hand=True,
     )
 
 
-def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> tuple[str, str]:
-    """Say so when the source's engine image is not the one that the target's project has."""
-    there = engine_image_name(v1.projects.engine_image(ref))
-    if not settings.engine_image or settings.engine_image == there:
-        return "", ""
-    note = f"engine image {there or 'of the target'} instead of {settings.engine_image}"
-    return note, f"choose the engine image {settings.engine_image} in the project's settings, if the target has it"
+def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> Finished:
+    """Say so when the source's engine image is not, or may not be, the one that the target's project has."""
+    wanted = settings.engine_image
+    todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
+    try:
+        there = engine_image_name(v1.projects.engine_image(ref))
+    except Rejected as error:
+        log.warning("The project's engine image can't be read: %s", error)
+        return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
+    if wanted == there:
+        return Finished()
+    return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
 
 
 def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:
@@ -166,7 +182,7 @@ def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: Projec
         return None
     try:
         todos = _hand_over(v1, project, settings, _Given(journal, key))
-    except (AnswerLost, Rejected) as error:
+    except ApiError as error:
         return _left(project, f"import again to set collaborators and visibility: {error.message}")
     journal.done(key, left=bool(todos))
     return _left(project, "; ".join(todos)) if todos else None

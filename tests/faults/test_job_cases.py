@@ -58,7 +58,7 @@ def test_parents_come_before_their_children_whatever_their_order(target, tmp_pat
 def test_jobs_that_wait_for_each_other_come_without_what_is_not_there_yet(target, tmp_path):
     done = Import(target, tmp_path, [job("a", 1, 2, type="dependent"), job("b", 2, 1, type="dependent")])
     assert [(one.name, bool(one.parent_id)) for one in done.jobs] == [("a", False), ("b", True)]
-    note = "its parent is not on the target; the target did not take its parent, job 'b'"
+    note = "its parent was not on the target yet; the target did not take its parent, job 'b'"
     assert done.said("a") == (note, "set by hand: its parent, job 'b'")
     assert done.said("b") == ("", "")
 
@@ -87,7 +87,7 @@ def test_a_job_that_is_refused_does_not_keep_the_others_away(target, tmp_path):
     target.faults.add(Fault("status", method="POST", path="/jobs$", status=400, times=1))
     done = Import(target, tmp_path, [job("a", 1), job("b", 2, 1, type="dependent"), job("c", 3)])
     assert [done.outcomes[name].status.value for name in "acb"] == ["failed", "created", "fallback"]
-    assert "its parent is not on the target" in done.said("b")[0]
+    assert "its parent was not on the target yet" in done.said("b")[0]
 
 
 def test_a_job_for_which_there_is_no_runtime_is_not_even_asked_for(target, tmp_path):

@@ -266,6 +266,21 @@ def test_a_job_that_a_person_took_over_is_left_alone(tmp_path):
         assert not job.paused
 
 
+@pytest.mark.parametrize("can_pause", [True, False])
+def test_an_unfinished_job_that_a_person_gave_a_schedule_stays_if_it_can_be_paused(tmp_path, can_pause):
+    with target_of(tmp_path, [] if can_pause else ["job_patch"], switches={"no_v2": True}) as target:
+        bundle = write_bundle(tmp_path / "bundle", models=[], applications=[], jobs=JOBS[:1])
+        target.faults.add(Fault("status", method="GET", path="/jobs/", times=None))  # until patience ends
+        assert replay(target, bundle).code == ExitCode.FAILED
+        target.faults.clear()
+        (job,) = of(target).jobs
+        job.schedule, job.type, job.paused = "5 5 * * *", "cron", False
+        run = replay(target, bundle)
+        assert ([job.id] == [one.id for one in of(target).jobs]) == can_pause  # else it was deleted and made anew
+        assert not any(one.can_fire for one in of(target).jobs)
+        assert run.code == (ExitCode.OK if can_pause else ExitCode.NEEDS_HAND)
+
+
 def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_there(tmp_path, target):
     people = ({"username": "kai", "permissions": "admin"}, {"username": "nobody", "permissions": "read"})
     bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, collaborators=people))
@@ -303,6 +318,39 @@ def test_settings_that_a_person_changed_stay_though_something_is_left_to_do(tmp_
         assert of(target).environment == {"A": "theirs", "B": "2"}
         assert of(target).description == "theirs"
         assert of(target).shared_memory == 256
+
+
+def test_an_environment_that_the_target_does_not_show_is_left_to_a_person_and_the_import_goes_on(target, bundle):
+    target.faults.add(Fault("status", method="GET", path="/environment$", status=403, times=None))
+    run = replay(target, bundle)
+    assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
+    assert outcome(run, "Churn").todo == "set by hand: environment A"
+    assert len(of(target).jobs) == 2
+    assert not any(one.method == "PUT" and one.path.endswith("/environment") for one in target.requests)
+    target.faults.clear()
+    assert replay(target, bundle).code == 0
+    assert of(target).environment == {"A": "1"}
+
+
+def test_an_engine_image_that_the_target_does_not_show_is_left_to_a_person(tmp_path):
+    with target_of(tmp_path, engine_images=[{"id": 3, "repository": "engine", "tag": "15"}]) as target:
+        target.faults.add(Fault("status", path="/engine-images$", status=404, times=None))
+        settings = replace(SETTINGS, engine_type="legacy_engine", engine_image="mine:2")
+        run = replay(target, write_bundle(tmp_path / "bundle", settings, [], [], [Job("j", "s.py", kernel="python3")]))
+        assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
+        assert "choose the engine image mine:2" in outcome(run, "Churn").todo
+        assert outcome(run, "j").status is Status.CREATED
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_collaborators_of_which_there_is_no_usable_answer_are_left_to_the_next_import(target, bundle, method):
+    target.faults.add(Fault("html", method=method, path="/collaborators", times=None))
+    run = replay(target, bundle)
+    assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
+    assert "import again to set collaborators" in run.report.to_do()[0]
+    target.faults.clear()
+    assert replay(target, bundle).code == 0
+    assert of(target).collaborators == {"kai": "write"}
 
 
 def test_a_project_that_we_make_where_engines_are_the_default_is_put_on_runtimes(target, bundle, monkeypatch):
