@@ -13,13 +13,14 @@ from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows import files
 from cmlutils.flows.connect import api_v2, note_files, session
+from cmlutils.flows.hand_over import hand_over
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications, applications_again
 from cmlutils.flows.replay_jobs import jobs
 from cmlutils.flows.replay_left import left_behind
 from cmlutils.flows.replay_models import models, models_again
-from cmlutils.flows.replay_project import ensure_project, hand_over
+from cmlutils.flows.replay_project import ensure_project
 from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.report import Outcome, Status
