@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import BundleError
@@ -24,10 +25,10 @@ _WORKLOADS = {"model", "application", "job"}
 class Past:
     """How far one thing has come.
 
-    `before` are all of its kind that were there when it was begun, `target_id` its id once it was made, `place` what
-    else it takes to ask for it.
-    `doomed` says why it has to be taken away again; `left` that a done one needed a person's hand, `note` and `todo`
-    what was told of it.
+    `before` are all of its kind that were there when it was begun, `begun_at` says when that was (seconds since 1970,
+    0 where it is not known), `target_id` its id once it was made, `place` what else it takes to ask for it. `doomed`
+    says why it has to be taken away again; `left` that a done one needs manual work, `note` and `todo` what was told
+    of it.
     """
 
     before: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Past:
     left: bool = False
     note: str = ""
     todo: str = ""
+    begun_at: float = field(default=0.0, compare=False)
 
 
 class Journal:
@@ -57,10 +59,11 @@ class Journal:
         for line in whole.splitlines():
             self._apply(*_parsed(path, line))
 
-    def _apply(self, key: str, event: str, value: object) -> None:
+    def _apply(self, key: str, event: str, value: object, at: float = 0.0) -> None:
         old = self._steps.get(key, Past())
         if event == "begun":
-            self._steps[key] = Past(before=tuple(map(str, value)) if isinstance(value, list) else ())
+            before = tuple(map(str, value)) if isinstance(value, list) else ()
+            self._steps[key] = Past(before=before, begun_at=at)
         elif event == "made":
             told = value if isinstance(value, dict) else {"id": value}
             place = str(told.get("place") or "")
@@ -75,7 +78,8 @@ class Journal:
             self._steps.pop(key, None)
 
     def _write(self, key: str, event: str, value: object = None) -> None:
-        line = json.dumps({"key": key, "event": event, "value": value}).encode() + b"\n"
+        at = round(time.time(), 1)
+        line = json.dumps({"key": key, "event": event, "value": value, "at": at}).encode() + b"\n"
         new = not self.path.exists()
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -90,7 +94,7 @@ class Journal:
                 f"{self.path} can't be written: {error.strerror}.",
                 hint="Free disk space or fix its permissions, and run it again.",
             ) from error
-        self._apply(key, event, value)
+        self._apply(key, event, value, at)
 
     def step(self, key: str) -> Past | None:
         """Return how far this key has come; None when we never began it."""
@@ -137,7 +141,7 @@ class Journal:
         return [key for key, step in self._steps.items() if not step.done]
 
 
-def _parsed(path: Path, line: bytes) -> tuple[str, str, object]:
+def _parsed(path: Path, line: bytes) -> tuple[str, str, object, float]:
     try:
         record = json.loads(line)
         key, event = record["key"], record["event"]
@@ -148,7 +152,8 @@ def _parsed(path: Path, line: bytes) -> tuple[str, str, object]:
             f"{path} is damaged.",
             hint="Put it back from a copy, or look for half-made things on the target and remove it.",
         )
-    return key, event, record.get("value")
+    at = record.get("at")
+    return key, event, record.get("value"), at if isinstance(at, (int, float)) else 0.0
 
 
 def _append(handle: int, line: bytes) -> None:

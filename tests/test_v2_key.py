@@ -68,6 +68,7 @@ class Runs:
 
     def __init__(self, v1, path):
         self.v1, self.path = v1, path
+        self.at = NOW.timestamp()
 
     def key(self):
         return V2Key(self.v1, "dana", Journal(self.path), now=lambda: NOW)
@@ -81,9 +82,11 @@ class Runs:
                     raise_unless_made(v2)
         return key.left
 
-    def killed(self):
-        """Die in front of the request that makes the key."""
+    def killed(self, ago=3600):
+        """Die in front of the request that makes the key, so many seconds ago."""
+        self.at = NOW.timestamp() - ago
         Journal(self.path).begin(JOURNAL_KEY, [])
+        self.at = NOW.timestamp()
 
 
 def raise_unless_made(v2):
@@ -92,11 +95,13 @@ def raise_unless_made(v2):
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path, monkeypatch):
     patience = Patience(60.0, lambda _: None, lambda: 0.0, lambda _: None)
     with Http(Workspace(URL, "dana", Secret("k" * 32)), patience) as http:
         http.answered = True
-        yield Runs(ApiV1(http), tmp_path / "journal")
+        found = Runs(ApiV1(http), tmp_path / "journal")
+        monkeypatch.setattr("cmlutils.journal.time.time", lambda: found.at)
+        yield found
 
 
 def test_no_second_key_is_made_while_the_first_is_not_revoked(runs, keys, caplog):
@@ -146,11 +151,18 @@ def test_a_key_that_lives_longer_than_ours_is_a_persons(runs, keys, shown):
     assert [*keys.rows] == ["id7"]
 
 
-def test_a_key_without_an_end_is_not_taken_for_the_one_whose_answer_got_lost(runs, keys):
+@pytest.mark.parametrize("shown", [{}, {"expiry_date": None}, {"created_at": "2026-05-01"}])
+def test_a_key_that_came_lately_and_does_not_show_its_end_is_ours(runs, keys, shown):
+    runs.killed(ago=60)
+    keys.add("id7", **shown)
+    assert runs.run() == []
+    assert keys.rows == {}
+
+
+def test_a_key_without_an_end_is_taken_for_the_one_whose_answer_got_lost_just_now(runs, keys):
     keys.lost, keys.shown = 1, {}
-    (left,) = runs.run(uses=2)
-    assert "id1" in left
-    assert (keys.made, [*keys.rows]) == (1, ["id1"])
+    assert runs.run(uses=2) == []
+    assert (keys.made, keys.rows) == (2, {})
 
 
 def test_of_several_keys_that_may_be_ours_none_is_revoked(runs, keys):

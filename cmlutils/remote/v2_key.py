@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
-from cmlutils.journal import Journal
+from cmlutils.journal import Journal, Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LIFETIME = timedelta(days=1)
 JOURNAL_KEY = "v2 key"
 _TRIES = (0.0, 0.5, 1.0)  # seconds before each try to revoke a key
+_LATELY = 900.0  # seconds
 _SECONDS = 6.0  # after which there is no further try
 
 
@@ -122,7 +123,7 @@ class V2Key:
             return
         keyid = step.target_id
         try:
-            keyid = keyid or self._orphan({*step.before}, patient=patient)
+            keyid = keyid or self._orphan(step, patient=patient)
             why = self._revoke(keyid, patient=patient) if keyid else ""
         except (ApiError, Unreachable) as error:
             why = error.message
@@ -151,15 +152,19 @@ class V2Key:
                 break
         return why
 
-    def _orphan(self, before: set[str], *, patient: bool) -> str:
-        """Return the id of the key that we made without hearing it; empty when there is none that must be ours."""
-        new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in before]
+    def _orphan(self, step: Past, *, patient: bool) -> str:
+        """Return the id of the key that we made without hearing it; empty when there is none that must be ours.
+
+        Where a list does not show when keys end, only one that came lately is ours: later it may be a person's.
+        """
+        new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in step.before]
         others = [_key_in(path) for path in self._others(self._journal)] if new else []
         new = [row for row in new if str(row["keyid"]) not in others]
         made = self._key is not None  # then one of these is ours for certain
         if not (made and len(new) == 1):
             new = [row for row in new if _may_be_ours(row, self._today())]
-        if len(new) == 1 and "" not in others and (made or _day(new[0], "expiry_date")):
+        lately = self._now().timestamp() - step.begun_at < _LATELY
+        if len(new) == 1 and "" not in others and (made or lately or _day(new[0], "expiry_date")):
             return str(new[0]["keyid"])
         if new:
             ids = ", ".join(str(row["keyid"]) for row in new)
