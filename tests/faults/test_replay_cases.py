@@ -406,6 +406,13 @@ def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(targ
     assert len(of(target).models) == 1
 
 
+def deploy(target):
+    """Deploy the model."""
+    body = {"modelBuildId": of(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
+    with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
+        http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+
+
 def started_by_now(target):
     """Start the application as the target does that begins late what was created."""
     application = of(target).applications[0]
@@ -436,13 +443,62 @@ def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_
         patch.setattr(import_project, "jobs", killed)
         assert replay(target, bundle).code == 137
     application = started_by_now(target)
-    body = {"modelBuildId": of(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
-    with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
-        http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+    deploy(target)
     run = replay(target, bundle)
     assert "It was deleted again" in outcome(run, "Explain").note
     assert (outcome(run, "Board").status, application.status) == (Status.CREATED, "stopped")
     assert of(target).models == []
+
+
+def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp_path, monkeypatch):
+    def killed(one, wanted):
+        raise Crash
+
+    with target_of(tmp_path, ["build_at_create"]) as target:
+        bundle = write_bundle(tmp_path / "bundle")
+        target.faults.add(Fault("status", path="build-model", status=403, times=2))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        with monkeypatch.context() as patch:
+            patch.setattr(import_project, "jobs", killed)
+            assert replay(target, bundle).code == 137
+        deploy(target)
+        assert "It was deleted again" in outcome(replay(target, bundle), "Explain").note
+        assert of(target).models == []
+
+
+def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(target, tmp_path, monkeypatch):
+    real = replay_applications._Work._read
+
+    def not_yet(work, application_id):
+        record = real(work, application_id)
+        return {**record, "status": "stopped"} if work.target.clock.now() < 1.5 else record
+
+    monkeypatch.setattr(replay_applications._Work, "_read", not_yet)
+    target.faults.add(Fault("status", method="PUT", path="/stop", status=422, times=1))
+    run = replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
+    assert outcome(run, "Board").status is Status.CREATED
+    target.settle()
+    assert not running(target)
+
+
+@pytest.mark.parametrize("creator", ["kai", "dana"])
+def test_a_project_that_another_made_after_a_kill_is_theirs(tmp_path, creator):
+    with target_of(tmp_path, projects=[{**PROJECT, "creator": creator}]) as target:
+        bundle = write_bundle(tmp_path / "bundle")
+        bundle.journal(target.url, "dana").begin("project dana Churn", [])
+        run = replay(target, bundle)
+        theirs = creator == "kai"
+        assert outcome(run, "Churn").status is (Status.PRESENT if theirs else Status.CREATED)
+        assert of(target).description == ("theirs" if theirs else "monthly")
+
+
+@pytest.mark.parametrize("renamed", ["CHURN", "something else"])
+def test_a_project_that_the_target_calls_otherwise_is_not_made_again(target, bundle, renamed):
+    replay(target, bundle)
+    of(target).name = renamed
+    run = replay(target, bundle)
+    assert outcome(run, "Churn").status is Status.PRESENT
+    assert of(target).name == renamed
 
 
 def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bundle):
