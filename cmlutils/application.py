@@ -40,13 +40,12 @@ class Application:
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:
         """Read one application; one that never ran has no dashboard."""
-        top = Reader(reply, "An application")
-        top.what = f"Application {top.text('name', None)!r}"
+        top = Reader.of("Application", reply)
         board = top.inner("currentDashboard")
         has = board if board.data.get("cpu") is not None else top
         return cls(
-            name=top.text("name", None),
-            subdomain=top.text("subdomain", None),
+            name=top.required_text("name"),
+            subdomain=top.required_text("subdomain"),
             script=top.text("script"),
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),
@@ -83,8 +82,8 @@ class Application:
         """Read such a record, ours or one of cloudera/cmlutils."""
         top = Reader(record, "applications-metadata.json: an application", BundleError)
         return cls(
-            name=top.text("name", None),
-            subdomain=top.text("subdomain", None),
+            name=top.required_text("name"),
+            subdomain=top.required_text("subdomain"),
             script=top.text("script"),
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),

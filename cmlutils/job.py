@@ -64,15 +64,14 @@ class Job:
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Job:
         """Read GET jobs/{id}."""
-        top = Reader(reply, "A job")
-        top.what = f"Job {top.text('name', None)!r}"
+        top = Reader.of("Job", reply)
         report = top.inner("report")
         timeout = top.data.get("timeout")
         parent = parent_of(top.data)
         schedule = top.text("schedule")
         inferred = "dependent" if parent else "cron" if schedule else "manual"
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             script=top.text("script"),
             source_id=top.whole("id"),
             parent_id=parent,
@@ -132,7 +131,7 @@ class Job:
         ours = top.inner(OURS)
         parent, schedule = top.whole("parent_jobid"), top.text("schedule")
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             script=top.text("script"),
             source_id=top.whole("source_jobid"),
             parent_id=parent,

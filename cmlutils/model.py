@@ -42,8 +42,7 @@ class Model:
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Model:
         """Read one item of list-models."""
-        top = Reader(reply, "A model")
-        top.what = f"Model {top.text('name', None)!r}"
+        top = Reader.of("Model", reply)
         build, deployment = top.inner("latestModelBuild"), top.inner("latestModelDeployment")
         resources = top.inner("defaultResources")
         policy = (
@@ -54,7 +53,7 @@ class Model:
         runtime_id = build.whole("runtimeId")
         has = deployment if deployment.data.get("cpuMillicores") else resources
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             description=top.text("description"),
             visibility=top.text("visibility", "private"),
             auth_enabled=top.flag("authEnabled", default=True),
@@ -99,7 +98,7 @@ class Model:
         top = Reader(record, "models-metadata.json: a model", BundleError)
         ours = top.inner(OURS)
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             description=top.text("description"),
             visibility=ours.text("visibility", "private"),
             auth_enabled=not top.flag("disable_authentication"),

@@ -51,8 +51,7 @@ class ProjectRef:
     @classmethod
     def from_v1(cls, reply: object, owner: str = "") -> ProjectRef:
         """Read a project object; the slug is read back, never computed."""
-        top = Reader(reply, "A project")
-        top.what = f"Project {top.text('name', None)!r}"
+        top = Reader.of("Project", reply)
         both = top.text("slug").rpartition("/")
         number = top.whole("id")
         if number <= 0:
@@ -61,7 +60,7 @@ class ProjectRef:
             owner=_part(owner or top.inner("owner").text("username") or both[0], f"{top.what}: its owner"),
             slug=_part(top.text("slug_raw") or both[2], f"{top.what}: its slug"),
             id=number,
-            name=top.text("name", None),
+            name=top.required_text("name"),
             public_id=top.text("public_identifier"),
             engine_type=top.text("default_project_engine_type", ML_RUNTIME),
         )
@@ -94,7 +93,7 @@ class ProjectSettings:
         top = Reader(reply, "The project")
         owner = top.inner("owner")
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             description=top.text("description"),
             visibility=top.text("project_visibility", "private"),
             shared_memory_limit=top.whole("shared_memory_limit"),
@@ -144,7 +143,7 @@ class ProjectSettings:
         if OURS not in top.data and top.text("team_name"):
             team = owner or top.text("team_name")  # there, team_name is who ran the export
         return cls(
-            name=top.text("name", None),
+            name=top.required_text("name"),
             description=top.text("description"),
             visibility=top.text("visibility", "private"),
             shared_memory_limit=top.whole("shared_memory_limit"),

@@ -30,11 +30,20 @@ class Reader:
         self.what = what
         self.error = error
 
-    def text(self, key: str, default: str | None = "") -> str:
-        """Return a text; None as default makes the field required."""
+    @classmethod
+    def of(cls, kind: str, reply: object) -> Reader:
+        """Read what a workspace says of one thing, which its name tells from others of its kind (such as "Job")."""
+        found = cls(reply, f"A {kind.lower()}" if kind[0] not in "AEIOU" else f"An {kind.lower()}")
+        found.what = f"{kind} {found.required_text('name')!r}"
+        return found
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return a text; an absent one is the default."""
+        return default if self.data.get(key) is None else self.required_text(key)
+
+    def required_text(self, key: str) -> str:
+        """Return a text that must be there."""
         value = self.data.get(key)
-        if value is None and default is not None:
-            return default
         if not isinstance(value, str):
             raise self.error(f"{self.what} has no usable {key!r}.")
         return value
