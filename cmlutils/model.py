@@ -12,6 +12,8 @@ from cmlutils.runtimes import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_LIVE = {"pending", "deploying", "deployed"}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -141,3 +143,10 @@ class Model:
             "autoDeployModel": False,
             **self.build_body(),
         }
+
+
+def live_status(record: Mapping[str, Any]) -> str:
+    """Return the status of a model's deployment in a workspace's record of it; empty where it is not deployed."""
+    deployment = record.get("latestModelDeployment")
+    status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""
+    return status if status in _LIVE else ""

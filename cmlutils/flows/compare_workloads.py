@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.flows.read_project import READERS
 from cmlutils.flows.translate import person
+from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
 from cmlutils.workloads import Application, Job, Model, Workload, differences
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from cmlutils.flows.seen import Seen
 
 Record = dict[str, Any]
-_DEPLOYED = {"pending", "deploying", "deployed"}
 
 
 def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[Record], seen: Seen) -> list[Difference]:
@@ -178,8 +178,7 @@ def _inert(a: Workload, record: Record) -> tuple[str, str]:
     if isinstance(a, Application):
         return "stopped", str(record.get("status") or "stopped")
     if isinstance(a, Model):
-        status = str((record.get("latestModelDeployment") or {}).get("status") or "")
-        return "not deployed", status if status in _DEPLOYED else "not deployed"
+        return "not deployed", live_status(record) or "not deployed"
     return "paused", "not paused" if fires(record) and record.get("paused") is not True else "paused"
 
 

@@ -13,7 +13,7 @@ from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_look
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
-from cmlutils.model import Model
+from cmlutils.model import Model, live_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
-_LIVE = {"pending", "deploying", "deployed"}
 _BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
 _TRIES = 2  # for what may be asked for again when the first answer got lost
 _NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
@@ -112,7 +111,7 @@ class _Work:
     def _read(self, model_id: str) -> Record:
         """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
         record = self.target.v1.models.get(model_id)
-        status = _live_status(record)
+        status = live_status(record)
         if status:
             raise CannotBeInertError(
                 f"model {self.model.name} became {status} though deployment was declined.",
@@ -207,15 +206,8 @@ class _Work:
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
 
 
-def _live_status(record: Record) -> str:
-    """Return the status of its deployment; empty where it is not deployed."""
-    deployment = record.get("latestModelDeployment")
-    status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""
-    return status if status in _LIVE else ""
-
-
 def _live(row: Record) -> str:
-    return f"it is {_live_status(row)} on the target" if _live_status(row) else ""
+    return f"it is {live_status(row)} on the target" if live_status(row) else ""
 
 
 def _build_status(record: Record) -> str:
