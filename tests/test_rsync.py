@@ -43,6 +43,14 @@ def test_complaints():
     assert [each.path for each in rsync.complaints(err)] == [b"/home/cdsw/a b", b"/x/\ny"]
     assert rsync.complaints(err)[1].reason == "mkstemp: failed: Read-only file system (30)"
     assert rsync.complaints(b'rsync: [sender] \xff "/\\#377\\#000" (in x): \xfe') == [(b"/\xff\0", r"\udcff: \udcfe")]
+    moved = b'rsync: [receiver] rename "/p/.tmp/.a.Ab12Cd" -> "in/a": Permission denied (13)'
+    assert rsync.complaints(moved) == [(b"in/a", "rename: Permission denied (13)")]
+    linked = b'rsync: [generator] symlink "/p/a" -> "b" failed: Read-only file system (30)'
+    assert rsync.complaints(linked)[0].path.startswith(b"/p/a")
+    spoilt = (
+        b"WARNING: in/a failed verification -- update discarded (will try again).\nERROR: b failed verification -- "
+    )
+    assert rsync.complaints(spoilt + b"update discarded.") == [(b"b", "failed verification")]
 
 
 def test_progress():

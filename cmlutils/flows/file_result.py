@@ -46,9 +46,13 @@ def problems_of(
         why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
         if entry.path in restless:
             why = ["it changed on the source each time it was copied; run the export again"]
-        hint = "; list it in .importignore" if any("Read-only file system" in each for each in why) else ""
-        told.append(f"{show(entry.path)}: {why[0] if why else what}{hint}")
+        told.append(f"{show(entry.path)}: {with_hint(why[0] if why else what)}")
     return tuple(told)
+
+
+def with_hint(reason: str) -> str:
+    """Add to a reason what helps against it, where something does."""
+    return f"{reason}; list it in .importignore" if "Read-only file system" in reason else reason
 
 
 def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:

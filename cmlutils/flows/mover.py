@@ -6,15 +6,15 @@ import contextlib
 import logging
 from collections import deque
 from dataclasses import replace
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import above
 from cmlutils.errors import TransferError, TunnelError
-from cmlutils.flows import remaining, shares
-from cmlutils.flows.remaining import divided
+from cmlutils.flows import shares
+from cmlutils.flows.remaining import divided, top, weight, worth_aside
 from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
+from cmlutils.flows.unequal import Doubtful
 from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
-    `grain` says how fine the times are, in nanoseconds, that the receiver can keep. `unequal` are names of which nobody
-    should believe size and time.
+    `grain` says how fine the times are, in nanoseconds, that the receiver can keep. Of what is `doubtful` nobody should
+    believe size and time.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Mover:
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []
-        self.unequal: Collection[bytes] = ()
+        self.doubtful = Doubtful()
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
         self.space: Callable[[], str] = lambda: "an unknown number of"
         self._number = 0
@@ -80,17 +80,18 @@ class Mover:
         """Copy until nothing more is wanted, or a round makes no progress.
 
         `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
-        before the first. `kept` is the sender's listing.
+        before the first. `kept` is the sender's listing. What is doubtful comes before all that.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
-        tried, before, least, aside = 0, list["Entry"](), _weight(now.wanted), not self.unequal
+        now = self._copy_doubtful(look, kept) if self.doubtful.entries else now
+        tried, before, least, aside = 0, list["Entry"](), weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
-            new = now.new if aside and _worth_it(now, kept()) else frozenset[bytes]()
+            new = now.new if aside and worth_aside(now, kept()) else frozenset[bytes]()
             cut = False
             try:
                 if new:
-                    self._grow_aside([each for each in now.wanted if _top(each.path) in new], kept(), new)
+                    self._grow_aside([each for each in now.wanted if top(each.path) in new], kept(), new)
                     aside, before = False, []
                 else:
                     self._copy(now.wanted, kept(), streams=1 if tried else self._streams())
@@ -101,10 +102,27 @@ class Mover:
                 before, cut = [], True
             self.progress.step("checking")
             now = look(cut=cut)
-            left = _weight(now.wanted) - now.held
+            left = weight(now.wanted) - now.held
             if left < least:
                 self.tunnel.progressed()
                 least = left
+
+    def _copy_doubtful(self, look: LookAgain, kept: Callable[[], Kept]) -> Look:
+        """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
+        cut = False
+        while some := self.doubtful.some():
+            self.progress.step("copying")
+            try:
+                self._copy(some, kept(), streams=1, anew=True)
+            except TunnelError as error:
+                log.warning("%s", error)
+                self.tunnel.reopen()
+                cut = True
+            else:
+                self.doubtful.tried(some, self.complaints)
+                self.tunnel.progressed()
+        self.progress.step("checking")
+        return look(cut=cut)
 
     def _grow_aside(self, wanted: Sequence[Entry], kept: Kept, new: Collection[bytes]) -> None:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
@@ -117,10 +135,19 @@ class Mover:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
 
     def _copy(
-        self, names: Sequence[Entry], kept: Kept, *, streams: int, without: Sequence[bytes] | None = None
+        self,
+        names: Sequence[Entry],
+        kept: Kept,
+        *,
+        streams: int,
+        without: Sequence[bytes] | None = None,
+        anew: bool = False,
     ) -> None:
-        """Copy these; with `without`, rules for what is not meant, all goes aside and nothing lands by itself."""
-        parts = divided(names, self.unequal)
+        """Copy these; with `without`, rules for what is not meant, all goes aside and nothing lands by itself.
+
+        `anew`: however equal they look.
+        """
+        parts = divided(names, anew=anew)
         copies = self._copies(parts, kept, streams, without)
         self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
         self._run(copies, names)
@@ -197,10 +224,13 @@ class Mover:
     def _judge(self, code: int, err: bytes) -> bool:
         """Keep what an ended rsync complained of, and tell whether it did all; raise if there is no going on."""
         cause = rsync.cause(code, err)
-        self.complaints += rsync.complaints(err)
+        found = rsync.complaints(err)
+        self.complaints += found
         if cause == "done":
             return True
         said = process.text(err)
+        if cause == "partial" and not found:
+            self.complaints.append(rsync.Complaint(b"", said))
         if cause in {"vanished", "partial"}:
             log.warning("rsync ended with code %d: %s", code, said)
             return False
@@ -212,19 +242,3 @@ class Mover:
         if cause == "fatal":
             raise TransferError(f"rsync ended with exit code {code}: {said}")
         raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")
-
-
-def _top(path: bytes) -> bytes:
-    return path.partition(b"/")[0]
-
-
-def _worth_it(now: Look, kept: Kept) -> bool:
-    """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
-    few = (entry for entry in now.wanted if entry.size < rsync.BIG and _top(entry.path) in now.new)
-    others = sum(b"/" not in path and path not in now.new for path in kept.entries)
-    return any(islice(few, remaining.SHORT, None)) and others <= rsync.MAX_LITERALS
-
-
-def _weight(entries: Sequence[Entry]) -> int:
-    """Say how much there is to copy: bytes, and something for each name."""
-    return sum(map(shares.weight, entries))

@@ -77,7 +77,7 @@ class _Pull:
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
         self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
-        self.unequal, self.cut = Unequal(state, "source"), False
+        self.unequal = Unequal(state, "source")
         self.grain = grain_here(self.work)
         self.deleted = 0
         self.differences = Differences()
@@ -91,28 +91,29 @@ class _Pull:
         self.progress.step("listing")
         self._list(rules)
         self.differences = self._compared(here())
-        doubtful = self.unequal.among(self.kept.entries, _to_fetch(self.differences))
-        wanted = first = self._next(doubtful)
+        doubtful = self.unequal.among(self.kept.entries, self.differences)
+        unlike = self._next(doubtful.entries)
+        first = self.asked
         complaints: list[rsync.Complaint] = []
-        if wanted:
+        if first:
             self._drop_stale()
-            large = [entry for entry in wanted if is_big(entry)]
+            large = [entry for entry in unlike if is_big(entry)]
             room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
-            mover.unequal = {entry.path for entry in doubtful}
-            mover.rounds(self._look_again, lambda: self.kept, look_of(wanted, 0, self.differences))
+            mover.doubtful = doubtful
+            mover.rounds(self._look_again, lambda: self.kept, look_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         write_list(self.state / FILE_LIST, self.kept.entries.values())
         left = replace(self.differences, changed=_but_folders(self.differences.changed))
         problems = problems_of(left, complaints, self.restless)
-        problems += (*unset, *unread_of(self.kept.unread))
+        problems += (*doubtful.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.aside)
-        if doubtful and not self.cut:
-            Unequal(self.state, "target").add(entry.path for entry in doubtful)  # they look equal there, too
-            self.unequal.forget()
+        if copied := doubtful.copied():
+            Unequal(self.state, "target").add(entry.path for entry in copied)  # they look equal there, too
+        self.unequal.settle(doubtful, self.kept.entries)
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -160,17 +161,20 @@ class _Pull:
         return compare(self.kept.entries, here, folder_times=True, grain=self.grain)
 
     def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
-        """Delete what is too much here, then name what is to come; note what has changed since it was asked for."""
+        """Delete what is too much here, then name what differs, which is asked for; and so are `also` these.
+
+        Notes what has changed since it was asked for.
+        """
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
-        wanted = [*_to_fetch(self.differences), *also]
-        self.restless |= {entry.path for entry in wanted if self.asked.get(entry.path, entry) != entry}
-        self.asked = {entry.path: entry for entry in wanted}
+        wanted = _to_fetch(self.differences)
+        asked = {entry.path: entry for entry in (*wanted, *also)}
+        self.restless |= {path for path, entry in asked.items() if self.asked.get(path, entry) != entry}
+        self.asked = asked
         return wanted
 
     def _look_again(self, *, cut: bool) -> Look:
         """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
-        self.cut |= cut
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
         looking = contextlib.nullcontext(meanwhile(self._arrived)) if few else using_all(self.data, self._compared)

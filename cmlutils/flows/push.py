@@ -7,17 +7,17 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, by_folder, compare, totals, upwards
+from cmlutils.entries import Differences, above, by_folder, compare, totals, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, unseen
+from cmlutils.filelist import Entry, show, unseen
 from cmlutils.flows.bundle_files import BundleFiles, reading
-from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.listing import listed_names, remote_listing
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.pushed import Pushed
 from cmlutils.flows.remaining import Look, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
-from cmlutils.flows.target_files import delete_there
+from cmlutils.flows.target_files import delete_there, why_not_deleted
 from cmlutils.flows.target_folder import TargetFolder
 from cmlutils.flows.transfer import Progress, Silent, at, emptied, local_errors, ours_beside, persist
 from cmlutils.flows.unequal import Unequal
@@ -70,7 +70,7 @@ class _Push:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
         self.data, self.rules = bundle.data, bundle.rules
         self.work = emptied(state / "tmp")
-        self.unequal, self.cut = Unequal(state, "target"), False
+        self.unequal = Unequal(state, "target")
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
         self.grain = bundle.memory.grain
@@ -83,36 +83,46 @@ class _Push:
         self.local.ours = self.ours
         self._compare()
         doomed = self._doomed(self.there.entries)
+        stuck: dict[bytes, str] = {}
         if doomed:
             delete_there(self.tunnel, doomed, self.there.entries)
             self._list_again()
-        first = _to_send(self.differences)
-        doubtful = self.unequal.among(self.local.entries, first)
-        first += doubtful
-        complaints: list[rsync.Complaint] = []
-        if first:
-            self.bundle.memory.begin(first)
-            mover = self._prepare()
-            mover.unequal = {entry.path for entry in doubtful}
-            self._drop_stale(self.there.grown)
-            mover.rounds(self._look_again, lambda: self.local, look_of(first, 0, self.differences))
-            complaints = mover.complaints
-        if doubtful and not self.cut:
-            self.unequal.forget()
+            stuck = self._stuck(doomed)
+        first, problems = self._copy()
         if first or doomed:
             self._settle(first, self.there.entries)
-        unread = [*self.local.unread, *self.there.unread]
-        unread = [each for each in unread if each.path in self.local.entries]
         return FileResult(
             totals=totals(self.local.entries.values()),
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
-            kept_extras=len(self.differences.only_right),
-            problems=tuple(dict.fromkeys([*problems_of(self.differences, complaints), *unread_of(unread)])),
+            kept_extras=sum(entry.path not in stuck for entry in self.differences.only_right),
+            problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
             skipped=specials_of(self.differences),
             rules_text=self.bundle.rules_text,
             folders=by_folder(self.local.entries.values()),
         )
+
+    def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
+        """Copy what differs and what is doubtful; return what was to be copied, and the problems with that."""
+        different = _to_send(self.differences)
+        self.doubtful = self.unequal.among(self.local.entries, self.differences)
+        first = [*{entry.path: entry for entry in (*different, *self.doubtful.entries)}.values()]
+        complaints: list[rsync.Complaint] = []
+        if first:
+            self.bundle.memory.begin(first)
+            mover = self._prepare()
+            mover.doubtful = self.doubtful
+            self._drop_stale(self.there.grown)
+            mover.rounds(self._look_again, lambda: self.local, look_of(different, 0, self.differences))
+            complaints = mover.complaints
+        self.unequal.settle(self.doubtful, self.local.entries)
+        return first, (*problems_of(self.differences, complaints), *self.doubtful.problems(self.local.entries))
+
+    def _unread(self) -> tuple[str, ...]:
+        """Name what could not be read, here or there, of what is or was in the bundle."""
+        ours = {each for put in self.outdated for each in upwards(put.path)}
+        unread = [*self.local.unread, *self.there.unread]
+        return unread_of(each for each in unread if each.path in self.local.entries or each.path in ours)
 
     def close(self, *, done: bool) -> None:
         """Take away our folder there; after a failure the half-copied files stay, for the next push."""
@@ -160,9 +170,8 @@ class _Push:
 
     def _look_again(self, *, cut: bool) -> Look:
         """Look at what was sent, or if that is not as it should be, at all."""
-        sent = _to_send(self.differences)
-        self.cut |= cut
-        if cut or not is_short(sent) or not self._all_arrived(sent):
+        sent = [*_to_send(self.differences), *self.doubtful.entries]
+        if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
         return look_of(_to_send(self.differences), self.there.held, self.differences)
 
@@ -194,6 +203,15 @@ class _Push:
             if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put):
                 doomed[put.path] = now
         return doomed
+
+    def _stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
+        """Say what of this could not be deleted, but for folders that have something in them: that says more."""
+        full = {each for path in self.there.entries for each in above(path)}
+        left = (doomed.keys() & self.there.entries.keys()) - self.local.entries.keys() - full
+        return {
+            path: f"{show(path)}: the bundle has it no more, and it can't be deleted on the target: {with_hint(reason)}"
+            for path, reason in why_not_deleted(self.tunnel, left, doomed).items()
+        }
 
     def _as_left(self, put: Entry, now: Entry) -> bool:
         if put.kind == "f":

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from cmlutils.flows import shares
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence, Sized
+    from collections.abc import Iterable, Sequence, Sized
 
     from cmlutils.entries import Differences, Entry
+    from cmlutils.flows.listing import Kept
 
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 
@@ -47,6 +50,23 @@ def is_short(names: Sized) -> bool:
     return len(names) <= SHORT
 
 
+def top(path: bytes) -> bytes:
+    """Return the name of the root that a path lies in, or is."""
+    return path.partition(b"/")[0]
+
+
+def weight(entries: Iterable[Entry]) -> int:
+    """Say how much there is to copy: bytes, and something for each name."""
+    return sum(map(shares.weight, entries))
+
+
+def worth_aside(now: Look, kept: Kept) -> bool:
+    """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
+    few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
+    others = sum(b"/" not in path and path not in now.new for path in kept.entries)
+    return any(islice(few, SHORT, None)) and others <= rsync.MAX_LITERALS
+
+
 class Parts(NamedTuple):
     """What to copy, by how rsync is told of it; what is in `tree`, many small files, it finds itself."""
 
@@ -57,12 +77,13 @@ class Parts(NamedTuple):
     large: Sequence[Entry]
 
 
-def divided(names: Sequence[Entry], unequal: Collection[bytes]) -> Parts:
-    """Divide what there is to copy; no tree has what is `unequal`, for rsync would believe its size and time."""
-    others = [entry for entry in names if entry.path not in unequal and len(entry.path) <= rsync.LONGEST]
-    large, small = ([entry for entry in others if is_big(entry) is size] for size in (True, False))
-    few = is_short(small)
-    listed = [*(small if few else ()), *(entry for entry in names if entry.path in unequal)]
+def divided(names: Sequence[Entry], *, anew: bool = False) -> Parts:
+    """Divide what there is to copy; to copy it `anew`, all is named: otherwise rsync would believe size and time."""
+    others = [entry for entry in names if len(entry.path) <= rsync.LONGEST]
+    large = [entry for entry in others if is_big(entry) and not anew]
+    small = [entry for entry in others if anew or not is_big(entry)]
+    few = anew or is_short(small)
+    listed = small if few else []
     return Parts(
         too_long=[entry for entry in names if len(entry.path) > rsync.LONGEST],
         by_rules=[entry for entry in (*listed, *large) if not rsync.can_name(entry.path)],

@@ -26,6 +26,8 @@ Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
 _PROGRESS = re.compile(rb"\s*([\d,.]+)\s+(\d+)%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=(\d+)/(\d+)\))?")
 _NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
+_MOVED = re.compile(rb"(?:rename|copy)")  # of two paths that such a complaint names, the second one is the goal
+_SPOILT = re.compile(rb"ERROR: (.*) (failed verification) -- update discarded\.")
 _BLOCKED = re.compile(rb"(?:cannot delete non-empty directory|could not make way for new [^:]+): (.*)")
 _ESCAPED = re.compile(rb"\\#(\d{3})")
 
@@ -215,7 +217,10 @@ def complaints(err: bytes) -> list[Complaint]:
     for line in err.split(b"\n"):
         if match := _NAMED.fullmatch(line):
             reason = f"{os.fsdecode(match[1])}: {os.fsdecode(match[3])}"
-            found.append(Complaint(_unescaped(match[2]), reason.encode("utf-8", "backslashreplace").decode()))
+            path = match[2].rpartition(b'" -> "')[2] if _MOVED.fullmatch(match[1]) else match[2]
+            found.append(Complaint(_unescaped(path), reason.encode("utf-8", "backslashreplace").decode()))
+        elif match := _SPOILT.fullmatch(line):
+            found.append(Complaint(_unescaped(match[1]), os.fsdecode(match[2])))
         elif match := _BLOCKED.fullmatch(line):
             found.append(Complaint(_unescaped(match[1]), "a folder that is not empty is in its place"))
     return found

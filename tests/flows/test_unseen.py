@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from cmlutils.flows import remaining
 from cmlutils.flows.listing import Kept, still_so
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules
-from cmlutils.remote import cdswctl, tunnel
+from cmlutils.remote import cdswctl, process, tunnel
 
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
 
@@ -145,6 +146,46 @@ def test_a_folder_that_may_not_be_written_to_stays_so_where_it_has_to_stay(proje
     assert (project / "a").stat().st_mode & 0o777 == 0o555
 
 
+@pytest.fixture
+def disk_there(project):
+    """A disk of its own in the target's folder `disk`; called with a mode, it is mounted so."""
+    (project / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "x", project / "disk"]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no mounts here")
+    yield lambda mode: subprocess.run(["mount", "-o", f"remount,{mode}", project / "disk"], check=True)
+    subprocess.run(["umount", project / "disk"], check=True)
+
+
+def test_what_can_not_be_deleted_on_the_target_is_named_and_still_ours(project, bundle, disk_there, way):
+    make(bundle / "project-data", "disk/in/it's", "disk/in/new\nline", "other")
+    (bundle / "project-data/disk/empty").mkdir()
+    push(way, bundle)
+    make(project, "disk/theirs/x")
+    disk_there("ro")
+    shutil.rmtree(bundle / "project-data/disk")
+    for _ in range(2):
+        result = push(way, bundle)
+        named = sorted(one.partition(":")[0] for one in result.problems)
+        assert named == ['"disk/in/it\'s"', "'disk/empty'", "'disk/in/new\\nline'"]
+        assert all("can't be deleted" in one and "Read-only file system" in one for one in result.problems)
+        assert all(".importignore" in one for one in result.problems)
+        assert result.deleted == 0
+    disk_there("rw")
+    result = push(way, bundle)
+    assert (result.problems, names(project)) == ((), ["disk", "disk/theirs", "disk/theirs/x", "other"])
+
+
+@not_root
+def test_what_an_import_put_into_a_folder_that_can_not_be_seen_any_more_is_named(project, bundle, way):
+    make(bundle / "project-data", "a/x", "y")
+    make(project, "theirs/x")
+    push(way, bundle)
+    shutil.rmtree(bundle / "project-data/a")
+    with closed(project / "a", 0), closed(project / "theirs", 0):
+        assert push(way, bundle).problems == ("'a': Permission denied",)
+
+
 # Names and paths that rsync has no words for
 
 
@@ -197,6 +238,111 @@ def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bun
     assert copy(way, bundle).transferred == 0
     unequal.note([b"c*\\"])
     assert copy(way, bundle).problems == ()
+
+
+@pytest.fixture
+def tampered(project, bundle, way, request):
+    """Copied files whose contents on the receiving side are others since, and known to be; how to copy again."""
+    up = request.param
+    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    make(left, "in/a", "b", "c")
+    copy = push if up else pull
+    copy(way, bundle)
+    for name in ("in/a", "b", "c"):
+        status = (right / name).stat()
+        (right / name).write_text("x" * status.st_size)
+        os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    unequal = Unequal(bundle / "state", "target" if up else "source")
+    unequal.note([b"in/a", b"b", b"c"])
+    return SimpleNamespace(
+        left=left, right=right, copy=lambda: copy(way, bundle), listed=bundle / "state" / unequal._path.name
+    )
+
+
+def contents(root):
+    return [(root / name).read_text() for name in ("in/a", "b", "c")]
+
+
+both_ways = pytest.mark.parametrize("tampered", [False, True], indirect=True)
+
+
+@both_ways
+def test_of_very_many_that_differ_in_contents_alone_none_is_forgotten(tampered, monkeypatch):
+    monkeypatch.setattr(remaining, "SHORT", 1)
+    assert tampered.copy().transferred == 3
+    assert contents(tampered.right) == ["in/a", "b", "c"]
+    assert not tampered.listed.exists()
+
+
+@both_ways
+def test_one_whose_mode_differs_too_is_brought_anew_however_many_others_are_to_come(tampered, monkeypatch):
+    monkeypatch.setattr(remaining, "SHORT", 1)
+    (tampered.left / "b").chmod(0o600)
+    make(tampered.left, "new/1", "new/2")
+    assert tampered.copy().problems == ()
+    assert contents(tampered.right) == ["in/a", "b", "c"]
+    assert not tampered.listed.exists()
+
+
+def instead(monkeypatch, script):
+    """Let the next rsync that copies be this shell script."""
+    scripts, real = [script], process.running
+
+    def running(argv, **more):
+        copying = argv[0] == "rsync" and "--version" not in argv
+        return real(["sh", "-c", scripts.pop()] if copying and scripts else argv, **more)
+
+    monkeypatch.setattr(process, "running", running)
+
+
+@both_ways
+def test_one_whose_new_copy_was_cut_is_copied_again(tampered, monkeypatch):
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    instead(monkeypatch, "kill -9 $$")
+    assert tampered.copy().problems == ()
+    assert contents(tampered.right) == ["in/a", "b", "c"]
+    assert not tampered.listed.exists()
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ('rsync: [receiver] mkstemp "/home/cdsw/in/.a.Ab12Cd" failed: Permission denied (13)', ["in/a"]),
+        ('rsync: [generator] chgrp "/home/cdsw/in" failed: Operation not permitted (1)', ["in/a"]),
+        ('rsync: [sender] send_files failed to open "/home/cdsw/b": Permission denied (13)', ["b"]),
+        ("ERROR: b failed verification -- update discarded.", ["b"]),
+        ('rsync: [receiver] mkstemp "/home/cdsw/.tmp/.a.Ab12Cd" failed: Permission denied (13)', ["b", "c", "in/a"]),
+        ("something else", ["b", "c", "in/a"]),
+        ('rsync: [generator] failed to set times on "/home/cdsw/in": Operation not permitted (1)', []),
+    ],
+)
+def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(tampered, monkeypatch, line, refused):
+    instead(monkeypatch, f"echo {shlex.quote(line)} >&2; exit 23")
+    result = tampered.copy()
+    assert sorted(one.partition(":")[0] for one in result.problems) == [f"'{name}'" for name in refused]
+    assert all("contents differ" in one for one in result.problems)
+    listed = tampered.listed.read_bytes().split(b"\0") if refused else []
+    assert sorted(listed) == [name.encode() for name in refused]
+    assert tampered.copy().problems == ()
+    assert not tampered.listed.exists()
+    brought = zip(["in/a", "b", "c"], contents(tampered.right), strict=True)
+    assert sorted(name for name, content in brought if name == content) == refused  # the others nobody has copied
+
+
+def test_what_the_rules_leave_out_for_once_is_not_forgotten(project, bundle, way):
+    make(bundle / "project-data", "a")
+    unequal = Unequal(bundle / "state", "target")
+    unequal.note([b"a"])
+    (bundle / ".importignore").write_text("a\n")
+    push(way, bundle)
+    (bundle / ".importignore").unlink()
+    make(project, "a")
+    shutil.copystat(bundle / "project-data/a", project / "a")
+    (project / "a").write_text("x")
+    shutil.copystat(bundle / "project-data/a", project / "a")
+    push(way, bundle)
+    assert (project / "a").read_text() == "a"
 
 
 # Odd shells and systems on the workspace
