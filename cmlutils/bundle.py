@@ -73,7 +73,7 @@ class Bundle:
 
     @property
     def file_list(self) -> Path:
-        """What the last export brought, for `filelist.read_list`."""
+        """What the last export brought, for `listfile.read_list`."""
         return self.state / FILE_LIST
 
     @property

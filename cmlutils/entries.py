@@ -97,7 +97,7 @@ class Differences:
 
 
 PROBE = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
-_GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)
+GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)
 
 
 def grain_of(kept: int) -> int:
@@ -105,8 +105,8 @@ def grain_of(kept: int) -> int:
 
     Where it kept something else altogether, it counts as one of full resolution.
     """
-    coarsest = _GRAINS[-1] if abs(PROBE - kept) <= _GRAINS[-1] else 1
-    return next((grain for grain in _GRAINS if PROBE // grain * grain == kept), coarsest)
+    coarsest = GRAINS[-1] if abs(PROBE - kept) <= GRAINS[-1] else 1
+    return next((grain for grain in GRAINS if PROBE // grain * grain == kept), coarsest)
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""How a listing of a tree travels: the script that writes it, the parser that reads it, a file to keep it in.
+"""How a listing of a tree travels: the script that writes it, and the parser that reads it.
 
 A listing travels as NUL-ended fields, six a record (kind, size, mtime, mode, path, link target), from GNU
 find: first the root itself, last a lone END, so that no cut or failed listing passes for a whole one.
@@ -10,8 +10,6 @@ import contextlib
 import os
 import re
 import shlex
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import MODES, Change, Differences, Entry, Totals, compare, totals, upwards
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
     "find_script", "fit_to_prune", "names_input", "names_script", "nanoseconds", "parse_find", "parse_names",
-    "read_list", "show", "totals", "unseen", "write_list",
+    "show", "totals", "unseen",
 ]  # fmt: skip
 
 FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
@@ -227,29 +225,3 @@ def _misfit(fields: list[bytes]) -> bytes:
 def show(path: bytes) -> str:
     """Quote a path for a message: nothing in it reaches a terminal unescaped."""
     return repr(os.fsdecode(path))
-
-
-def write_list(path: Path, entries: Iterable[Entry]) -> None:
-    """Keep a listing in a file, whole or not at all, mode 0600; in find's form, which `parse_find` reads."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
-            for path_, kind, size, mtime_ns, mode, link in entries:
-                seconds, fraction = divmod(mtime_ns, SECOND)
-                file.write(
-                    b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
-                )
-            file.write(END + b"\0")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def read_list(path: Path) -> Iterator[Entry]:
-    """Read what `write_list` wrote; raise TransferError, naming the file, if it is not whole."""
-    with path.open("rb") as file:
-        yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path))

@@ -28,11 +28,10 @@ from cmlutils.filelist import (
     names_script,
     parse_find,
     parse_names,
-    read_list,
     totals,
-    write_list,
 )
 from cmlutils.ignore import IgnoreRules, keep
+from cmlutils.listfile import read_list, write_list
 from cmlutils.localtree import look, walk
 
 if TYPE_CHECKING:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils.errors import TransferError
 from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.listing import Kept
+from cmlutils.flows.losses import Losses, losses
 from cmlutils.flows.transfer import local_errors
 
 if TYPE_CHECKING:
@@ -19,17 +22,20 @@ if TYPE_CHECKING:
     from cmlutils.flows.pushed import Pushed
     from cmlutils.ignore import IgnoreRules
 
+log = logging.getLogger(__name__)
+
 
 class Contents(NamedTuple):
     """What the bundle has, and what of that earlier pushes put on this target.
 
     `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
-    has otherwise by now.
+    has otherwise by now. `losses`: what the bundle lacks of what its export brought.
     """
 
     local: Kept
     pushed: set[bytes]
     outdated: list[Entry]
+    losses: Losses
 
 
 class BundleFiles(NamedTuple):
@@ -46,8 +52,8 @@ class BundleFiles(NamedTuple):
 
 
 @contextlib.contextmanager
-def reading(data: Path, memory: Pushed) -> Iterator[BundleFiles]:
-    """Read the bundle beside what the block does."""
+def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[BundleFiles]:
+    """Read the bundle beside what the block does; `record` is the list of what its export brought."""
     unread: list[Unread] = []
     with local_errors(data):
         rules, rules_text = import_rules(data)
@@ -56,13 +62,17 @@ def reading(data: Path, memory: Pushed) -> Iterator[BundleFiles]:
         local = Kept(found, rules)
         local.note_unread(unread)
         pushed, outdated = set[bytes](), list["Entry"]()
-        for each in memory.read():
-            now = local.entries.get(each.path)
-            if now is not None:
-                pushed.add(now.path)
-            if now != each:
-                outdated.append(each)
-        return Contents(local, pushed, outdated)
+        try:
+            for each in memory.read():
+                now = local.entries.get(each.path)
+                if now is not None:
+                    pushed.add(now.path)
+                if now != each:
+                    outdated.append(each)
+        except TransferError as error:
+            log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
+            pushed, outdated = set(), []
+        return Contents(local, pushed, outdated, losses(record, local) if record else Losses())
 
     with here.beside(data, contents, unread=unread) as read:
         yield BundleFiles(data, memory, rules, rules_text, read)

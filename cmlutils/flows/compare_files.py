@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import compare
-from cmlutils.filelist import Unread, read_list, show
+from cmlutils.filelist import Unread, show
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.landing import grain_here
@@ -15,6 +15,7 @@ from cmlutils.flows.pushed import coarsest
 from cmlutils.flows.transfer import at, ours_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
+from cmlutils.listfile import read_list
 from cmlutils.localtree import walk
 from cmlutils.report import Difference, Group
 

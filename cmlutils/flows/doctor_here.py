@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of, existing_folder
+from cmlutils.entries import totals
 from cmlutils.errors import BundleError, CommandError, TransferError
-from cmlutils.filelist import read_list, totals
+from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.wholefile import read_json
 

@@ -49,8 +49,9 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
 
     def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
         place = bundle.data, bundle.state
+        record = None if bundle.foreign else bundle.file_list
         with (
-            files.reading_bundle(*place, connection.section.workspace.url, project.path) as begun,
+            files.reading_bundle(*place, connection.section.workspace.url, project.path, record=record) as begun,
             session(connection, project, runtimes, bundle, progress) as tunnel,
             progress.phase("files"),
         ):

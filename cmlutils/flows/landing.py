@@ -16,7 +16,7 @@ from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows import here
 from cmlutils.flows.stream import STREAMS
-from cmlutils.flows.transfer import at
+from cmlutils.flows.transfer import at, no_file
 from cmlutils.localtree import walk
 from cmlutils.remote.rsync import Complaint
 
@@ -109,6 +109,7 @@ def open_aside(folder: Path) -> Path:
 
     Files there are written in place: one that has another name elsewhere, or is not ours, is not to be trusted.
     """
+    no_file(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     for entry in walk_all(folder):
         with contextlib.suppress(FileNotFoundError):

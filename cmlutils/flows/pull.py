@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from cmlutils.bundle import FILE_LIST
 from cmlutils.entries import Differences, by_folder, compare, totals, upwards
-from cmlutils.filelist import write_list
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
 from cmlutils.flows.landing import (
@@ -33,6 +32,7 @@ from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile, persist
 from cmlutils.flows.unequal import Unequal
+from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 

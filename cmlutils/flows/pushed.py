@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from cmlutils.filelist import read_list, write_list
+from cmlutils.entries import GRAINS
+from cmlutils.errors import TransferError
+from cmlutils.listfile import read_list, write_list
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ class Pushed:
 
     def begin(self, entries: list[Entry]) -> None:
         """Remember that these are about to be put there."""
-        earlier = [*read_list(self._begun)] if self._begun.exists() else []
+        earlier: list[Entry] = []
+        if self._begun.exists():
+            with contextlib.suppress(TransferError):  # `read` has told it
+                earlier = [*read_list(self._begun)]
         self._about = [*earlier, *entries]
         write_list(self._begun, self._about)
 
@@ -67,5 +72,6 @@ def coarsest(state: Path) -> int:
 
 def _number(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text())
+        number = int(path.read_text())
+        return number if number in GRAINS else 1
     return 1

@@ -89,9 +89,16 @@ def meanwhile(action: Callable[[], T]) -> Callable[[], T]:
 
 def emptied(folder: Path) -> Path:
     """Make this folder of ours anew, for us alone."""
+    no_file(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     return folder
+
+
+def no_file(folder: Path) -> None:
+    """Remove what is in the place of a folder of ours and is none."""
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        folder.unlink()
 
 
 def at(root: Path, path: bytes) -> bytes:

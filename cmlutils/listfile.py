@@ -1,0 +1,49 @@
+"""A listing in a file of ours, in the form in which it travels: whole, or told as what it is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import TransferError
+from cmlutils.filelist import END, SECOND, parse_find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cmlutils.entries import Entry
+
+_AGAIN = "Run the export again."
+
+
+def write_list(path: Path, entries: Iterable[Entry]) -> None:
+    """Keep a listing in a file, whole or not at all, mode 0600; in find's form, which `parse_find` reads."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
+            for path_, kind, size, mtime_ns, mode, link in entries:
+                seconds, fraction = divmod(mtime_ns, SECOND)
+                file.write(
+                    b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
+                )
+            file.write(END + b"\0")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_list(path: Path) -> Iterator[Entry]:
+    """Read what `write_list` wrote; raise TransferError, naming the file, if it is not whole, or no file."""
+    try:
+        with path.open("rb") as file:
+            yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path))
+    except OSError as error:
+        raise TransferError(f"{path} can't be read: {error.strerror}.", hint=_AGAIN) from error
+    except TransferError as error:
+        raise TransferError(f"{error.message}.", hint=_AGAIN) from error
