@@ -16,6 +16,7 @@ from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
 from cmlutils.journal import Journal
 from cmlutils.lock import Lock
+from cmlutils.ours import has_ours
 from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -38,11 +39,6 @@ def folder_name(section: str) -> str:
         return section
     digest = hashlib.sha256(section.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
-
-
-def existing_folder(folder: Path) -> Path:
-    """Return this folder, or the nearest one above it that is there."""
-    return next(one for one in (folder, *folder.parents) if one.is_dir())
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ class Bundle:
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
             )
-        if self._unfinished.exists():
+        if self._unfinished.exists() or self._lost_manifest():
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
@@ -146,6 +142,10 @@ class Bundle:
     def foreign(self) -> bool:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
+
+    def _lost_manifest(self) -> bool:
+        """Whether an export of ours wrote the metadata, though nothing says that it came to its end."""
+        return self.foreign and any(has_ours(self.metadata(kind)) for kind in METADATA)
 
     def missing_metadata(self) -> list[str]:
         """Return the kinds of which a bundle of cloudera/cmlutils has no file."""

@@ -49,3 +49,8 @@ def _within(folders: Iterable[Path]) -> Iterator[str]:
 def _raise(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return this folder, or the nearest one above it that is there."""
+    return next(one for one in (folder, *folder.parents) if one.is_dir())

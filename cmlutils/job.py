@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
-from cmlutils.reader import OURS, Reader, engine_to_bundle, runtime_from_bundle, runtime_of
+from cmlutils.ours import OURS
+from cmlutils.reader import Reader, engine_to_bundle, runtime_from_bundle, runtime_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
-from cmlutils.reader import OURS, Reader, engine_to_bundle, runtime_from_bundle
+from cmlutils.ours import OURS
+from cmlutils.reader import Reader, engine_to_bundle, runtime_from_bundle
 from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, BundleError
-from cmlutils.reader import OURS, Reader
+from cmlutils.ours import OURS
+from cmlutils.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError
 from cmlutils.left_out import MARK
+from cmlutils.ours import OURS
 from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from cmlutils.errors import CmlutilError
 
 _HUGE = 1 << 63
-OURS = "cmlutil"  # the one key under which our own fields ride along in a bundle's records
 
 
 class Reader:

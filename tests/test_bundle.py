@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cmlutils import __version__
-from cmlutils.bundle import METADATA, Bundle, existing_folder, folder_name
+from cmlutils.bundle import METADATA, Bundle, folder_name
 from cmlutils.errors import BundleError
+from cmlutils.guard import existing_folder
 from cmlutils.wholefile import read_json, write_json
 
 
@@ -96,6 +97,14 @@ def test_without_a_manifest_it_is_foreign_and_opens(whole):
     whole.manifest.unlink()
     whole.check()
     assert whole.foreign
+
+
+@pytest.mark.parametrize(("kind", "content"), [("project", {"name": "p", "cmlutil": {}}), ("jobs", [{"cmlutil": {}}])])
+def test_metadata_of_ours_without_a_manifest_is_of_an_export_that_did_not_finish(whole, kind, content):
+    whole.manifest.unlink()
+    write_json(whole.metadata(kind), content)
+    with pytest.raises(BundleError, match="did not finish"):
+        whole.check()
 
 
 def test_the_lock_says_who_holds_it(bundle):

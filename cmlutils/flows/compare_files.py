@@ -43,10 +43,13 @@ class FileCheck:
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
         self._touched: set[bytes] = set()
         self._state = bundle.state
+        self._record_lost = not self._since and not bundle.foreign
 
     def bundle(self) -> list[Difference]:
         """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
         found = _unread("bundle file", self._unread)
+        if self._record_lost:  # the bundle can't be compared with itself
+            found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
         rows = _listed("bundle file", self.recorded, self.here, groups, grain=grain_here(self._state))
         self._touched = {path for path, _ in rows}

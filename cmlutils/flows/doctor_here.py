@@ -8,9 +8,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import Bundle, bundle_of, existing_folder
+from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
 from cmlutils.errors import BundleError, CommandError, TransferError
+from cmlutils.guard import existing_folder
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.wholefile import read_json

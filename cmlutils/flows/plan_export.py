@@ -6,12 +6,12 @@ import shutil
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import existing_folder
 from cmlutils.entries import by_folder, totals
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import find_project
 from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.read_project import read_project
+from cmlutils.guard import existing_folder
 from cmlutils.listfile import read_list
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from foreign import without_ours
 
 BUNDLE = "bundles/Churn Model"
 
@@ -96,7 +97,7 @@ def test_a_project_that_is_gone_from_the_source_can_be_put_back(workspaces, run_
 def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces, run_line, home):
     _, target = workspaces()
     run_line('cmlutil project export -p "Churn Model"')
-    (home / BUNDLE / "manifest.json").unlink()
+    without_ours(home / BUNDLE)
     (home / BUNDLE / "project-metadata/jobs-metadata.json").unlink()
     line = run_line('cmlutil project import -p "Churn Model" --dry-run', exit_code=5)
     assert "jobs-metadata.json" in line.out

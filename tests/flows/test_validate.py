@@ -5,6 +5,7 @@ import os
 from html import escape
 
 import pytest
+from foreign import without_ours
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows.compare_settings import compare_settings
@@ -51,6 +52,12 @@ def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_lin
         assert run_line(f"{VALIDATE} --json").json["to_do"] == left
     page = (home / BUNDLE / "logs/report.html").read_text()
     assert all(escape(one) in page for one in left)
+
+
+def test_a_bundle_without_the_list_of_its_files_is_not_compared_with_itself(migrated, run_line, home):
+    (home / BUNDLE / "state/files.list").unlink()
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert unexpected(line) == {("changed in the bundle since the export", "bundle", "state/files.list")}
 
 
 def test_a_source_that_changed_is_told_apart_from_a_lost_file(migrated, run_line):
@@ -135,14 +142,7 @@ def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(wor
     sample["models"][0]["memory_mb"] = 4096
     workspaces()
     run_line(EXPORT)
-    bundle = home / BUNDLE
-    (bundle / "manifest.json").unlink()
-    for kind in ("project", "models", "jobs", "applications"):
-        path = bundle / f"project-metadata/{kind}-metadata.json"
-        content = json.loads(path.read_text())
-        for record in [content] if kind == "project" else content:
-            record.pop("cmlutil")
-        path.write_text(json.dumps(content))
+    without_ours(home / BUNDLE)
     run_line(IMPORT)
     line = run_line(f"{VALIDATE} --json")
     excused = {one["what"] for one in line.json["differences"] if "does not export" in one["note"]}

@@ -16,6 +16,7 @@ import pytest
 import trustme
 from spoil import spoilt
 
+from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
 from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
@@ -362,12 +363,14 @@ def test_a_folder_that_became_a_link_while_it_was_copied_is_not_reached_through(
 
 @pytest.fixture
 def packed_bundle(workspaces, without_files, run_line, home):
-    """Export, and take the manifest away, so that what is changed afterwards is looked at."""
+    """An export; `repacked` makes a whole one of it after a change, so that this is looked at."""
     workspaces(target_more={"pace": {"polls": 0}})
     run_line(EXPORT)
-    folder = home / "bundles" / "Churn Model"
-    (folder / "manifest.json").unlink()
-    return folder
+    return home / "bundles" / "Churn Model"
+
+
+def repacked(folder):
+    Bundle(folder).seal("https://ws.test dana/p", {})
 
 
 @pytest.mark.parametrize("kind", ["project", "models", "applications", "jobs"])
@@ -377,6 +380,7 @@ def test_metadata_of_any_wrong_kind_is_told(packed_bundle, run_line, kind):
     for seed in range(6):
         content, did = spoilt(whole, random.Random(f"{kind} {seed}"))
         path.write_text(json.dumps(content))
+        repacked(packed_bundle)
         line = run_line(IMPORT, exit_code=range(256))
         assert line.exit_code in {0, 1, 5}, f"{did}: {line.err}"
         assert "Traceback" not in line.err
@@ -389,6 +393,7 @@ def test_jobs_that_wait_for_each_other_end_up_inert(workspaces, packed_bundle, r
         job["parent_jobid"] = parent["source_jobid"]
         job.pop("schedule", None)
     path.write_text(json.dumps(jobs))
+    repacked(packed_bundle)
     line = run_line(f"{IMPORT} --json", exit_code={1, 5})
     assert any(one["needs_hand"] or one["status"] == "failed" for one in line.json["outcomes"])
 
@@ -396,6 +401,7 @@ def test_jobs_that_wait_for_each_other_end_up_inert(workspaces, packed_bundle, r
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"name": NaN}', b"null", b"\x1f\x8b\x08", b""])
 def test_metadata_that_is_no_json_is_told(packed_bundle, run_line, content):
     (packed_bundle / "project-metadata" / "project-metadata.json").write_bytes(content)
+    repacked(packed_bundle)
     line = run_line(IMPORT, exit_code=1)
     assert "project-metadata.json" in line.err
 

@@ -1,0 +1,14 @@
+"""Bundles as cloudera/cmlutils writes them."""
+
+import json
+
+
+def without_ours(bundle):
+    """Make one of an export of ours: without a manifest, and without the fields that only we have."""
+    (bundle / "manifest.json").unlink()
+    for kind in ("project", "models", "jobs", "applications"):
+        path = bundle / f"project-metadata/{kind}-metadata.json"
+        content = json.loads(path.read_text())
+        for record in [content] if kind == "project" else content:
+            record.pop("cmlutil")
+        path.write_text(json.dumps(content))
