@@ -39,9 +39,11 @@ def export_project(
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
+        known = files.survey(tunnel)  # rules that can't be used leave an earlier export as it is
         bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
         counts = write_metadata(contents, bundle, report, values=values)
-        note_files(report, files.pull(tunnel, bundle.data, bundle.state, progress=progress, begun=begun))
+        place = bundle.data, bundle.state
+        note_files(report, files.pull(tunnel, *place, progress=progress, begun=begun, known=known))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 NO_FILE, NO_LINK, FOLDER = 44, 45, 46
+RULES_NAME = b".exportignore"
 EXPORT_RULES = f"""
-file=.exportignore
+file={RULES_NAME.decode()}
 [ ! -d "$file" ] || exit {FOLDER}
 if [ ! -e "$file" ]; then
     [ -L "$file" ] && exit {NO_LINK}

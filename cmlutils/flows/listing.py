@@ -69,6 +69,10 @@ class Kept:
             else:
                 yield entry
 
+    def at_root(self, name: bytes) -> Entry | None:
+        """Return what is at the root by this name, ignored or not."""
+        return self.entries.get(name) or next((each for each in self.tops if each.path == name), None)
+
     def note_unread(self, complaints: Iterable[Unread]) -> None:
         """Keep those complaints that are about something that would have been kept, or about nobody knows what."""
         tops = {entry.path for entry in self.tops}

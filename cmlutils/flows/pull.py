@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from cmlutils.bundle import FILE_LIST
 from cmlutils.entries import Differences, by_folder, compare, totals, upwards
+from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
-from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
+from cmlutils.flows.ignore_files import RULES_NAME, export_rules
 from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
@@ -30,7 +31,8 @@ from cmlutils.flows.listing import listed_names, of_names, remote_listing, still
 from cmlutils.flows.mover import Aside, Mover
 from cmlutils.flows.remaining import Look, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
-from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile, persist
+from cmlutils.flows.survey import Survey, survey
+from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile
 from cmlutils.flows.unequal import Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
@@ -60,15 +62,22 @@ def listing_here(data: Path) -> AbstractContextManager[Listing]:
 
 
 def pull(
-    tunnel: Tunnel, data: Path, state: Path, *, progress: Progress | None = None, begun: Listing | None = None
+    tunnel: Tunnel,
+    data: Path,
+    state: Path,
+    *,
+    progress: Progress | None = None,
+    begun: Listing | None = None,
+    known: Survey | None = None,
 ) -> FileResult:
     """Make `data` equal to what the project's `.exportignore` keeps; the source is only read.
 
+    `begun` and `known` are what `listing_here` and `survey` gave, where the caller had reason to ask earlier.
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
     with local_errors(data), contextlib.ExitStack() as stack:
         here = begun or stack.enter_context(listing_here(data))
-        return _Pull(tunnel, data, state, progress or Silent()).run(here)
+        return _Pull(tunnel, data, state, progress or Silent()).run(here, known or survey(tunnel))
 
 
 class _Pull:
@@ -84,10 +93,9 @@ class _Pull:
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
 
-    def run(self, here: Listing) -> FileResult:
+    def run(self, here: Listing, known: Survey) -> FileResult:
         """Do it all and say what was done."""
-        self.tunnel.prepare(3)  # for the survey, the listing, and what is asked or looked at next
-        rules, rules_text, version = self._survey()
+        rules, self.rules_text, version = known
         self.progress.step("listing")
         self._list(rules)
         self.differences = self._compared(here())
@@ -121,20 +129,13 @@ class _Pull:
             deleted=self.deleted,
             problems=problems,
             skipped=specials_of(self.differences),
-            rules_text=rules_text,
+            rules_text=self.rules_text,
             folders=by_folder(self.kept.entries.values()),
         )
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted pull left aside and the source has no more: it would be moved in."""
         delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside), grain=self.grain), [])
-
-    def _survey(self) -> tuple[IgnoreRules, str, bytes]:
-        """Ask in one go what is left out there, and what its rsync is."""
-        script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
-        said = persist(self.tunnel, lambda: self.tunnel.run(script, check=False))
-        version, _, text = said.out.partition(b"\0")
-        return *rules_of(said._replace(out=text)), version
 
     def _mover(self, version: bytes) -> Mover:
         ends = (rsync.PLACE, f"{self.data}/")
@@ -183,9 +184,20 @@ class _Pull:
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
-            self._list(self.kept.rules)
+            self._list(self._rules_now())
             self.differences = self._compared(walk_all(self.data))
         return look_of(self._next(), self._held(), self.differences)
+
+    def _rules_now(self) -> IgnoreRules:
+        """Read the rules once more: they may be what has changed."""
+        try:
+            rules, text = export_rules(self.tunnel)
+        except ConfigError as error:  # by now, not all is as it was
+            raise TransferError(error.message, hint=error.hint) from error
+        if text != self.rules_text:
+            log.warning(".exportignore changed during the copy; it decides as it is now.")
+        self.rules_text = text
+        return rules
 
     def _asked_names(self) -> dict[bytes, Entry]:
         """Return how the source's listing has what was asked for, and the folders that it lies in."""
@@ -193,9 +205,10 @@ class _Pull:
         return {each: self.kept.entries[each] for each in names if each in self.kept.entries}
 
     def _asked_still_so(self) -> bool:
-        """Tell whether the source has each of them as it was listed."""
-        names = self._asked_names()
-        return listed_names(self.tunnel, names) == names
+        """Tell whether the source has each of them as it was listed, and the same rules."""
+        names, rules = self._asked_names(), self.kept.at_root(RULES_NAME)
+        names.update({RULES_NAME: rules} if rules else {})
+        return listed_names(self.tunnel, {*names, RULES_NAME}) == names
 
     def _arrived(self) -> Differences:
         """Compare what came, or if that is not as it should be, all, with the listing.

@@ -655,6 +655,29 @@ def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
     assert os.listdir(bundle / "project-data/.exportignore") == [".cache"]
 
 
+@pytest.mark.parametrize("brief", [0, 1e9])
+@pytest.mark.parametrize("before", [None, "*.log\n", ".*\n"])
+def test_an_exportignore_that_changes_during_the_copy_decides_as_it_is_then(
+    way, project, bundle, monkeypatch, brief, before
+):
+    monkeypatch.setattr(pulling, "BRIEF", brief)
+    for name in ("a.log", "secret", "plain"):
+        (project / name).write_text("x")
+    if before:
+        (project / ".exportignore").write_text(before)
+    change = At("checking", lambda turn: turn == 1 and (project / ".exportignore").write_text("/secret\n"))
+    result = pull(way, bundle, progress=change)
+    assert (result.problems, result.rules_text) == ((), "/secret\n")
+    assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain"]
+
+
+def test_an_exportignore_that_can_not_be_used_any_more_is_no_end_that_touched_nothing(way, project, bundle):
+    (project / "plain").write_text("x")
+    change = At("checking", lambda _: (project / ".exportignore").write_bytes(b"#" * 2_000_000))
+    with pytest.raises(TransferError, match="more than 1 MiB"):
+        pull(way, bundle, progress=change)
+
+
 def test_an_exportignore_of_ten_megabytes_is_refused(way, project, bundle):
     (project / ".exportignore").write_bytes(b"#" * 10_000_000)
     with pytest.raises(ConfigError, match="more than 1 MiB"):
