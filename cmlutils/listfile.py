@@ -20,6 +20,7 @@ _AGAIN = "Run the export again."
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:
     """Keep a listing in a file, whole or not at all, mode 0600; in find's form, which `parse_find` reads."""
+    refuse_folder(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
@@ -36,6 +37,12 @@ def write_list(path: Path, entries: Iterable[Entry]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise TransferError for a folder in the place of a list, which nothing could replace."""
+    if path.is_dir():
+        raise TransferError(f"{path} is a folder, and should be a file.", hint="Remove it, and run the command again.")
 
 
 def read_list(path: Path) -> Iterator[Entry]:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -40,6 +41,14 @@ def test_runs_streams_and_leaves_nothing(standin, space, client, tmp_path):
     assert not note.exists()
     assert not any("sekrit" in call for call in standin.calls())
     assert client.home.joinpath(".cdsw/config.yaml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["k%h", "100% mine %%d", 'h"o %e', "{plain}"])
+def test_a_key_is_found_whatever_its_name_means_to_ssh(standin, client, name):
+    key = standin.base / name
+    shutil.copy(standin.base / "id", key)
+    with tunnel.open_tunnel(Workspace("http://ws.test", "me", Secret("k"), identity_file=key), "me/p", client) as one:
+        assert one.run("echo in").out == b"in\n"
 
 
 def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):

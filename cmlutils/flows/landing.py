@@ -15,6 +15,7 @@ from cmlutils.entries import PROBE, grain_of, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows import here
+from cmlutils.flows.remaining import UNCOUNTED
 from cmlutils.flows.stream import STREAMS
 from cmlutils.flows.transfer import at, no_file
 from cmlutils.localtree import walk
@@ -57,7 +58,7 @@ def grain_here(folder: Path) -> int:
 def left_free(data: Path) -> tuple[int, int]:
     """Return how many bytes and how many inodes are free."""
     space = os.statvfs(data)
-    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else 1 << 62
+    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
 
 
 def room(data: Path, differences: Differences, held: int, holes: Callable[[], int]) -> None:

@@ -73,7 +73,7 @@ class Mover:
         self.complaints: list[rsync.Complaint] = []
         self.doubtful = Doubtful()
         self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
-        self.space: Callable[[], str] = lambda: "an unknown number of"
+        self.space: Callable[[], str] = lambda: "an unknown number of bytes"
         self._number = 0
 
     def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
@@ -236,7 +236,7 @@ class Mover:
             return False
         if cause == "space":
             raise TransferError(
-                f"No space left: {self.space()} bytes are free at {self.ends[1]}.",
+                f"No space left: {self.space()} are free at {self.ends[1]}.",
                 hint="Make room (or inodes) and run it again; it goes on where it stopped.",
             )
         if cause == "fatal":

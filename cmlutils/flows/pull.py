@@ -29,7 +29,7 @@ from cmlutils.flows.landing import (
 )
 from cmlutils.flows.listing import listed_names, of_names, remote_listing, still_so
 from cmlutils.flows.mover import Aside, Mover
-from cmlutils.flows.remaining import Look, is_big, is_short, look_of
+from cmlutils.flows.remaining import Look, free_words, is_big, is_short, look_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.survey import Survey, survey
 from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile
@@ -147,7 +147,7 @@ class _Pull:
             lambda files: land(self.aside, self.data, files, self.grain),
         )
         mover = Mover(self.tunnel, ends, work=self.work, rsyncs=both_rsyncs(version), aside=aside, grain=self.grain)
-        mover.progress, mover.space = self.progress, lambda: str(left_free(self.data)[0])
+        mover.progress, mover.space = self.progress, lambda: free_words(*left_free(self.data))
         mover.holes = self._holes
         return mover
 

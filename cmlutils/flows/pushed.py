@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import GRAINS
 from cmlutils.errors import TransferError
-from cmlutils.listfile import read_list, write_list
+from cmlutils.listfile import read_list, refuse_folder, write_list
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Pushed:
 
     def settle(self, entries: list[Entry]) -> None:
         """Remember these alone."""
+        refuse_folder(self._list)
         if self._about and self._about == entries:
             self._begun.replace(self._list)
             return

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 
+UNCOUNTED = 1 << 62  # inodes, where a file system has no number of them
+
 
 class Look(NamedTuple):
     """What is still to be copied, and how many bytes of that are there half-copied.
@@ -65,6 +67,12 @@ def worth_aside(now: Look, kept: Kept) -> bool:
     few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
     return any(islice(few, SHORT, None)) and others <= rsync.MAX_LITERALS
+
+
+def free_words(bytes_free: int | None = None, inodes: int | None = None) -> str:
+    """Say what is free on a disk, as far as it is known."""
+    held = "an unknown number of" if bytes_free is None else f"{bytes_free}"
+    return f"{held} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")
 
 
 class Parts(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import PROBE, grain_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
+from cmlutils.flows.remaining import free_words
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
@@ -79,6 +80,10 @@ xargs -0 -n 2 sh -c '
     [ -z "$locked" ] || chmod u-w .
 ' sh
 """
+_FREE = r"""
+df -Pk . | awk 'NR == 2 {printf "%.0f\n", $4 * 1024}'
+df -Pi . 2>/dev/null | awk 'NR == 2 && $2 > 0 {print $4}'
+"""
 _PAUSE = f'[ -L "$ours" ] || {_SWEEP}'
 
 
@@ -137,9 +142,9 @@ class TargetFolder:
         ]
 
     def free(self) -> str:
-        """Say how many bytes are free there."""
-        said = self.tunnel.run("df -Pk . | awk 'NR == 2 {print $4 * 1024}'", check=False)
-        return said.out.decode("ascii", "replace").strip() or "an unknown number of"
+        """Say how many bytes are free there, and how many inodes, where they are counted."""
+        said = self.tunnel.run(_FREE, check=False).out.decode("ascii", "replace").split()
+        return free_words(*(int(number) for number in said if number.isdigit()))
 
     def remove(self) -> None:
         """Take it away, and give the root its time back."""

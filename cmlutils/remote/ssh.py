@@ -56,9 +56,17 @@ def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
     for setting in (*SETTINGS, *fast, f"ConnectTimeout={CONNECT_SECONDS}", known):
         argv += ["-o", setting]
     for key in identities(workspace):
-        argv += ["-i", str(key)]
+        argv += _offered(str(key))
     argv += ["-o", "IdentitiesOnly=yes"] if workspace.identity_file else []
     return [*argv, *agent.options()]
+
+
+def _offered(key: str) -> list[str]:
+    """Name a key to ssh, which takes a % for the begin of a word of its own; `-i` looks for the file as it is named."""
+    if "%" not in key:
+        return ["-i", key]
+    escaped = key.replace("%", "%%").replace('"', r"\"")
+    return ["-o", f'IdentityFile="{escaped}"']
 
 
 def refusal(workspace: Workspace, said: bytes) -> TunnelError:

@@ -744,7 +744,7 @@ def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, pr
     for number in range(6):
         (project / f"f{number}").write_bytes(os.urandom(1 << 20))
     filled = At("copying", lambda _: (disk / "others").write_bytes(b"x" * (8 << 20)))
-    with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
+    with pytest.raises(TransferError, match=r"No space left: \d+ bytes and \d+ inodes are free"):
         pull(way, disk, progress=filled)
     for path in (disk / "project-data").glob("f*"):
         assert filecmp.cmp(path, project / path.name, shallow=False)
@@ -765,12 +765,20 @@ def small_target(small_disk, project):
 def test_a_target_without_room_is_named_and_the_next_push_goes_on(project, bundle, small_target, way):
     for number in range(6):
         (bundle / f"project-data/f{number}").write_bytes(os.urandom(3 << 20))
-    with pytest.raises(TransferError, match=r"No space left: .* bytes are free"):
+    with pytest.raises(TransferError, match=r"No space left: \d+ bytes and \d+ inodes are free"):
         push(way, bundle)
     small_target()
     assert push(way, bundle).problems == ()
     assert not difference(bundle / "project-data", project)
     assert len(os.listdir(project)) == 6
+
+
+def test_a_target_without_inodes_is_told_so(project, bundle, small_target, way, tmp_path):
+    subprocess.run(["mount", "-o", "remount,nr_inodes=8", tmp_path / "disk"], check=True)
+    for number in range(9):
+        (bundle / f"project-data/f{number}").touch()
+    with pytest.raises(TransferError, match=r"No space left: \d+ bytes and [0-8] inodes are free"):
+        push(way, bundle)
 
 
 def test_holes_need_no_room(way, project, bundle, monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 from copying import pull, push
 
 from cmlutils.bundle import FILE_LIST
+from cmlutils.errors import TransferError
 from cmlutils.flows import files
 
 
@@ -96,12 +97,21 @@ def test_what_earlier_imports_put_there_is_not_told_by_a_damaged_list(project, e
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("name", [FILE_LIST, "pushed"])
+def test_a_folder_in_place_of_a_list_is_told(project, exported, way, name):
+    [path] = (exported / "state").glob(f"{name}*") if name == FILE_LIST else (exported / "state").glob("pushed-*.list")
+    spoil(path, "folder")
+    (exported / "project-data/more").write_text("x")
+    with pytest.raises(TransferError, match=f"{path.name} is a folder"):
+        pull(way, exported) if name == FILE_LIST else push(way, exported)
+
+
 @pytest.mark.parametrize("text", ["0", "-7", "3", "999999999999999999", "x"])
 def test_no_time_is_equal_to_another_for_the_sake_of_a_damaged_grain(project, exported, way, text):
     [path] = (exported / "state").glob("pushed-*.list")
     path.with_suffix(".grain").write_text(text)
     (exported / "project-data/a").write_text("b")
-    os.utime(exported / "project-data/a", (1, 1))
+    os.utime(exported / "project-data/a", (1_600_000_000, 1_600_000_000))
     assert push(way, exported).transferred == 1
     assert (project / "a").read_text() == "b"
 

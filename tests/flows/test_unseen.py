@@ -177,6 +177,16 @@ def test_what_can_not_be_deleted_on_the_target_is_named_and_still_ours(project, 
 
 
 @not_root
+def test_what_an_import_has_opened_by_itself_is_no_problem(project, bundle, way):
+    make(bundle / "project-data", "a/x", "y")
+    push(way, bundle)
+    (project / "a").chmod(0)
+    result = push(way, bundle)
+    (project / "a").chmod(0o755)
+    assert (result.problems, names(project)) == ((), ["a", "a/x", "y"])
+
+
+@not_root
 def test_what_an_import_put_into_a_folder_that_can_not_be_seen_any_more_is_named(project, bundle, way):
     make(bundle / "project-data", "a/x", "y")
     make(project, "theirs/x")
