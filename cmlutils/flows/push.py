@@ -90,7 +90,7 @@ class _Push:
             delete_there(self.tunnel, doomed, self.there.entries)
             self._list_again()
             stuck = self._stuck(doomed)
-        known = {*stuck, *self.losses.paths}
+        known = {each for path in stuck for each in upwards(path)} | self.losses.paths
         first, problems = self._copy()
         if first or doomed:
             self._settle(first, self.there.entries)

@@ -47,7 +47,7 @@ def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[byt
     """Try once more what is left of the doomed, one by one, and say why each stays; a folder that is not empty may."""
     reasons: dict[bytes, str] = {}
     folders = sorted((path for path in left if doomed[path].kind == "d"), reverse=True)
-    files = [path for path in left if doomed[path].kind != "d"]
+    files = sorted(path for path in left if doomed[path].kind != "d")
     for command, paths in (("rm -f --", files), ("rmdir --", folders)):
         if paths:
             script, names = _WHY.replace("{}", shlex.quote(command)), names_input(paths)

@@ -170,7 +170,7 @@ def test_what_can_not_be_deleted_on_the_target_is_named_and_still_ours(project, 
         assert named == ['"disk/in/it\'s"', "'disk/empty'", "'disk/in/new\\nline'"]
         assert all("can't be deleted" in one and "Read-only file system" in one for one in result.problems)
         assert all(".importignore" in one for one in result.problems)
-        assert result.deleted == 0
+        assert (result.deleted, result.kept_extras) == (0, 2)
     disk_there("rw")
     result = push(way, bundle)
     assert (result.problems, names(project)) == ((), ["disk", "disk/theirs", "disk/theirs/x", "other"])
