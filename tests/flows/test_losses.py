@@ -15,6 +15,10 @@ def names(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
+def warnings(caplog):
+    return [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+
+
 @pytest.fixture
 def exported(project, bundle, way):
     """A bundle of a project, which is the target from here on."""
@@ -49,7 +53,7 @@ def test_what_a_bundle_has_lost_is_named_and_stays_on_the_target(project, export
         assert (result.deleted, result.kept_extras, names(project)) == (0, 0, ["a", "in", "in/b", "in/c"])
     monkeypatch.setattr("cmlutils.flows.losses.NAMED", 1)
     assert put(exported).problems[1:] == ("and 2 more that the bundle has lost; run the export again",)
-    assert caplog.text == ""
+    assert warnings(caplog) == []
 
 
 def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(project, exported, put, caplog):
@@ -57,7 +61,7 @@ def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(proj
     (exported / ".importignore").write_text("in/\n")
     (exported / "project-data/a").write_text("changed")
     assert put(exported).problems == ()
-    assert "1 were changed since the export, such as 'a'" in caplog.text
+    assert any("1 were changed since the export, such as 'a'" in one for one in warnings(caplog))
     assert (project / "a").read_text() == "changed"
 
 
@@ -75,8 +79,7 @@ def test_without_the_exports_list_nothing_is_deleted(project, exported, put, cap
     (exported / "project-data/a").unlink()
     assert put(exported).deleted == 0
     assert "a" in names(project)
-    assert "files.list" in caplog.text
-    assert "nothing is deleted" in caplog.text
+    assert any("files.list" in one and "nothing is deleted" in one for one in warnings(caplog))
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty"])
@@ -91,10 +94,10 @@ def test_what_earlier_imports_put_there_is_not_told_by_a_damaged_list(project, e
     result = push(way, exported)
     assert (result.deleted, result.problems) == (0, ())
     assert "a" in names(project)
-    assert path.name in caplog.text
+    assert any(path.name in one for one in warnings(caplog))
     caplog.clear()
     assert push(way, exported).problems == ()
-    assert caplog.text == ""
+    assert warnings(caplog) == []
 
 
 @pytest.mark.parametrize("name", [FILE_LIST, "pushed"])

@@ -41,5 +41,5 @@ def answering():
 def without_files(monkeypatch):
     """Nothing is copied, so that a run takes a moment."""
     monkeypatch.setattr("cmlutils.flows.connect.project_tunnel", lambda *_, **__: contextlib.nullcontext())
-    for verb in ("pull", "push"):
+    for verb in ("survey", "pull", "push"):
         monkeypatch.setattr(files, verb, lambda *_, **__: FileResult(Totals()))
