@@ -10,13 +10,14 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from cmlutils import __version__, guard
 from cmlutils.errors import BundleError
 from cmlutils.journal import Journal
 from cmlutils.lock import Lock
 from cmlutils.ours import has_ours
+from cmlutils.urls import same_workspace
 from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Bundle:
         """Return the id of the project that it is the export of; 0 where that is not of the workspace at this url."""
         manifest = {} if self.foreign else read_json(self.manifest, dict)
         source, number = str(manifest.get("source") or "").partition(" ")[0], manifest.get("source_id")
-        return number if isinstance(number, int) and _place(source) == _place(url) else 0
+        return number if isinstance(number, int) and same_workspace(source, url) else 0
 
     def _source(self) -> str:
         """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
@@ -245,9 +246,3 @@ class Bundle:
 def bundle_of(section: Section) -> Bundle:
     """Return a section's bundle: its folder below output_dir."""
     return Bundle(section.output_dir.absolute() / folder_name(section.name))
-
-
-def _place(url: str) -> tuple[str | None, int | None, str]:
-    """Return what two spellings of a workspace's address have in common; https and http may lead to the same."""
-    parts = urlsplit(url)
-    return parts.hostname, parts.port, parts.path.rstrip("/")
