@@ -129,7 +129,7 @@ class Bundle:
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
             )
-        if self._unfinished.exists() or self._lost_manifest():
+        if self._unfinished.exists():
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
@@ -144,7 +144,8 @@ class Bundle:
         """Whether cloudera/cmlutils wrote it: it has no manifest."""
         return not self.manifest.exists()
 
-    def _lost_manifest(self) -> bool:
+    @property
+    def lost_manifest(self) -> bool:
         """Whether an export of ours wrote the metadata, though nothing says that it came to its end."""
         return self.foreign and any(has_ours(self.metadata(kind)) for kind in METADATA)
 

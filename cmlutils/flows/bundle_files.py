@@ -10,7 +10,7 @@ from cmlutils.errors import TransferError
 from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.listing import Kept
-from cmlutils.flows.losses import Losses, losses
+from cmlutils.flows.losses import losses
 from cmlutils.flows.transfer import local_errors
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class Contents(NamedTuple):
     """What the bundle has, and what of that earlier pushes put on this target.
 
     `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
-    has otherwise by now. `losses`: what the bundle lacks of what its export brought.
+    has otherwise by now. `losses` say what the bundle has lost since its export, or has otherwise.
     """
 
     local: Kept
     pushed: set[bytes]
     outdated: list[Entry]
-    losses: Losses
+    losses: list[str]
 
 
 class BundleFiles(NamedTuple):
@@ -72,7 +72,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
         except TransferError as error:
             log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
             pushed, outdated = set(), []
-        return Contents(local, pushed, outdated, losses(record, local) if record else Losses())
+        return Contents(local, pushed, outdated, losses(record, local) if record else [])
 
     with here.beside(data, contents, unread=unread) as read:
         yield BundleFiles(data, memory, rules, rules_text, read)

@@ -31,9 +31,12 @@ Listing = dict[bytes, "Entry"]
 
 
 class FileCheck:
-    """The bundle's files, listed once, and what the export recorded of them; `quick` leaves contents alone."""
+    """The bundle's files, listed once, and what the export recorded of them.
 
-    def __init__(self, bundle: Bundle, progress: Progress, *, quick: bool) -> None:
+    `quick` leaves contents alone; `alone`: there is no source to compare with.
+    """
+
+    def __init__(self, bundle: Bundle, progress: Progress, *, quick: bool, alone: bool = False) -> None:
         self._data, self._progress, self._quick = bundle.data, progress, quick
         self._digests = Digests(bundle.data)
         self._unread: list[Unread] = []
@@ -43,12 +46,12 @@ class FileCheck:
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
         self._touched: set[bytes] = set()
         self._state = bundle.state
-        self._record_lost = not self._since and not bundle.foreign
+        self._record_lost = alone and not self._since and not bundle.foreign
 
     def bundle(self) -> list[Difference]:
         """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
         found = _unread("bundle file", self._unread)
-        if self._record_lost:  # the bundle can't be compared with itself
+        if self._record_lost:  # the bundle can't be compared with itself, and there is no source
             found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
         rows = _listed("bundle file", self.recorded, self.here, groups, grain=grain_here(self._state))

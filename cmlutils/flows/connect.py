@@ -200,6 +200,7 @@ def note_files(report: Report, result: files.FileResult) -> None:
     }
     report.folders = result.folders
     report.file_problems += result.problems
+    report.notes += result.notes
     if result.kept_extras:
         report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
     report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FileResult:
     """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried.
 
-    `folders` has the files and bytes of each folder at the root.
+    `notes` say what is worth knowing, `folders` has the files and bytes of each folder at the root.
     """
 
     totals: Totals
@@ -28,6 +28,7 @@ class FileResult:
     problems: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     rules_text: str = ""
+    notes: tuple[str, ...] = ()
     folders: dict[str, dict[str, int]] = field(default_factory=dict)
 
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
+_NO_MANIFEST = (
+    "The bundle has no manifest, though cmlutil wrote it, so nobody knows whether its export came to its end: verify "
+    "the import, or export again."
+)
 _FOREIGN = (
     "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
     "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
@@ -94,7 +98,8 @@ class Replay:
         v1, section, report = self.connection.v1, self.connection.section, self.report
         context = settings.team or section.workspace.username
         if self.bundle.foreign:
-            report.notes.append(_FOREIGN)
+            report.notes.append(_NO_MANIFEST if self.bundle.lost_manifest else _FOREIGN)
+            log.warning("%s", report.notes[-1])
         report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
         report.outcomes += _not_exported(self.bundle)
         engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines

@@ -1,60 +1,58 @@
-"""What a bundle has lost since its export: an import names it, and does not take it for gone from the source."""
+"""What a bundle has lost since its export: an import names it, and does not begin when that is everything."""
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cmlutils.entries import compare, upwards
-from cmlutils.errors import TransferError
+from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import show, unseen
 from cmlutils.flows.landing import grain_here
 from cmlutils.listfile import read_list
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cmlutils.entries import Entry
     from cmlutils.flows.listing import Kept
 
-log = logging.getLogger(__name__)
 NAMED = 5  # of very many losses
 
 
-class Losses(NamedTuple):
-    """What the export has brought and the bundle has no more; not `known` where nothing says what it brought."""
+def losses(record: Path, local: Kept) -> list[str]:
+    """Compare the bundle's listing with what the export recorded; say what it has lost, or has otherwise by now.
 
-    paths: frozenset[bytes] = frozenset()
-    known: bool = True
-
-    def may_have(self, path: bytes) -> bool:
-        """Tell whether the bundle may have lost this path."""
-        return not self.known or path in self.paths
-
-    def problems(self) -> tuple[str, ...]:
-        """Name the losses, or some of very many."""
-        told = [
-            f"{show(path)}: the export brought it, and the bundle has it no more; it stays as it is on the target"
-            for path in sorted(self.paths)[:NAMED]
-        ]
-        more = len(self.paths) - len(told)
-        return (*told, *([f"and {more} more that the bundle has lost; run the export again"] if more else []))
-
-
-def losses(record: Path, local: Kept) -> Losses:
-    """Compare the bundle's listing with what the export recorded; warn of what was changed since."""
+    Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
+    """
     try:
         found = compare(local.entries, read_list(record), grain=grain_here(record.parent))
     except TransferError as error:
-        log.warning("%s So nobody knows what the bundle has lost: nothing is deleted on the target.", error.message)
-        return Losses(known=False)
-    if found.changed:
-        log.warning(
-            "Of the bundle's names %d were changed since the export, such as %s; they are imported as they are.",
-            *(len(found.changed), show(found.changed[0].wanted.path)),
-        )
+        return [f"What the bundle has lost since its export is not known: {error.message}"]
     hidden = unseen(local.unread)
-    return Losses(frozenset(each.path for each in found.only_right if not hidden(each.path) and _counts(each, local)))
+    lost = sorted(each for each in found.only_right if not hidden(each.path) and _counts(each, local))
+    files = sum(each.kind == "f" for each in lost)
+    if files and not any(each.kind == "f" for each in local.entries.values()):
+        raise CheckFailed(
+            f"The bundle has none of the {files} files that its export brought.",
+            hint="Run the export again; an import as it is would delete them on the target.",
+        )
+    told = []
+    if lost:
+        told.append(
+            f"The bundle lacks {_some([each.path for each in lost])} of what its export brought: what earlier imports "
+            "put there of that is removed from the target. Export again, if that is not meant."
+        )
+    if found.changed:
+        changed = [each.wanted.path for each in found.changed]
+        told.append(f"The bundle has {_some(changed)} otherwise than its export brought it: it is imported as it is.")
+    return told
+
+
+def _some(paths: Sequence[bytes]) -> str:
+    """Name some of these."""
+    more = len(paths) - NAMED
+    return ", ".join(map(show, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
 
 
 def _counts(entry: Entry, local: Kept) -> bool:

@@ -81,7 +81,7 @@ class _Push:
         """Do it all and say what was done."""
         self.progress.step("listing")
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
-        self.local, self.pushed, self.outdated, self.losses = self.bundle.read()
+        self.local, self.pushed, self.outdated, losses = self.bundle.read()
         self.local.ours = self.ours
         self._compare()
         doomed = self._doomed(self.there.entries)
@@ -90,7 +90,7 @@ class _Push:
             delete_there(self.tunnel, doomed, self.there.entries)
             self._list_again()
             stuck = self._stuck(doomed)
-        known = {each for path in stuck for each in upwards(path)} | self.losses.paths
+        known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
         if first or doomed:
             self._settle(first, self.there.entries)
@@ -99,7 +99,8 @@ class _Push:
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=sum(each.path not in known for each in self.differences.only_right),
-            problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self.losses.problems(), *self._unread()])),
+            problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
+            notes=tuple(losses),
             skipped=specials_of(self.differences),
             rules_text=self.bundle.rules_text,
             folders=by_folder(self.local.entries.values()),
@@ -199,7 +200,7 @@ class _Push:
         hidden = unseen(self.local.unread)
         for put in self.outdated:
             now, here = found.get(put.path), self.local.entries.get(put.path)
-            gone = here is None and not hidden(put.path) and not self.losses.may_have(put.path)
+            gone = here is None and not hidden(put.path)
             in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
             if now is None or not (gone or in_the_way):
                 continue

@@ -50,7 +50,7 @@ def validate_migration(
     """
     one = _Validation(bundle, maps, report, progress)
     with progress.phase("check bundle"):
-        files = FileCheck(bundle, progress, quick=quick)
+        files = FileCheck(bundle, progress, quick=quick, alone=source is None)
         report.differences += bundle_damage(bundle) + files.bundle()
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")

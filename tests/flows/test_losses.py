@@ -1,4 +1,4 @@
-"""What a bundle has lost since its export, and lists of ours that are damaged: nothing is deleted for want of them."""
+"""What a bundle has lost since its export, and lists of ours that are damaged."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 from copying import pull, push
 
 from cmlutils.bundle import FILE_LIST
-from cmlutils.errors import TransferError
+from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.flows import files
 
 
@@ -44,24 +44,37 @@ def put(way):
     return go
 
 
-def test_what_a_bundle_has_lost_is_named_and_stays_on_the_target(project, exported, put, monkeypatch, caplog):
-    assert put(exported).problems == ()
+def test_what_a_bundle_has_lost_is_named_and_leaves_the_target(project, exported, put, monkeypatch):
+    assert (put(exported).problems, put(exported).notes) == ((), ())
     shutil.rmtree(exported / "project-data/in")
-    for _ in range(2):
-        result = put(exported)
-        assert [one.partition(":")[0] for one in result.problems] == ["'in'", "'in/b'", "'in/c'"]
-        assert (result.deleted, result.kept_extras, names(project)) == (0, 0, ["a", "in", "in/b", "in/c"])
+    (project / "theirs").write_text("theirs")
+    result = put(exported)
+    [note] = result.notes
+    assert note.startswith("The bundle lacks 'in', 'in/b', 'in/c' of what its export brought")
+    assert (result.problems, result.deleted, result.kept_extras) == ((), 3, 1)
+    assert names(project) == ["a", "theirs"]
     monkeypatch.setattr("cmlutils.flows.losses.NAMED", 1)
-    assert put(exported).problems[1:] == ("and 2 more that the bundle has lost; run the export again",)
-    assert warnings(caplog) == []
+    assert "lacks 'in' and 2 more names of what" in put(exported).notes[0]
 
 
-def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(project, exported, put, caplog):
+def test_a_bundle_that_has_lost_all_of_its_files_is_refused(project, exported, put):
+    shutil.rmtree(exported / "project-data")
+    (exported / "project-data").mkdir()
+    with pytest.raises(CheckFailed, match="has none of the 3 files that its export brought"):
+        put(exported)
+    assert names(project) == ["a", "in", "in/b", "in/c"]
+    (exported / ".importignore").write_text("*\n")  # then none of them counts
+    assert put(exported).problems == ()
+    assert names(project) == ["a", "in", "in/b", "in/c"]
+
+
+def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(project, exported, put):
     shutil.rmtree(exported / "project-data/in")
     (exported / ".importignore").write_text("in/\n")
     (exported / "project-data/a").write_text("changed")
-    assert put(exported).problems == ()
-    assert any("1 were changed since the export, such as 'a'" in one for one in warnings(caplog))
+    result = put(exported)
+    assert result.problems == ()
+    assert [one.startswith("The bundle has 'a' otherwise than") for one in result.notes] == [True]
     assert (project / "a").read_text() == "changed"
 
 
@@ -74,12 +87,13 @@ def test_what_the_source_has_no_more_still_leaves_the_target(way, project, expor
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "folder", "gone"])
-def test_without_the_exports_list_nothing_is_deleted(project, exported, put, caplog, damage):
+def test_without_the_exports_list_losses_are_not_known_and_that_is_said(project, exported, put, damage):
     spoil(exported / "state" / FILE_LIST, damage)
     (exported / "project-data/a").unlink()
-    assert put(exported).deleted == 0
-    assert "a" in names(project)
-    assert any("files.list" in one and "nothing is deleted" in one for one in warnings(caplog))
+    result = put(exported)
+    assert result.deleted == 1
+    assert ["is not known" in one and "files.list" in one for one in result.notes] == [True]
+    assert "a" not in names(project)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty"])

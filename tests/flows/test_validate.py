@@ -56,6 +56,8 @@ def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_lin
 
 def test_a_bundle_without_the_list_of_its_files_is_not_compared_with_itself(migrated, run_line, home):
     (home / BUNDLE / "state/files.list").unlink()
+    run_line(VALIDATE)
+    (home / "cmlutils/export-config.ini").unlink()  # so there is no source to compare with either
     line = run_line(f"{VALIDATE} --json", exit_code=4)
     assert unexpected(line) == {("changed in the bundle since the export", "bundle", "state/files.list")}
 
