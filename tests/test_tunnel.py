@@ -194,6 +194,25 @@ def test_a_session_that_could_not_be_stopped_is_stopped_before_the_next_is_opene
     assert list(tmp_path.glob("session*")) == []
 
 
+@pytest.mark.parametrize("away", [0, 1, 3, 4])
+def test_a_session_is_stopped_in_a_few_tries_as_the_workspace_may_be_away(
+    standin, space, client, tmp_path, monkeypatch, caplog, away
+):
+    note, tries, pauses = tmp_path / "session-1.json", [], []
+
+    def away_at_first(*_words, **_more):
+        tries.append(1)
+        return len(tries) > away
+
+    monkeypatch.setattr(tunnel.orphans, "stop_session", away_at_first)
+    monkeypatch.setattr(tunnel.orphans.time, "sleep", pauses.append)
+    known = tunnel.orphans.Note(note, space.url, "me/p")
+    known.opened("oldoldoldoldoldo")
+    tunnel.orphans.confirm_stopped(client, known)
+    assert pauses == [0.0, 1.0, 2.0, 4.0][: away + 1]
+    assert note.exists() == ("may still be running" in caplog.text) == (away == 4)
+
+
 def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_and_not_stopped(
     standin, space, client, tmp_path, caplog, monkeypatch
 ):

@@ -121,7 +121,11 @@ class _Work:
 
     def _finish(self, model_id: str) -> Finished:
         if self.model.file:
-            asked = not self._has_build(model_id) and any(self._asked_for_build(model_id) for _ in range(_TRIES))
+            asked = False
+            for _ in range(_TRIES):
+                if asked or self._has_build(model_id):
+                    break
+                asked = self._asked_for_build(model_id)
             record = self._await_build(model_id)
             if asked:
                 self._stays_so(model_id)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import time
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PATIENCE = 5.0  # seconds for the client to list or stop sessions; after a signal, what is left of its time
+_TRIES = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to stop our own session
 _STOPPED = b"unexpected end of JSON input"  # so says the client when it has stopped a session
 _UNKNOWN = re.compile(rb"not found|404|no such|does not exist", re.IGNORECASE)
 
@@ -75,12 +77,21 @@ class Note:
 def confirm_stopped(client: Client, note: Note) -> None:
     """See to it that the session is gone, or keep its note for the next run."""
     with interrupts.held():
-        if note.session:
-            gone = stop_session(client, note.project, note.session, interrupted=note.interrupted)
-        else:
-            gone = note.ended
+        gone = _stopped_in_time(client, note) if note.session else note.ended
         if gone:
             note.closed()
+
+
+def _stopped_in_time(client: Client, note: Note) -> bool:
+    """Stop the session in a few tries, as the workspace may be away just now; after a signal, as time allows."""
+    for pause in _TRIES:
+        if interrupts.at_most(pause) < pause:
+            break
+        time.sleep(pause)
+        if stop_session(client, note.project, note.session, interrupted=note.interrupted):
+            return True
+    _warn(note.session, note.project)
+    return False
 
 
 def stop_session(client: Client, project: str, session: str, *, interrupted: bool = False) -> bool:
@@ -100,9 +111,11 @@ def stop_session(client: Client, project: str, session: str, *, interrupted: boo
     except CommandError as error:
         log.debug("stopping the session: %s", error)
         gone = False
-    if not gone:
-        log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
     return gone
+
+
+def _warn(session: str, project: str) -> None:
+    log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
 
 
 def tell_of_nameless(client: Client, project: str) -> bool:
@@ -137,6 +150,8 @@ def close_orphan(client: Client, session_file: Path) -> None:
         if url != client.workspace.url:
             continue
         done = stop_session(client, project, session) if session else tell_of_nameless(client, project)
+        if session and not done:
+            _warn(session, project)
         if done:
             path.unlink(missing_ok=True)
         elif path == session_file:

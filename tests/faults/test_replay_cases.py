@@ -481,6 +481,14 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
     assert not running(target)
 
 
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "projects/dana/churn$"), ("PUT", "/environment$")])
+def test_a_setting_of_a_project_whose_answer_got_lost_is_written_once_more(target, bundle, method, path):
+    target.faults.add(Fault("reset", method=method, path=path, times=1))
+    run = replay(target, bundle)
+    assert outcome(run, "Churn").status is Status.CREATED
+    assert (of(target).description, of(target).environment) == ("monthly", {"A": "1"})
+
+
 @pytest.mark.parametrize("creator", ["kai", "dana"])
 def test_a_project_that_another_made_after_a_kill_is_theirs(tmp_path, creator):
     with target_of(tmp_path, projects=[{**PROJECT, "creator": creator}]) as target:
