@@ -12,7 +12,7 @@ from cmlutils.flows.steps import Finished, Listing, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from cmlutils.flows.replay import Clock
     from cmlutils.journal import Journal, Past
@@ -106,40 +106,35 @@ def _unlike(there: Record, settings: ProjectSettings, *, engines: bool) -> Recor
 
 
 def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> Finished:
-    """Write settings and environment, once more what lost its answer, and read them back.
+    """Write settings and environment and read them back; what was not taken is written once more.
 
     `again`: what people may have set since stays.
     """
-    for _ in range(2):
-        if _written(v1, ref, settings, engines=engines, again=again):
-            break
-    return _look(v1, ref, settings, engines=engines)
+    _write(v1, ref, settings, engines=engines, again=again)
+    finished = _look(v1, ref, settings, engines=engines)
+    if finished.fallback:
+        _write(v1, ref, settings, engines=engines, again=again)
+        finished = _look(v1, ref, settings, engines=engines)
+    return finished
 
 
-def _written(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> bool:
-    """Write what is not as it should be, setting by setting; return whether every answer came."""
-    there, came = v1.projects.get(ref), True
+def _write(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> None:
+    """Write what is not as it should be, setting by setting; what is refused is seen when it is read back."""
+    there = v1.projects.get(ref)
     for field, value in _unlike(there, settings, engines=engines).items():
         if not (again and there.get(field)):
-            came &= _answered(f"PATCH project {field}", partial(v1.projects.patch, ref, {field: value}))
+            try:
+                v1.projects.patch(ref, {field: value})
+            except (Rejected, AnswerLost) as error:
+                log.debug("PATCH project %s: %s", field, error)
     shown = _shown_environment(v1, ref)
     environment = shown or {}
     whole = {**environment, **settings.environment, **(environment if again else {})}
     if shown is not None and whole != shown:  # a PUT replaces all that is there
-        came &= _answered("PUT project environment", partial(v1.projects.put_environment, ref, whole))
-    return came
-
-
-def _answered(what: str, write: Callable[[], object]) -> bool:
-    """Write, and tell whether an answer came; what was refused is seen when it is read back."""
-    try:
-        write()
-    except Rejected as error:
-        log.debug("%s: %s", what, error)
-    except AnswerLost as error:
-        log.debug("%s: %s", what, error)
-        return False
-    return True
+        try:
+            v1.projects.put_environment(ref, whole)
+        except (Rejected, AnswerLost) as error:
+            log.debug("PUT project environment: %s", error)
 
 
 def _shown_environment(v1: ApiV1, ref: ProjectRef) -> dict[str, str] | None:

@@ -482,8 +482,8 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
 
 
 @pytest.mark.parametrize(("method", "path"), [("PATCH", "projects/dana/churn$"), ("PUT", "/environment$")])
-def test_a_setting_of_a_project_whose_answer_got_lost_is_written_once_more(target, bundle, method, path):
-    target.faults.add(Fault("reset", method=method, path=path, times=1))
+def test_a_setting_that_a_project_did_not_take_is_written_once_more(target, bundle, method, path):
+    target.faults.add(Fault("status", method=method, path=path, status=200, body={}, times=1))
     run = replay(target, bundle)
     assert outcome(run, "Churn").status is Status.CREATED
     assert (of(target).description, of(target).environment) == ("monthly", {"A": "1"})
