@@ -30,6 +30,14 @@ def home(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def usual_umask():
+    """The umask that users have: a command that ran in this process may have left its own."""
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
+
+
+@pytest.fixture(autouse=True)
 def only_loopback(monkeypatch):
     """A connection beyond loopback is a mistake of the test."""
     real = socket.socket.connect

@@ -8,6 +8,7 @@ import pytest
 from foreign import without_ours
 
 from cmlutils.emulator.faults import Fault
+from cmlutils.flows import replay_applications
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads
 from cmlutils.flows.seen import Seen
@@ -202,7 +203,11 @@ def test_what_a_person_started_later_is_a_note(migrated, run_line):
     assert line.json["total_job"] == 3
 
 
-def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(workspaces, run_line, sample):
+def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(
+    workspaces, run_line, sample, monkeypatch
+):
+    monkeypatch.setattr(replay_applications, "_LINGER", {})
+    monkeypatch.setattr(replay_applications, "_LINGER_ELSE", 0.5)
     sample["applications"] = sample["applications"][:1]
     _, target = workspaces()
     run_line(EXPORT)
