@@ -74,8 +74,8 @@ def test_a_signal_before_it_is_up_ends_it_as_quietly(number: signal.Signals, tmp
             writer = os.open(world, os.O_WRONLY | os.O_NONBLOCK)
         assert time.monotonic() < deadline
     process.send_signal(number)
+    os.close(writer)  # a read that began just after the signal would not be woken by it
     assert process.communicate(timeout=10) == (b"", b"")
-    os.close(writer)
     assert process.returncode == 0
 
 
