@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cmlutils.errors import ApiError
 from cmlutils.flows.steps import CannotBeInertError
 from cmlutils.flows.take_away import taken_away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Sequence
 
     from cmlutils.flows.replay import Target
     from cmlutils.flows.steps import Record, Step
@@ -19,18 +19,32 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def last_look(target: Target, step: Step, look: Callable[[Record], object], outcome: Outcome) -> Outcome:
-    """Look at one that this run has made or touched, and say in the journal that it is done; return its outcome.
+class Work(Protocol):
+    """One workload on its way to the target."""
 
-    `look` raises CannotBeInertError for one that is live by now: it is taken away. One that can't be looked at is not
-    done, so the next run looks.
+    def step(self) -> Step:
+        """Return what there is to do."""
+
+    def look_again(self, record: Record) -> None:
+        """Raise CannotBeInertError when it is live by now."""
+
+
+def last_looks(target: Target, works: Iterable[Work], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Look at what this run has made or touched, and say in the journal that it is done; return what became of each.
+
+    What is live by now is taken away. What can't be looked at is not done, so the next run looks.
     """
+    return [_last_look(target, work, outcome) for work, outcome in zip(works, outcomes, strict=True)]
+
+
+def _last_look(target: Target, work: Work, outcome: Outcome) -> Outcome:
+    step = work.step()
     journal, past = target.journal, target.journal.step(step.key)
     if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
         return outcome
     record = {"id": outcome.target_id}
     try:
-        look(record)
+        work.look_again(record)
     except CannotBeInertError as error:
         return taken_away(journal, step, record, error, target.clock.sleep)
     except ApiError as error:

@@ -10,7 +10,7 @@ from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
-from cmlutils.flows.last_look import last_look
+from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.flows.translate import Addons
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
-_NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that refused to be stopped, for it was
 _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
+_NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that says stopped, and refused to be stopped
 
 
 def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
@@ -33,10 +33,7 @@ def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outc
 
 def applications_again(target: Target, wanted: Sequence[Application], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `applications` has made: one may start late, after it was seen stopped."""
-    return [
-        last_look(target, work.step(), work.look_again, outcome)
-        for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
-    ]
+    return last_looks(target, _works(target, wanted), outcomes)
 
 
 def _works(target: Target, wanted: Sequence[Application]) -> Iterator[_Work]:

@@ -10,7 +10,7 @@ from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
-from cmlutils.flows.last_look import last_look
+from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost
 from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
 from cmlutils.model import Model, live_status
@@ -36,10 +36,7 @@ def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
 
 def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `models` has made: a deployment may begin late, though it was declined."""
-    return [
-        last_look(target, work.step(), work.look_again, outcome)
-        for work, outcome in zip(_works(target, wanted), outcomes, strict=True)
-    ]
+    return last_looks(target, _works(target, wanted), outcomes)
 
 
 def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:

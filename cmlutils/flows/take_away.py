@@ -26,7 +26,7 @@ def take_away(journal: Journal, thing: Thing, record: Record, why: str, sleep: S
     assert thing.remove is not None  # noqa: S101
     journal.made(thing.key, str(record["id"]), thing.place_of(record))
     journal.doom(thing.key, why)
-    quieten(thing, record)
+    _quieten(thing, record)
     past = journal.step(thing.key)
     assert past is not None  # noqa: S101
     stays = ""
@@ -72,7 +72,7 @@ def _answers_that_it_is_gone(thing: Thing, past: Past) -> bool:
         return False
 
 
-def quieten(thing: Thing, record: Record) -> None:
+def _quieten(thing: Thing, record: Record) -> None:
     """Ask it to stop, if it is one that runs by itself."""
     if thing.hush is None:
         return
