@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cmlutils import strict_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class Journal:
 
 def _parsed(path: Path, line: bytes) -> tuple[str, str, object, float]:
     try:
-        record = json.loads(line)
+        record = strict_json.loads(line)
         key, event = record["key"], record["event"]
     except (ValueError, KeyError, TypeError):
         key = event = None

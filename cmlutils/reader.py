@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import strict_json
 from cmlutils.errors import ApiError
 from cmlutils.left_out import MARK
 from cmlutils.ours import OURS
@@ -86,7 +87,7 @@ class Reader:
         value = self.data.get(key) or {}
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = strict_json.loads(value)
             except ValueError:
                 value = None
         simple = (str, int, float, type(None))

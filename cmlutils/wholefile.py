@@ -8,6 +8,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import strict_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read_json(path: Path, kind: type) -> Any:
     """Read a JSON file that holds an object or a list; raise BundleError naming the file."""
     try:
-        content = json.loads(read_bytes(path), parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
+        content = strict_json.loads(read_bytes(path))
+    except ValueError as error:
         raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
     if not isinstance(content, kind):
         raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
@@ -66,7 +67,3 @@ def read_bytes(path: Path) -> bytes:
 def digest_of(path: Path) -> str:
     """Return a file's SHA-256 as a manifest has it."""
     return "sha256:" + hashlib.sha256(read_bytes(path)).hexdigest()
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

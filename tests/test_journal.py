@@ -109,7 +109,13 @@ def test_the_ids_of_a_kind_are_those_of_other_keys(tmp_path):
     assert journal.ids("job", "job b") == {"1"}
 
 
-@pytest.mark.parametrize("line", ["{}", "[]", "no", '{"key": 1, "event": "done"}', '{"key": "a", "event": "odd"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}", "[]", "no", '{"key": 1, "event": "done"}', '{"key": "a", "event": "odd"}',
+        pytest.param("[" * 100_000, id="too deep"),
+    ],
+)  # fmt: skip
 def test_a_damaged_journal_is_named(tmp_path, line):
     path = tmp_path / "journal"
     path.write_text(f'{line}\n{{"key": "a", "event": "done"}}\n')

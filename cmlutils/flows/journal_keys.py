@@ -5,10 +5,10 @@ Equal models and equal jobs are told apart by N, their place among their equals;
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from cmlutils import strict_json
 from cmlutils.workloads import Application, Workload
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def named(key: str) -> Named | None:
     if kind != "job":
         return Named(kind, rest) if kind in {"model", "application"} else None
     try:
-        name, script = json.loads(rest)
+        name, script = strict_json.loads(rest)
     except (ValueError, TypeError):
         return None
     return Named(kind, str(name), str(script))

@@ -5,14 +5,13 @@ That a session is gone is looked up; what can't be stopped, or has no name, is t
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import time
 from typing import TYPE_CHECKING
 
-from cmlutils import interrupts
+from cmlutils import interrupts, strict_json
 from cmlutils.errors import CommandError
 from cmlutils.wholefile import write_json
 
@@ -143,7 +142,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
     """
     for path in (session_file, *session_file.parent.glob(f"{session_file.stem}-*.json")):
         try:
-            note = json.loads(path.read_text(encoding="utf-8"))
+            note = strict_json.loads(path.read_bytes())
             session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
         except (OSError, ValueError, KeyError, TypeError):
             continue

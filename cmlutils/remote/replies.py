@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
+from cmlutils import strict_json
 from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unauthorized
 from cmlutils.remote.waiting import Away, retry_after
 
@@ -53,8 +54,8 @@ def parse(host: str, call: Call, response: requests.Response, body: bytes) -> An
     if not body.strip():
         return None
     try:
-        return json.loads(body, parse_constant=_no_number, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(body)
+    except ValueError as error:
         raise unparsable(host, call, response, body) from error
 
 
@@ -115,8 +116,8 @@ def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
 def message(workspace: Workspace, call: Call, body: bytes) -> str:
     """Return what the server says about its refusal, harmless to print; empty when it says nothing."""
     try:
-        text = _said(json.loads(body))
-    except (ValueError, RecursionError):
+        text = _said(strict_json.loads(body))
+    except ValueError:
         return ""
     secrets = {secret.reveal() for secret in (workspace.api_key, call.bearer) if secret}
     for private in sorted(secrets | _environment_values(call), key=len, reverse=True):
@@ -142,7 +143,7 @@ def _environment_values(call: Call) -> set[str]:
     environment = body if call.path.endswith("/environment") else body.get("environment")
     if isinstance(environment, str):
         try:
-            environment = json.loads(environment)
+            environment = strict_json.loads(environment)
         except ValueError:
             return {environment}
     values = environment.values() if isinstance(environment, dict) else ()
@@ -156,18 +157,6 @@ def _in_json(text: str) -> set[str]:
     """Return how a text is written within JSON: in ASCII or not, with <, > and & as they are or as Go writes them."""
     forms = {json.dumps(text, ensure_ascii=ascii_alone)[1:-1] for ascii_alone in (True, False)}
     return forms | {one.translate(_AS_GO) for one in forms}
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-    """Return a number; one beyond all numbers is refused, as it would pass for infinity."""
-    number = float(text)
-    if number in {float("inf"), float("-inf")}:
-        raise ValueError(f"{text[:20]} is too large")
-    return number
 
 
 def _printable(text: str) -> str:
