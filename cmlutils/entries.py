@@ -96,17 +96,17 @@ class Differences:
         return bool(self.only_left or self.only_right or self.changed)
 
 
-PROBE = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
-GRAINS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)
+PROBE_MTIME = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
+MTIME_RESOLUTIONS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)  # in nanoseconds, of file systems
 
 
-def grain_of(kept: int) -> int:
-    """Return the resolution, in nanoseconds, of a file system that was given PROBE as a time and kept this.
+def resolution_of(kept: int) -> int:
+    """Return the mtime resolution, in nanoseconds, of a file system that was given PROBE_MTIME and kept this mtime.
 
     Where it kept something else altogether, it counts as one of full resolution.
     """
-    coarsest = GRAINS[-1] if abs(PROBE - kept) <= GRAINS[-1] else 1
-    return next((grain for grain in GRAINS if PROBE // grain * grain == kept), coarsest)
+    coarsest = MTIME_RESOLUTIONS[-1] if abs(PROBE_MTIME - kept) <= MTIME_RESOLUTIONS[-1] else 1
+    return next((each for each in MTIME_RESOLUTIONS if PROBE_MTIME // each * each == kept), coarsest)
 
 
 def compare(
@@ -116,11 +116,11 @@ def compare(
     times: bool = True,
     modes: bool = True,
     folder_times: bool = False,
-    grain: int = 1,
+    resolution_ns: int = 1,
 ) -> Differences:
     """Compare two listings; the first is held in memory, the second may be a stream.
 
-    Files' times less than `grain` nanoseconds apart are equal: the side that was copied to keeps no finer ones.
+    Files' mtimes less than `resolution_ns` apart are equal: the side that was copied to keeps no finer ones.
 
     The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
@@ -136,7 +136,9 @@ def compare(
         seen.add(left.path)
         if left == right or left.kind not in "fdl":
             continue
-        if what := _changes(left, right, times=times, modes=modes, folder_times=folder_times, grain=grain):
+        if what := _changes(
+            left, right, times=times, modes=modes, folder_times=folder_times, resolution_ns=resolution_ns
+        ):
             result.changed.append(Change(left, right, what))
     for left in held.values():
         if left.kind not in "fdl":
@@ -146,12 +148,14 @@ def compare(
     return result
 
 
-def _changes(left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool, grain: int) -> tuple[str, ...]:
+def _changes(
+    left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool, resolution_ns: int
+) -> tuple[str, ...]:
     if left.kind != right.kind:
         return ("kind",)
     kind = left.kind
     # rsync leaves a folder's or link's time alone when it is right to the second
-    apart = abs(left.mtime_ns - right.mtime_ns) >= (grain if kind == "f" else max(grain, 10**9))
+    apart = abs(left.mtime_ns - right.mtime_ns) >= (resolution_ns if kind == "f" else max(resolution_ns, 10**9))
     different = {
         "size": kind == "f" and left.size != right.size,
         "mtime": times and (kind != "d" or folder_times) and apart,

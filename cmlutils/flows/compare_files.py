@@ -9,9 +9,9 @@ from cmlutils.entries import compare
 from cmlutils.filelist import Unread, show
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
-from cmlutils.flows.landing import grain_here
+from cmlutils.flows.landing import local_resolution
 from cmlutils.flows.listing import Kept, remote_listing
-from cmlutils.flows.pushed import coarsest
+from cmlutils.flows.pushed import coarsest_resolution
 from cmlutils.flows.transfer import at, ours_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
@@ -54,7 +54,7 @@ class FileCheck:
         if self._record_lost:  # the bundle can't be compared with itself, and there is no source
             found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
-        rows = _listed("bundle file", self.recorded, self.here, groups, grain=grain_here(self._state))
+        rows = _listed("bundle file", self.recorded, self.here, groups, resolution_ns=local_resolution(self._state))
         self._touched = {path for path, _ in rows}
         return found + [row for _, row in rows]
 
@@ -76,7 +76,9 @@ class FileCheck:
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
         found = _unread("target file", kept.unread)
-        rows = _listed("target file", here, kept.entries, groups, self._touched, grain=coarsest(self._state))
+        rows = _listed(
+            "target file", here, kept.entries, groups, self._touched, resolution_ns=coarsest_resolution(self._state)
+        )
         for path, row in rows:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
@@ -117,10 +119,10 @@ def _listed(
     groups: Mapping[str, Group],
     touched: Container[bytes] = (),
     *,
-    grain: int = 1,
+    resolution_ns: int = 1,
 ) -> list[tuple[bytes, Difference]]:
     """Name each difference of two listings with both values, and the path that it is about."""
-    differences = compare(wanted, there, grain=grain)
+    differences = compare(wanted, there, resolution_ns=resolution_ns)
 
     def row(entry: Entry, kind: str, texts: tuple[str, str, str]) -> tuple[bytes, Difference]:
         group = Group.BUNDLE if entry.path in touched else groups.get(kind, groups[""])

@@ -11,7 +11,7 @@ import tempfile
 from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
-from cmlutils.entries import PROBE, grain_of, upwards
+from cmlutils.entries import PROBE_MTIME, resolution_of, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows import here
@@ -48,11 +48,11 @@ def _open(data: Path, path: bytes) -> None:
     os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
 
 
-def grain_here(folder: Path) -> int:
-    """Say in nanoseconds how fine the times are that files in this folder of ours can have."""
+def local_resolution(folder: Path) -> int:
+    """Return the mtime resolution, in nanoseconds, of the file system that this folder of ours is on."""
     with tempfile.NamedTemporaryFile(dir=folder) as file:
-        os.utime(file.name, ns=(PROBE, PROBE))
-        return grain_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
+        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
+        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
 
 
 def left_free(data: Path) -> tuple[int, int]:
@@ -133,22 +133,22 @@ def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
                 os.rename(place, goal)  # noqa: PTH104 - bytes
 
 
-def land(aside: Path, data: Path, files: Iterable[Entry], grain: int = 1) -> Iterator[Complaint]:
+def land(aside: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
     """Move these files from aside to where they belong, as far as they are whole and their folders are there."""
     for entry in files:
         try:
-            _land(aside, data, entry, grain)
+            _land(aside, data, entry, resolution_ns)
         except OSError as error:  # noqa: PERF203
             yield Complaint(entry.path, f"it can't be moved to its place: {error.strerror}")
 
 
-def _land(aside: Path, data: Path, entry: Entry, grain: int) -> None:
+def _land(aside: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
     folder, place = entry.path.rpartition(b"/")[0], at(aside, entry.path)
     with contextlib.suppress(FileNotFoundError):
         if not (_entered(aside, folder) and _entered(data, folder)):
             return
         status = os.lstat(place)
-        whole = status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) < grain
+        whole = status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) < resolution_ns
         if stat.S_ISREG(status.st_mode) and whole:
             os.replace(place, at(data, entry.path))  # noqa: PTH105 - bytes
         elif stat.S_ISREG(status.st_mode):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import compare, upwards
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import show, unseen
-from cmlutils.flows.landing import grain_here
+from cmlutils.flows.landing import local_resolution
 from cmlutils.listfile import read_list
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def losses(record: Path, local: Kept) -> list[str]:
     Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
     """
     try:
-        found = compare(local.entries, read_list(record), grain=grain_here(record.parent))
+        found = compare(local.entries, read_list(record), resolution_ns=local_resolution(record.parent))
     except TransferError as error:
         return [f"What the bundle has lost since its export is not known: {error.message}"]
     hidden = unseen(local.unread)

@@ -51,8 +51,7 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
-    `grain` says how fine the times are, in nanoseconds, that the receiver can keep. Of what is `doubtful` nobody should
-    believe size and time.
+    `resolution_ns` is the receiver's mtime resolution. Of what is `doubtful` nobody should believe size and mtime.
     """
 
     def __init__(
@@ -64,10 +63,10 @@ class Mover:
         rsyncs: Rsyncs,
         aside: Aside,
         temp: str = "",
-        grain: int = 1,
+        resolution_ns: int = 1,
     ) -> None:
         self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
-        self.temp, self.both = temp, replace(rsyncs.both, grain=grain)
+        self.temp, self.both = temp, replace(rsyncs.both, resolution_ns=resolution_ns)
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
         self.complaints: list[rsync.Complaint] = []

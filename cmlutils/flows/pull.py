@@ -17,9 +17,9 @@ from cmlutils.flows.ignore_files import RULES_NAME, export_rules
 from cmlutils.flows.landing import (
     delete_extras,
     fix_folders,
-    grain_here,
     land,
     left_free,
+    local_resolution,
     move_in,
     open_aside,
     remove_tree,
@@ -87,7 +87,7 @@ class _Pull:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
         self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
         self.unequal = Unequal(state, "source")
-        self.grain = grain_here(self.work)
+        self.resolution_ns = local_resolution(self.work)
         self.deleted = 0
         self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
@@ -135,7 +135,8 @@ class _Pull:
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted pull left aside and the source has no more: it would be moved in."""
-        delete_extras(self.aside, compare(self.kept.entries, walk_all(self.aside), grain=self.grain), [])
+        grown = compare(self.kept.entries, walk_all(self.aside), resolution_ns=self.resolution_ns)
+        delete_extras(self.aside, grown, [])
 
     def _mover(self, version: bytes) -> Mover:
         ends = (rsync.PLACE, f"{self.data}/")
@@ -144,9 +145,10 @@ class _Pull:
             "",
             str(self.data.absolute()),
             lambda names: move_in(self.aside, self.data, names),
-            lambda files: land(self.aside, self.data, files, self.grain),
+            lambda files: land(self.aside, self.data, files, self.resolution_ns),
         )
-        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=both_rsyncs(version), aside=aside, grain=self.grain)
+        rsyncs, resolution_ns = both_rsyncs(version), self.resolution_ns
+        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=rsyncs, aside=aside, resolution_ns=resolution_ns)
         mover.progress, mover.space = self.progress, lambda: free_words(*left_free(self.data))
         mover.holes = self._holes
         return mover
@@ -159,7 +161,7 @@ class _Pull:
         self.listed_in = self.listed_at - began
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
-        return compare(self.kept.entries, here, folder_times=True, grain=self.grain)
+        return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)
 
     def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
         """Delete what is too much here, then name what differs, which is asked for; and so are `also` these.
@@ -217,7 +219,7 @@ class _Pull:
         """
         names = self._asked_names()
         with contextlib.suppress(OSError):
-            found = compare(names, look(self.data, names), folder_times=True, grain=self.grain)
+            found = compare(names, look(self.data, names), folder_times=True, resolution_ns=self.resolution_ns)
             if not _to_fetch(found):
                 return replace(found, not_carried=self.differences.not_carried)
         return self._compared(walk_all(self.data))

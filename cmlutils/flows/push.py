@@ -75,7 +75,7 @@ class _Push:
         self.unequal = Unequal(state, "target")
         self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
-        self.grain = bundle.memory.grain
+        self.resolution_ns = bundle.memory.resolution_ns
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
@@ -142,7 +142,7 @@ class _Push:
         """
         root = persist(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
-        self.grain = self.bundle.memory.grain = root.grain
+        self.resolution_ns = self.bundle.memory.resolution_ns = root.resolution_ns
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,
@@ -150,7 +150,7 @@ class _Push:
             work=self.work,
             temp=name,
             rsyncs=both_rsyncs(root.versions),
-            grain=root.grain,
+            resolution_ns=root.resolution_ns,
             aside=Aside(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
@@ -170,7 +170,9 @@ class _Push:
         self._compare()
 
     def _compare(self) -> None:
-        self.differences = compare(self.local.entries, self.there.entries, folder_times=True, grain=self.grain)
+        self.differences = compare(
+            self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns
+        )
 
     def _look_again(self, *, cut: bool) -> Look:
         """Look at what was sent, or if that is not as it should be, at all."""
@@ -183,7 +185,7 @@ class _Push:
         """Look at these names alone: an rsync that ended in peace has touched no other."""
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
         there = listed_names(self.tunnel, names)
-        found = compare(names, there, folder_times=True, grain=self.grain)
+        found = compare(names, there, folder_times=True, resolution_ns=self.resolution_ns)
         self.there.entries.update(there)
         self.differences = replace(
             found, only_right=self.differences.only_right, not_carried=self.differences.not_carried
@@ -219,7 +221,7 @@ class _Push:
 
     def _as_left(self, put: Entry, now: Entry) -> bool:
         if put.kind == "f":
-            return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.grain
+            return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
     def _is_ignored(self, put: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""What we have put into a target's project, as remembered in the bundle; and how fine that target's times are."""
+"""What we have put into a target's project, as remembered in the bundle; and that target's mtime resolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import GRAINS
+from cmlutils.entries import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
 from cmlutils.listfile import read_list, refuse_folder, write_list
 from cmlutils.wholefile import write_bytes
@@ -22,13 +22,13 @@ class Pushed:
     """The files in the bundle's `state` that remember what we put into this project (owner/slug) of this workspace.
 
     What a push is about to put there is remembered before it does, beside what is there already: after an interruption
-    either may be. `grain` is how fine the target's times are, in nanoseconds.
+    either may be.
     """
 
     def __init__(self, state: Path, url: str, project: str) -> None:
         digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
         self._list = state / f"pushed-{digest}.list"
-        self._begun, self._grain = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
+        self._begun, self._resolution_file = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
         self._about: list[Entry] = []
 
     def read(self) -> Iterator[Entry]:
@@ -56,23 +56,23 @@ class Pushed:
         self._begun.unlink(missing_ok=True)
 
     @property
-    def grain(self) -> int:
-        """How fine the target's times are, as the push before has found; 1 where none has."""
-        return _number(self._grain)
+    def resolution_ns(self) -> int:
+        """The target's mtime resolution in nanoseconds, as the push before has found it; 1 where none has."""
+        return _read_resolution(self._resolution_file)
 
-    @grain.setter
-    def grain(self, nanoseconds: int) -> None:
-        if nanoseconds != self.grain:
-            write_bytes(self._grain, b"%d\n" % nanoseconds)
-
-
-def coarsest(state: Path) -> int:
-    """Return the coarsest grain that any target of this bundle has shown."""
-    return max(map(_number, state.glob("pushed-*.grain")), default=1)
+    @resolution_ns.setter
+    def resolution_ns(self, nanoseconds: int) -> None:
+        if nanoseconds != self.resolution_ns:
+            write_bytes(self._resolution_file, b"%d\n" % nanoseconds)
 
 
-def _number(path: Path) -> int:
+def coarsest_resolution(state: Path) -> int:
+    """Return the coarsest mtime resolution, in nanoseconds, that any target of this bundle has shown."""
+    return max(map(_read_resolution, state.glob("pushed-*.grain")), default=1)
+
+
+def _read_resolution(path: Path) -> int:
     with contextlib.suppress(OSError, ValueError):
         number = int(path.read_text())
-        return number if number in GRAINS else 1
+        return number if number in MTIME_RESOLUTIONS else 1
     return 1

@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import PROBE, grain_of
+from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
 from cmlutils.flows.remaining import free_words
@@ -36,7 +36,7 @@ for each in "$ours" "$ours/new"; do
 done
 printf '%s\000' "$PWD"
 find . -maxdepth 0 -printf '%m %T@\000'
-mkdir -p "$ours/new" && {{ touch -d @{for_touch(PROBE)} "$ours/time" || : >"$ours/time"; }} &&
+mkdir -p "$ours/new" && {{ touch -d @{for_touch(PROBE_MTIME)} "$ours/time" || : >"$ours/time"; }} &&
 find "$ours/time" -printf '%T@\000' || exit
 {_SWEEP} 2>/dev/null
 rsync --version
@@ -88,11 +88,11 @@ _PAUSE = f'[ -L "$ours" ] || {_SWEEP}'
 
 
 class Root(NamedTuple):
-    """The project's root: path and mode, how fine its times are, and what rsync says there of its version."""
+    """The project's root: path, mode and mtime resolution, and the output of `rsync --version` there."""
 
     path: str
     mode: int
-    grain: int
+    resolution_ns: int
     versions: bytes
 
 
@@ -101,7 +101,7 @@ class TargetFolder:
 
     def __init__(self, tunnel: Tunnel, name: str) -> None:
         self.tunnel, self.name = tunnel, name
-        self.opened, self._time, self._grain = False, "", 1
+        self.opened, self._time, self._resolution_ns = False, "", 1
 
     def open(self) -> Root:
         """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
@@ -119,9 +119,9 @@ class TargetFolder:
             reason = said.err.decode("utf-8", "backslashreplace").strip()
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
         self._time = self._time or for_touch(nanoseconds(match[2]))
-        self._grain = grain_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
+        self._resolution_ns = resolution_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
         path = os.fsdecode(home.rstrip(b"/"))
-        return Root(path, int(match[1], 8), self._grain, b"" if said.code else versions)
+        return Root(path, int(match[1], 8), self._resolution_ns, b"" if said.code else versions)
 
     def move_in(self, names: Sequence[bytes]) -> None:
         """Move what has grown to where it belongs, unless something is there."""
@@ -130,7 +130,7 @@ class TargetFolder:
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
         """Move these files to where they belong, as far as they are whole and their folders are there."""
-        kept = ((each, each.mtime_ns // self._grain * self._grain) for each in files)
+        kept = ((each, each.mtime_ns // self._resolution_ns * self._resolution_ns) for each in files)
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
         listed = b"".join(field + b"\0" for pair in pairs for field in pair)
         self.tunnel.prepare(3)  # one for this, and two for what may come next

@@ -51,11 +51,11 @@ class Complaint(NamedTuple):
 
 @dataclass(frozen=True)
 class Version:
-    """What `rsync --version` says: its number and whether it can zstd; and how fine times are, in nanoseconds."""
+    """What `rsync --version` says: its number and whether it can zstd; and the receiver's mtime resolution."""
 
     number: tuple[int, ...]
     zstd: bool
-    grain: int = 1
+    resolution_ns: int = 1
 
     def and_of(self, other: Version) -> Version:
         """Return what both ends can."""
@@ -67,8 +67,8 @@ class Version:
 
         Where the receiver keeps no such times, all would be unequal; comparing the listings finds what rsync skips.
         """
-        if self.grain > 1:
-            return f"--modify-window={int(self.grain >= 10**9)}"
+        if self.resolution_ns > 1:
+            return f"--modify-window={int(self.resolution_ns >= 10**9)}"
         return "--modify-window=-1" if self.number >= NANOSECONDS else "--ignore-times"
 
 

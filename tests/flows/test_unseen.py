@@ -11,7 +11,7 @@ import pytest
 from copying import At, difference, pull, push
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.entries import PROBE, grain_of
+from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import remaining
 from cmlutils.flows.listing import Kept, still_so
@@ -487,19 +487,19 @@ def test_a_target_root_keeps_its_time_whenever_it_was(project, bundle, way, time
 
 
 @pytest.mark.parametrize(
-    ("kept", "grain"),
+    ("kept", "resolution_ns"),
     [
-        (PROBE, 1),
-        (PROBE // 100 * 100, 100),
-        (PROBE // 1000 * 1000, 1000),
+        (PROBE_MTIME, 1),
+        (PROBE_MTIME // 100 * 100, 100),
+        (PROBE_MTIME // 1000 * 1000, 1000),
         (1_500_000_001_000_000_000, 10**9),
         (1_500_000_000_000_000_000, 2 * 10**9),
         (1_500_000_002_000_000_000, 2 * 10**9),  # it rounds
         (1_700_000_000_000_000_000, 1),  # it was not told at all
     ],
 )
-def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, grain):
-    assert grain_of(kept) == grain
+def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, resolution_ns):
+    assert resolution_of(kept) == resolution_ns
 
 
 @pytest.fixture
