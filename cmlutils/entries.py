@@ -60,7 +60,7 @@ def totals(entries: Iterable[Entry]) -> Totals:
     return Totals(count["f"], count["d"], count["l"], sum(map(count.__getitem__, "psbc")), size)
 
 
-def by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
+def totals_by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
     """Return files and bytes of each folder at the root; "." has the files that lie there themselves."""
     found: dict[bytes, list[int]] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""`cmlutil project …`: export, import, validate-migration, and list and status (survey.py)."""
+"""`cmlutil project …`: export, import, validate-migration, and list and status (overview.py)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from cmlutils.cli.options import (
     quiet_option,
     verbose_option,
 )
+from cmlutils.cli.overview import list_command, status_command
 from cmlutils.cli.render import show_plan
 from cmlutils.cli.runs import Run, connected, load, maps_of, told_at_least
-from cmlutils.cli.survey import list_command, status_command
 from cmlutils.errors import CmlutilError, ConfigError
 from cmlutils.report import Report
 

@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError
-from cmlutils.flows import here
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.listing import Kept
+from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.losses import losses
 from cmlutils.flows.transfer import local_errors
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Contents(NamedTuple):
+class BundleListing(NamedTuple):
     """What the bundle has, and what of that earlier pushes put on this target.
 
     `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
@@ -48,7 +48,7 @@ class BundleFiles(NamedTuple):
     memory: Pushed
     rules: IgnoreRules
     rules_text: str
-    read: Callable[[], Contents]
+    read: Callable[[], BundleListing]
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
     with local_errors(data):
         rules, rules_text = import_rules(data)
 
-    def contents(found: Iterable[Entry]) -> Contents:
+    def contents(found: Iterable[Entry]) -> BundleListing:
         local = Kept(found, rules)
         local.note_unread(unread)
         pushed, outdated = set[bytes](), list["Entry"]()
@@ -72,7 +72,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
         except TransferError as error:
             log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
             pushed, outdated = set(), []
-        return Contents(local, pushed, outdated, losses(record, local) if record else [])
+        return BundleListing(local, pushed, outdated, losses(record, local) if record else [])
 
-    with here.beside(data, contents, unread=unread) as read:
+    with listed_beside(data, contents, unread=unread) as read:
         yield BundleFiles(data, memory, rules, rules_text, read)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.transfer import Progress
     from cmlutils.remote.tunnel import Tunnel
 
-Listing = dict[bytes, "Entry"]
+Entries = dict[bytes, "Entry"]
 
 
 class FileCheck:
@@ -40,7 +40,7 @@ class FileCheck:
         self._data, self._progress, self._quick = bundle.data, progress, quick
         self._digests = Digests(bundle.data)
         self._unread: list[Unread] = []
-        self.here: Listing = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
+        self.here: Entries = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
         record = bundle.file_list
         self._since = record.stat().st_mtime_ns if record.exists() else 0
         self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
@@ -85,7 +85,7 @@ class FileCheck:
             found.append(row)
         return found + self._contents(tunnel, "target file", here, kept.entries)
 
-    def _contents(self, tunnel: Tunnel, where: str, here: Listing, there: Listing) -> list[Difference]:
+    def _contents(self, tunnel: Tunnel, where: str, here: Entries, there: Entries) -> list[Difference]:
         """Compare the contents of what is a file of the same size on both sides."""
         if self._quick:
             return []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_here import Finding, keys, label, programs, room, same_subdomains
+from cmlutils.flows.doctor_here import Finding, disks, label, programs, same_subdomains, ssh_keys
 from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
@@ -73,7 +73,7 @@ class _Shared:
 
 def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> list[Finding]:
     """Check all sections; with `deep`, also open a session on each workspace."""
-    found = programs() + keys(one.workspace for one in sections) + room(sections)
+    found = programs() + ssh_keys(one.workspace for one in sections) + disks(sections)
     found += same_subdomains([one for one in sections if one.side == "import"])
     found += _warnings(sections)
     resolved, unusable = _with_keys(sections)

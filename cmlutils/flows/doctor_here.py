@@ -79,7 +79,7 @@ def _rsync() -> list[Finding]:
     return [here("ok", f"rsync {number}")]
 
 
-def keys(workspaces: Iterable[Workspace]) -> list[Finding]:
+def ssh_keys(workspaces: Iterable[Workspace]) -> list[Finding]:
     """Check that there is an ssh key that nobody has to unlock, for each way to choose one."""
     found = []
     for workspace in {one.identity_file: one for one in workspaces}.values():
@@ -101,14 +101,14 @@ def keys(workspaces: Iterable[Workspace]) -> list[Finding]:
     return found
 
 
-def room(sections: Sequence[Section]) -> list[Finding]:
+def disks(sections: Sequence[Section]) -> list[Finding]:
     """Check the disks of all bundles together, as far as can be known without a session."""
-    disks: dict[int, list[Section]] = defaultdict(list)
+    sections_by_disk: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
-        disks[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
+        sections_by_disk[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
     obstacles = sorted({why for section in sections if (why := obstacle(bundle_of(section)))})
     found = [here("error", why, FIX) for why in obstacles]
-    return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in disks.values()]
+    return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in sections_by_disk.values()]
 
 
 def obstacle(bundle: Bundle) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished
-from cmlutils.flows.take_away import left_behind, still_there, take_away, taken_away
+from cmlutils.flows.take_away import leftover_warning, still_there, take_away, taken_away
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
             _hush(journal, step, _LAST_LOOKS, sleep)
         raise
     except Unreachable as error:
-        left = left_behind(step, journal.step(step.key))
+        left = leftover_warning(step, journal.step(step.key))
         if not left:
             raise
         hint = "Import again as soon as it is back, to finish it or take it away."
@@ -54,7 +54,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
 def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:
     """Return the outcome of one that failed; what it may have left on the target is asked to stop, and said."""
     todo, past = error.hint or "Run the import again.", journal.step(step.key)
-    left = left_behind(step, past)
+    left = leftover_warning(step, past)
     if not left:
         return Outcome(step.kind, step.name, Status.FAILED, note=str(error), todo=todo)
     _hush(journal, step, (0.0,), sleep)
@@ -113,7 +113,7 @@ def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record
         return step.lacks, None
     record = mine or _create(journal, step, past, sleep)
     journal.made(step.key, str(record["id"]), step.place_of(record))
-    step.listing.add(record)
+    step.inventory.add(record)
     return _concluded(journal, step, record, sleep, again=False)
 
 
@@ -157,7 +157,7 @@ def _unclaimed(journal: Journal, thing: Thing, before: Sequence[str], there: Seq
 def _create(journal: Journal, step: Step, past: Past | None, sleep: Sleep) -> Record:
     """Create it; after a lost answer look whether it is there, and try once more if it is not."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
-    before = past.before if past and begun else tuple(str(one["id"]) for one in step.listing.rows())
+    before = past.before if past and begun else tuple(str(one["id"]) for one in step.inventory.rows())
     journal.begin(step.key, list(before))
     try:
         return step.create()

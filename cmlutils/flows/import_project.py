@@ -15,10 +15,10 @@ from cmlutils.flows import files
 from cmlutils.flows.connect import api_v2, note_files, session
 from cmlutils.flows.hand_over import hand_over
 from cmlutils.flows.journal_keys import unfinished
+from cmlutils.flows.leftovers import remove_leftovers
 from cmlutils.flows.replay import Clock, Target
 from cmlutils.flows.replay_applications import applications, applications_again
 from cmlutils.flows.replay_jobs import jobs
-from cmlutils.flows.replay_left import left_behind
 from cmlutils.flows.replay_models import models, models_again
 from cmlutils.flows.replay_project import ensure_project
 from cmlutils.left_out import to_fill_in
@@ -124,7 +124,7 @@ class Replay:
             report.target = f"{section.workspace.url} {project.path}"
             report.outcomes.append(outcome)
         replay = partial(self._workloads, project, journal, runtimes)
-        report.outcomes += left_behind(v1, project, journal, workloads, self.clock.sleep)
+        report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
         begun = unfinished(journal, workloads)
         known = len(report.outcomes)
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files

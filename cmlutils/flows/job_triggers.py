@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class State:
+class JobState:
     """What the target shows of a job; `paused` is None when it shows that nowhere."""
 
     record: Record
@@ -42,13 +42,13 @@ class State:
         return bool(self.schedule or self.parent_id)
 
 
-def read_state(target: Target, job_id: int) -> State:
+def read_state(target: Target, job_id: int) -> JobState:
     """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
     record = target.v1.jobs.get(target.project, job_id)
     paused, by_v2 = record.get("paused"), False
     if not isinstance(paused, bool):
         paused, by_v2 = paused_in_v2(target.v2, target.project, record), True
-    return State(record, paused, by_v2, parent_of(record))
+    return JobState(record, paused, by_v2, parent_of(record))
 
 
 def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
@@ -64,7 +64,7 @@ def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
     return paused if isinstance(paused, bool) else None
 
 
-def _settled(job: Job, state: State) -> State:
+def _settled(job: Job, state: JobState) -> JobState:
     """Return what a job shows; raise CannotBeInertError for a schedule or parent without being shown as paused."""
     if state.armed and state.paused is not True:
         raise CannotBeInertError(
@@ -73,7 +73,7 @@ def _settled(job: Job, state: State) -> State:
     return state
 
 
-def pause(target: Target, job: Job, job_id: int) -> State:
+def pause(target: Target, job: Job, job_id: int) -> JobState:
     """Ask for a pause in every way we know until the target shows it; return what it shows.
 
     A person may have given it a schedule or parent meanwhile, so only one that then still is not paused is a failure.
@@ -90,7 +90,7 @@ def pause(target: Target, job: Job, job_id: int) -> State:
     return _settled(job, state)
 
 
-def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
+def arm(target: Target, job: Job, state: JobState, parent_id: int) -> JobState:
     """Give a paused job its schedule or parent, in every way we know until the target shows it; return that."""
     job_id = int(state.record["id"])
     for way in _trigger_ways(target, job, state, parent_id):
@@ -101,7 +101,7 @@ def arm(target: Target, job: Job, state: State, parent_id: int) -> State:
     return state
 
 
-def armed_as_wanted(state: State, job: Job, parent_id: int) -> bool:
+def armed_as_wanted(state: JobState, job: Job, parent_id: int) -> bool:
     """Tell whether the job shows its schedule and time zone, or else its parent (0: not on the target)."""
     if job.schedule:
         zone = state.record.get("timezone")
@@ -109,7 +109,7 @@ def armed_as_wanted(state: State, job: Job, parent_id: int) -> bool:
     return state.parent_id == parent_id and bool(parent_id) == bool(job.parent_id)
 
 
-def _trigger_ways(target: Target, job: Job, state: State, parent_id: int) -> list[Callable[[], object]]:
+def _trigger_ways(target: Target, job: Job, state: JobState, parent_id: int) -> list[Callable[[], object]]:
     """Return the ways to set the trigger; which key v1 has for a parent is not known, v2 wants its public id."""
     if job.schedule:
         change = {"paused": True, "schedule": job.schedule, "timezone": job.timezone or "UTC"}
@@ -124,7 +124,7 @@ def _trigger_ways(target: Target, job: Job, state: State, parent_id: int) -> lis
     return [*v1_ways, by_v2]
 
 
-def _ways(target: Target, state: State, v1_change: Record, v2_change: Record) -> list[Callable[[], object]]:
+def _ways(target: Target, state: JobState, v1_change: Record, v2_change: Record) -> list[Callable[[], object]]:
     """Return how to PATCH a job: through v1, through v2."""
     project, job_id = target.project, int(state.record["id"])
     public_id = str(state.record.get("public_identifier") or "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cmlutils.entries import PROBE_MTIME, resolution_of, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Entry, Unread, show, unseen
-from cmlutils.flows import here
+from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.remaining import UNCOUNTED
 from cmlutils.flows.stream import STREAMS
 from cmlutils.flows.transfer import at, no_file
@@ -41,7 +41,7 @@ def walk_all(data: Path) -> Iterable[Entry]:
 
 def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
     """List it as `walk_all` does and make `use` of that, in a thread beside the block; yields what waits for it."""
-    return here.beside(data, use, locked=lambda path: _open(data, path))
+    return listed_beside(data, use, locked=lambda path: _open(data, path))
 
 
 def _open(data: Path, path: bytes) -> None:
@@ -61,7 +61,7 @@ def left_free(data: Path) -> tuple[int, int]:
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
 
 
-def room(data: Path, differences: Differences, held: int, holes: Callable[[], int]) -> None:
+def check_room(data: Path, differences: Differences, held: int, holes: Callable[[], int]) -> None:
     """Raise TransferError before the first byte if what is to come will not fit.
 
     `held` bytes are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.

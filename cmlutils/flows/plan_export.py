@@ -6,7 +6,7 @@ import shutil
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import by_folder, totals
+from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import find_project
 from cmlutils.flows.doctor_here import FIX, obstacle
@@ -57,7 +57,7 @@ def _files(plan: Plan, bundle: Bundle) -> None:
         count = totals(entries)
         when = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
         plan.files = {"files": count.files, "bytes": count.bytes, "free_bytes": free}
-        plan.folders = by_folder(entries)
+        plan.folders = totals_by_folder(entries)
         plan.unknown.append(f"What changed in the files since the export of {when}: it takes a session to see.")
         plan.unknown.append("Local files that are not in the project any more would be removed from the bundle.")
         return

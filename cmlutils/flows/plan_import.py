@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
-from cmlutils.entries import by_folder, totals
+from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected, Unauthorized
 from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.ignore_files import import_rules
@@ -52,7 +52,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     kept = Kept(walk(bundle.data, unread=[]), rules)
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
-    plan.folders = by_folder(kept.entries.values())
+    plan.folders = totals_by_folder(kept.entries.values())
     plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
     return plan
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import FILE_LIST
-from cmlutils.entries import Differences, by_folder, compare, totals, upwards
+from cmlutils.entries import Differences, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.ignore_files import RULES_NAME, export_rules
 from cmlutils.flows.landing import (
+    check_room,
     delete_extras,
     fix_folders,
     land,
@@ -23,7 +24,6 @@ from cmlutils.flows.landing import (
     move_in,
     open_aside,
     remove_tree,
-    room,
     using_all,
     walk_all,
 )
@@ -50,10 +50,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 BRIEF = 3  # times as long as the source's listing took: in so short a copy only what was copied is looked at again
 
-Listing = Callable[[], list["Entry"]]
+PendingListing = Callable[[], list["Entry"]]
 
 
-def listing_here(data: Path) -> AbstractContextManager[Listing]:
+def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
     """List what is here beside what the block does, such as opening a tunnel."""
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def pull(
     state: Path,
     *,
     progress: Progress | None = None,
-    begun: Listing | None = None,
+    begun: PendingListing | None = None,
     known: Survey | None = None,
 ) -> FileResult:
     """Make `data` equal to what the project's `.exportignore` keeps; the source is only read.
@@ -93,7 +93,7 @@ class _Pull:
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
 
-    def run(self, here: Listing, known: Survey) -> FileResult:
+    def run(self, here: PendingListing, known: Survey) -> FileResult:
         """Do it all and say what was done."""
         rules, self.rules_text, version = known
         self.progress.step("listing")
@@ -106,7 +106,7 @@ class _Pull:
         if first:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
-            room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
+            check_room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
             mover.doubtful = doubtful
             mover.rounds(self._look_again, lambda: self.kept, look_of(unlike, 0, self.differences))
@@ -130,7 +130,7 @@ class _Pull:
             problems=problems,
             skipped=specials_of(self.differences),
             rules_text=self.rules_text,
-            folders=by_folder(self.kept.entries.values()),
+            folders=totals_by_folder(self.kept.entries.values()),
         )
 
     def _drop_stale(self) -> None:

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, above, by_folder, compare, totals, upwards
+from cmlutils.entries import Differences, above, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import Entry, show, unseen
 from cmlutils.flows.bundle_files import BundleFiles, reading
@@ -103,7 +103,7 @@ class _Push:
             notes=tuple(losses),
             skipped=specials_of(self.differences),
             rules_text=self.bundle.rules_text,
-            folders=by_folder(self.local.entries.values()),
+            folders=totals_by_folder(self.local.entries.values()),
         )
 
     def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:

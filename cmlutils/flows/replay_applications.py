@@ -12,7 +12,7 @@ from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost, tried
-from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
+from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory, Record, Step
 from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def applications_again(target: Target, wanted: Sequence[Application], outcomes: 
 
 def _works(target: Target, wanted: Sequence[Application]) -> Iterator[_Work]:
     kind = kind_of("application", target.v1, target.project)
-    listing, addons = Listing(kind.rows), Addons(target.v1)
+    inventory, addons = Inventory(kind.rows), Addons(target.v1)
     taken: dict[str, set[str]] = defaultdict(set)
     for key, one in keyed(wanted):
-        yield _Work(target, one, key, kind, listing, taken[one.key], addons)
+        yield _Work(target, one, key, kind, inventory, taken[one.key], addons)
 
 
 class _Work:
@@ -53,12 +53,12 @@ class _Work:
         application: Application,
         key: str,
         kind: Kind,
-        listing: Listing,
+        inventory: Inventory,
         taken: set[str],
         addons: Addons,
     ) -> None:
         self.target, self.application, self.addons = target, application, addons
-        self.key, self.kind, self.listing, self.taken = key, kind, listing, taken
+        self.key, self.kind, self.inventory, self.taken = key, kind, inventory, taken
         self.match = target.match(application)
 
     def ensure(self) -> Outcome:
@@ -78,7 +78,7 @@ class _Work:
             kind="application",
             name=wanted.name,
             key=self.key,
-            listing=self.listing,
+            inventory=self.inventory,
             identity=(wanted.subdomain.lower(),),
             identity_of=self.kind.identity_of,
             read=self.kind.read,

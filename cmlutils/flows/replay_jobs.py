@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.job_triggers import State, arm, armed_as_wanted, pause, read_state
+from cmlutils.flows.job_triggers import JobState, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.replay import Target, create, finished, join, lost
-from cmlutils.flows.steps import Finished, Listing, Record, Step
+from cmlutils.flows.steps import Finished, Inventory, Record, Step
 from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
 
@@ -28,7 +28,7 @@ class _Run:
 
     target: Target
     kind: Kind
-    listing: Listing
+    inventory: Inventory
     people: People
     addons: Addons
     names: dict[int, str]
@@ -43,7 +43,7 @@ def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     run = _Run(
         target,
         kind,
-        Listing(kind.rows),
+        Inventory(kind.rows),
         People(v1),
         Addons(v1),
         names={job.source_id: job.name for job in wanted if job.source_id},
@@ -81,7 +81,7 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         kind="job",
         name=job.name,
         key=key,
-        listing=run.listing,
+        inventory=run.inventory,
         identity=(job.name, job.script),
         identity_of=run.kind.identity_of,
         read=run.kind.read,
@@ -109,7 +109,7 @@ def _again(run: _Run, job: Job, job_id: int, match: Match | None) -> Finished:
     return _look(run, job, state, match) if state.armed else _armed(run, job, state, match)
 
 
-def _armed(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
+def _armed(run: _Run, job: Job, state: JobState, match: Match | None) -> Finished:
     parent_id = run.target_ids.get(job.parent_id, 0)
     wants = bool(job.schedule or parent_id)
     if state.paused and wants and not armed_as_wanted(state, job, parent_id):
@@ -117,7 +117,7 @@ def _armed(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
     return _look(run, job, state, match)
 
 
-def _look(run: _Run, job: Job, state: State, match: Match | None) -> Finished:
+def _look(run: _Run, job: Job, state: JobState, match: Match | None) -> Finished:
     """Return what of the job the target does not show as it should be."""
     note = match.note if match else ""
     parent_id = run.target_ids.get(job.parent_id, 0)

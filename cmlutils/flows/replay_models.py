@@ -12,7 +12,7 @@ from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost
-from cmlutils.flows.steps import CannotBeInertError, Finished, Listing, Record, Step
+from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory, Record, Step
 from cmlutils.model import Model, live_status
 
 if TYPE_CHECKING:
@@ -41,18 +41,20 @@ def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Out
 
 def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
     kind = kind_of("model", target.v1, target.project)
-    listing = Listing(kind.rows)
+    inventory = Inventory(kind.rows)
     taken: dict[str, set[str]] = defaultdict(set)
     for key, model in keyed(wanted):
-        yield _Work(target, model, key, kind, listing, taken[model.key])
+        yield _Work(target, model, key, kind, inventory, taken[model.key])
 
 
 class _Work:
     """One model on its way to the target."""
 
-    def __init__(self, target: Target, model: Model, key: str, kind: Kind, listing: Listing, taken: set[str]) -> None:
+    def __init__(
+        self, target: Target, model: Model, key: str, kind: Kind, inventory: Inventory, taken: set[str]
+    ) -> None:
         self.target, self.model = target, model
-        self.key, self.kind, self.listing, self.taken = key, kind, listing, taken
+        self.key, self.kind, self.inventory, self.taken = key, kind, inventory, taken
         self.match = target.match(model)
 
     def ensure(self) -> Outcome:
@@ -70,7 +72,7 @@ class _Work:
             kind="model",
             name=model.name,
             key=self.key,
-            listing=self.listing,
+            inventory=self.inventory,
             identity=(model.name,),
             identity_of=self.kind.identity_of,
             read=self.kind.read,

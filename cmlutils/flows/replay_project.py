@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.steps import Finished, Listing, Record, Step
+from cmlutils.flows.steps import Finished, Inventory, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def ensure_project(
         kind="project",
         name=name,
         key=project_key(context, name),
-        listing=Listing(find),
+        inventory=Inventory(find),
         identity=(name,),
         identity_of=lambda one: (str(one.get("name")),),
         read=partial(_read, v1),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class State:
+class SideState:
     """One side of one section. `state` says it in words; `running` is true while a process is at it.
 
     `files` is what the run says of its copying (bytes_done, bytes_total, files_done, files_total,
@@ -36,15 +36,15 @@ class State:
     error: str = ""
 
 
-def status_of(bundle: Bundle, side: Side) -> State:
+def status_of(bundle: Bundle, side: Side) -> SideState:
     """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
     try:
         holder, now = holder_of(bundle.lock_file), _progress(bundle)
     except OSError as error:  # such as another user's bundle
-        return State(f"can't be read: {error.strerror}", error=str(error.strerror))
+        return SideState(f"can't be read: {error.strerror}", error=str(error.strerror))
     mine = bool(now) and (now.get("verb") == "export") == (side == "export")
     if holder and mine and now.get("pid") == holder.pid:
-        return State(
+        return SideState(
             state=f"in use by {holder.text}",
             running=True,
             holder=holder.text,
@@ -57,23 +57,23 @@ def status_of(bundle: Bundle, side: Side) -> State:
             error=str(now.get("warning") or ""),
         )
     if holder and (not now or now.get("pid") != holder.pid):
-        return State(f"in use by {holder.text}", running=True, holder=holder.text, pid=holder.pid)
+        return SideState(f"in use by {holder.text}", running=True, holder=holder.text, pid=holder.pid)
     if mine and not holder:
         verb, phase = now.get("verb"), now.get("phase") or "its beginning"
         text = f"{verb} was killed in {phase} ({now.get('updated_at')}): run it again, it goes on from there"
-        return State(text, phase=str(now.get("phase") or ""), workloads=now.get("workloads") or {})
+        return SideState(text, phase=str(now.get("phase") or ""), workloads=now.get("workloads") or {})
     return _ended(bundle, side)
 
 
-def _ended(bundle: Bundle, side: Side) -> State:
+def _ended(bundle: Bundle, side: Side) -> SideState:
     """Return what the last report of this side says."""
     metrics = bundle.metrics(side)
     if not metrics.exists():
-        return State("not begun")
+        return SideState("not begun")
     try:
         content = read_json(metrics, dict)
     except BundleError as error:
-        return State(str(error), error=str(error))
+        return SideState(str(error), error=str(error))
     counts: dict[str, dict[str, int]] = {}
     for one in content.get("outcomes") or []:
         if isinstance(one, dict):
@@ -83,7 +83,7 @@ def _ended(bundle: Bundle, side: Side) -> State:
     whose = "validation " if content.get("verb") == "validate-migration" else ""  # it writes over the import's
     done = "done" if code == 0 else f"{whose}ended with exit code {code}: {why or 'see the report'}"
     state = f"{done} ({content.get('started_at')})"
-    return State(state, files=content.get("files") or {}, workloads=counts, error=why)
+    return SideState(state, files=content.get("files") or {}, workloads=counts, error=why)
 
 
 def _progress(bundle: Bundle) -> dict[str, Any]:

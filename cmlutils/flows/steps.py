@@ -33,7 +33,7 @@ class Finished:
     needs_hand: bool = False
 
 
-class Listing:
+class Inventory:
     """What a project has of one kind: listed once, added to as we create, listed anew where there is doubt."""
 
     def __init__(self, read: Callable[[], list[Record]]) -> None:
@@ -76,7 +76,7 @@ class Thing:
     kind: str
     name: str
     key: str
-    listing: Listing
+    inventory: Inventory
     identity: Identity
     identity_of: Callable[[Record], Identity]
     read: Callable[[Past], Record]
@@ -88,12 +88,12 @@ class Thing:
 
     def find(self, *, anew: bool = False) -> list[Record]:
         """Return all of this identity that are there, oldest first."""
-        return [one for one in self.listing.rows(anew=anew) if self.identity_of(one) == self.identity]
+        return [one for one in self.inventory.rows(anew=anew) if self.identity_of(one) == self.identity]
 
     def find_alike(self) -> list[Record]:
         """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
         wanted = _bare(self.identity)
-        alike = [one for one in self.listing.rows(anew=True) if _bare(self.identity_of(one)) == wanted]
+        alike = [one for one in self.inventory.rows(anew=True) if _bare(self.identity_of(one)) == wanted]
         return sorted(alike, key=lambda one: self.identity_of(one) != self.identity)
 
     def known(self, past: Past) -> Record | None:
@@ -101,7 +101,7 @@ class Thing:
 
         A listing may lag behind, so what it lacks is asked for by its id.
         """
-        listed = [one for one in self.listing.rows() if str(one["id"]) == past.target_id]
+        listed = [one for one in self.inventory.rows() if str(one["id"]) == past.target_id]
         return listed[0] if listed else self.asked_for(past)
 
     def asked_for(self, past: Past) -> Record | None:

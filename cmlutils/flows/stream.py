@@ -37,7 +37,7 @@ class Stream:
 
     def __init__(self, child: process.Running, lands: Entry | None) -> None:
         self._child, self.pid, self.lands = child, child.pid, lands
-        self._err, self._tail, self._now = bytearray(), b"", rsync.Progress(0, 0)
+        self._err, self._tail, self._now = bytearray(), b"", rsync.ProgressLine(0, 0)
 
     def read(self, seconds: float) -> bool:
         """Read on for so long; tell whether it has ended."""
@@ -48,7 +48,7 @@ class Stream:
                 self._err += chunk + b"\n"
         return self._child.ended
 
-    def now(self) -> rsync.Progress:
+    def now(self) -> rsync.ProgressLine:
         """Say how far it is, as it told last."""
         lines = self._tail.replace(b"\n", b"\r").split(b"\r")
         self._now = next(filter(None, map(rsync.progress, reversed(lines))), self._now)

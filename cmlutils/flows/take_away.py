@@ -36,7 +36,7 @@ def take_away(journal: Journal, thing: Thing, record: Record, why: str, sleep: S
         if stays and _answers_that_it_is_gone(thing, past):
             stays = ""
         if not stays:
-            thing.listing.forget(past.target_id)
+            thing.inventory.forget(past.target_id)
             journal.gone(thing.key)
             break
     return stays
@@ -57,7 +57,7 @@ def _removed(thing: Thing, record: Record) -> str:
 def _seen(thing: Thing, past: Past) -> str:
     """Return how it is still seen after its deletion: a listing alone may lag behind, so it is asked for as well."""
     try:
-        if any(str(one["id"]) == past.target_id for one in thing.listing.rows(anew=True)):
+        if any(str(one["id"]) == past.target_id for one in thing.inventory.rows(anew=True)):
             return "it is still listed"
         return "" if thing.asked_for(past) is None else "it is still there"
     except ApiError as error:
@@ -107,7 +107,7 @@ def still_there(thing: Thing, why: str, stays: str) -> Outcome:
     )
 
 
-def left_behind(thing: Thing, past: Past | None) -> str:
+def leftover_warning(thing: Thing, past: Past | None) -> str:
     """Return what is left, or may be, of a thing on a target that can't be asked any more; empty for nothing."""
     if thing.remove is None or past is None or past.done:
         return ""

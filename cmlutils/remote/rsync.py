@@ -32,7 +32,7 @@ _BLOCKED = re.compile(rb"(?:cannot delete non-empty directory|could not make way
 _ESCAPED = re.compile(rb"\\#(\d{3})")
 
 
-class Progress(NamedTuple):
+class ProgressLine(NamedTuple):
     """One line of `--info=progress2`: bytes so far, percent, and files sent, left to check, in all."""
 
     done: int
@@ -230,10 +230,10 @@ def _unescaped(path: bytes) -> bytes:
     return _ESCAPED.sub(lambda code: bytes([int(code[1], 8) & 255]), path)
 
 
-def progress(line: bytes) -> Progress | None:
+def progress(line: bytes) -> ProgressLine | None:
     """Read one progress line; None if it is none."""
     match = _PROGRESS.fullmatch(line.rstrip())
     if match is None:
         return None
     done = int(re.sub(rb"\D", b"", match[1]))
-    return Progress(done, int(match[2]), *(int(part or 0) for part in match.groups()[2:]))
+    return ProgressLine(done, int(match[2]), *(int(part or 0) for part in match.groups()[2:]))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cmlutils.errors import NotFound
 from cmlutils.flows.ensure import ensure
-from cmlutils.flows.steps import Finished, Listing, Step
+from cmlutils.flows.steps import Finished, Inventory, Step
 from cmlutils.journal import Journal
 
 
@@ -114,7 +114,7 @@ class Shelf:
             kind="thing",
             name=name,
             key=f"thing {name} {nth}",
-            listing=Listing(self.list),
+            inventory=Inventory(self.list),
             identity=(name,),
             identity_of=lambda one: (one["name"],),
             read=self.read,

@@ -171,7 +171,7 @@ def test_an_agent_or_a_configuration_may_have_another_key(home, keys, other, mon
 def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said, told):
     program("ssh-keygen", f"echo '{said}' >&2\nexit 255")
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=tmp_path / "id")
-    (finding,) = doctor_here.keys([space])
+    (finding,) = doctor_here.ssh_keys([space])
     assert (finding.severity, finding.text) == ("error", f"the ssh key {tmp_path}/id {told}")
     with pytest.raises(ssh.KeyRefused, match=told):
         ssh.check_keys(space)

@@ -8,7 +8,7 @@ from shelf import Shelf
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
-from cmlutils.flows.steps import CannotBeInertError, Finished, Listing
+from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory
 from cmlutils.journal import Past
 from cmlutils.report import Outcome, Status
 
@@ -71,8 +71,8 @@ def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
     there = shelf.put()
     for statuses in (["present", "created", "created"], ["present"] * 3):
         taken = set()
-        listing = Listing(shelf.list)
-        found = [shelf.ensure(shelf.step(nth=nth, taken=taken, listing=listing)) for nth in range(3)]
+        inventory = Inventory(shelf.list)
+        found = [shelf.ensure(shelf.step(nth=nth, taken=taken, inventory=inventory)) for nth in range(3)]
         assert [outcome.status.value for outcome, _ in found] == statuses
         assert [outcome.target_id for outcome, _ in found] == [there, "8", "9"]
         assert taken == {there, "8", "9"}
@@ -606,26 +606,26 @@ def test_a_journal_that_can_not_be_written_ends_the_run_and_what_was_made_is_hus
 
 def test_a_listing_is_read_once_oldest_first_and_anew_when_there_is_doubt():
     answers = deque([[{"id": 10}, {"id": "9"}, {"id": 2}], [{"id": 11}]])
-    listing = Listing(answers.popleft)
-    assert [one["id"] for one in listing.rows()] == [2, "9", 10]
-    listing.rows().clear()
-    assert len(listing.rows()) == 3
-    assert listing.rows(anew=True) == [{"id": 11}]
-    assert listing.rows() == [{"id": 11}]
+    inventory = Inventory(answers.popleft)
+    assert [one["id"] for one in inventory.rows()] == [2, "9", 10]
+    inventory.rows().clear()
+    assert len(inventory.rows()) == 3
+    assert inventory.rows(anew=True) == [{"id": 11}]
+    assert inventory.rows() == [{"id": 11}]
 
 
 def test_a_listing_knows_what_was_added_once_it_was_read():
     answers = deque([[{"id": 1}]])
-    listing = Listing(answers.popleft)
-    listing.add({"id": 1})
-    assert listing.rows() == [{"id": 1}]
-    listing.add({"id": 2})
-    listing.add({"id": "2"})
-    assert listing.rows() == [{"id": 1}, {"id": 2}]
+    inventory = Inventory(answers.popleft)
+    inventory.add({"id": 1})
+    assert inventory.rows() == [{"id": 1}]
+    inventory.add({"id": 2})
+    inventory.add({"id": "2"})
+    assert inventory.rows() == [{"id": 1}, {"id": 2}]
 
 
 @pytest.mark.parametrize("row", [{}, {"id": None}, {"id": [1]}])
 def test_something_without_an_id_stops_the_step_before_it_creates_anything(shelf, row):
-    outcome, _ = shelf.ensure(shelf.step(listing=Listing(lambda: [{"id": 1, "name": "b"}, row])))
+    outcome, _ = shelf.ensure(shelf.step(inventory=Inventory(lambda: [{"id": 1, "name": "b"}, row])))
     assert outcome == failed("The target lists something without an id.", "Run the import again.")
     assert shelf.asked == []

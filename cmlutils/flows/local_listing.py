@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def beside(
+def listed_beside(
     root: Path,
     use: Callable[[list[Entry]], T],
     *,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.config import Side
-    from cmlutils.flows.status import State
+    from cmlutils.flows.status import SideState
 
 log = logging.getLogger(__name__)
 
@@ -157,12 +157,12 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> list[config.Sec
     return found
 
 
-def _status_json(states: Sequence[tuple[config.Section, State]]) -> str:
+def _status_json(states: Sequence[tuple[config.Section, SideState]]) -> str:
     rows = [{"section": section.name, "side": section.side, **asdict(state)} for section, state in states]
     return json_text(rows)
 
 
-def _status_lines(states: Sequence[tuple[config.Section, State]]) -> list[str]:
+def _status_lines(states: Sequence[tuple[config.Section, SideState]]) -> list[str]:
     """Return a line a section and side, and more below it, set in, where there is more to tell."""
     lines = []
     width = width_of(section.name for section, _ in states)

@@ -6,7 +6,8 @@ import pytest
 from until import until
 
 from cmlutils.errors import TransferError
-from cmlutils.flows import here
+from cmlutils.flows import local_listing
+from cmlutils.flows.local_listing import listed_beside
 from cmlutils.localtree import walk
 from cmlutils.remote import watchdog
 
@@ -33,13 +34,13 @@ def all_of(entries):
 
 
 def listed(root, **more):
-    with here.beside(root, list, **more) as found:
+    with listed_beside(root, list, **more) as found:
         return found()
 
 
 def test_find_lists_what_a_walk_lists(tree, monkeypatch):
     walked = all_of(walk(tree))
-    monkeypatch.setattr(here, "walk", lambda *_, **__: pytest.fail("find was not enough"))
+    monkeypatch.setattr(local_listing, "walk", lambda *_, **__: pytest.fail("find was not enough"))
     assert all_of(listed(tree)) == walked
     assert {each.path for each in listed(tree / "a")} == {b"empty", b"new\nline"}
 
@@ -74,7 +75,7 @@ def test_a_root_that_is_not_there_is_named(tmp_path):
 def test_what_may_not_be_read_is_left_to_our_own_walk(tree, program, monkeypatch):
     program("find", "echo \"find: 'x': Permission denied\" >&2; exit 1")
     asked = []
-    monkeypatch.setattr(here, "walk", lambda root, **more: asked.append((root, more)) or [])
+    monkeypatch.setattr(local_listing, "walk", lambda root, **more: asked.append((root, more)) or [])
     unread = []
     assert listed(tree, unread=unread, locked=print) == []
     assert asked == [(tree, {"unread": unread, "locked": print})]
@@ -84,7 +85,7 @@ def test_what_may_not_be_read_is_left_to_our_own_walk(tree, program, monkeypatch
 def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(tree, monkeypatch):
     gone = []
     monkeypatch.setattr(watchdog.Watchdog, "gone", lambda _, number: gone.append(number))
-    with here.beside(tree, list) as found:
+    with listed_beside(tree, list) as found:
         assert len(found()) == len(list(walk(tree)))
         assert len(gone) == 1
 
@@ -92,7 +93,7 @@ def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_a
 def test_a_listing_that_nobody_waits_for_ends_with_the_block(tmp_path, program):
     pid = tmp_path / "pid"
     program("find", f"echo $$ > {pid}; exec sleep 60")
-    with here.beside(tmp_path, list) as found:
+    with listed_beside(tmp_path, list) as found:
         until(lambda: pid.exists() and pid.read_text(), "a find that runs")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

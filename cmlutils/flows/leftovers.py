@@ -8,7 +8,7 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.ensure import find_ours
 from cmlutils.flows.journal_keys import Named, keyed, named
 from cmlutils.flows.kinds import kind_of
-from cmlutils.flows.steps import Listing, Thing
+from cmlutils.flows.steps import Inventory, Thing
 from cmlutils.flows.take_away import still_there, take_away
 from cmlutils.report import Outcome, Status
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WHY = "An interrupted import began it, and the bundle has it no more."
 
 
-def left_behind(
+def remove_leftovers(
     v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Callable[[float], None]
 ) -> Iterator[Outcome]:
     """Take away what the journal has begun and not finished, and is none of these."""
@@ -58,7 +58,7 @@ def _thing(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> Thing:
         kind=what.kind,
         name=what.name,
         key=key,
-        listing=Listing(kind.rows),
+        inventory=Inventory(kind.rows),
         identity=what.identity,
         identity_of=kind.identity_of,
         read=kind.read,
