@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
+from cmlutils.plain_values import check_plain
 from cmlutils.section_values import KEY_VARIABLES, KEYS, Secret, Side
-from cmlutils.written import plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -175,7 +175,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         raise ConfigError(f"{ini.path} has no section [{name}].", hint=hint)
     values = dict(ini.parser[name])
     where = f"{ini.path}, section [{name}]"
-    plainly(where, values)
+    check_plain(where, values)
     warnings = [*ini.warnings, *values_of.unknown_keys(where, values)]
     url = values_of.url(where, values_of.required(where, values, "url"))
     verify = values_of.verify(where, values)

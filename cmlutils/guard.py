@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_aside`
+LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_staging`
 
 
 def place_warning(folder: Path) -> str:

@@ -23,7 +23,7 @@ _WORKLOADS = {"model", "application", "job"}
 
 
 @dataclass(frozen=True)
-class Past:
+class JournalStep:
     """How far one thing has come.
 
     `before` are all of its kind that were there when it was begun, `begun_at` says when that was (seconds since 1970,
@@ -51,7 +51,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._steps: dict[str, Past] = {}
+        self._steps: dict[str, JournalStep] = {}
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content and not read_only:
@@ -61,10 +61,10 @@ class Journal:
             self._apply(*_parsed(path, line))
 
     def _apply(self, key: str, event: str, value: object, at: float = 0.0) -> None:
-        old = self._steps.get(key, Past())
+        old = self._steps.get(key, JournalStep())
         if event == "begun":
             before = tuple(map(str, value)) if isinstance(value, list) else ()
-            self._steps[key] = Past(before=before, begun_at=at)
+            self._steps[key] = JournalStep(before=before, begun_at=at)
         elif event == "made":
             told = value if isinstance(value, dict) else {"id": value}
             place = str(told.get("place") or "")
@@ -97,7 +97,7 @@ class Journal:
             ) from error
         self._apply(key, event, value, at)
 
-    def step(self, key: str) -> Past | None:
+    def step(self, key: str) -> JournalStep | None:
         """Return how far this key has come; None when we never began it."""
         return self._steps.get(key)
 

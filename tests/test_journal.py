@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.errors import BundleError
-from cmlutils.journal import Journal, Past
+from cmlutils.journal import Journal, JournalStep
 
 
 def test_steps_survive_the_process(tmp_path):
@@ -26,7 +26,9 @@ def test_steps_survive_the_process(tmp_path):
 def test_what_is_begun_is_neither_made_nor_done_nor_doomed(tmp_path):
     journal = Journal(tmp_path / "journal")
     journal.begin("job a", ["1"])
-    assert Journal(tmp_path / "journal").step("job a") == Past(("1",), target_id="", doomed="", done=False, left=False)
+    assert Journal(tmp_path / "journal").step("job a") == JournalStep(
+        ("1",), target_id="", doomed="", done=False, left=False
+    )
 
 
 def test_each_line_is_on_disk_and_a_new_file_is_in_its_folder_before_the_call_that_it_speaks_of(tmp_path, monkeypatch):

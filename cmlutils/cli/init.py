@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.config import Section, Side
-    from cmlutils.flows.list_projects import Listed
+    from cmlutils.flows.list_projects import ListedProject
 
 
 def _side_options(word: str) -> Callable[[Any], Any]:
@@ -156,7 +156,9 @@ def _asked(
     return values | ({"apiv1_key_command": command} if command else {"apiv1_key": key}), section
 
 
-def _projects(questions: Questions, section: Section, projects: Sequence[str], *, everything: bool) -> list[Listed]:
+def _projects(
+    questions: Questions, section: Section, projects: Sequence[str], *, everything: bool
+) -> list[ListedProject]:
     """Return the projects that get a section: those named, all, or those that a person chooses."""
     from cmlutils.flows.list_projects import list_projects, named_projects
 
@@ -171,9 +173,9 @@ def _projects(questions: Questions, section: Section, projects: Sequence[str], *
     return found if everything else questions.choose(found)
 
 
-def _writable(found: Sequence[Listed]) -> list[Listed]:
+def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
     """Return the projects that an ini file can hold, and say of the others why it can't."""
-    taken: dict[str, Listed] = {}
+    taken: dict[str, ListedProject] = {}
     for one in found:
         if not can_be_section(one.name):
             click.echo(mask(f"left out: {one.name!r} can't be the name of a section"), err=True)

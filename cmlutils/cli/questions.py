@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.config import Side
-    from cmlutils.flows.list_projects import Listed
+    from cmlutils.flows.list_projects import ListedProject
 
 WORDS: dict[Side, str] = {"export": "source", "import": "target"}
 
@@ -74,7 +74,7 @@ class Questions:
         """Return whether a person says yes; no where nobody can."""
         return self.can_ask and click.confirm(question, err=True)
 
-    def choose(self, found: Sequence[Listed]) -> list[Listed]:
+    def choose(self, found: Sequence[ListedProject]) -> list[ListedProject]:
         """Show the projects and return those chosen."""
         for number, one in enumerate(found, 1):
             click.echo(mask(f"{number:>5}  {one.name}{f'  (of {one.owner})' if one.owner else ''}"), err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import TransferError
 from cmlutils.flows.ignore_files import import_rules
-from cmlutils.flows.listing import Kept
+from cmlutils.flows.listing import KeptListing
 from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.losses import losses
 from cmlutils.flows.transfer import local_errors
@@ -32,7 +32,7 @@ class BundleListing(NamedTuple):
     has otherwise by now. `losses` say what the bundle has lost since its export, or has otherwise.
     """
 
-    local: Kept
+    local: KeptListing
     pushed: set[bytes]
     outdated: list[Entry]
     losses: list[str]
@@ -59,7 +59,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
         rules, rules_text = import_rules(data)
 
     def contents(found: Iterable[Entry]) -> BundleListing:
-        local = Kept(found, rules)
+        local = KeptListing(found, rules)
         local.note_unread(unread)
         pushed, outdated = set[bytes](), list["Entry"]()
         try:

@@ -10,9 +10,9 @@ from cmlutils.filelist import Unread, show
 from cmlutils.flows.digests import UNREADABLE, Digests
 from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.landing import local_resolution
-from cmlutils.flows.listing import Kept, remote_listing
+from cmlutils.flows.listing import KeptListing, remote_listing
 from cmlutils.flows.pushed import coarsest_resolution
-from cmlutils.flows.transfer import at, ours_beside
+from cmlutils.flows.transfer import local_path, ours_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
@@ -69,7 +69,7 @@ class FileCheck:
     def target(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the target with the bundle; what `.importignore` names does not count."""
         rules, _ = import_rules(self._data)
-        here = Kept(self.here.values(), rules).entries
+        here = KeptListing(self.here.values(), rules).entries
         ours = ours_beside(self.here)  # what an interrupted import left is nobody's file
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
@@ -109,7 +109,7 @@ class FileCheck:
 
     def _changed_here(self, path: bytes) -> bool:
         """Tell whether a file of the bundle was written to after the export, whatever its mtime says."""
-        return bool(self._since) and os.lstat(at(self._data, path)).st_ctime_ns > self._since
+        return bool(self._since) and os.lstat(local_path(self._data, path)).st_ctime_ns > self._since
 
 
 def _listed(

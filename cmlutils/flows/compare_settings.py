@@ -7,42 +7,42 @@ from typing import TYPE_CHECKING
 from cmlutils.workloads import shown
 
 if TYPE_CHECKING:
-    from cmlutils.flows.seen import Seen
+    from cmlutils.flows.compared_side import ComparedSide
     from cmlutils.project import ProjectSettings
     from cmlutils.report import Difference
 
 
-def compare_settings(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
+def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: ComparedSide) -> list[Difference]:
     """Compare what a project is set to; its description and the values of its environment show as ***."""
     rows = []
     for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
-        row = seen.difference("project", name, shown(name, left), shown(name, right))
-        mapped = seen.on_target and name == "engine_type" and seen.maps.engines
+        row = side.difference("project", name, shown(name, left), shown(name, right))
+        mapped = side.on_target and name == "engine_type" and side.maps.engines
         rows.append(row.excused("engines became runtimes" if mapped else ""))
     owner = wanted.team or wanted.owner
     if owner and there.owner not in {owner, ""}:
-        row = seen.difference("project", "owner", owner, there.owner)
-        mine = seen.on_target and not wanted.team and there.owner == seen.user
+        row = side.difference("project", "owner", owner, there.owner)
+        mine = side.on_target and not wanted.team and there.owner == side.user
         rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
     for name in sorted({*wanted.environment, *there.environment}):
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:
-            row = seen.difference("project", f"environment {name}", _secret(a), _secret(b))
-            rows.append(row.excused("the target adds it" if seen.on_target and a is None else ""))
-    return rows + _collaborators(wanted, there, seen)
+            row = side.difference("project", f"environment {name}", _secret(a), _secret(b))
+            rows.append(row.excused("the target adds it" if side.on_target and a is None else ""))
+    return rows + _collaborators(wanted, there, side)
 
 
 def _secret(value: str | None) -> str:
     return "absent" if value is None else "***"
 
 
-def _collaborators(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) -> list[Difference]:
+def _collaborators(wanted: ProjectSettings, there: ProjectSettings, side: ComparedSide) -> list[Difference]:
     left, right = (
-        {str(one.get("username")): str(one.get("permissions") or "read") for one in side.collaborators}
-        for side in (wanted, there)
+        {str(one.get("username")): str(one.get("permissions") or "read") for one in settings.collaborators}
+        for settings in (wanted, there)
     )
     rows = []
     for name in sorted({*left, *right}):
@@ -50,9 +50,9 @@ def _collaborators(wanted: ProjectSettings, there: ProjectSettings, seen: Seen) 
         if a == b:
             continue
         why = ""
-        if seen.on_target and a == "absent":
+        if side.on_target and a == "absent":
             why = "somebody was added on the target"
-        elif seen.on_target and name == there.owner:
+        elif side.on_target and name == there.owner:
             why = "is the owner there"
-        rows.append(seen.difference("project", f"collaborator {name}", a, b).excused(why))
+        rows.append(side.difference("project", f"collaborator {name}", a, b).excused(why))
     return rows

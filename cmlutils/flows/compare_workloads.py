@@ -14,18 +14,20 @@ from cmlutils.workloads import Application, Job, Model, Workload, differences
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.flows.seen import Seen
+    from cmlutils.flows.compared_side import ComparedSide
 
 Record = dict[str, Any]
 
 
-def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[Record], seen: Seen) -> list[Difference]:
+def compare_workloads(
+    kind: str, wanted: Sequence[Workload], records: Sequence[Record], side: ComparedSide
+) -> list[Difference]:
     """Compare one kind (models, applications, jobs) with the workspace's own records of it.
 
     Equals in name are paired with whom they resemble most; what finds no partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
-    read = [(READERS[kind](one, seen.runtimes), one) for one in records]
+    read = [(READERS[kind](one, side.runtimes), one) for one in records]
     for one in wanted:
         left[one.key].append(one)
     for pair in read:
@@ -39,13 +41,13 @@ def compare_workloads(kind: str, wanted: Sequence[Workload], records: Sequence[R
     for key in {**left, **right}:
         pairs = _partners(left[key], right[key], unlike)
         for one, best, record in pairs:
-            found += _pair(one, best, record, seen)
+            found += _pair(one, best, record, side)
             parents = mine.get(id(one)), theirs.get(id(best))
             if parents[0] != parents[1]:
-                found.append(seen.difference(f"job {one.name}", "parent", *(name or "none" for name in parents)))
+                found.append(side.difference(f"job {one.name}", "parent", *(name or "none" for name in parents)))
         taken = {id(either) for pair in pairs for either in pair[:2]}
-        found += [_alone(one, seen, Group.MISSING) for one in left[key] if id(one) not in taken]
-        found += [_alone(one, seen, Group.EXTRA) for one, _ in right[key] if id(one) not in taken]
+        found += [_alone(one, side, Group.MISSING) for one in left[key] if id(one) not in taken]
+        found += [_alone(one, side, Group.EXTRA) for one, _ in right[key] if id(one) not in taken]
     return found
 
 
@@ -69,21 +71,21 @@ def _parent_names(workloads: Sequence[Workload]) -> dict[int, str]:
     return {id(job): names.get(job.parent_id, "one that is not there") for job in jobs if job.parent_id}
 
 
-def _alone(one: Workload, seen: Seen, group: Group) -> Difference:
+def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
     here, there = ("there", "absent") if group is Group.MISSING else ("absent", "there")
-    where = f"{seen.side} {one.kind} {one.name}"
-    return Difference(where, "existence", here, there, group=group if seen.on_target else Group.SOURCE)
+    where = f"{side.name} {one.kind} {one.name}"
+    return Difference(where, "existence", here, there, group=group if side.on_target else Group.SOURCE)
 
 
-def _pair(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+def _pair(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     where = f"{a.kind} {a.name}"
-    rows = [seen.difference(where, *row).excused(_why(a, record, row, seen)) for row in differences(a, b)]
-    rows += _ids(a, b, record, seen)
-    rows += _runtime(a, b, record, seen)
-    return rows + (_state(a, record, seen) if seen.on_target else [])
+    rows = [side.difference(where, *row).excused(_why(a, record, row, side)) for row in differences(a, b)]
+    rows += _ids(a, b, record, side)
+    rows += _runtime(a, b, record, side)
+    return rows + (_state(a, record, side) if side.on_target else [])
 
 
-def _ids(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+def _ids(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Compare add-ons and who is notified, by the ids that this side has for them."""
     rows = []
     for name, told in (("addons", _addon), ("notifications", _notification)):
@@ -91,11 +93,11 @@ def _ids(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Differenc
         if left == right:
             continue
         why = ""
-        if seen.on_target and record.get(name) is None:
+        if side.on_target and record.get(name) is None:
             why = "the target does not show it"
-        elif seen.on_target and name == "addons" and {*left} < {*right}:
+        elif side.on_target and name == "addons" and {*left} < {*right}:
             why = "the target adds it"
-        row = seen.difference(f"{a.kind} {a.name}", name, ", ".join(left) or "none", ", ".join(right) or "none")
+        row = side.difference(f"{a.kind} {a.name}", name, ", ".join(left) or "none", ", ".join(right) or "none")
         rows.append(row.excused(why))
     return rows
 
@@ -108,12 +110,12 @@ def _notification(one: Any) -> str:
     return one if isinstance(one, str) else person({**one, "username": f"user {one.get('user_id')}"})
 
 
-def _why(a: Workload, record: Record, row: tuple[str, str, str], seen: Seen) -> str:
+def _why(a: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
     """Say why a difference is what a migration brings with it; empty when it is none of these."""
     name, left, right = row
-    if not seen.on_target:
+    if not side.on_target:
         return ""
-    if name == "bypass_authentication" and left == "True" and not seen.bypass_allowed:
+    if name == "bypass_authentication" and left == "True" and not side.bypass_allowed:
         return "the target forbids unauthenticated access"
     if name.startswith("environment ") and left == "absent":
         return "the target adds it"
@@ -136,7 +138,7 @@ def _hidden(a: Workload, record: Record, name: str, right: str) -> bool:
     return name == "replicas" and not record.get("defaultReplicationPolicy")
 
 
-def _runtime(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Difference]:
+def _runtime(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Compare runtimes; the nearest one is expected, one of another kernel never."""
     wanted, there = a.runtime, b.runtime
     if (wanted.image if wanted else a.kernel) == (there.image if there else b.kernel):
@@ -144,28 +146,28 @@ def _runtime(a: Workload, b: Workload, record: Record, seen: Seen) -> list[Diffe
     shown = str(wanted or a.kernel or "none"), str(there or b.kernel or "none")
     if shown[0] == shown[1]:
         shown = (wanted and wanted.image) or "of no known image", (there and there.image) or "of no known image"
-    row = seen.difference(f"{a.kind} {a.name}", "runtime", *shown)
-    if not seen.on_target:
+    row = side.difference(f"{a.kind} {a.name}", "runtime", *shown)
+    if not side.on_target:
         return [row]
     if there is None:
         hidden = a.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
         return [row.excused("the target does not show it while this is stopped" if hidden else "")]
-    match = seen.maps.find(wanted, a.kernel, seen.runtimes)
+    match = side.maps.find(wanted, a.kernel, side.runtimes)
     if match is None or (wanted and wanted.kernel and there.kernel != wanted.kernel):
         return [row]
-    missing = wanted is not None and all(one.image != wanted.image for one in seen.runtimes)
+    missing = wanted is not None and all(one.image != wanted.image for one in side.runtimes)
     nearest = match.runtime.image == there.image or (missing and match.runtime.kernel == there.kernel)
     return [row.excused("the nearest runtime of the target" if nearest else "")]
 
 
-def _state(a: Workload, record: Record, seen: Seen) -> list[Difference]:
+def _state(a: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Name what is live, which is a mistake only where this run has just made it, and a build that is not there."""
     where = f"target {a.kind} {a.name}"
     rows = []
     inert, state = _inert(a, record)
     if inert != state:
         row = Difference(where, "state", inert, state, group=Group.LIVE)
-        rows.append(row if (a.kind, a.name) in seen.fresh else row.excused("somebody started it on the target"))
+        rows.append(row if (a.kind, a.name) in side.fresh else row.excused("somebody started it on the target"))
     if isinstance(a, Model) and a.file:
         status = str((record.get("latestModelBuild") or {}).get("status") or "never built")
         if status != "built":

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
-from cmlutils.flows.transfer import at, persist
+from cmlutils.flows.transfer import local_path, persist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,7 +63,7 @@ class Digests:
         for entry in batch:
             key = (tool, entry.path)
             if key not in self._known:
-                self._known[key] = self._digest(tool, at(self._data, entry.path))
+                self._known[key] = self._digest(tool, local_path(self._data, entry.path))
             told[entry.path] = self._known[key]
         return told
 

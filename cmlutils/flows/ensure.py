@@ -15,8 +15,8 @@ from cmlutils.report import Outcome, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.flows.steps import Record, Step, Thing
-    from cmlutils.journal import Journal, Past
+    from cmlutils.flows.steps import Record, Step, TargetItem
+    from cmlutils.journal import Journal, JournalStep
 
     Sleep = Callable[[float], None]
 
@@ -35,7 +35,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
         outcome, record = _ensure(journal, step, sleep)
     except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
         with interrupts.held():
-            _hush(journal, step, _LAST_LOOKS, sleep)
+            _request_stop(journal, step, _LAST_LOOKS, sleep)
         raise
     except Unreachable as error:
         left = leftover_warning(step, journal.step(step.key))
@@ -47,7 +47,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
         log.warning("%s %s failed: %s", step.kind, step.name, error)
         return _failed(journal, step, error, sleep), None
     if record is not None:
-        step.taken.add(str(record["id"]))
+        step.claimed.add(str(record["id"]))
     return outcome, record
 
 
@@ -57,19 +57,19 @@ def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outc
     left = leftover_warning(step, past)
     if not left:
         return Outcome(step.kind, step.name, Status.FAILED, note=str(error), todo=todo)
-    _hush(journal, step, (0.0,), sleep)
+    _request_stop(journal, step, (0.0,), sleep)
     return Outcome(step.kind, step.name, Status.FAILED, note=f"{error} {left}", todo=todo, needs_hand=True)
 
 
-def _hush(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
+def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
     """Quieten what we may just have made, before it is left; the next run finishes it."""
     past = journal.step(step.key)
-    if step.hush is None or past is None or past.done:
+    if step.request_stop is None or past is None or past.done:
         return
     try:
         mine = step.known(past) if past.target_id else _look_for_lost(journal, step, past.before, sleep, looks)
         if mine is not None:
-            step.hush(mine)
+            step.request_stop(mine)
     except NotFound:
         log.debug("%s %s is gone", step.kind, step.name)
     except (ApiError, Unreachable) as error:
@@ -138,23 +138,23 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
     return Outcome(step.kind, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
-def find_ours(journal: Journal, thing: Thing, sleep: Sleep) -> Record | None:
+def find_ours(journal: Journal, item: TargetItem, sleep: Sleep) -> Record | None:
     """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
-    past = journal.step(thing.key)
+    past = journal.step(item.key)
     if past is None:
         return None
     if past.target_id:
-        return thing.known(past)
-    return _look_for_lost(journal, thing, past.before, sleep)
+        return item.known(past)
+    return _look_for_lost(journal, item, past.before, sleep)
 
 
-def _unclaimed(journal: Journal, thing: Thing, before: Sequence[str], there: Sequence[Record]) -> Record | None:
+def _unclaimed(journal: Journal, item: TargetItem, before: Sequence[str], there: Sequence[Record]) -> Record | None:
     """Return the first of these that was not there before, and that no equal has claimed."""
-    known = {*before, *thing.taken, *journal.ids(thing.kind, thing.key)}
+    known = {*before, *item.claimed, *journal.ids(item.kind, item.key)}
     return next((one for one in there if str(one["id"]) not in known), None)
 
 
-def _create(journal: Journal, step: Step, past: Past | None, sleep: Sleep) -> Record:
+def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep) -> Record:
     """Create it; after a lost answer look whether it is there, and try once more if it is not."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.inventory.rows())
@@ -183,7 +183,7 @@ def _create(journal: Journal, step: Step, past: Past | None, sleep: Sleep) -> Re
 
 
 def _look_for_lost(
-    journal: Journal, thing: Thing, before: Sequence[str], sleep: Sleep, looks: Sequence[float] = _LOOKS
+    journal: Journal, item: TargetItem, before: Sequence[str], sleep: Sleep, looks: Sequence[float] = _LOOKS
 ) -> Record | None:
     """Look for what a lost answer may have created, more than once: it may take a moment to show.
 
@@ -193,12 +193,12 @@ def _look_for_lost(
     for pause in looks:
         sleep(pause)
         try:
-            rows, trouble = thing.find_alike(), None
+            rows, trouble = item.find_alike(), None
         except ApiError as error:
-            log.debug("%s %s: %s", thing.kind, thing.name, error)
+            log.debug("%s %s: %s", item.kind, item.name, error)
             trouble = error
             continue
-        found = _unclaimed(journal, thing, before, [one for one in rows if thing.ours(one)])
+        found = _unclaimed(journal, item, before, [one for one in rows if item.ours(one)])
         if found is not None:
             return found
     if trouble is not None:

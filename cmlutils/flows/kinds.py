@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.flows.steps import Identity, Record
-    from cmlutils.journal import Past
+    from cmlutils.journal import JournalStep
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
 
@@ -20,7 +20,7 @@ class Kind:
 
     rows: Callable[[], list[Record]]
     identity_of: Callable[[Record], Identity]
-    read: Callable[[Past], Record]
+    read: Callable[[JournalStep], Record]
     remove: Callable[[Record], None]
 
 

@@ -1,4 +1,4 @@
-"""The bundle's side of a pull: room, what is too much here, what grew aside, folders' modes and times."""
+"""The bundle's side of a pull: free space, what is too much here, the staging folder, folders' modes and mtimes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cmlutils.filelist import Entry, Unread, show, unseen
 from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.remaining import UNCOUNTED
 from cmlutils.flows.stream import STREAMS
-from cmlutils.flows.transfer import at, no_file
+from cmlutils.flows.transfer import local_path, no_file
 from cmlutils.localtree import walk
 from cmlutils.remote.rsync import Complaint
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Differences
-    from cmlutils.flows.listing import Kept
+    from cmlutils.flows.listing import KeptListing
 
 T = TypeVar("T")
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
@@ -45,7 +45,7 @@ def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextMan
 
 
 def _open(data: Path, path: bytes) -> None:
-    os.chmod(at(data, path), 0o700)  # noqa: PTH101 - bytes
+    os.chmod(local_path(data, path), 0o700)  # noqa: PTH101 - bytes
 
 
 def local_resolution(folder: Path) -> int:
@@ -55,7 +55,7 @@ def local_resolution(folder: Path) -> int:
         return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
 
 
-def left_free(data: Path) -> tuple[int, int]:
+def free_space(data: Path) -> tuple[int, int]:
     """Return how many bytes and how many inodes are free."""
     space = os.statvfs(data)
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
@@ -72,7 +72,7 @@ def check_room(data: Path, differences: Differences, held: int, holes: Callable[
     size += sum(max(0, wanted - found) for wanted, found in changed)
     size += sum(nlargest(STREAMS, (wanted for wanted, _ in changed)))
     size = max(0, size - held)
-    free, names = left_free(data)
+    free, names = free_space(data)
     if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
         raise TransferError(
             f"{data} has {free} bytes free, and {size} are to come.",
@@ -94,7 +94,7 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
     doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
     doomed += [each.found for each in differences.changed if "kind" in each.what]
     for entry in sorted(doomed, reverse=True):
-        place = at(data, entry.path)
+        place = local_path(data, entry.path)
         remove = os.rmdir if entry.kind == "d" else os.unlink
         with contextlib.suppress(FileNotFoundError):
             try:
@@ -105,7 +105,7 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
     return len(doomed)
 
 
-def open_aside(folder: Path) -> Path:
+def open_staging(folder: Path) -> Path:
     """Make the folder where a first copy grows, or take the one that an interrupted copy left.
 
     Files there are written in place: one that has another name elsewhere, or is not ours, is not to be trusted.
@@ -114,7 +114,7 @@ def open_aside(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     for entry in walk_all(folder):
         with contextlib.suppress(FileNotFoundError):
-            status = os.lstat(at(folder, entry.path))
+            status = os.lstat(local_path(folder, entry.path))
             if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
                 remove_tree(folder)
                 folder.mkdir(mode=0o700)
@@ -122,10 +122,10 @@ def open_aside(folder: Path) -> Path:
     return folder
 
 
-def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
-    """Move these names of the root from aside to where they belong, unless something is there by now."""
+def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
+    """Move these names of the root from `staging` to `data`, unless something is there by now."""
     for name in names:
-        place, goal = at(aside, name), at(data, name)
+        place, goal = local_path(staging, name), local_path(data, name)
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.lstat(place).st_mode):
                 os.chmod(place, 0o700)  # noqa: PTH101 - bytes; a folder that is not ours to write can't be moved
@@ -133,24 +133,24 @@ def move_in(aside: Path, data: Path, names: Iterable[bytes]) -> None:
                 os.rename(place, goal)  # noqa: PTH104 - bytes
 
 
-def land(aside: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
-    """Move these files from aside to where they belong, as far as they are whole and their folders are there."""
+def land(staging: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
+    """Move these files from `staging` to `data`, as far as they are whole and their folders are there."""
     for entry in files:
         try:
-            _land(aside, data, entry, resolution_ns)
+            _land(staging, data, entry, resolution_ns)
         except OSError as error:  # noqa: PERF203
             yield Complaint(entry.path, f"it can't be moved to its place: {error.strerror}")
 
 
-def _land(aside: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
-    folder, place = entry.path.rpartition(b"/")[0], at(aside, entry.path)
+def _land(staging: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
+    folder, place = entry.path.rpartition(b"/")[0], local_path(staging, entry.path)
     with contextlib.suppress(FileNotFoundError):
-        if not (_entered(aside, folder) and _entered(data, folder)):
+        if not (_entered(staging, folder) and _entered(data, folder)):
             return
         status = os.lstat(place)
         whole = status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) < resolution_ns
         if stat.S_ISREG(status.st_mode) and whole:
-            os.replace(place, at(data, entry.path))  # noqa: PTH105 - bytes
+            os.replace(place, local_path(data, entry.path))  # noqa: PTH105 - bytes
         elif stat.S_ISREG(status.st_mode):
             os.chmod(place, 0o600)  # noqa: PTH101 - bytes; some rsyncs can't go on with a read-only one
 
@@ -158,11 +158,11 @@ def _land(aside: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
 def _entered(root: Path, folder: bytes) -> bool:
     """Tell whether this is a folder, reached through no link, and make it ours to change; `fix_folders` gives back."""
     for path in reversed([*upwards(folder)]):
-        mode = os.lstat(at(root, path)).st_mode
+        mode = os.lstat(local_path(root, path)).st_mode
         if not stat.S_ISDIR(mode):
             return False
         if mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(at(root, path), 0o700)  # noqa: PTH101 - bytes
+            os.chmod(local_path(root, path), 0o700)  # noqa: PTH101 - bytes
     return True
 
 
@@ -170,11 +170,11 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder of ours with all that is in it, whatever its modes."""
     for entry in walk_all(folder):
         if entry.kind == "d":
-            os.chmod(at(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
+            os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
     shutil.rmtree(folder)
 
 
-def fix_folders(data: Path, kept: Kept) -> list[str]:
+def fix_folders(data: Path, kept: KeptListing) -> list[str]:
     """Give every folder the mode and time of the listing, the deepest first, and every link its time.
 
     rsync leaves a link's time alone when it is right to the second. Returns what could not be set, as problems.
@@ -185,20 +185,20 @@ def fix_folders(data: Path, kept: Kept) -> list[str]:
         if entry.kind not in "dl" or entry.path.rpartition(b"/")[0] not in real:
             continue
         try:
-            _fix(at(data, entry.path), entry)
+            _fix(local_path(data, entry.path), entry)
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
                 problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
     return problems
 
 
-def _real_folders(data: Path, kept: Kept) -> set[bytes]:
+def _real_folders(data: Path, kept: KeptListing) -> set[bytes]:
     """Return which of the listed folders are folders here: one may have come as a link that leads elsewhere."""
     real = {b""}
     for entry in kept.entries.values():
         if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:
             with contextlib.suppress(OSError):
-                if stat.S_ISDIR(os.lstat(at(data, entry.path)).st_mode):
+                if stat.S_ISDIR(os.lstat(local_path(data, entry.path)).st_mode):
                     real.add(entry.path)
     return real
 

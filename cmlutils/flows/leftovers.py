@@ -8,7 +8,7 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.ensure import find_ours
 from cmlutils.flows.journal_keys import Named, keyed, named
 from cmlutils.flows.kinds import kind_of
-from cmlutils.flows.steps import Inventory, Thing
+from cmlutils.flows.steps import Inventory, TargetItem
 from cmlutils.flows.take_away import still_there, take_away
 from cmlutils.report import Outcome, Status
 
@@ -30,31 +30,31 @@ def remove_leftovers(
     keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
         what = None if key in keys else named(key)
-        outcome = _taken_back(journal, _thing(v1, project, key, what), sleep) if what else None
+        outcome = _taken_back(journal, _item(v1, project, key, what), sleep) if what else None
         if outcome:
             yield outcome
 
 
-def _taken_back(journal: Journal, thing: Thing, sleep: Callable[[float], None]) -> Outcome | None:
+def _taken_back(journal: Journal, item: TargetItem, sleep: Callable[[float], None]) -> Outcome | None:
     """Take it away; None where nothing is there of it."""
     try:
-        mine = find_ours(journal, thing, sleep)
+        mine = find_ours(journal, item, sleep)
         if mine is None:
-            journal.gone(thing.key)
+            journal.gone(item.key)
             return None
-        stays = take_away(journal, thing, mine, _WHY, sleep)
+        stays = take_away(journal, item, mine, _WHY, sleep)
     except ApiError as error:
-        return still_there(thing, _WHY, error.message)
+        return still_there(item, _WHY, error.message)
     if stays:
-        return still_there(thing, _WHY, stays)
-    name = str(mine.get("name") or thing.name)
-    return Outcome(thing.kind, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
+        return still_there(item, _WHY, stays)
+    name = str(mine.get("name") or item.name)
+    return Outcome(item.kind, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
 
 
-def _thing(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> Thing:
+def _item(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> TargetItem:
     """Return what is known of a workload by its key alone."""
     kind = kind_of(what.kind, v1, project)
-    return Thing(
+    return TargetItem(
         kind=what.kind,
         name=what.name,
         key=key,

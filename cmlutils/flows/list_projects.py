@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedProject:
     """A project by name; `owner` is empty when it is the user's own."""
 
     name: str
@@ -52,18 +52,18 @@ def check_user(section: Section) -> None:
         ApiV1(http).users.get(section.workspace.username)
 
 
-def list_projects(section: Section) -> list[Listed]:
+def list_projects(section: Section) -> list[ListedProject]:
     """Return the user's own projects and those of the user's teams, by name; the user's own come first."""
     username = section.workspace.username
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
         owners = {username, *v1.projects.teams_of(username)}
         rows = [(str(row.get("name")), _owner(row)) for row in v1.projects.visible_to(username)]
-    mine = {Listed(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
+    mine = {ListedProject(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
     return sorted(mine, key=lambda one: (one.owner, one.name.casefold(), one.name))
 
 
-def named_projects(section: Section, names: Sequence[str]) -> list[Listed]:
+def named_projects(section: Section, names: Sequence[str]) -> list[ListedProject]:
     """Return the projects of exactly these names that the user can see; raise CheckFailed for one that is not there.
 
     The user's own are taken before a team's, and these before anybody else's. Raises ConfigError when several are left.
@@ -83,7 +83,7 @@ def named_projects(section: Section, names: Sequence[str]) -> list[Listed]:
                     hint="Write this section by hand, with owner_username.",
                 )
             owner = _owner(rows[0])
-            found.append(Listed(name, "" if owner == username else owner))
+            found.append(ListedProject(name, "" if owner == username else owner))
     return found
 
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 
-class Kept:
+class KeptListing:
     """A listing after the rules: what stays, the topmost of what is ignored, and what could not be read.
 
     `digest` is that of the listing as it came. `pruned`: what the rules' `prunes` name is not in it.
     On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
-    is there, `held` how many bytes of half-copied files it holds, `grown` what an interrupted copy left aside.
+    is there, `held` how many bytes of half-copied files it holds, `grown` what an interrupted copy left in staging.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Kept:
         return ours + names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
 
 
-def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: bytes = b"") -> Kept:
+def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: bytes = b"") -> KeptListing:
     """List the project's folder on the workspace and decide."""
 
-    def listed() -> Kept:
+    def listed() -> KeptListing:
         err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
 
         def chunks() -> Generator[bytes, None, None]:
@@ -105,7 +105,7 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
                 yield chunk
 
         with contextlib.closing(chunks()) as listing:
-            found = Kept(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
+            found = KeptListing(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
         found.digest = digest.digest()
         return found
@@ -113,7 +113,7 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     return persist(tunnel, listed, lasting=False)
 
 
-def of_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
+def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
     """Ask the workspace's find about just these names, and return what `names_script` says of them."""
     script, names = names_script(form), names_input(paths)
     return persist(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
@@ -121,12 +121,12 @@ def of_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) ->
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
     """List just these names on the workspace, among them the folders that each lies in; none is entered by a link."""
-    found = {entry.path: entry for entry in parse_names(of_names(tunnel, names)) if entry.path in names}
+    found = {entry.path: entry for entry in parse_names(stat_names(tunnel, names)) if entry.path in names}
     folders = {path for path, entry in found.items() if entry.kind == "d"}
     return {path: entry for path, entry in found.items() if folders.issuperset(above(path))}
 
 
-def still_so(tunnel: Tunnel, kept: Kept) -> bool:
+def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:
     """List again and tell whether every byte of the listing is as it was.
 
     The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.

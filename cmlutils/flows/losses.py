@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
-    from cmlutils.flows.listing import Kept
+    from cmlutils.flows.listing import KeptListing
 
 NAMED = 5  # of very many losses
 
 
-def losses(record: Path, local: Kept) -> list[str]:
+def losses(record: Path, local: KeptListing) -> list[str]:
     """Compare the bundle's listing with what the export recorded; say what it has lost, or has otherwise by now.
 
     Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
@@ -55,7 +55,7 @@ def _some(paths: Sequence[bytes]) -> str:
     return ", ".join(map(show, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
 
 
-def _counts(entry: Entry, local: Kept) -> bool:
+def _counts(entry: Entry, local: KeptListing) -> bool:
     """Tell whether a bundle holds such an entry, and the rules of an import keep it."""
     folder = entry.kind == "d"
     return entry.kind in "fdl" and not any(

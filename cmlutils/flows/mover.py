@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import above
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import shares
-from cmlutils.flows.remaining import divided, top, weight, worth_aside
+from cmlutils.flows.remaining import divided, top, weight, worth_staging
 from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.flows.unequal import Doubtful
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
-    from cmlutils.flows.listing import Kept
-    from cmlutils.flows.remaining import Look, LookAgain, Parts
+    from cmlutils.flows.listing import KeptListing
+    from cmlutils.flows.remaining import LookAgain, Parts, Remaining
     from cmlutils.flows.rsyncs import Rsyncs
     from cmlutils.remote.tunnel import Tunnel
 
@@ -33,8 +33,8 @@ EVERY = 0.2  # seconds between two tellings of progress
 NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
 
 
-class Aside(NamedTuple):
-    """A folder of ours on the receiving side, where large files and whole new names of the root grow, in place.
+class Staging(NamedTuple):
+    """The staging folder on the receiving side, where large files and whole new names of the root are written in place.
 
     `end`, `temp` and `basis` (where it all belongs) are what rsync is told. `move_in` moves names of the root, unless
     something is there; `land` those of some large files that are whole, and says why one could not be moved.
@@ -61,11 +61,11 @@ class Mover:
         *,
         work: Path,
         rsyncs: Rsyncs,
-        aside: Aside,
+        staging: Staging,
         temp: str = "",
         resolution_ns: int = 1,
     ) -> None:
-        self.tunnel, self.ends, self.work, self.aside = tunnel, ends, work, aside
+        self.tunnel, self.ends, self.work, self.staging = tunnel, ends, work, staging
         self.temp, self.both = temp, replace(rsyncs.both, resolution_ns=resolution_ns)
         self._asks = progress_signal.answers(rsyncs.ours)
         self.progress: Progress = Silent()
@@ -75,7 +75,7 @@ class Mover:
         self.space: Callable[[], str] = lambda: "an unknown number of bytes"
         self._number = 0
 
-    def rounds(self, look: LookAgain, kept: Callable[[], Kept], now: Look) -> None:
+    def rounds(self, look: LookAgain, kept: Callable[[], KeptListing], now: Remaining) -> None:
         """Copy until nothing more is wanted, or a round makes no progress.
 
         `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
@@ -83,15 +83,15 @@ class Mover:
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
         now = self._copy_doubtful(look, kept) if self.doubtful.entries else now
-        tried, before, least, aside = 0, list["Entry"](), weight(now.wanted), True
+        tried, before, least, staging = 0, list["Entry"](), weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
-            new = now.new if aside and worth_aside(now, kept()) else frozenset[bytes]()
+            new = now.new if staging and worth_staging(now, kept()) else frozenset[bytes]()
             cut = False
             try:
                 if new:
-                    self._grow_aside([each for each in now.wanted if top(each.path) in new], kept(), new)
-                    aside, before = False, []
+                    self._copy_staged([each for each in now.wanted if top(each.path) in new], kept(), new)
+                    staging, before = False, []
                 else:
                     self._copy(now.wanted, kept(), streams=1 if tried else self._streams())
                     tried, before = tried + 1, now.wanted
@@ -106,7 +106,7 @@ class Mover:
                 self.tunnel.progressed()
                 least = left
 
-    def _copy_doubtful(self, look: LookAgain, kept: Callable[[], Kept]) -> Look:
+    def _copy_doubtful(self, look: LookAgain, kept: Callable[[], KeptListing]) -> Remaining:
         """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
         cut = False
         while some := self.doubtful.some():
@@ -123,12 +123,12 @@ class Mover:
         self.progress.step("checking")
         return look(cut=cut)
 
-    def _grow_aside(self, wanted: Sequence[Entry], kept: Kept, new: Collection[bytes]) -> None:
+    def _copy_staged(self, wanted: Sequence[Entry], kept: KeptListing, new: Collection[bytes]) -> None:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
         others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
         self._copy(wanted, kept, streams=self._streams(), without=without)
-        self.aside.move_in(sorted(new))
+        self.staging.move_in(sorted(new))
 
     def _streams(self) -> int:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
@@ -136,13 +136,13 @@ class Mover:
     def _copy(
         self,
         names: Sequence[Entry],
-        kept: Kept,
+        kept: KeptListing,
         *,
         streams: int,
         without: Sequence[bytes] | None = None,
         anew: bool = False,
     ) -> None:
-        """Copy these; with `without`, rules for what is not meant, all goes aside and nothing lands by itself.
+        """Copy these; with `without`, rules for what is not meant, all goes to the staging folder and stays there.
 
         `anew`: however equal they look.
         """
@@ -151,11 +151,11 @@ class Mover:
         self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
         self._run(copies, names)
 
-    def _copies(self, parts: Parts, kept: Kept, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
+    def _copies(self, parts: Parts, kept: KeptListing, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
         """Build what rsync is told, in pieces that may run at once."""
         inplace = without is not None
-        ends = (self.ends[0], self.aside.end) if inplace else self.ends
-        base = {"temp": self.aside.temp if inplace else self.temp}
+        ends = (self.ends[0], self.staging.end) if inplace else self.ends
+        base = {"temp": self.staging.temp if inplace else self.temp}
         ssh, copies = self.tunnel.ssh_argv, list[Copy]()
         if parts.by_rules:
             path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
@@ -174,12 +174,12 @@ class Mover:
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
         """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
         holes = self.holes(big) if big else ()
-        aside = self.aside
+        staging = self.staging
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
             argv = rsync.big(
-                self.tunnel.ssh_argv, self.ends[0], aside.end,
-                temp=aside.temp, names=path, basis=aside.basis, both=self.both, sparse=sparse,
+                self.tunnel.ssh_argv, self.ends[0], staging.end,
+                temp=staging.temp, names=path, basis=staging.basis, both=self.both, sparse=sparse,
             )  # fmt: skip
             yield Copy(argv, entry if land else None)
 
@@ -208,7 +208,7 @@ class Mover:
                         done, sent = done + stream.now().done, sent + stream.now().sent
                         well &= self._judge(*stream.end())
                         if stream.lands and coming.isdisjoint(above(stream.lands.path)):
-                            self.complaints += self.aside.land([stream.lands])
+                            self.complaints += self.staging.land([stream.lands])
                         elif stream.lands:
                             late.append(stream.lands)
                 now = [stream.now() for stream in running]
@@ -216,7 +216,7 @@ class Mover:
                     done + sum(each.done for each in now), total, sent + sum(each.sent for each in now), len(sizes)
                 )
         if late:  # by now the folders that they lie in have come, too
-            self.complaints += self.aside.land(late)
+            self.complaints += self.staging.land(late)
         if well:  # what was asked last was a moment before the end
             self.progress.files(total, total, len(sizes), len(sizes))
 

@@ -12,7 +12,7 @@ from cmlutils.errors import NotFound, Rejected, Unauthorized
 from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_project import check_target
-from cmlutils.flows.listing import Kept
+from cmlutils.flows.listing import KeptListing
 from cmlutils.flows.read_project import READERS, read_records
 from cmlutils.flows.replay import map_file
 from cmlutils.flows.translate import Addons
@@ -49,7 +49,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     if why := obstacle(bundle):
         plan.blockers.append(f"{why}: {FIX}.")
     rules, _ = import_rules(bundle.data)
-    kept = Kept(walk(bundle.data, unread=[]), rules)
+    kept = KeptListing(walk(bundle.data, unread=[]), rules)
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
     plan.folders = totals_by_folder(kept.entries.values())

@@ -18,18 +18,18 @@ from cmlutils.flows.landing import (
     check_room,
     delete_extras,
     fix_folders,
+    free_space,
     land,
-    left_free,
     local_resolution,
     move_in,
-    open_aside,
+    open_staging,
     remove_tree,
     using_all,
     walk_all,
 )
-from cmlutils.flows.listing import listed_names, of_names, remote_listing, still_so
-from cmlutils.flows.mover import Aside, Mover
-from cmlutils.flows.remaining import Look, free_words, is_big, is_short, look_of
+from cmlutils.flows.listing import is_unchanged, listed_names, remote_listing, stat_names
+from cmlutils.flows.mover import Mover, Staging
+from cmlutils.flows.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.survey import Survey, survey
 from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile
@@ -85,7 +85,7 @@ class _Pull:
 
     def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
         self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
-        self.work, self.aside = emptied(state / "tmp"), open_aside(state / "arriving")
+        self.work, self.staging = emptied(state / "tmp"), open_staging(state / "arriving")
         self.unequal = Unequal(state, "source")
         self.resolution_ns = local_resolution(self.work)
         self.deleted = 0
@@ -109,7 +109,7 @@ class _Pull:
             check_room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
             mover.doubtful = doubtful
-            mover.rounds(self._look_again, lambda: self.kept, look_of(unlike, 0, self.differences))
+            mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
@@ -118,7 +118,7 @@ class _Pull:
         problems = problems_of(left, complaints, self.restless)
         problems += (*doubtful.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
-            remove_tree(self.aside)
+            remove_tree(self.staging)
         if copied := doubtful.copied():
             Unequal(self.state, "target").add(entry.path for entry in copied)  # they look equal there, too
         self.unequal.settle(doubtful, self.kept.entries)
@@ -134,22 +134,22 @@ class _Pull:
         )
 
     def _drop_stale(self) -> None:
-        """Delete what an interrupted pull left aside and the source has no more: it would be moved in."""
-        grown = compare(self.kept.entries, walk_all(self.aside), resolution_ns=self.resolution_ns)
-        delete_extras(self.aside, grown, [])
+        """Delete what an interrupted pull left in staging and the source has no more: it would be moved in."""
+        grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
+        delete_extras(self.staging, grown, [])
 
     def _mover(self, version: bytes) -> Mover:
         ends = (rsync.PLACE, f"{self.data}/")
-        aside = Aside(
-            f"{self.aside}/",
+        staging = Staging(
+            f"{self.staging}/",
             "",
             str(self.data.absolute()),
-            lambda names: move_in(self.aside, self.data, names),
-            lambda files: land(self.aside, self.data, files, self.resolution_ns),
+            lambda names: move_in(self.staging, self.data, names),
+            lambda files: land(self.staging, self.data, files, self.resolution_ns),
         )
         rsyncs, resolution_ns = both_rsyncs(version), self.resolution_ns
-        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=rsyncs, aside=aside, resolution_ns=resolution_ns)
-        mover.progress, mover.space = self.progress, lambda: free_words(*left_free(self.data))
+        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=rsyncs, staging=staging, resolution_ns=resolution_ns)
+        mover.progress, mover.space = self.progress, lambda: free_space_text(*free_space(self.data))
         mover.holes = self._holes
         return mover
 
@@ -175,20 +175,20 @@ class _Pull:
         self.asked = asked
         return wanted
 
-    def _look_again(self, *, cut: bool) -> Look:
+    def _look_again(self, *, cut: bool) -> Remaining:
         """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
         looking = contextlib.nullcontext(meanwhile(self._arrived)) if few else using_all(self.data, self._compared)
         with looking as differences:
-            same = self._asked_still_so() if brief else still_so(self.tunnel, self.kept)
+            same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
             self._list(self._rules_now())
             self.differences = self._compared(walk_all(self.data))
-        return look_of(self._next(), self._held(), self.differences)
+        return remaining_of(self._next(), self._held(), self.differences)
 
     def _rules_now(self) -> IgnoreRules:
         """Read the rules once more: they may be what has changed."""
@@ -206,7 +206,7 @@ class _Pull:
         names = {each for path in self.asked for each in upwards(path)}
         return {each: self.kept.entries[each] for each in names if each in self.kept.entries}
 
-    def _asked_still_so(self) -> bool:
+    def _asked_are_unchanged(self) -> bool:
         """Tell whether the source has each of them as it was listed, and the same rules."""
         names, rules = self._asked_names(), self.kept.at_root(RULES_NAME)
         names.update({RULES_NAME: rules} if rules else {})
@@ -227,7 +227,7 @@ class _Pull:
     def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:
         """Ask the source how many bytes of these large files are holes, which take no room here either."""
         sizes = {entry.path: entry.size for entry in large}
-        said = of_names(self.tunnel, sizes, "%b %P\\0")
+        said = stat_names(self.tunnel, sizes, "%b %P\\0")
         told = (each.partition(b" ./") for each in said.split(b"\0"))
         holes = {
             path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()
@@ -235,7 +235,7 @@ class _Pull:
         return {path: size for path, size in holes.items() if size > 0}
 
     def _held(self) -> int:
-        return sum(entry.size for entry in walk(self.aside, unread=[]) if entry.kind == "f")
+        return sum(entry.size for entry in walk(self.staging, unread=[]) if entry.kind == "f")
 
 
 def _to_fetch(differences: Differences) -> list[Entry]:

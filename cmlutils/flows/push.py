@@ -13,13 +13,13 @@ from cmlutils.filelist import Entry, show, unseen
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.listing import listed_names, remote_listing
-from cmlutils.flows.mover import Aside, Mover
+from cmlutils.flows.mover import Mover, Staging
 from cmlutils.flows.pushed import Pushed
-from cmlutils.flows.remaining import Look, is_short, look_of
+from cmlutils.flows.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there, why_not_deleted
 from cmlutils.flows.target_folder import TargetFolder
-from cmlutils.flows.transfer import Progress, Silent, at, emptied, local_errors, ours_beside, persist
+from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, local_path, ours_beside, persist
 from cmlutils.flows.unequal import Unequal
 from cmlutils.remote import rsync
 
@@ -117,7 +117,7 @@ class _Push:
             mover = self._prepare()
             mover.doubtful = self.doubtful
             self._drop_stale(self.there.grown)
-            mover.rounds(self._look_again, lambda: self.local, look_of(different, 0, self.differences))
+            mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
             complaints = mover.complaints
         self.unequal.settle(self.doubtful, self.local.entries)
         return first, (*problems_of(self.differences, complaints), *self.doubtful.problems(self.local.entries))
@@ -151,14 +151,14 @@ class _Push:
             temp=name,
             rsyncs=both_rsyncs(root.versions),
             resolution_ns=root.resolution_ns,
-            aside=Aside(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
+            staging=Staging(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return mover
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
-        """Delete what an interrupted push left aside and the bundle has no more: it would be moved in."""
+        """Delete what an interrupted push left in staging and the bundle has no more: it would be moved in."""
         above = len(self.ours + b"/new/")
         stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
         if stale:
@@ -174,12 +174,12 @@ class _Push:
             self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns
         )
 
-    def _look_again(self, *, cut: bool) -> Look:
+    def _look_again(self, *, cut: bool) -> Remaining:
         """Look at what was sent, or if that is not as it should be, at all."""
         sent = [*_to_send(self.differences), *self.doubtful.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
-        return look_of(_to_send(self.differences), self.there.held, self.differences)
+        return remaining_of(_to_send(self.differences), self.there.held, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
         """Look at these names alone: an rsync that ended in peace has touched no other."""
@@ -193,7 +193,7 @@ class _Push:
         return not _to_send(found)
 
     def _holes(self, large: Iterable[Entry]) -> set[bytes]:
-        status = {entry: os.lstat(at(self.data, entry.path)) for entry in large}
+        status = {entry: os.lstat(local_path(self.data, entry.path)) for entry in large}
         return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
 
     def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Sized
 
     from cmlutils.entries import Differences, Entry
-    from cmlutils.flows.listing import Kept
+    from cmlutils.flows.listing import KeptListing
 
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
 
 UNCOUNTED = 1 << 62  # inodes, where a file system has no number of them
 
 
-class Look(NamedTuple):
+class Remaining(NamedTuple):
     """What is still to be copied, and how many bytes of that are there half-copied.
 
     `new` are those names at the root of which the receiver has nothing.
@@ -33,13 +33,13 @@ class Look(NamedTuple):
 class LookAgain(Protocol):
     """Says how things are after a round of copying."""
 
-    def __call__(self, *, cut: bool) -> Look:
+    def __call__(self, *, cut: bool) -> Remaining:
         """Look; what a round that was cut short has left may be anywhere, others touch only what they were told to."""
 
 
-def look_of(wanted: list[Entry], held: int, differences: Differences) -> Look:
+def remaining_of(wanted: list[Entry], held: int, differences: Differences) -> Remaining:
     """Put a look together from what differs."""
-    return Look(wanted, held, frozenset(each.path for each in differences.only_left if b"/" not in each.path))
+    return Remaining(wanted, held, frozenset(each.path for each in differences.only_left if b"/" not in each.path))
 
 
 def is_big(entry: Entry) -> bool:
@@ -62,14 +62,14 @@ def weight(entries: Iterable[Entry]) -> int:
     return sum(map(shares.weight, entries))
 
 
-def worth_aside(now: Look, kept: Kept) -> bool:
+def worth_staging(now: Remaining, kept: KeptListing) -> bool:
     """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
     few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
     return any(islice(few, SHORT, None)) and others <= rsync.MAX_LITERALS
 
 
-def free_words(bytes_free: int | None = None, inodes: int | None = None) -> str:
+def free_space_text(bytes_free: int | None = None, inodes: int | None = None) -> str:
     """Say what is free on a disk, as far as it is known."""
     held = "an unknown number of" if bytes_free is None else f"{bytes_free}"
     return f"{held} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")

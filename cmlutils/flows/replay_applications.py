@@ -39,9 +39,9 @@ def applications_again(target: Target, wanted: Sequence[Application], outcomes: 
 def _works(target: Target, wanted: Sequence[Application]) -> Iterator[_Work]:
     kind = kind_of("application", target.v1, target.project)
     inventory, addons = Inventory(kind.rows), Addons(target.v1)
-    taken: dict[str, set[str]] = defaultdict(set)
+    claimed: dict[str, set[str]] = defaultdict(set)
     for key, one in keyed(wanted):
-        yield _Work(target, one, key, kind, inventory, taken[one.key], addons)
+        yield _Work(target, one, key, kind, inventory, claimed[one.key], addons)
 
 
 class _Work:
@@ -54,11 +54,11 @@ class _Work:
         key: str,
         kind: Kind,
         inventory: Inventory,
-        taken: set[str],
+        claimed: set[str],
         addons: Addons,
     ) -> None:
         self.target, self.application, self.addons = target, application, addons
-        self.key, self.kind, self.inventory, self.taken = key, kind, inventory, taken
+        self.key, self.kind, self.inventory, self.claimed = key, kind, inventory, claimed
         self.match = target.match(application)
 
     def ensure(self) -> Outcome:
@@ -88,8 +88,8 @@ class _Work:
             remove=self.kind.remove,
             last_look=True,
             live=_live,
-            hush=lambda record: self._hush(int(record["id"])),
-            taken=self.taken,
+            request_stop=lambda record: self._request_stop(int(record["id"])),
+            claimed=self.claimed,
             lacks=target.lacks(wanted, self.match),
         )
 
@@ -148,7 +148,7 @@ class _Work:
             record = self._read(application_id)
         return record
 
-    def _hush(self, application_id: int) -> None:
+    def _request_stop(self, application_id: int) -> None:
         """Ask it to stop, in each way until it is on its way there."""
         for way in self._ways(application_id):
             if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", "stopped"}:

@@ -32,7 +32,7 @@ class _Run:
     people: People
     addons: Addons
     names: dict[int, str]
-    taken: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    claimed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     target_ids: dict[int, int] = field(default_factory=dict)
 
 
@@ -89,7 +89,7 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         finish=lambda record: _finish(run, job, int(record["id"]), match),
         again=lambda record: _again(run, job, int(record["id"]), match),
         remove=run.kind.remove,
-        taken=run.taken[job.key],
+        claimed=run.claimed[job.key],
         lacks=target.lacks(job, match),
     )
     outcome, record = ensure(target.journal, step, target.clock.sleep)

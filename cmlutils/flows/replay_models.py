@@ -42,19 +42,19 @@ def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Out
 def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
     kind = kind_of("model", target.v1, target.project)
     inventory = Inventory(kind.rows)
-    taken: dict[str, set[str]] = defaultdict(set)
+    claimed: dict[str, set[str]] = defaultdict(set)
     for key, model in keyed(wanted):
-        yield _Work(target, model, key, kind, inventory, taken[model.key])
+        yield _Work(target, model, key, kind, inventory, claimed[model.key])
 
 
 class _Work:
     """One model on its way to the target."""
 
     def __init__(
-        self, target: Target, model: Model, key: str, kind: Kind, inventory: Inventory, taken: set[str]
+        self, target: Target, model: Model, key: str, kind: Kind, inventory: Inventory, claimed: set[str]
     ) -> None:
         self.target, self.model = target, model
-        self.key, self.kind, self.inventory, self.taken = key, kind, inventory, taken
+        self.key, self.kind, self.inventory, self.claimed = key, kind, inventory, claimed
         self.match = target.match(model)
 
     def ensure(self) -> Outcome:
@@ -82,7 +82,7 @@ class _Work:
             remove=self.kind.remove,
             last_look=True,
             live=_live,
-            taken=self.taken,
+            claimed=self.claimed,
             lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
         )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cmlutils.flows.replay import Clock
-    from cmlutils.journal import Journal, Past
+    from cmlutils.journal import Journal, JournalStep
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Outcome
 
@@ -72,7 +72,7 @@ def ensure_project(
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
-def _read(v1: ApiV1, past: Past) -> Record:
+def _read(v1: ApiV1, past: JournalStep) -> Record:
     """Ask for the project where the journal says that it is."""
     if not past.place:
         raise NotFound("The journal does not say where the project is.", status=404)

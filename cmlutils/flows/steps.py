@@ -11,7 +11,7 @@ from cmlutils.errors import ApiError, CmlutilError, Rejected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmlutils.journal import Past
+    from cmlutils.journal import JournalStep
     from cmlutils.report import Outcome
 
 Record = dict[str, Any]
@@ -63,14 +63,14 @@ class Inventory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Thing:
+class TargetItem:
     """One thing that may be on the target.
 
-    `identity` makes it one of its kind, and `identity_of` is what a row of the listing has in its place. `read` asks
-    the target for one of which the journal knows the id. `remove` takes one away (None: it is never taken away),
-    `hush` asks it to stop and does not wait (None: it does not run by itself). `taken` are the ids that its equals
-    have got in this run. `ours` tells whether one of its identity that came while we were at it can be ours.
-    `place_of` is what `read` needs beside the id.
+    `identity` makes it one of its kind, and `identity_of` is that of a row of the inventory. `read` asks the target
+    for one of which the journal knows the id. `remove` deletes one (None: it is never deleted), `request_stop` asks it
+    to stop and does not wait (None: it does not run by itself). `claimed` are the ids that its equals have got in this
+    run. `ours` tells whether one of its identity that came while we were at it can be ours. `place_of` is what `read`
+    needs beside the id.
     """
 
     kind: str
@@ -79,10 +79,10 @@ class Thing:
     inventory: Inventory
     identity: Identity
     identity_of: Callable[[Record], Identity]
-    read: Callable[[Past], Record]
+    read: Callable[[JournalStep], Record]
     remove: Callable[[Record], None] | None = None
-    hush: Callable[[Record], object] | None = None
-    taken: set[str] = field(default_factory=set)
+    request_stop: Callable[[Record], object] | None = None
+    claimed: set[str] = field(default_factory=set)
     ours: Callable[[Record], bool] = lambda _: True
     place_of: Callable[[Record], str] = lambda _: ""
 
@@ -96,7 +96,7 @@ class Thing:
         alike = [one for one in self.inventory.rows(anew=True) if _bare(self.identity_of(one)) == wanted]
         return sorted(alike, key=lambda one: self.identity_of(one) != self.identity)
 
-    def known(self, past: Past) -> Record | None:
+    def known(self, past: JournalStep) -> Record | None:
         """Return the one that has the journal's id, whatever its name by now; None when it is gone.
 
         A listing may lag behind, so what it lacks is asked for by its id.
@@ -104,7 +104,7 @@ class Thing:
         listed = [one for one in self.inventory.rows() if str(one["id"]) == past.target_id]
         return listed[0] if listed else self.asked_for(past)
 
-    def asked_for(self, past: Past) -> Record | None:
+    def asked_for(self, past: JournalStep) -> Record | None:
         """Ask the target for the journal's id itself; None when there is none."""
         try:
             reply = self.read(past)
@@ -116,7 +116,7 @@ class Thing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step(Thing):
+class Step(TargetItem):
     """One thing to leave on the target.
 
     `create` makes it and returns the reply; `finish` makes it whole and inert and reads it back; `again` does what is

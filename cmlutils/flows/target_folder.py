@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
-from cmlutils.flows.remaining import free_words
+from cmlutils.flows.remaining import free_space_text
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
@@ -144,7 +144,7 @@ class TargetFolder:
     def free(self) -> str:
         """Say how many bytes are free there, and how many inodes, where they are counted."""
         said = self.tunnel.run(_FREE, check=False).out.decode("ascii", "replace").split()
-        return free_words(*(int(number) for number in said if number.isdigit()))
+        return free_space_text(*(int(number) for number in said if number.isdigit()))
 
     def remove(self) -> None:
         """Take it away, and give the root its time back."""

@@ -101,7 +101,7 @@ def no_file(folder: Path) -> None:
         folder.unlink()
 
 
-def at(root: Path, path: bytes) -> bytes:
+def local_path(root: Path, path: bytes) -> bytes:
     """Return the local path of a listed name."""
     return os.fsencode(root) + b"/" + path
 

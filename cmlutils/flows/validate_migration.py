@@ -10,11 +10,11 @@ from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.compare_files import FileCheck
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads, fires
+from cmlutils.flows.compared_side import ComparedSide
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.read_project import read_records, read_settings
-from cmlutils.flows.seen import Seen
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
@@ -114,17 +114,17 @@ class _Validation:
             report.target = report.target or f"{workspace.url} {project.path}"
         else:
             report.source = report.source or f"{workspace.url} {project.path}"
-        seen = self._seen(connection, side, runtimes)
+        compared = self._compared_side(connection, side, runtimes)
         there, records = read_settings(v1, project), read_records(v1, project)
         if on_target:
             self._ask_for_pauses(connection, project, records["jobs"])
         if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=self.settings.collaborators)
-        report.differences += compare_settings(self.settings, there, seen)
+        report.differences += compare_settings(self.settings, there, compared)
         for kind, workloads in self.contents.by_kind().items():
             here = with_ids(v1, workloads) if on_target else workloads
-            report.differences += compare_workloads(kind, here, records[kind], seen)
+            report.differences += compare_workloads(kind, here, records[kind], compared)
             if on_target and report.verb == "validate-migration":
                 names = [str(one.get("name")) for one in records[kind]]
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
@@ -145,7 +145,7 @@ class _Validation:
                 if fires(one) and not isinstance(one.get("paused"), bool):
                     one["paused"] = paused_in_v2(v2, project, one)
 
-    def _seen(self, connection: Connection, side: str, runtimes: list[Runtime]) -> Seen:
+    def _compared_side(self, connection: Connection, side: str, runtimes: list[Runtime]) -> ComparedSide:
         """Say what a side is judged by; what an import made just now, or never finished, has no business to be live."""
         fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
         if side == "target":
@@ -154,7 +154,7 @@ class _Validation:
         asks = side == "target" and any(one.bypass_authentication for one in self.contents.applications)
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
-        return Seen(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
+        return ComparedSide(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:

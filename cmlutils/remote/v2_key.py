@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
-from cmlutils.journal import Journal, Past
+from cmlutils.journal import Journal, JournalStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -152,7 +152,7 @@ class V2Key:
                 break
         return why
 
-    def _orphan(self, step: Past, *, patient: bool) -> str:
+    def _orphan(self, step: JournalStep, *, patient: bool) -> str:
         """Return the id of the key that we made without hearing it; empty when there is none that must be ours.
 
         Where a list does not show when keys end, only one that came lately is ours: later it may be a person's.

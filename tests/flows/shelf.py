@@ -100,13 +100,13 @@ class Shelf:
     def remove(self, record):
         self._call("remove", lambda: self._change(lambda: self.things.pop(record["id"], None)))
 
-    def hush(self, record):
+    def request_stop(self, record):
         def effect():
             if record["id"] not in self.things:
                 raise NotFound("Not there.", status=404)
             self.things[record["id"]]["live"] = False
 
-        self._call("hush", effect)
+        self._call("request_stop", effect)
 
     def step(self, name="a", nth=0, **changes):
         """A step for one thing of this name, as the kinds of workloads have it."""
@@ -122,7 +122,7 @@ class Shelf:
             finish=self.finish,
             again=lambda record: self.finish(record, "again"),
             remove=self.remove,
-            hush=self.hush,
+            request_stop=self.request_stop,
         )
         return replace(step, **changes)
 

@@ -9,7 +9,7 @@ from shelf import Shelf
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory
-from cmlutils.journal import Past
+from cmlutils.journal import JournalStep
 from cmlutils.report import Outcome, Status
 
 KEY = "thing a 0"
@@ -43,8 +43,8 @@ def test_what_is_missing_is_created_finished_and_done(shelf, caplog):
     assert shelf.ensure(step) == (made(7), {"id": 7, "name": "a", "live": False})
     assert shelf.asked == ["list", "create", "finish"]
     assert shelf.pauses == []
-    assert shelf.journal.step(KEY) == Past((), "7", done=True)
-    assert step.taken == {"7"}
+    assert shelf.journal.step(KEY) == JournalStep((), "7", done=True)
+    assert step.claimed == {"7"}
     assert [one["id"] for one in step.find()] == [7]
     assert "thing a: created" in caplog.text
 
@@ -54,7 +54,7 @@ def test_what_is_done_is_looked_at_and_left(shelf):
     step = shelf.step()
     assert shelf.ensure(step) == (made(7, Status.PRESENT), shelf.things[7])
     assert shelf.asked == ["list"]
-    assert step.taken == {"7"}
+    assert step.claimed == {"7"}
 
 
 def test_what_somebody_else_made_stays_as_it_is_and_is_not_ours(shelf):
@@ -70,12 +70,12 @@ def test_what_somebody_else_made_stays_as_it_is_and_is_not_ours(shelf):
 def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
     there = shelf.put()
     for statuses in (["present", "created", "created"], ["present"] * 3):
-        taken = set()
+        claimed = set()
         inventory = Inventory(shelf.list)
-        found = [shelf.ensure(shelf.step(nth=nth, taken=taken, inventory=inventory)) for nth in range(3)]
+        found = [shelf.ensure(shelf.step(nth=nth, claimed=claimed, inventory=inventory)) for nth in range(3)]
         assert [outcome.status.value for outcome, _ in found] == statuses
         assert [outcome.target_id for outcome, _ in found] == [there, "8", "9"]
-        assert taken == {there, "8", "9"}
+        assert claimed == {there, "8", "9"}
     assert shelf.journal.step("thing a 1").before == (there,)
     assert shelf.journal.step("thing a 2").before == (there, "8")
 
@@ -119,7 +119,7 @@ def test_a_crash_before_the_creation_creates_it(shelf):
     assert shelf.ensure()[0] == made(8)
     assert shelf.writes == ["create", "finish"]
     assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]  # what the crash may have made could show late
-    assert shelf.journal.step(KEY) == Past((there,), "8", done=True)
+    assert shelf.journal.step(KEY) == JournalStep((there,), "8", done=True)
 
 
 def test_a_crash_after_the_creation_finishes_what_came(shelf):
@@ -274,7 +274,7 @@ def test_what_was_done_is_not_taken_away_because_it_can_not_be_read(shelf):
     shelf.trouble["again"] = [BROKEN, BROKEN]
     assert shelf.ensure() == (failed("Broken.", "Run the import again."), None)
     assert shelf.writes == ["again", "again"]
-    assert shelf.journal.step(KEY) == Past((), "7", done=True, left=True)
+    assert shelf.journal.step(KEY) == JournalStep((), "7", done=True, left=True)
 
 
 def test_what_comes_to_life_when_it_is_done_again_is_taken_away(shelf):
@@ -326,7 +326,7 @@ def test_what_two_lost_answers_did_not_make_may_still_come_and_is_then_ours(shel
     )
     assert record is None
     assert shelf.pauses == [*[0.0, 1.0, 2.0, 4.0] * 2, 0.0]
-    assert shelf.journal.step(KEY) == Past()
+    assert shelf.journal.step(KEY) == JournalStep()
     came = shelf.put(live=True)
     assert shelf.ensure()[0] == made(came)
     assert shelf.writes == ["finish"]
@@ -357,15 +357,15 @@ def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
     step = shelf.step()
     note = f"It can't be shown to be inert: {error.message} It was deleted again."
     assert shelf.ensure(step) == (failed(note, todo), None)
-    assert shelf.asked == ["list", "create", "finish", "finish", "hush", "remove", "list", "read"]
+    assert shelf.asked == ["list", "create", "finish", "finish", "request_stop", "remove", "list", "read"]
     assert shelf.pauses == [1.0, 0.0]
-    assert (shelf.things, step.taken, shelf.journal.step(KEY)) == ({}, set(), None)
+    assert (shelf.things, step.claimed, shelf.journal.step(KEY)) == ({}, set(), None)
 
 
 def test_what_is_never_taken_away_is_finished_by_the_next_run(shelf):
     shelf.trouble["finish"] = [BROKEN, BROKEN]
     assert shelf.ensure(shelf.step(remove=None)) == (failed("Broken.", "Run the import again."), None)
-    assert shelf.journal.step(KEY) == Past((), "7")
+    assert shelf.journal.step(KEY) == JournalStep((), "7")
     assert shelf.ensure(shelf.step(remove=None))[0] == made(7)
     assert shelf.writes == ["finish"]
 
@@ -374,7 +374,7 @@ def test_what_is_live_is_taken_away_at_once(shelf, caplog):
     shelf.trouble["finish"] = [LIVE]
     assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
     assert "It runs. It was deleted again." in caplog.text
-    assert shelf.writes == ["create", "finish", "hush", "remove"]
+    assert shelf.writes == ["create", "finish", "request_stop", "remove"]
     assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
 
 
@@ -385,7 +385,7 @@ def test_what_a_listing_shows_after_its_end_is_nobodys(shelf):
     shelf.trouble["create"] = [REFUSED]
     shelf.slow = 2
     assert shelf.ensure()[0].note == "Refused."
-    assert shelf.writes == ["hush", "remove", "create"]
+    assert shelf.writes == ["request_stop", "remove", "create"]
     assert shelf.pauses == [0.0]
     assert [one["name"] for one in shelf.things.values()] == ["b"]
 
@@ -408,8 +408,8 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_run(sh
     assert record is None
     assert f"thing a {LOUD}: {stays}" in caplog.text
     assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]
-    assert shelf.writes == ["create", "finish", "hush", *["remove"] * 4]
-    assert shelf.journal.step(KEY) == Past((), "7", doomed="It runs.")
+    assert shelf.writes == ["create", "finish", "request_stop", *["remove"] * 4]
+    assert shelf.journal.step(KEY) == JournalStep((), "7", doomed="It runs.")
     shelf.trouble.clear()
     assert shelf.ensure()[0] == made(8)
     assert list(shelf.things) == [8]
@@ -454,7 +454,7 @@ def test_what_is_doomed_and_stays_is_neither_kept_nor_made_again(shelf):
     shelf.trouble["remove"] = [REFUSED] * 4
     outcome, record = shelf.ensure()
     assert outcome.note.startswith("It runs. IT IS STILL ON THE TARGET")
-    assert (record, shelf.writes) == (None, ["hush", *["remove"] * 4])
+    assert (record, shelf.writes) == (None, ["request_stop", *["remove"] * 4])
     assert shelf.journal.step(KEY).doomed == "It runs."
 
 
@@ -533,7 +533,7 @@ def test_a_signal_hushes_what_we_may_have_made_and_the_next_run_finishes_it(shel
     shelf.trouble.update({verb: list(some) for verb, some in trouble.items()})
     with pytest.raises(Interrupted):
         shelf.ensure()
-    assert ("hush" in shelf.asked) == hushed
+    assert ("request_stop" in shelf.asked) == hushed
     assert [number for number, one in shelf.things.items() if one["live"]] == [int(there)]
     assert shelf.ensure()[0].status is Status.CREATED
     assert len(shelf.things) == 2
@@ -551,13 +551,17 @@ def test_a_signal_when_it_is_done_hushes_nothing(shelf):
 def test_a_signal_asks_nothing_of_what_does_not_run_by_itself(shelf):
     shelf.trouble["finish"] = [Interrupted(2)]
     with pytest.raises(Interrupted):
-        shelf.ensure(shelf.step(hush=None))
+        shelf.ensure(shelf.step(request_stop=None))
     assert shelf.asked == ["list", "create", "finish"]
 
 
 @pytest.mark.parametrize(
     "trouble",
-    [{"hush": [BROKEN]}, {"hush": [AWAY]}, {"create": [(Interrupted(2), "after")], "list": [None, *[BROKEN] * 3]}],
+    [
+        {"request_stop": [BROKEN]},
+        {"request_stop": [AWAY]},
+        {"create": [(Interrupted(2), "after")], "list": [None, *[BROKEN] * 3]},
+    ],
 )
 def test_a_signal_ends_the_run_also_when_the_target_does_not_listen(shelf, trouble, caplog):
     shelf.trouble.update({"finish": [Interrupted(2)], **trouble})
@@ -571,13 +575,13 @@ def test_a_signal_ends_the_run_also_when_the_target_does_not_listen(shelf, troub
 def test_a_second_signal_does_not_break_into_the_hush(shelf):
     shelf.trouble["finish"] = [Interrupted(2)]
 
-    def hush(record):
+    def request_stop(record):
         interrupts.hear(15)
-        shelf.hush(record)
+        shelf.request_stop(record)
 
     try:
         with pytest.raises(Interrupted):
-            shelf.ensure(shelf.step(hush=hush))
+            shelf.ensure(shelf.step(request_stop=request_stop))
     finally:
         interrupts.forget()
     assert not shelf.things[7]["live"]

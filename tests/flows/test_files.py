@@ -387,13 +387,13 @@ def test_what_an_interrupted_copy_left_aside_and_the_sender_lost_is_not_moved_in
         (source / name).write_text("of the sender")
     (growing / "d/gone").mkdir(parents=True)
     (growing / "d/gone/old").write_text("of an earlier time")
-    grow = mover.Mover._grow_aside
+    grow = mover.Mover._copy_staged
 
     def growing_aside(*words):
         moved.append(sorted(os.listdir(growing / "d")))
         grow(*words)
 
-    monkeypatch.setattr(mover.Mover, "_grow_aside", growing_aside)
+    monkeypatch.setattr(mover.Mover, "_copy_staged", growing_aside)
     result = (push if up else pull)(way, bundle)
     assert (result.problems, result.kept_extras, result.deleted, moved) == ((), 0, 0, [[]])
     assert not difference(source, goal)
@@ -417,12 +417,12 @@ def test_what_the_rsync_of_a_killed_run_still_removes_is_no_trouble(way, project
 def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch):
     ghost = Entry(b".f.Ab12Cd", "f", 1, 1, 0o600)
     monkeypatch.setattr(landing, "walk_all", lambda folder: [*walk(folder), ghost])
-    assert landing.open_aside(bundle / "state/arriving").is_dir()
+    assert landing.open_staging(bundle / "state/arriving").is_dir()
 
 
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
-    monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (5, 100))
+    monkeypatch.setattr("cmlutils.flows.landing.free_space", lambda _: (5, 100))
     with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
@@ -599,7 +599,7 @@ def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle,
 
 def test_after_a_brief_copy_only_what_was_copied_is_looked_at_again(way, project, bundle, monkeypatch):
     listings = []
-    monkeypatch.setattr(pulling, "still_so", lambda *_: listings.append("whole") or True)
+    monkeypatch.setattr(pulling, "is_unchanged", lambda *_: listings.append("whole") or True)
     for name in ("in/copied", "in/other"):
         (project / "in").mkdir(exist_ok=True)
         (project / name).write_text("x")
@@ -785,7 +785,7 @@ def test_holes_need_no_room(way, project, bundle, monkeypatch):
     with (project / "sparse").open("wb") as file:
         file.truncate(100 << 20)
         file.write(b"begin")
-    monkeypatch.setattr("cmlutils.flows.landing.left_free", lambda _: (8 << 20, 100))
+    monkeypatch.setattr("cmlutils.flows.landing.free_space", lambda _: (8 << 20, 100))
     assert pull(way, bundle).problems == ()
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data/sparse").stat().st_blocks < 4096

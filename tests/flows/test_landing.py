@@ -1,4 +1,4 @@
-"""How a large file that has come aside gets to its place: on this side by us, on the target by a shell."""
+"""How a large file that has come into staging gets to its place: on this side by us, on the target by a shell."""
 
 import os
 from pathlib import Path
@@ -27,12 +27,12 @@ not_root = pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere"
 
 @pytest.fixture(params=["here", "there"])
 def side(request, tmp_path):
-    """The folder aside, the root of the project, and what moves files from one to the other."""
+    """The staging folder, the root of the project, and what moves files from one to the other."""
     if request.param == "here":
-        aside, root = tmp_path / "state/arriving", tmp_path / "project-data"
-        aside.mkdir(parents=True)
+        staging, root = tmp_path / "state/arriving", tmp_path / "project-data"
+        staging.mkdir(parents=True)
         root.mkdir()
-        return aside, root, lambda files: list(landing.land(aside, root, files))
+        return staging, root, lambda files: list(landing.land(staging, root, files))
     way, project = request.getfixturevalue("way"), request.getfixturevalue("project")
     folder = TargetFolder(way, ".cmlutil-tmp")
     folder.open()
@@ -58,26 +58,26 @@ def listed(root):
 
 
 def test_what_is_whole_gets_to_its_place_and_its_folder_keeps_mode_and_time(side):
-    aside, root, land = side
+    staging, root, land = side
     (root / "in/-deep\n").mkdir(parents=True, mode=0o750)
     for number, name in enumerate(NAMES):
-        put(aside, name, time_ns=TIMES[number % 4], mode=0o440 + number % 8)
+        put(staging, name, time_ns=TIMES[number % 4], mode=0o440 + number % 8)
     put(root, NAMES[0], b"of old")
-    wanted = {name: entry for name, entry in listed(aside).items() if entry.kind == "f"}
+    wanted = {name: entry for name, entry in listed(staging).items() if entry.kind == "f"}
     os.utime(root / "in/-deep\n", ns=(1, TIMES[0]))
     assert land(wanted.values()) == []
     found = listed(root)
     assert {name: found[name] for name in wanted} == wanted
-    assert not any(entry.kind == "f" for entry in walk(aside))
-    if "new" in aside.parts:  # on this side it is given back with all others
+    assert not any(entry.kind == "f" for entry in walk(staging))
+    if "new" in staging.parts:  # on this side it is given back with all others
         assert (found[b"in/-deep\n"].mtime_ns, found[b"in/-deep\n"].mode) == (TIMES[0], 0o750)
     assert land(wanted.values()) == []
 
 
 @pytest.mark.parametrize(("size", "time_ns"), [(2, TIMES[0]), (4, TIMES[0]), (3, TIMES[0] + 1), (3, TIMES[1])])
 def test_a_half_file_stays_and_can_be_gone_on_with(side, size, time_ns):
-    aside, root, land = side
-    half = put(aside, b"f", mode=0o400)
+    staging, root, land = side
+    half = put(staging, b"f", mode=0o400)
     assert land([Entry(b"f", "f", size, time_ns, 0o400)]) == []
     assert half.stat().st_mode & 0o200
     assert listed(root) == {}
@@ -86,10 +86,10 @@ def test_a_half_file_stays_and_can_be_gone_on_with(side, size, time_ns):
 @pytest.mark.parametrize("way_in", ["no folder", "file", "link", "link further up"])
 @pytest.mark.parametrize("at_goal", [False, True])
 def test_nothing_gets_into_what_is_no_folder_or_through_a_link(side, tmp_path, way_in, at_goal):
-    aside, root, land = side
+    staging, root, land = side
     outside = tmp_path / "outside"
     (outside / "b").mkdir(parents=True)
-    bad, good = (root, aside) if at_goal else (aside, root)
+    bad, good = (root, staging) if at_goal else (staging, root)
     put(good, b"a/b/f")
     if way_in == "file":
         put(bad, b"a")
@@ -105,18 +105,18 @@ def test_nothing_gets_into_what_is_no_folder_or_through_a_link(side, tmp_path, w
     assert (list(walk(outside)), (good / "a/b/f").read_bytes()) == before
 
 
-def test_a_link_that_lies_aside_is_no_whole_file(side):
-    aside, root, land = side
-    put(aside, b"abc")
-    (aside / "f").symlink_to("abc")
-    os.utime(aside / "f", ns=(1, TIMES[0]), follow_symlinks=False)
+def test_a_link_that_lies_in_staging_is_no_whole_file(side):
+    staging, root, land = side
+    put(staging, b"abc")
+    (staging / "f").symlink_to("abc")
+    os.utime(staging / "f", ns=(1, TIMES[0]), follow_symlinks=False)
     assert land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
     assert listed(root) == {}
 
 
 def test_a_link_at_the_place_is_replaced_and_not_followed(side, tmp_path):
-    aside, root, land = side
-    put(aside, b"f")
+    staging, root, land = side
+    put(staging, b"f")
     (root / "f").symlink_to(tmp_path)
     assert land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
     assert listed(root)[b"f"].kind == "f"
@@ -124,10 +124,10 @@ def test_a_link_at_the_place_is_replaced_and_not_followed(side, tmp_path):
 
 
 def test_what_is_in_the_way_is_named_and_the_next_file_lands(side):
-    aside, root, land = side
+    staging, root, land = side
     put(root, b"f/theirs")
     for name in (b"f", b"g"):
-        put(aside, name)
+        put(staging, name)
     (complaint,) = land([Entry(name, "f", 3, TIMES[0], 0o640) for name in (b"f", b"g")])
     assert complaint.path == b"f"
     assert "irectory" in complaint.reason
@@ -145,11 +145,11 @@ def test_an_empty_folder_of_the_target_makes_way_as_it_does_for_rsync(way, proje
 
 @not_root
 def test_a_folder_that_may_not_be_written_to_gets_its_file(side):
-    aside, root, land = side
-    put(aside, b"in/f")
+    staging, root, land = side
+    put(staging, b"in/f")
     (root / "in").mkdir()
-    for each in (aside / "in", root / "in"):
+    for each in (staging / "in", root / "in"):
         each.chmod(0o555)
     assert land([Entry(b"in/f", "f", 3, TIMES[0], 0o640)]) == []
     assert listed(root)[b"in/f"].size == 3
-    assert "new" not in aside.parts or (root / "in").stat().st_mode & 0o777 == 0o555
+    assert "new" not in staging.parts or (root / "in").stat().st_mode & 0o777 == 0o555

@@ -14,7 +14,7 @@ from cmlutils.config import Secret, Workspace
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows import remaining
-from cmlutils.flows.listing import Kept, still_so
+from cmlutils.flows.listing import KeptListing, is_unchanged
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules
 from cmlutils.remote import cdswctl, process, tunnel
@@ -460,8 +460,8 @@ def test_an_answer_without_end_to_whether_all_is_as_it_was_is_no_yes():
             said.append(1)
             yield b"0123456789"
 
-    kept = Kept([], default_rules())
-    assert not still_so(SimpleNamespace(stream=stream), kept)
+    kept = KeptListing([], default_rules())
+    assert not is_unchanged(SimpleNamespace(stream=stream), kept)
     assert len(said) < 100
 
 

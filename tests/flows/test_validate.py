@@ -11,7 +11,7 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.flows import replay_applications
 from cmlutils.flows.compare_settings import compare_settings
 from cmlutils.flows.compare_workloads import compare_workloads
-from cmlutils.flows.seen import Seen
+from cmlutils.flows.compared_side import ComparedSide
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
 from cmlutils.runtimes import Maps, Runtime
@@ -288,8 +288,8 @@ NEWER = Runtime("reg/python:2", "Python 3.9", "Workbench", "Standard", "2023.08"
 R = Runtime("reg/r:1", "R 4.1", "Workbench", "Standard", "2023.05", "2023.05.1", 3)
 
 
-def seen(*runtimes, images=None, fresh=(), **more):
-    return Seen("target", runtimes, Maps(images or {}, {}), "dana", fresh=frozenset(fresh), **more)
+def compared_side(*runtimes, images=None, fresh=(), **more):
+    return ComparedSide("target", runtimes, Maps(images or {}, {}), "dana", fresh=frozenset(fresh), **more)
 
 
 def job_record(**more):
@@ -312,7 +312,7 @@ def runtime_of(one):
 )
 def test_only_the_nearest_runtime_of_the_same_kernel_is_excused(there, catalogue, images, expected):
     job = Job("j", "j.py", runtime=PYTHON)
-    rows = compare_workloads("jobs", [job], [job_record(**runtime_of(there))], seen(*catalogue, images=images))
+    rows = compare_workloads("jobs", [job], [job_record(**runtime_of(there))], compared_side(*catalogue, images=images))
     assert [(row.what, row.expected) for row in rows] == [("runtime", expected)]
 
 
@@ -326,7 +326,11 @@ def test_what_this_run_made_must_not_be_live():
     for kind, (wanted, record) in records.items():
         for fresh in (True, False):
             made = {(wanted[0].kind, wanted[0].name)} if fresh else ()
-            rows = [one for one in compare_workloads(kind, wanted, [record], seen(fresh=made)) if one.what == "state"]
+            rows = [
+                one
+                for one in compare_workloads(kind, wanted, [record], compared_side(fresh=made))
+                if one.what == "state"
+            ]
             assert [(row.group, row.expected) for row in rows] == [(Group.LIVE, not fresh)], kind
 
 
@@ -334,15 +338,15 @@ def test_a_forbidden_bypass_is_excused_only_where_it_is_forbidden():
     record = {"id": 1, "name": "a", "subdomain": "a", "status": "stopped", "cpu": 1, "memory": 1}
     wanted = [Application("a", "a", bypass_authentication=True)]
     for allowed in (True, False):
-        [row] = compare_workloads("applications", wanted, [record], seen(bypass_allowed=allowed))
+        [row] = compare_workloads("applications", wanted, [record], compared_side(bypass_allowed=allowed))
         assert row.expected is not allowed
 
 
 def test_equal_names_are_paired_with_whom_they_resemble():
     wanted = [Job("j", "j.py", arguments="a"), Job("j", "j.py", arguments="b")]
     records = [job_record(arguments="b"), job_record(id=2, arguments="a")]
-    assert compare_workloads("jobs", wanted, records, seen()) == []
-    [row] = compare_workloads("jobs", wanted, records[:1], seen())
+    assert compare_workloads("jobs", wanted, records, compared_side()) == []
+    [row] = compare_workloads("jobs", wanted, records[:1], compared_side())
     assert row.group is Group.MISSING
 
 
@@ -360,7 +364,7 @@ def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_on
         ({"notifications": None}, {"notifications": True}),
     ]
     for changed, expected in cases:
-        rows = compare_workloads("jobs", [job], [job_record(**{**shown, **changed})], seen())
+        rows = compare_workloads("jobs", [job], [job_record(**{**shown, **changed})], compared_side())
         assert {row.what: row.expected for row in rows} == expected, changed
 
 
@@ -368,25 +372,27 @@ def test_a_model_that_was_not_built_is_a_difference():
     wanted = [Model("m", file="m.py", function="f", environment={"A": "secret"})]
     build = {"status": "build failed", "targetFilePath": "m.py", "targetFunctionName": "f"}
     record = {"id": "1", "name": "m", "latestModelBuild": build}
-    rows = {row.what: row for row in compare_workloads("models", wanted, [record], seen())}
+    rows = {row.what: row for row in compare_workloads("models", wanted, [record], compared_side())}
     assert not rows["build"].expected
     assert rows["environment A"].expected
     assert "secret" not in str(rows)
 
 
 def test_a_description_that_differs_is_not_repeated():
-    [row] = compare_settings(ProjectSettings("p", description="secret"), ProjectSettings("p"), seen())
+    [row] = compare_settings(ProjectSettings("p", description="secret"), ProjectSettings("p"), compared_side())
     assert (row.what, row.left, row.right) == ("description", "***", "none")
 
 
 def test_an_owner_who_migrates_is_expected_and_another_is_not():
     wanted = ProjectSettings("p", owner="kai")
     for owner, expected in (("dana", True), ("eve", False)):
-        [row] = compare_settings(wanted, ProjectSettings("p", owner=owner), seen())
+        [row] = compare_settings(wanted, ProjectSettings("p", owner=owner), compared_side())
         assert (row.what, row.expected) == ("owner", expected)
     team = ProjectSettings("p", owner="crew", team="crew")
-    assert compare_settings(team, ProjectSettings("p", owner="crew"), seen()) == []
-    assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), seen())] == [False]
+    assert compare_settings(team, ProjectSettings("p", owner="crew"), compared_side()) == []
+    assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), compared_side())] == [
+        False
+    ]
 
 
 @pytest.mark.parametrize("where", ["target", "bundle"])

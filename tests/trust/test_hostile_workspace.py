@@ -21,7 +21,7 @@ from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
 from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
 from cmlutils.flows.landing import fix_folders
-from cmlutils.flows.listing import Kept
+from cmlutils.flows.listing import KeptListing
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience
@@ -352,7 +352,7 @@ def test_a_folder_that_became_a_link_while_it_was_copied_is_not_reached_through(
     (data / "a").symlink_to(outside)
     before = (outside / "b").stat()
     listed = [Entry(b"a", "d", 0, 10**18, 0o755), Entry(b"a/b", "d", 0, 10**18, 0o777)]
-    fix_folders(data, Kept(iter(listed), IgnoreRules.parse(b"", source="")))
+    fix_folders(data, KeptListing(iter(listed), IgnoreRules.parse(b"", source="")))
     after = (outside / "b").stat()
     assert (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)
 

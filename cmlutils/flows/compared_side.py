@@ -20,10 +20,10 @@ _FOREIGN_LACKS = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class ComparedSide:
     """What one side shows, and how to judge it; `fresh` are (kind, name) that this very run has made."""
 
-    side: str
+    name: str
     runtimes: Sequence[Runtime]
     maps: Maps
     user: str
@@ -34,12 +34,12 @@ class Seen:
     @property
     def on_target(self) -> bool:
         """Whether this is the target."""
-        return self.side == "target"
+        return self.name == "target"
 
     def difference(self, where: str, what: str, left: object, right: object) -> Difference:
         """Name one difference of this side."""
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
-        row = Difference(f"{self.side} {where}", what, str(left), str(right), group=group)
+        row = Difference(f"{self.name} {where}", what, str(left), str(right), group=group)
         lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
         return row.excused("cloudera/cmlutils does not export it" if lacking else "")
 

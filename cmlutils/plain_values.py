@@ -1,4 +1,4 @@
-"""How a value stands in an ini file: what its writer meant as quotes, comment or variable is told."""
+"""Values of an ini file that their writer meant otherwise than they are read: with quotes, a comment or a variable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"\s([#;])(?!\d)")  # "Project #1" is a name
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)  # as os.path.expandvars has it
 
 
-def plainly(where: str, values: Mapping[str, str]) -> None:
+def check_plain(where: str, values: Mapping[str, str]) -> None:
     """Refuse a value that its writer meant otherwise than it will be read; a path that is there means itself."""
     for key in KEYS:
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
