@@ -113,14 +113,13 @@ def compare(
     wanted: Iterable[Entry] | Mapping[bytes, Entry],
     found: Iterable[Entry] | Mapping[bytes, Entry],
     *,
-    times: bool = True,
-    modes: bool = True,
     folder_times: bool = False,
     resolution_ns: int = 1,
 ) -> Differences:
     """Compare two listings; the first is held in memory, the second may be a stream.
 
-    Files' mtimes less than `resolution_ns` apart are equal: the side that was copied to keeps no finer ones.
+    Files' mtimes less than `resolution_ns` apart are equal: the side that was copied to keeps no finer ones. Folders'
+    count with `folder_times` alone.
 
     The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
@@ -136,9 +135,7 @@ def compare(
         seen.add(left.path)
         if left == right or left.kind not in "fdl":
             continue
-        if what := _changes(
-            left, right, times=times, modes=modes, folder_times=folder_times, resolution_ns=resolution_ns
-        ):
+        if what := _changes(left, right, folder_times=folder_times, resolution_ns=resolution_ns):
             result.changed.append(Change(left, right, what))
     for left in held.values():
         if left.kind not in "fdl":
@@ -148,9 +145,7 @@ def compare(
     return result
 
 
-def _changes(
-    left: Entry, right: Entry, *, times: bool, modes: bool, folder_times: bool, resolution_ns: int
-) -> tuple[str, ...]:
+def _changes(left: Entry, right: Entry, *, folder_times: bool, resolution_ns: int) -> tuple[str, ...]:
     if left.kind != right.kind:
         return ("kind",)
     kind = left.kind
@@ -158,8 +153,8 @@ def _changes(
     apart = abs(left.mtime_ns - right.mtime_ns) >= (resolution_ns if kind == "f" else max(resolution_ns, 10**9))
     different = {
         "size": kind == "f" and left.size != right.size,
-        "mtime": times and (kind != "d" or folder_times) and apart,
-        "mode": modes and kind != "l" and left.mode != right.mode,
+        "mtime": (kind != "d" or folder_times) and apart,
+        "mode": kind != "l" and left.mode != right.mode,
         "link": left.link != right.link,
     }
     return tuple(name for name, differs in different.items() if differs)

@@ -12,17 +12,11 @@ import re
 import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import MODES, Change, Differences, Entry, Totals, compare, totals, upwards
+from cmlutils.entries import MODES, Entry, upwards
 from cmlutils.errors import TransferError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-__all__ = [
-    "Change", "Differences", "Entry", "Totals", "Unread", "compare", "find_command", "find_complaints",
-    "find_script", "fit_to_prune", "names_input", "names_script", "nanoseconds", "parse_find", "parse_names",
-    "show", "totals", "unseen",
-]  # fmt: skip
 
 FIND_FORMAT = r"%y\0%s\0%T@\0%m\0%P\0%l\0"
 END = b"END"

@@ -20,7 +20,7 @@ from cmlutils.gitglob import BELOW, DEEP, SLASH, STAR
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cmlutils.filelist import Entry
+    from cmlutils.entries import Entry
     from cmlutils.gitglob import Glob
 
 MAX_BYTES, MAX_RULES, MAX_LENGTH = 1 << 20, 10_000, 4096

@@ -14,13 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmlutils.entries import Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import (
-    Differences,
-    Entry,
-    Totals,
     Unread,
-    compare,
     find_command,
     find_complaints,
     find_script,
@@ -28,7 +25,6 @@ from cmlutils.filelist import (
     names_script,
     parse_find,
     parse_names,
-    totals,
 )
 from cmlutils.ignore import IgnoreRules, keep
 from cmlutils.listfile import read_list, write_list
@@ -367,16 +363,11 @@ def test_a_difference_says_what_differs(left: Entry, right: Entry, what: tuple[s
     assert result.only_left == result.only_right == result.not_carried == []
 
 
-def test_times_and_modes_count_where_asked() -> None:
+def test_times_of_folders_count_where_asked() -> None:
     left = [entry(b"a", mtime_ns=1, mode=0o600), entry(b"d", "d", mtime_ns=10**9)]
     right = [entry(b"a"), entry(b"d", "d")]
-    assert not compare(left, right, times=False, modes=False)
-    assert [each.what for each in compare(left, right, modes=False).changed] == [("mtime",)]
-    assert [each.what for each in compare(left, right, folder_times=True).changed] == [
-        ("mtime", "mode"),
-        ("mtime",),
-    ]
-    assert not compare(left, right, times=False, modes=False, folder_times=True)
+    assert [each.what for each in compare(left, right).changed] == [("mtime", "mode")]
+    assert [each.what for each in compare(left, right, folder_times=True).changed] == [("mtime", "mode"), ("mtime",)]
 
 
 def test_missing_and_extra_are_told_apart() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pathspec
 import pytest
 
+from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError
-from cmlutils.filelist import Entry
 from cmlutils.ignore import MAX_BYTES, MAX_LENGTH, MAX_RULES, IgnoreRules, default_rules, keep
 
 

@@ -55,8 +55,8 @@ def test_complaints():
 
 def test_progress():
     line = b"      1,234,567  12%  1.00MB/s    0:00:01 (xfr#3, to-chk=4/9)"
-    assert rsync.progress(line) == rsync.ProgressLine(1234567, 12, 3, 4, 9)
-    assert rsync.progress(b"      32768   1%  1.00MB/s    0:00:01") == rsync.ProgressLine(32768, 1)
+    assert rsync.progress(line) == rsync.ProgressLine(1234567, 3)
+    assert rsync.progress(b"      32768   1%  1.00MB/s    0:00:01") == rsync.ProgressLine(32768)
     assert rsync.progress(b"skipping non-regular file") is None
 
 

@@ -47,7 +47,6 @@ class BundleFiles(NamedTuple):
     data: Path
     memory: Pushed
     rules: IgnoreRules
-    rules_text: str
     read: Callable[[], BundleListing]
 
 
@@ -56,7 +55,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
     """Read the bundle beside what the block does; `record` is the list of what its export brought."""
     unread: list[Unread] = []
     with local_errors(data):
-        rules, rules_text = import_rules(data)
+        rules = import_rules(data)
 
     def contents(found: Iterable[Entry]) -> BundleListing:
         local = KeptListing(found, rules)
@@ -75,4 +74,4 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
         return BundleListing(local, pushed, outdated, losses(record, local) if record else [])
 
     with listed_beside(data, contents, unread=unread) as read:
-        yield BundleFiles(data, memory, rules, rules_text, read)
+        yield BundleFiles(data, memory, rules, read)

@@ -68,7 +68,7 @@ class FileCheck:
 
     def target(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the target with the bundle; what `.importignore` names does not count."""
-        rules, _ = import_rules(self._data)
+        rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
         ours = ours_beside(self.here)  # what an interrupted import left is nobody's file
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)

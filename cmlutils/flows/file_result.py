@@ -27,7 +27,6 @@ class FileResult:
     kept_extras: int = 0
     problems: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    rules_text: str = ""
     notes: tuple[str, ...] = ()
     folders: dict[str, dict[str, int]] = field(default_factory=dict)
 

@@ -55,10 +55,9 @@ def rules_of(found: Result) -> tuple[IgnoreRules, str]:
     return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
 
 
-def import_rules(data: Path) -> tuple[IgnoreRules, str]:
+def import_rules(data: Path) -> IgnoreRules:
     """Read the `.importignore` beside the bundle's files; none ignores nothing."""
     path = data.parent / ".importignore"
     if not path.is_file() and os.path.lexists(path):
         raise ConfigError(f"{path} is no file, so it has no rules.", hint="Make it a file of patterns, or remove it.")
-    text = path.read_bytes() if path.is_file() else b""
-    return IgnoreRules.parse(text, source=str(path)), text.decode("utf-8", "backslashreplace")
+    return IgnoreRules.parse(path.read_bytes() if path.is_file() else b"", source=str(path))

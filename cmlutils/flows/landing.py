@@ -11,9 +11,9 @@ import tempfile
 from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
-from cmlutils.entries import PROBE_MTIME, resolution_of, upwards
+from cmlutils.entries import PROBE_MTIME, Entry, resolution_of, upwards
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Entry, Unread, show, unseen
+from cmlutils.filelist import Unread, show, unseen
 from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.remaining import UNCOUNTED
 from cmlutils.flows.stream import STREAMS

@@ -6,11 +6,10 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import above
+from cmlutils.entries import Entry, above
 from cmlutils.errors import ConfigError
 from cmlutils.filelist import (
     FIND_FORMAT,
-    Entry,
     Unread,
     find_complaints,
     find_script,

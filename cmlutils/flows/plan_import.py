@@ -48,8 +48,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     if why := obstacle(bundle):
         plan.blockers.append(f"{why}: {FIX}.")
-    rules, _ = import_rules(bundle.data)
-    kept = KeptListing(walk(bundle.data, unread=[]), rules)
+    kept = KeptListing(walk(bundle.data, unread=[]), import_rules(bundle.data))
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
     plan.folders = totals_by_folder(kept.entries.values())

@@ -129,7 +129,6 @@ class _Pull:
             deleted=self.deleted,
             problems=problems,
             skipped=specials_of(self.differences),
-            rules_text=self.rules_text,
             folders=totals_by_folder(self.kept.entries.values()),
         )
 

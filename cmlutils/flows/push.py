@@ -7,9 +7,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, above, compare, totals, totals_by_folder, upwards
+from cmlutils.entries import Differences, Entry, above, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import Entry, show, unseen
+from cmlutils.filelist import show, unseen
 from cmlutils.flows.bundle_files import BundleFiles, reading
 from cmlutils.flows.file_result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.listing import listed_names, remote_listing
@@ -102,7 +102,6 @@ class _Push:
             problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
             notes=tuple(losses),
             skipped=specials_of(self.differences),
-            rules_text=self.bundle.rules_text,
             folders=totals_by_folder(self.local.entries.values()),
         )
 

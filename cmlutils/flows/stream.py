@@ -37,7 +37,7 @@ class Stream:
 
     def __init__(self, child: process.Running, lands: Entry | None) -> None:
         self._child, self.pid, self.lands = child, child.pid, lands
-        self._err, self._tail, self._now = bytearray(), b"", rsync.ProgressLine(0, 0)
+        self._err, self._tail, self._now = bytearray(), b"", rsync.ProgressLine(0)
 
     def read(self, seconds: float) -> bool:
         """Read on for so long; tell whether it has ended."""

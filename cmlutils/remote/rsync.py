@@ -24,7 +24,7 @@ HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what shoul
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 30, 35, 255}
-_PROGRESS = re.compile(rb"\s*([\d,.]+)\s+(\d+)%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=(\d+)/(\d+)\))?")
+_PROGRESS = re.compile(rb"\s*([\d,.]+)\s+\d+%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=\d+/\d+\))?")
 _NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
 _MOVED = re.compile(rb"(?:rename|copy)")  # of two paths that such a complaint names, the second one is the goal
 _SPOILT = re.compile(rb"ERROR: (.*) (failed verification) -- update discarded\.")
@@ -33,13 +33,10 @@ _ESCAPED = re.compile(rb"\\#(\d{3})")
 
 
 class ProgressLine(NamedTuple):
-    """One line of `--info=progress2`: bytes so far, percent, and files sent, left to check, in all."""
+    """One line of `--info=progress2`: bytes and files so far."""
 
     done: int
-    percent: int
     sent: int = 0
-    left: int = 0
-    total: int = 0
 
 
 class Complaint(NamedTuple):
@@ -235,5 +232,4 @@ def progress(line: bytes) -> ProgressLine | None:
     match = _PROGRESS.fullmatch(line.rstrip())
     if match is None:
         return None
-    done = int(re.sub(rb"\D", b"", match[1]))
-    return ProgressLine(done, int(match[2]), *(int(part or 0) for part in match.groups()[2:]))
+    return ProgressLine(int(re.sub(rb"\D", b"", match[1])), int(match[2] or 0))
