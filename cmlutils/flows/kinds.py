@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from cmlutils.flows.steps import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,32 +19,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of workload in one project; `identity_of` is that of `journal_keys.Named`."""
+    """One kind of workload in one project; `identity_of` is that of `journal_keys.Named`.
 
-    rows: Callable[[], list[Record]]
+    `claimed` are the ids that equals have got in this run, by their key.
+    """
+
+    inventory: Inventory
     identity_of: Callable[[Record], Identity]
     read: Callable[[JournalStep], Record]
     remove: Callable[[Record], None]
+    claimed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
     """Return what there is to know of models, applications or jobs; `name` is the singular."""
     if name == "model":
         return Kind(
-            rows=lambda: v1.models.of(project),
+            inventory=Inventory(lambda: v1.models.of(project)),
             identity_of=lambda one: (str(one.get("name")),),
             read=lambda past: v1.models.get(past.target_id),
             remove=lambda one: v1.models.delete(one["id"]),
         )
     if name == "application":
         return Kind(
-            rows=lambda: v1.applications.of(project),
+            inventory=Inventory(lambda: v1.applications.of(project)),
             identity_of=lambda one: (str(one.get("subdomain")).lower(),),
             read=lambda past: v1.applications.get(project, past.target_id),
             remove=lambda one: v1.applications.delete(project, one["id"]),
         )
     return Kind(
-        rows=lambda: v1.jobs.of(project),
+        inventory=Inventory(lambda: v1.jobs.of(project)),
         identity_of=lambda one: (str(one.get("name")), str(one.get("script") or "")),
         read=lambda past: v1.jobs.get(project, past.target_id),
         remove=lambda one: v1.jobs.delete(project, one["id"]),

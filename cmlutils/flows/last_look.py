@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Work(Protocol):
+class WorkloadReplay(Protocol):
     """One workload on its way to the target."""
 
     def step(self) -> Step:
@@ -29,22 +29,22 @@ class Work(Protocol):
         """Raise CannotBeInertError when it is live by now."""
 
 
-def last_looks(target: Target, works: Iterable[Work], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def last_looks(target: Target, replays: Iterable[WorkloadReplay], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look at what this run has made or touched, and say in the journal that it is done; return what became of each.
 
     What is live by now is taken away. What can't be looked at is not done, so the next run looks.
     """
-    return [_last_look(target, work, outcome) for work, outcome in zip(works, outcomes, strict=True)]
+    return [_last_look(target, one, outcome) for one, outcome in zip(replays, outcomes, strict=True)]
 
 
-def _last_look(target: Target, work: Work, outcome: Outcome) -> Outcome:
-    step = work.step()
+def _last_look(target: Target, replay: WorkloadReplay, outcome: Outcome) -> Outcome:
+    step = replay.step()
     journal, past = target.journal, target.journal.step(step.key)
     if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
         return outcome
     record = {"id": outcome.target_id}
     try:
-        work.look_again(record)
+        replay.look_again(record)
     except CannotBeInertError as error:
         return taken_away(journal, step, record, error, target.clock.sleep)
     except ApiError as error:

@@ -8,7 +8,7 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.ensure import find_ours
 from cmlutils.flows.journal_keys import Named, keyed, named
 from cmlutils.flows.kinds import kind_of
-from cmlutils.flows.steps import Inventory, TargetItem
+from cmlutils.flows.steps import TargetItem
 from cmlutils.flows.take_away import still_there, take_away
 from cmlutils.report import Outcome, Status
 
@@ -58,7 +58,7 @@ def _item(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> TargetItem:
         kind=what.kind,
         name=what.name,
         key=key,
-        inventory=Inventory(kind.rows),
+        inventory=kind.inventory,
         identity=what.identity,
         identity_of=kind.identity_of,
         read=kind.read,

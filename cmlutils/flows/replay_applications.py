@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
@@ -12,7 +11,7 @@ from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost, tried
-from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory, Record, Step
+from cmlutils.flows.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.translate import Addons
 
 if TYPE_CHECKING:
@@ -28,37 +27,24 @@ _NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that says stopp
 
 def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
     """Replay all applications, one at a time: each takes resources while it starts."""
-    return (work.ensure() for work in _works(target, wanted))
+    return (one.ensure() for one in _replays(target, wanted))
 
 
 def applications_again(target: Target, wanted: Sequence[Application], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `applications` has made: one may start late, after it was seen stopped."""
-    return last_looks(target, _works(target, wanted), outcomes)
+    return last_looks(target, _replays(target, wanted), outcomes)
 
 
-def _works(target: Target, wanted: Sequence[Application]) -> Iterator[_Work]:
-    kind = kind_of("application", target.v1, target.project)
-    inventory, addons = Inventory(kind.rows), Addons(target.v1)
-    claimed: dict[str, set[str]] = defaultdict(set)
-    for key, one in keyed(wanted):
-        yield _Work(target, one, key, kind, inventory, claimed[one.key], addons)
+def _replays(target: Target, wanted: Sequence[Application]) -> Iterator[_ApplicationReplay]:
+    kind, addons = kind_of("application", target.v1, target.project), Addons(target.v1)
+    return (_ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted))
 
 
-class _Work:
+class _ApplicationReplay:
     """One application on its way to the target."""
 
-    def __init__(
-        self,
-        target: Target,
-        application: Application,
-        key: str,
-        kind: Kind,
-        inventory: Inventory,
-        claimed: set[str],
-        addons: Addons,
-    ) -> None:
-        self.target, self.application, self.addons = target, application, addons
-        self.key, self.kind, self.inventory, self.claimed = key, kind, inventory, claimed
+    def __init__(self, target: Target, application: Application, key: str, kind: Kind, addons: Addons) -> None:
+        self.target, self.application, self.key, self.kind, self.addons = target, application, key, kind, addons
         self.match = target.match(application)
 
     def ensure(self) -> Outcome:
@@ -78,7 +64,7 @@ class _Work:
             kind="application",
             name=wanted.name,
             key=self.key,
-            inventory=self.inventory,
+            inventory=self.kind.inventory,
             identity=(wanted.subdomain.lower(),),
             identity_of=self.kind.identity_of,
             read=self.kind.read,
@@ -89,7 +75,7 @@ class _Work:
             last_look=True,
             live=_live,
             request_stop=lambda record: self._request_stop(int(record["id"])),
-            claimed=self.claimed,
+            claimed=self.kind.claimed[wanted.key],
             lacks=target.lacks(wanted, self.match),
         )
 

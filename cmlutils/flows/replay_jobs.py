@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from cmlutils.flows.job_triggers import JobState, arm, armed_as_wanted, pause, r
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.replay import Target, create, finished, join, lost
-from cmlutils.flows.steps import Finished, Inventory, Record, Step
+from cmlutils.flows.steps import Finished, Record, Step
 from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
 
@@ -24,30 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Run:
-    """What the jobs of one run share: the listing, who took what; names, and ids on the target, by id on the source."""
+    """What the jobs of one run share; names, and ids on the target, by id on the source."""
 
     target: Target
     kind: Kind
-    inventory: Inventory
     people: People
     addons: Addons
     names: dict[int, str]
-    claimed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     target_ids: dict[int, int] = field(default_factory=dict)
 
 
 def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
     """Replay all jobs, parents before their children."""
-    v1, project = target.v1, target.project
-    kind = kind_of("job", v1, project)
-    run = _Run(
-        target,
-        kind,
-        Inventory(kind.rows),
-        People(v1),
-        Addons(v1),
-        names={job.source_id: job.name for job in wanted if job.source_id},
-    )
+    v1, names = target.v1, {job.source_id: job.name for job in wanted if job.source_id}
+    run = _Run(target, kind_of("job", v1, target.project), People(v1), Addons(v1), names)
     for key, job in _parents_first(keyed(wanted)):
         yield _job(run, job, key)
 
@@ -81,7 +70,7 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         kind="job",
         name=job.name,
         key=key,
-        inventory=run.inventory,
+        inventory=run.kind.inventory,
         identity=(job.name, job.script),
         identity_of=run.kind.identity_of,
         read=run.kind.read,
@@ -89,7 +78,7 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         finish=lambda record: _finish(run, job, int(record["id"]), match),
         again=lambda record: _again(run, job, int(record["id"]), match),
         remove=run.kind.remove,
-        claimed=run.claimed[job.key],
+        claimed=run.kind.claimed[job.key],
         lacks=target.lacks(job, match),
     )
     outcome, record = ensure(target.journal, step, target.clock.sleep)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, Rejected
@@ -12,7 +11,7 @@ from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
 from cmlutils.flows.replay import Target, create, finished, join, lost
-from cmlutils.flows.steps import CannotBeInertError, Finished, Inventory, Record, Step
+from cmlutils.flows.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.model import Model, live_status
 
 if TYPE_CHECKING:
@@ -31,30 +30,24 @@ _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that w
 
 def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
     """Replay all models."""
-    return (work.ensure() for work in _works(target, wanted))
+    return (one.ensure() for one in _replays(target, wanted))
 
 
 def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look again at what `models` has made: a deployment may begin late, though it was declined."""
-    return last_looks(target, _works(target, wanted), outcomes)
+    return last_looks(target, _replays(target, wanted), outcomes)
 
 
-def _works(target: Target, wanted: Sequence[Model]) -> Iterator[_Work]:
+def _replays(target: Target, wanted: Sequence[Model]) -> Iterator[_ModelReplay]:
     kind = kind_of("model", target.v1, target.project)
-    inventory = Inventory(kind.rows)
-    claimed: dict[str, set[str]] = defaultdict(set)
-    for key, model in keyed(wanted):
-        yield _Work(target, model, key, kind, inventory, claimed[model.key])
+    return (_ModelReplay(target, model, key, kind) for key, model in keyed(wanted))
 
 
-class _Work:
+class _ModelReplay:
     """One model on its way to the target."""
 
-    def __init__(
-        self, target: Target, model: Model, key: str, kind: Kind, inventory: Inventory, claimed: set[str]
-    ) -> None:
-        self.target, self.model = target, model
-        self.key, self.kind, self.inventory, self.claimed = key, kind, inventory, claimed
+    def __init__(self, target: Target, model: Model, key: str, kind: Kind) -> None:
+        self.target, self.model, self.key, self.kind = target, model, key, kind
         self.match = target.match(model)
 
     def ensure(self) -> Outcome:
@@ -72,7 +65,7 @@ class _Work:
             kind="model",
             name=model.name,
             key=self.key,
-            inventory=self.inventory,
+            inventory=self.kind.inventory,
             identity=(model.name,),
             identity_of=self.kind.identity_of,
             read=self.kind.read,
@@ -82,7 +75,7 @@ class _Work:
             remove=self.kind.remove,
             last_look=True,
             live=_live,
-            claimed=self.claimed,
+            claimed=self.kind.claimed[model.key],
             lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
         )
 

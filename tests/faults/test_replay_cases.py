@@ -467,13 +467,13 @@ def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp
 
 
 def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(target, tmp_path, monkeypatch):
-    real = replay_applications._Work._read
+    real = replay_applications._ApplicationReplay._read
 
     def not_yet(work, application_id):
         record = real(work, application_id)
         return {**record, "status": "stopped"} if work.target.clock.now() < 1.5 else record
 
-    monkeypatch.setattr(replay_applications._Work, "_read", not_yet)
+    monkeypatch.setattr(replay_applications._ApplicationReplay, "_read", not_yet)
     target.faults.add(Fault("status", method="PUT", path="/stop", status=422, times=1))
     run = replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
     assert outcome(run, "Board").status is Status.CREATED
@@ -524,7 +524,7 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_applications._Work, "_finish", killed)
+        patch.setattr(replay_applications._ApplicationReplay, "_finish", killed)
         assert replay(target, bundle).code == 137
     (application,) = of(target).applications
     assert application.status != "stopped"
