@@ -13,12 +13,10 @@ from cmlutils.flows.take_away import leftover_warning, still_there, take_away, t
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from cmlutils.flows.steps import Record, Step, TargetItem
+    from cmlutils.flows.steps import Record, Sleep, Step, TargetItem
     from cmlutils.journal import Journal, JournalStep
-
-    Sleep = Callable[[float], None]
 
 log = logging.getLogger(__name__)
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made

@@ -8,12 +8,12 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.ensure import find_ours
 from cmlutils.flows.journal_keys import Named, keyed, named
 from cmlutils.flows.kinds import kind_of
-from cmlutils.flows.steps import TargetItem
+from cmlutils.flows.steps import Sleep, TargetItem
 from cmlutils.flows.take_away import still_there, take_away
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
@@ -24,7 +24,7 @@ _WHY = "An interrupted import began it, and the bundle has it no more."
 
 
 def remove_leftovers(
-    v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Callable[[float], None]
+    v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Sleep
 ) -> Iterator[Outcome]:
     """Take away what the journal has begun and not finished, and is none of these."""
     keys = {key for key, _ in keyed(wanted)}
@@ -35,7 +35,7 @@ def remove_leftovers(
             yield outcome
 
 
-def _taken_back(journal: Journal, item: TargetItem, sleep: Callable[[float], None]) -> Outcome | None:
+def _taken_back(journal: Journal, item: TargetItem, sleep: Sleep) -> Outcome | None:
     """Take it away; None where nothing is there of it."""
     try:
         mine = find_ours(journal, item, sleep)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, CmlutilError, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cmlutils.journal import JournalStep
     from cmlutils.report import Outcome
 
 Record = dict[str, Any]
 Identity = tuple[str, ...]
+Sleep = Callable[[float], None]  # seconds
 _GONE = {400, 404, 410, 422}  # what a workspace may answer when it is asked for an id that it does not have
 
 

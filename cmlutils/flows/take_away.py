@@ -1,4 +1,4 @@
-"""What must not stay on the target, or must not run there: stopped, deleted, and looked after."""
+"""What must not stay on the target, or must not run there: stopped, deleted, and shown to be gone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from cmlutils.errors import ApiError, NotFound
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cmlutils.flows.steps import CannotBeInertError, Record, TargetItem
+    from cmlutils.flows.steps import CannotBeInertError, Record, Sleep, TargetItem
     from cmlutils.journal import Journal, JournalStep
-
-    Sleep = Callable[[float], None]
 
 log = logging.getLogger(__name__)
 _REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to take something away
@@ -22,7 +18,7 @@ _LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
 
 
 def take_away(journal: Journal, item: TargetItem, record: Record, why: str, sleep: Sleep) -> str:
-    """Stop it, delete it, and look that it is gone; return why it is still there (empty: it is gone)."""
+    """Stop it, delete it, and check that it is gone; return why it may still be there (empty: it is gone)."""
     assert item.remove is not None  # noqa: S101
     journal.made(item.key, str(record["id"]), item.place_of(record))
     journal.doom(item.key, why)
@@ -32,9 +28,7 @@ def take_away(journal: Journal, item: TargetItem, record: Record, why: str, slee
     stays = ""
     for pause in _REMOVALS:
         sleep(pause)
-        stays = _removed(item, record) or _seen(item, past)
-        if stays and _answers_that_it_is_gone(item, past):
-            stays = ""
+        stays = _deleted(item, record, past)
         if not stays:
             item.inventory.forget(past.target_id)
             journal.gone(item.key)
@@ -42,34 +36,23 @@ def take_away(journal: Journal, item: TargetItem, record: Record, why: str, slee
     return stays
 
 
-def _removed(item: TargetItem, record: Record) -> str:
-    """Delete it; return why that did not work."""
+def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
+    """Delete it; return why it may still be there, unless the target says that it has none of this id.
+
+    It is asked for by its id, as a listing may lag behind, and also when the deletion failed.
+    """
     assert item.remove is not None  # noqa: S101
+    why = ""
     try:
         item.remove(record)
     except NotFound:
         log.debug("%s %s is gone already", item.kind, item.name)
     except ApiError as error:
-        return error.message
-    return ""
-
-
-def _seen(item: TargetItem, past: JournalStep) -> str:
-    """Return how it is still seen after its deletion: a listing alone may lag behind, so it is asked for as well."""
+        why = error.message
     try:
-        if any(str(one["id"]) == past.target_id for one in item.inventory.rows(anew=True)):
-            return "it is still listed"
-        return "" if item.asked_for(past) is None else "it is still there"
+        return "" if item.asked_for(past) is None else why or "it is still there"
     except ApiError as error:
-        return error.message
-
-
-def _answers_that_it_is_gone(item: TargetItem, past: JournalStep) -> bool:
-    """Tell whether the target says that it has none of this id, whatever it answered to the deletion."""
-    try:
-        return item.asked_for(past) is None
-    except ApiError:
-        return False
+        return why or error.message
 
 
 def _request_stop(item: TargetItem, record: Record) -> None:
