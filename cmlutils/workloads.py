@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from cmlutils.application import Application
 from cmlutils.job import Job
 from cmlutils.model import Model
 
-__all__ = ["PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cmlutils.runtimes import Runtime
+
+__all__ = ["FROM_V1", "PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
 
 Workload = Model | Application | Job
+FROM_V1: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {  # by the names of a bundle's metadata files
+    "models": Model.from_v1,
+    "applications": Application.from_v1,
+    "jobs": Job.from_v1,
+}
 PRIVATE = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 _UNCOMPARED = {"source_id", "parent_id", "runtime", "kernel", "notifications", "addons"}
 

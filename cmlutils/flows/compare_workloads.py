@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.flows.read_project import READERS
 from cmlutils.flows.translate import person
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
-from cmlutils.workloads import Application, Job, Model, Workload, differences
+from cmlutils.workloads import FROM_V1, Application, Job, Model, Workload, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ def compare_workloads(
     Equals in name are paired with whom they resemble most; what finds no partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
-    read = [(READERS[kind](one, side.runtimes), one) for one in records]
+    read = [(FROM_V1[kind](one, side.runtimes), one) for one in records]
     for one in wanted:
         left[one.key].append(one)
     for pair in read:

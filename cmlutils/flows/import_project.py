@@ -10,10 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
-from cmlutils.errors import BundleError, CheckFailed, CmlutilError, ConfigError, NotFound, Unauthorized
+from cmlutils.errors import BundleError, CheckFailed, CmlutilError
 from cmlutils.flows import files
 from cmlutils.flows.connect import api_v2, note_files, session
 from cmlutils.flows.hand_over import hand_over
+from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.leftovers import remove_leftovers
 from cmlutils.flows.replay import Clock, Target
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection, Progress
     from cmlutils.journal import Journal
-    from cmlutils.project import ProjectSettings
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
@@ -102,13 +102,12 @@ class Replay:
             log.warning("%s", report.notes[-1])
         report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
         report.outcomes += _not_exported(self.bundle)
-        engines = settings.engine_type == LEGACY_ENGINE and not self.maps.engines
         journal = self.bundle.journal(section.workspace.url, context)
         with self.progress.phase("project"):
-            _check_team(self.connection, settings)
-            if self.bundle.source_id(section.workspace.url):
-                found = v1.projects.find(section.name, context, context)
-                check_target(self.bundle, section.workspace.url, ProjectRef.from_v1(found, context) if found else None)
+            if lacking := lacks_team(v1, settings):
+                hint = "Create the team on the target, with the migrating user as a member."
+                raise CheckFailed(lacking, hint=hint)
+            check_not_source(self.bundle, section.workspace.url, partial(self._find, context))
             runtimes = v1.runtimes.all()
             project, outcome = ensure_project(
                 v1,
@@ -117,7 +116,7 @@ class Replay:
                 section.name,
                 settings,
                 username=section.workspace.username,
-                engines=engines,
+                engines=stays_on_engines(settings, self.maps),
                 clock=self.clock,
             )
             journal.enter(project.id)
@@ -135,6 +134,10 @@ class Replay:
         with self.progress.phase("hand over"):
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
+
+    def _find(self, context: str) -> ProjectRef | None:
+        found = self.connection.v1.projects.find(self.connection.section.name, context, context)
+        return ProjectRef.from_v1(found, context) if found else None
 
     def _workloads(
         self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
@@ -187,24 +190,3 @@ def _not_exported(bundle: Bundle) -> list[Outcome]:
         )
         for kind in bundle.missing_metadata()
     ]
-
-
-def check_target(bundle: Bundle, url: str, project: ProjectRef | None) -> None:
-    """Raise ConfigError when this project is the one that was exported: an import would write over it."""
-    if project and project.id == bundle.source_id(url):
-        raise ConfigError(
-            f"The target's {project.path} is the very project from which the bundle was exported.",
-            hint="An import would write over it: check url in import-config.ini.",
-        )
-
-
-def _check_team(connection: Connection, settings: ProjectSettings) -> None:
-    if not settings.team:
-        return
-    try:
-        connection.v1.users.get(settings.team)
-    except (NotFound, Unauthorized) as error:
-        raise CheckFailed(
-            f"The target has no team {settings.team!r}, to which the project belongs.",
-            hint="Create the team on the target, with the migrating user as a member.",
-        ) from error

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
 from cmlutils.entries import totals, totals_by_folder
-from cmlutils.errors import NotFound, Rejected, Unauthorized
+from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.ignore_files import import_rules
-from cmlutils.flows.import_project import check_target
+from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.listing import KeptListing
-from cmlutils.flows.read_project import READERS, read_records
+from cmlutils.flows.read_project import read_records
 from cmlutils.flows.replay import map_file
 from cmlutils.flows.translate import Addons
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
-from cmlutils.project import LEGACY_ENGINE, ProjectRef
+from cmlutils.project import ProjectRef
 from cmlutils.runtimes import Runtime, rsync_runtime
-from cmlutils.workloads import Application, Model
+from cmlutils.workloads import FROM_V1, Application, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     taken = taken_subdomains(v1, connection.section.workspace.username, {}) if contents.applications else {}
     offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
     plan = plan_target(connection, bundle, offer)
-    if rsync_runtime(runtimes) is None and not _stays_on_engines(contents.settings, maps):
+    if rsync_runtime(runtimes) is None and not stays_on_engines(contents.settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     if why := obstacle(bundle):
         plan.blockers.append(f"{why}: {FIX}.")
@@ -73,9 +73,9 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     v1, workspace = connection.v1, connection.section.workspace
     context = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
-    engines = _stays_on_engines(settings, offer.maps)
-    if settings.team and not _has_team(v1, settings.team):
-        plan.blockers.append(f"The target has no team {settings.team!r}, to which the project belongs.")
+    engines = stays_on_engines(settings, offer.maps)
+    if lacking := lacks_team(v1, settings):
+        plan.blockers.append(lacking)
     plan.actions += [
         Planned(
             "bundle", f"{kind}-metadata.json", Action.FAIL, "it is not there: the export did not finish", "export again"
@@ -83,11 +83,11 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
         for kind in bundle.missing_metadata()
     ]
     project = _project(plan, v1, context, settings)
-    check_target(bundle, workspace.url, project)
+    check_not_source(bundle, workspace.url, lambda: project)
     records = read_records(v1, project) if project else {}
     addons = Addons(v1)
     for kind, wanted in contents.by_kind().items():
-        present = Counter(READERS[kind](one, offer.runtimes).key for one in records.get(kind, []))
+        present = Counter(FROM_V1[kind](one, offer.runtimes).key for one in records.get(kind, []))
         planned = []
         for one in wanted:
             if present[one.key]:
@@ -101,10 +101,6 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     if project is None:
         _people(plan, v1, context, settings)
     return plan
-
-
-def _stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
-    return settings.engine_type == LEGACY_ENGINE and not maps.engines
 
 
 def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
@@ -202,12 +198,3 @@ def _people(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> Non
             except Rejected:
                 plan.unknown.append(f"Whether the target has the user {name}: it does not let you look.")
             plan.actions.append(Planned("collaborator", name, Action.SET, permission))
-
-
-def _has_team(v1: ApiV1, team: str) -> bool:
-    """Tell whether the target shows this team; an import ends where it does not."""
-    try:
-        v1.users.get(team)
-    except (NotFound, Unauthorized):
-        return False
-    return True

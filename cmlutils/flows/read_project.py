@@ -12,18 +12,12 @@ from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings, engine_
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtimes import Runtime
-    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
-READERS: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {
-    "models": Model.from_v1,
-    "applications": Application.from_v1,
-    "jobs": Job.from_v1,
-}
 
 
 def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Contents:

@@ -1,0 +1,45 @@
+"""What an import and its dry run ask alike, before anything is written: another project, a team, engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ConfigError, NotFound, Unauthorized
+from cmlutils.project import LEGACY_ENGINE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.project import ProjectRef, ProjectSettings
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.runtimes import Maps
+
+
+def check_not_source(bundle: Bundle, url: str, find: Callable[[], ProjectRef | None]) -> None:
+    """Raise ConfigError when the target's project is the one that was exported: an import would write over it.
+
+    `find` looks for the target's project, and is asked only where bundle and target are of one workspace.
+    """
+    source_id = bundle.source_id(url)
+    project = find() if source_id else None
+    if project and project.id == source_id:
+        raise ConfigError(
+            f"The target's {project.path} is the very project from which the bundle was exported.",
+            hint="An import would write over it: check url in import-config.ini.",
+        )
+
+
+def stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
+    """Tell whether a project of legacy engines keeps them, as no map says which runtimes take their place."""
+    return settings.engine_type == LEGACY_ENGINE and not maps.engines
+
+
+def lacks_team(v1: ApiV1, settings: ProjectSettings) -> str:
+    """Say that the target does not show the project's team; empty where it does, or there is none."""
+    try:
+        if settings.team:
+            v1.users.get(settings.team)
+    except (NotFound, Unauthorized):
+        return f"The target has no team {settings.team!r}, to which the project belongs."
+    return ""
