@@ -33,6 +33,11 @@ _GUIDELINES = (  # of the user's document, each with the kinds of which one must
 )
 
 
+def join(*parts: str) -> str:
+    """Return the parts that say something, as one text."""
+    return "; ".join(filter(None, parts))
+
+
 class Status(str, Enum):
     """How it went with one workload."""
 

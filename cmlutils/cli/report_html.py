@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.cli.charts import bars, stacks
 from cmlutils.cli.render import files_text, human_size
 from cmlutils.log import mask
+from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -160,7 +161,7 @@ def _workloads(report: Report) -> str:
             _text(one.kind),
             _text(one.name),
             state(one.status.value),
-            _text("; ".join(filter(None, (one.note, one.todo)))),
+            _text(join(one.note, one.todo)),
         )
         for one in report.outcomes
     ]

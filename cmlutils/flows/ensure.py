@@ -10,7 +10,7 @@ from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.steps import CannotBeInertError, Finished
 from cmlutils.flows.take_away import leftover_warning, still_there, take_away, taken_away
-from cmlutils.report import Outcome, Status
+from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +132,7 @@ def _concluded(
 
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:
     log.info("%s %s: %s", step.kind, step.name, status.value)
-    note = "; ".join(filter(None, (finished.note, step.live(record) if status is Status.PRESENT else "")))
+    note = join(finished.note, step.live(record) if status is Status.PRESENT else "")
     return Outcome(step.kind, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 

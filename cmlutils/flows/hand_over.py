@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected
+from cmlutils.errors import ApiError, Rejected
+from cmlutils.flows.replay import tried
 from cmlutils.flows.replay_project import project_key
 from cmlutils.report import Outcome, Status
 
@@ -65,10 +66,8 @@ def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given:
         return todos
     seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
-        try:
-            v1.projects.patch(project, {"project_visibility": settings.visibility})
-        except (Rejected, AnswerLost) as error:
-            log.debug("PATCH project visibility: %s", error)
+        change = {"project_visibility": settings.visibility}
+        tried("PATCH project visibility", lambda: v1.projects.patch(project, change))
         seen = v1.projects.get(project).get("project_visibility")
     if seen != settings.visibility:
         todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")

@@ -19,6 +19,7 @@ from cmlutils.flows.translate import Addons
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import ProjectRef
+from cmlutils.report import join
 from cmlutils.runtimes import Runtime, rsync_runtime
 from cmlutils.workloads import FROM_V1, Application, Model
 
@@ -141,14 +142,14 @@ def _workload(one: Workload, offer: Offer) -> Planned:
             return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
         if one.bypass_authentication and not offer.bypass_allowed:
             note = f"{note}; the target forbids unauthenticated access"
-            fix = "; ".join(filter(None, (fix, "let the target's admin allow it, or do without")))
+            fix = join(fix, "let the target's admin allow it, or do without")
     return Planned(one.kind, one.name, Action.FALLBACK if fix else Action.CREATE, note, fix)
 
 
 def _with_addons(planned: Planned, absent: Sequence[str]) -> Planned:
     if not absent or planned.action is Action.FAIL:
         return planned
-    fix = "; ".join(filter(None, (planned.fix, f"choose its add-ons by hand: {', '.join(absent)}")))
+    fix = join(planned.fix, f"choose its add-ons by hand: {', '.join(absent)}")
     return replace(planned, fix=fix)
 
 
@@ -158,7 +159,7 @@ def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Plann
     found = []
     for job, one in zip(jobs, planned, strict=True):
         if job.parent_id in failing - {0} and one.action in {Action.CREATE, Action.FALLBACK}:
-            note = "; ".join(filter(None, (one.note, "without its parent, which fails")))
+            note = join(one.note, "without its parent, which fails")
             found.append(replace(one, action=Action.FALLBACK, note=note))
         else:
             found.append(one)

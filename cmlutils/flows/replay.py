@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.steps import Finished
-from cmlutils.report import Outcome, Status
+from cmlutils.report import Outcome, Status, join
 from cmlutils.workloads import PRIVATE, differences
 
 if TYPE_CHECKING:
@@ -74,11 +74,6 @@ class Target:
 def map_file(workload: Workload) -> str:
     """Name the file in which a user may map this one's runtime, or engine."""
     return "runtime-map.yaml" if workload.runtime else "engine-map.yaml"
-
-
-def join(*parts: str) -> str:
-    """Return the parts that say something, as one text."""
-    return "; ".join(filter(None, parts))
 
 
 def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> list[str]:

@@ -10,9 +10,10 @@ from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
-from cmlutils.flows.replay import Target, create, finished, join, lost, tried
+from cmlutils.flows.replay import Target, create, finished, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.translate import Addons
+from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

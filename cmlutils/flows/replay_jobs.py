@@ -9,10 +9,11 @@ from cmlutils.flows.ensure import ensure
 from cmlutils.flows.job_triggers import JobState, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
-from cmlutils.flows.replay import Target, create, finished, join, lost
+from cmlutils.flows.replay import Target, create, finished, lost
 from cmlutils.flows.steps import Finished, Record, Step
 from cmlutils.flows.translate import Addons, People
 from cmlutils.job import Job
+from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,9 +10,10 @@ from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
 from cmlutils.flows.last_look import last_looks
-from cmlutils.flows.replay import Target, create, finished, join, lost
+from cmlutils.flows.replay import Target, create, finished, lost, tried
 from cmlutils.flows.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.model import Model, live_status
+from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,6 +113,7 @@ class _ModelReplay:
         return record
 
     def _finish(self, model_id: str) -> Finished:
+        v1 = self.target.v1
         if self.model.file:
             asked = False
             for _ in range(_TRIES):
@@ -126,15 +128,9 @@ class _ModelReplay:
         for _ in range(_TRIES):
             if record.get("authEnabled") is self.model.auth_enabled:
                 break
-            self._set_auth(model_id)
+            tried("set-model-auth", lambda: v1.models.set_auth(model_id, enabled=self.model.auth_enabled))
             record = self._read(model_id)
         return self._look(record)
-
-    def _set_auth(self, model_id: str) -> None:
-        try:
-            self.target.v1.models.set_auth(model_id, enabled=self.model.auth_enabled)
-        except (Rejected, AnswerLost) as error:
-            log.debug("set-model-auth: %s", error)
 
     def _again(self, model_id: str) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""

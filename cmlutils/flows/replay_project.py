@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
+from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.ensure import ensure
+from cmlutils.flows.replay import tried
 from cmlutils.flows.steps import Finished, Inventory, Record, Step
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
+from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cmlutils.flows.replay import Clock
     from cmlutils.journal import Journal, JournalStep
     from cmlutils.remote.v1 import ApiV1
@@ -48,7 +49,7 @@ def ensure_project(
         return [found] if found else []
 
     def settle(record: Record, *, again: bool = False) -> Finished:
-        return _settle(v1, ProjectRef.from_v1(record, context), settings, engines=engines, again=again)
+        return _Setup(v1, ProjectRef.from_v1(record, context), settings, engines).settle(again=again)
 
     body = {"name": name, "template": "blank", "project_visibility": "private"}
     step = Step(
@@ -93,91 +94,86 @@ def _made_by(record: Record) -> str:
     return str(creator.get("username") or "") if isinstance(creator, dict) else ""
 
 
-def _unlike(there: Record, settings: ProjectSettings, *, engines: bool) -> Record:
-    """Return the settings that the target shows otherwise, as they should be."""
-    wanted: dict[str, Any] = {"description": settings.description}
-    if settings.shared_memory_limit:
-        wanted["shared_memory_limit"] = settings.shared_memory_limit
-    if engines:
-        wanted["default_project_engine_type"] = LEGACY_ENGINE
-    elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
-        wanted["default_project_engine_type"] = ML_RUNTIME
-    return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
+@dataclass(frozen=True)
+class _Setup:
+    """A project on the target and what it is to be set to; `engines`: it stays on legacy engines."""
 
+    v1: ApiV1
+    ref: ProjectRef
+    settings: ProjectSettings
+    engines: bool
 
-def _settle(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> Finished:
-    """Write settings and environment and read them back; what was not taken is written once more.
+    def settle(self, *, again: bool) -> Finished:
+        """Write settings and environment and read them back; what was not taken is written once more.
 
-    `again`: what people may have set since stays.
-    """
-    _write(v1, ref, settings, engines=engines, again=again)
-    finished = _look(v1, ref, settings, engines=engines)
-    if finished.fallback:
-        _write(v1, ref, settings, engines=engines, again=again)
-        finished = _look(v1, ref, settings, engines=engines)
-    return finished
+        `again`: what people may have set since stays.
+        """
+        self._write(again=again)
+        finished = self._read_back()
+        if finished.fallback:
+            self._write(again=again)
+            finished = self._read_back()
+        return finished
 
+    def _unlike(self, there: Record) -> Record:
+        """Return the settings that the target shows otherwise, as they should be."""
+        wanted: dict[str, Any] = {"description": self.settings.description}
+        if self.settings.shared_memory_limit:
+            wanted["shared_memory_limit"] = self.settings.shared_memory_limit
+        if self.engines:
+            wanted["default_project_engine_type"] = LEGACY_ENGINE
+        elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
+            wanted["default_project_engine_type"] = ML_RUNTIME
+        return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
 
-def _write(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool, again: bool) -> None:
-    """Write what is not as it should be, setting by setting; what is refused is seen when it is read back."""
-    there = v1.projects.get(ref)
-    for field, value in _unlike(there, settings, engines=engines).items():
-        if not (again and there.get(field)):
-            try:
-                v1.projects.patch(ref, {field: value})
-            except (Rejected, AnswerLost) as error:
-                log.debug("PATCH project %s: %s", field, error)
-    shown = _shown_environment(v1, ref)
-    environment = shown or {}
-    whole = {**environment, **settings.environment, **(environment if again else {})}
-    if shown is not None and whole != shown:  # a PUT replaces all that is there
+    def _write(self, *, again: bool) -> None:
+        """Write what is not as it should be, setting by setting; what is refused is seen when it is read back."""
+        v1, ref = self.v1, self.ref
+        there = v1.projects.get(ref)
+        for field, value in self._unlike(there).items():
+            if not (again and there.get(field)):
+                tried(f"PATCH project {field}", partial(v1.projects.patch, ref, {field: value}))
+        shown = self._environment()
+        environment = shown or {}
+        whole = {**environment, **self.settings.environment, **(environment if again else {})}
+        if shown is not None and whole != shown:  # a PUT replaces all that is there
+            tried("PUT project environment", partial(v1.projects.put_environment, ref, whole))
+
+    def _environment(self) -> dict[str, str] | None:
+        """Return the project's environment; None where the target does not let us see it."""
         try:
-            v1.projects.put_environment(ref, whole)
-        except (Rejected, AnswerLost) as error:
-            log.debug("PUT project environment: %s", error)
+            return self.v1.projects.environment(self.ref)
+        except Rejected as error:
+            log.warning("The project's environment can't be read: %s", error)
+            return None
 
+    def _read_back(self) -> Finished:
+        """Read settings and environment back, and name what the target did not take."""
+        wanted = self.settings.environment
+        lost = [*self._unlike(self.v1.projects.get(self.ref))]
+        environment = self._environment() if wanted else {}
+        lost += [f"environment {name}" for name, value in wanted.items() if (environment or {}).get(name) != value]
+        image = self._engine_image() if self.engines and self.settings.engine_image else Finished()
+        if not lost:
+            return image
+        names = ", ".join(lost)
+        hidden = "the target does not show its environment" if environment is None else ""
+        return Finished(
+            note=join(hidden, f"the target did not take {names}", image.note),
+            todo=join(f"set by hand: {names}", image.todo),
+            fallback=True,
+            needs_hand=True,
+        )
 
-def _shown_environment(v1: ApiV1, ref: ProjectRef) -> dict[str, str] | None:
-    """Return the project's environment; None where the target does not let us see it."""
-    try:
-        return v1.projects.environment(ref)
-    except Rejected as error:
-        log.warning("The project's environment can't be read: %s", error)
-        return None
-
-
-def _absent(wanted: Mapping[str, str], there: Record) -> list[str]:
-    return [name for name, value in wanted.items() if there.get(name) != value]
-
-
-def _look(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings, *, engines: bool) -> Finished:
-    """Read settings and environment back, and name what the target did not take."""
-    there = v1.projects.get(ref)
-    lost = [*_unlike(there, settings, engines=engines)]
-    environment = _shown_environment(v1, ref) if settings.environment else {}
-    lost += [f"environment {name}" for name in _absent(settings.environment, environment or {})]
-    image = _engine_image(v1, ref, settings) if engines and settings.engine_image else Finished()
-    if not lost:
-        return image
-    names = ", ".join(lost)
-    hidden = "the target does not show its environment" if environment is None else ""
-    return Finished(
-        note="; ".join(filter(None, (hidden, f"the target did not take {names}", image.note))),
-        todo="; ".join(filter(None, (f"set by hand: {names}", image.todo))),
-        fallback=True,
-        needs_hand=True,
-    )
-
-
-def _engine_image(v1: ApiV1, ref: ProjectRef, settings: ProjectSettings) -> Finished:
-    """Say so when the source's engine image is not, or may not be, the one that the target's project has."""
-    wanted = settings.engine_image
-    todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
-    try:
-        there = engine_image_name(v1.projects.engine_image(ref))
-    except Rejected as error:
-        log.warning("The project's engine image can't be read: %s", error)
-        return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
-    if wanted == there:
-        return Finished()
-    return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
+    def _engine_image(self) -> Finished:
+        """Say so when the source's engine image is not, or may not be, the one that the target's project has."""
+        wanted = self.settings.engine_image
+        todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
+        try:
+            there = engine_image_name(self.v1.projects.engine_image(self.ref))
+        except Rejected as error:
+            log.warning("The project's engine image can't be read: %s", error)
+            return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
+        if wanted == there:
+            return Finished()
+        return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
