@@ -9,16 +9,18 @@ import os
 import time
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cmlutils.log import ROOT, mask
+from cmlutils.progress import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cmlutils.bundle import Bundle
-    from cmlutils.flows.connect import Progress
+    from cmlutils.progress import Progress
     from cmlutils.report import Report
 
 _EVERY = 1.0  # seconds between two writings, at least
@@ -32,8 +34,8 @@ class Live(logging.Handler):
     def __init__(self, inner: Progress, report: Report, bundle: Bundle) -> None:
         super().__init__(logging.WARNING)
         self._inner, self._report, self._path = inner, report, bundle.progress
-        self._state: dict[str, Any] = {"phase": "", "step": "", "warning": "", "files": None}
-        self._seen: deque[tuple[float, int]] = deque()
+        self._state = RunState(os.getpid(), report.verb, _iso(datetime.fromtimestamp(report.started, timezone.utc)))
+        self._samples: deque[tuple[float, int]] = deque()
         self._written = 0.0
 
     @contextmanager
@@ -51,33 +53,36 @@ class Live(logging.Handler):
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Tell what goes on within the block."""
-        before = self._state["phase"]
-        self._state |= {"phase": name, "step": "", "files": None}
+        before = self._state.phase
+        self._enter(name)
         self._write(at_once=True)
         with self._inner.phase(name):
             yield
-        self._state |= {"phase": before, "step": "", "files": None}
+        self._enter(before)
+
+    def _enter(self, phase: str, step: str = "") -> None:
+        self._state.phase, self._state.step, self._state.files = phase, step, {}
 
     def step(self, name: str) -> None:
         """Tell what begins within a phase."""
-        self._seen.clear()
-        self._state |= {"step": name, "files": None}
+        self._samples.clear()
+        self._enter(self._state.phase, name)
         self._write(at_once=True)
         self._inner.step(name)
 
-    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
+    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
         """Tell how much of the files is done, how fast, and how long the rest will take."""
-        self._inner.files(done_bytes, total_bytes, files_done, files_total)
+        self._inner.files(bytes_done, bytes_total, files_done, files_total)
         now = time.monotonic()
-        self._seen.append((now, done_bytes))
-        while now - self._seen[0][0] > _WINDOW:
-            self._seen.popleft()
-        seconds, size = now - self._seen[0][0], done_bytes - self._seen[0][1]
+        self._samples.append((now, bytes_done))
+        while now - self._samples[0][0] > _WINDOW:
+            self._samples.popleft()
+        seconds, size = now - self._samples[0][0], bytes_done - self._samples[0][1]
         rate = size / seconds if seconds > 0 and size > 0 else 0.0
-        left = (total_bytes - done_bytes) / rate if rate and seconds >= _FORETELLS else None
-        self._state["files"] = {
-            "bytes_done": done_bytes,
-            "bytes_total": total_bytes,
+        left = (bytes_total - bytes_done) / rate if rate and seconds >= _FORETELLS else None
+        self._state.files = {
+            "bytes_done": bytes_done,
+            "bytes_total": bytes_total,
             "files_done": files_done,
             "files_total": files_total,
             "bytes_per_second": round(rate),
@@ -87,7 +92,7 @@ class Live(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell the last warning, such as what is waited for."""
-        self._state["warning"] = mask(record.getMessage())
+        self._state.warning = mask(record.getMessage())
         self._write(at_once=True)
 
     def _write(self, *, at_once: bool = False) -> None:
@@ -96,15 +101,12 @@ class Live(logging.Handler):
         if not at_once and now - self._written < _EVERY:
             return
         self._written = now
-        state = {
-            "pid": os.getpid(),
-            "verb": self._report.verb,
-            "started_at": datetime.fromtimestamp(self._report.started, timezone.utc).isoformat(timespec="seconds"),
-            "updated_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            **self._state,
-            "workloads": self._report.counts(),
-        }
+        self._state.updated_at, self._state.workloads = _iso(datetime.now(timezone.utc)), self._report.counts()
         new = self._path.with_name(f".{self._path.name}.new")
         with contextlib.suppress(OSError):
-            new.write_text(json.dumps(state), encoding="utf-8")
+            new.write_text(json.dumps(asdict(self._state)), encoding="utf-8")
             new.replace(self._path)
+
+
+def _iso(when: datetime) -> str:
+    return when.isoformat(timespec="seconds")

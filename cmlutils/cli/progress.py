@@ -53,10 +53,10 @@ class TextProgress:
         if self._bar:
             self._bar.step(name)
 
-    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
+    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
         """Tell how much of the files is done; without a terminal, what comes too often is dropped."""
         if self._bar:
-            self._bar.files(done_bytes, total_bytes, files_done, files_total)
+            self._bar.files(bytes_done, bytes_total, files_done, files_total)
             return
         now = time.monotonic()
         if now - self._last >= _EVERY:
@@ -64,17 +64,17 @@ class TextProgress:
             log.info(
                 "%s: %s",
                 self._step or "files",
-                line(done_bytes, total_bytes, files_done, files_total, now - self._began),
+                line(bytes_done, bytes_total, files_done, files_total, now - self._began),
             )
 
 
-def line(done_bytes: int, total_bytes: int, files_done: int, files_total: int, seconds: float) -> str:
+def line(bytes_done: int, bytes_total: int, files_done: int, files_total: int, seconds: float) -> str:
     """Say it in one line: share, bytes, files, rate and the time that is left."""
-    percent = min(100, 100 * done_bytes // total_bytes) if total_bytes else 100
-    rate = done_bytes / seconds if seconds > 0 else 0
-    left = f", {human_time(max(0, total_bytes - done_bytes) / rate)} left" if rate else ""
+    percent = min(100, 100 * bytes_done // bytes_total) if bytes_total else 100
+    rate = bytes_done / seconds if seconds > 0 else 0
+    left = f", {human_time(max(0, bytes_total - bytes_done) / rate)} left" if rate else ""
     counted = f"{files_done} of {files_total} files"
-    return f"{percent} % of {human_size(total_bytes)}, {counted}, {human_size(int(rate))}/s{left}"
+    return f"{percent} % of {human_size(bytes_total)}, {counted}, {human_size(int(rate))}/s{left}"
 
 
 def _of(done: int, total: int) -> str:
@@ -97,12 +97,12 @@ class _Bar:
             self._open()
         self._live.update(self._task, description=name)
 
-    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
+    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
         if self._live is None:
             self.step("files")
-        self._live.update(self._task, completed=done_bytes, total=max(total_bytes, 1))
+        self._live.update(self._task, completed=bytes_done, total=max(bytes_total, 1))
         (task,), width = self._live.tasks, self._fit()
-        told = [_of(done_bytes, total_bytes)]
+        told = [_of(bytes_done, bytes_total)]
         told += [f"{files_done}/{files_total} files"] if width >= _FILES_FROM else []
         told += [f"{human_size(int(task.speed))}/s"] if width >= _RATE_FROM and task.speed else []
         told += [f"{human_time(task.time_remaining)} left"] if task.time_remaining else []

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.bundle import Bundle
-    from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.flows.connect import Connection
     from cmlutils.plan import Plan
+    from cmlutils.progress import Progress
     from cmlutils.runtimes import Maps
 
 

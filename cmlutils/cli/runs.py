@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
-    from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.flows.connect import Connection
+    from cmlutils.progress import Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
-    from cmlutils.flows.transfer import Progress
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
 Entries = dict[bytes, "Entry"]

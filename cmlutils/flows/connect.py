@@ -6,12 +6,11 @@ import hashlib
 import shutil
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
 from cmlutils.config import Secret
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
-from cmlutils.flows import files
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
 from cmlutils.remote.http import Http, Patience
@@ -24,21 +23,15 @@ from cmlutils.section_values import could_be_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
+    from cmlutils.flows.file_result import FileResult
     from cmlutils.journal import Journal
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Runtime
-
-
-class Progress(files.Progress, Protocol):
-    """Where a flow says how far it is."""
-
-    def phase(self, name: str) -> AbstractContextManager[None]:
-        """Name what goes on within the block, and take its time."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +180,7 @@ def session(
             stack.close()
 
 
-def note_files(report: Report, result: files.FileResult) -> None:
+def note_files(report: Report, result: FileResult) -> None:
     """Put what became of the files into the report."""
     report.files = {
         "files": result.totals.files,

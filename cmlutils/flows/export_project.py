@@ -14,7 +14,7 @@ from cmlutils.wholefile import write_json
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.contents import Contents
-    from cmlutils.flows.connect import Progress
+    from cmlutils.progress import Progress
     from cmlutils.project import ProjectSettings
     from cmlutils.report import Report
     from cmlutils.workloads import Workload

@@ -6,6 +6,5 @@ from cmlutils.flows.file_result import FileResult
 from cmlutils.flows.pull import listing_here, pull
 from cmlutils.flows.push import push, reading_bundle
 from cmlutils.flows.survey import survey
-from cmlutils.flows.transfer import Progress, Silent
 
-__all__ = ["FileResult", "Progress", "Silent", "listing_here", "pull", "push", "reading_bundle", "survey"]
+__all__ = ["FileResult", "listing_here", "pull", "push", "reading_bundle", "survey"]

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cmlutils.bundle import Bundle
-    from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
+    from cmlutils.progress import Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload

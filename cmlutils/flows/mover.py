@@ -13,8 +13,8 @@ from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import shares
 from cmlutils.flows.remaining import divided, top, weight, worth_staging
 from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
-from cmlutils.flows.transfer import Progress, Silent
 from cmlutils.flows.unequal import Doubtful
+from cmlutils.progress import Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:

@@ -32,10 +32,11 @@ from cmlutils.flows.mover import Mover, Staging
 from cmlutils.flows.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.survey import Survey, survey
-from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, meanwhile
+from cmlutils.flows.transfer import emptied, local_errors, meanwhile
 from cmlutils.flows.unequal import Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
+from cmlutils.progress import Silent
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Change, Entry
     from cmlutils.ignore import IgnoreRules
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,9 @@ from cmlutils.flows.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there, why_not_deleted
 from cmlutils.flows.target_folder import TargetFolder
-from cmlutils.flows.transfer import Progress, Silent, emptied, local_errors, local_path, ours_beside, persist
+from cmlutils.flows.transfer import emptied, local_errors, local_path, ours_beside, persist
 from cmlutils.flows.unequal import Unequal
+from cmlutils.progress import Silent
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
 from cmlutils.lock import holder_of
+from cmlutils.progress import RunState
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 class SideState:
     """One side of one section. `state` says it in words; `running` is true while a process is at it.
 
-    `files` is what the run says of its copying (bytes_done, bytes_total, files_done, files_total,
-    bytes_per_second, seconds_left), or the counts of the last report; `workloads` counts outcomes by kind.
+    `files` is that of a `RunState`, or has the counts of the last report; `workloads` counts outcomes by kind.
     """
 
     state: str
@@ -39,29 +39,29 @@ class SideState:
 def status_of(bundle: Bundle, side: Side) -> SideState:
     """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
     try:
-        holder, now = holder_of(bundle.lock_file), _progress(bundle)
+        holder, now = holder_of(bundle.lock_file), RunState.read(bundle.progress)
     except OSError as error:  # such as another user's bundle
         return SideState(f"can't be read: {error.strerror}", error=str(error.strerror))
-    mine = bool(now) and (now.get("verb") == "export") == (side == "export")
-    if holder and mine and now.get("pid") == holder.pid:
+    mine = now if now and (now.verb == "export") == (side == "export") else None
+    if holder and mine and mine.pid == holder.pid:
         return SideState(
             state=f"in use by {holder.text}",
             running=True,
             holder=holder.text,
             pid=holder.pid,
-            since=str(now.get("started_at") or ""),
-            phase=str(now.get("phase") or ""),
-            step=str(now.get("step") or ""),
-            files=now.get("files") or {},
-            workloads=now.get("workloads") or {},
-            error=str(now.get("warning") or ""),
+            since=mine.started_at,
+            phase=mine.phase,
+            step=mine.step,
+            files=mine.files,
+            workloads=mine.workloads,
+            error=mine.warning,
         )
-    if holder and (not now or now.get("pid") != holder.pid):
+    if holder and (now is None or now.pid != holder.pid):
         return SideState(f"in use by {holder.text}", running=True, holder=holder.text, pid=holder.pid)
     if mine and not holder:
-        verb, phase = now.get("verb"), now.get("phase") or "its beginning"
-        text = f"{verb} was killed in {phase} ({now.get('updated_at')}): run it again, it goes on from there"
-        return SideState(text, phase=str(now.get("phase") or ""), workloads=now.get("workloads") or {})
+        where = f"{mine.phase or 'its beginning'} ({mine.updated_at})"
+        text = f"{mine.verb} was killed in {where}: run it again, it goes on from there"
+        return SideState(text, phase=mine.phase, workloads=mine.workloads)
     return _ended(bundle, side)
 
 
@@ -84,14 +84,3 @@ def _ended(bundle: Bundle, side: Side) -> SideState:
     done = "done" if code == 0 else f"{whose}ended with exit code {code}: {why or 'see the report'}"
     state = f"{done} ({content.get('started_at')})"
     return SideState(state, files=content.get("files") or {}, workloads=counts, error=why)
-
-
-def _progress(bundle: Bundle) -> dict[str, Any]:
-    """Return what the running process last wrote; empty when there is nothing usable."""
-    path = bundle.progress
-    if not path.exists():
-        return {}
-    try:
-        return dict(read_json(path, dict))
-    except BundleError:  # it is gone again
-        return {}

@@ -1,4 +1,4 @@
-"""What pull and push share: who hears of progress, how a drop is survived, our folders, work in a thread."""
+"""What pull and push share: how a drop is survived, our folders, work in a thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.errors import CommandError, TransferError, TunnelError
 
@@ -30,26 +30,6 @@ def ours_beside(names: Collection[bytes]) -> bytes:
         number += 1
         name = OURS + b"-%d" % number
     return name
-
-
-class Progress(Protocol):
-    """Who wants to know how far we are."""
-
-    def step(self, name: str) -> None:
-        """Begin something new."""
-
-    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
-        """Say how much has been copied."""
-
-
-class Silent:
-    """Nobody wants to know."""
-
-    def step(self, name: str) -> None:
-        """Say nothing."""
-
-    def files(self, done_bytes: int, total_bytes: int, files_done: int, files_total: int) -> None:
-        """Say nothing."""
 
 
 def persist(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.bundle import Bundle
-    from cmlutils.flows.connect import Connection, Progress
+    from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
+    from cmlutils.progress import Progress
     from cmlutils.project import ProjectRef
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report

@@ -6,6 +6,7 @@ import os
 from cmlutils.entries import compare
 from cmlutils.flows import files
 from cmlutils.localtree import walk
+from cmlutils.progress import Silent
 
 
 def difference(left, right):
@@ -27,7 +28,7 @@ def push(way, bundle, **more):
     return files.push(way, bundle / "project-data", bundle / "state", project="me/p", **more)
 
 
-class At(files.Silent):
+class At(Silent):
     """Does something at each beginning of a step."""
 
     def __init__(self, step, action):

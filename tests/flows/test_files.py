@@ -15,9 +15,10 @@ from until import until
 
 from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.flows import files, landing, mover, remaining
+from cmlutils.flows import landing, mover, remaining
 from cmlutils.flows import pull as pulling
 from cmlutils.localtree import walk
+from cmlutils.progress import Silent
 from cmlutils.remote import child, process, progress_signal, rsync, tunnel
 
 NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", b"#hash", b" sp ", b"a?*\\b"]
@@ -145,7 +146,7 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     assert not (project / ".cmlutil-tmp").exists()
 
 
-class Told(files.Silent):
+class Told(Silent):
     """Remembers what it was told of the files."""
 
     def __init__(self):

@@ -14,17 +14,10 @@ from cmlutils.bundle import Bundle
 from cmlutils.cli.live import Live
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows.status import status_of
-from cmlutils.flows.transfer import Silent
+from cmlutils.progress import Silent
 from cmlutils.report import Outcome, Report, Status
 
 STATUS = 'cmlutil project status -p "Churn Model" --json'
-
-
-class Quiet(Silent):
-    def phase(self, name):
-        import contextlib
-
-        return contextlib.nullcontext()
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def bundle(tmp_path):
 
 def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
     report = Report("import", "P")
-    with bundle.lock(), Live(Quiet(), report, bundle).open() as live:
+    with bundle.lock(), Live(Silent(), report, bundle).open() as live:
         report.outcomes += [Outcome("job", "a", Status.CREATED), Outcome("job", "b", Status.FAILED)]
         with live.phase("files"):
             live.step("copying")
@@ -61,7 +54,7 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
 
 def test_progress_is_written_once_a_second_at_most(bundle):
     path = bundle.state / "progress.json"
-    with bundle.lock(), Live(Quiet(), Report("export", "P"), bundle).open() as live:
+    with bundle.lock(), Live(Silent(), Report("export", "P"), bundle).open() as live:
         live.step("copying")
         before = path.stat().st_ino, path.read_text()
         for number in range(1000):
@@ -122,7 +115,7 @@ def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
     run_line('cmlutil project export -p "Churn Model"')
     bundle = Bundle(home / "bundles/Churn Model")
-    with bundle.lock(), Live(Quiet(), Report("import", "P"), bundle).open():
+    with bundle.lock(), Live(Silent(), Report("import", "P"), bundle).open():
         argv = [sys.executable, "-m", "cmlutils", "project", "status", "--watch"]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watching:
             lines = [watching.stdout.readline() for _ in range(4)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.flows import files, remaining
+from cmlutils.progress import Silent
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def outside(tmp_path):
     return folder
 
 
-class Swap(files.Silent):
+class Swap(Silent):
     """Puts a link in place of a folder when the copy begins, and says how it is then."""
 
     def __init__(self, folder, to):

@@ -1,0 +1,70 @@
+"""How far a run is: who is told, and what it keeps on disk of it, in `state/progress.json`, for other shells."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cmlutils.errors import BundleError
+from cmlutils.wholefile import read_json
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+class Progress(Protocol):
+    """Who wants to know how far a run is."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Name what goes on within the block, and take its time."""
+
+    def step(self, name: str) -> None:
+        """Name what begins within a phase."""
+
+    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+        """Tell how much has been copied, or compared."""
+
+
+class Silent:
+    """Nobody wants to know."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Say nothing."""
+        return nullcontext()
+
+    def step(self, name: str) -> None:
+        """Say nothing."""
+
+    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class RunState:
+    """What a run is at; times are in UTC, in the form of ISO 8601.
+
+    `files` has bytes_done, bytes_total, files_done, files_total, bytes_per_second and seconds_left (None: not known
+    yet), or is empty where no files are copied; `workloads` counts outcomes by kind.
+    """
+
+    pid: int = 0
+    verb: str = ""
+    started_at: str = ""
+    updated_at: str = ""
+    phase: str = ""
+    step: str = ""
+    warning: str = ""
+    files: dict[str, int | None] = field(default_factory=dict)
+    workloads: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> RunState | None:
+        """Return what the running process last wrote; None when there is nothing usable."""
+        try:
+            content: dict[str, Any] = read_json(path, dict) if path.exists() else {}
+        except BundleError:  # it is gone again
+            return None
+        known = {one.name: content[one.name] for one in fields(cls) if content.get(one.name) is not None}
+        return cls(**known) if known else None
