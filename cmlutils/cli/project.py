@@ -21,7 +21,7 @@ from cmlutils.cli.options import (
 )
 from cmlutils.cli.overview import list_command, status_command
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import Run, connected, load, maps_of, told_at_least
+from cmlutils.cli.runs import Run, connected, failures_reported, load, maps_of
 from cmlutils.errors import CmlutilError, ConfigError
 from cmlutils.report import Report
 
@@ -68,7 +68,7 @@ def export(
     Example: cmlutil project export -p "Churn Model"
     """
     report = Report("export", name)
-    with told_at_least(report, as_json=as_json, dry_run=dry_run):
+    with failures_reported(report, as_json=as_json, dry_run=dry_run):
         section = load("export", name, config_dir, verbose=verbose)
         from cmlutils.flows.export_project import export_project
         from cmlutils.flows.plan_export import plan_export
@@ -111,7 +111,7 @@ def import_(
     if quick and not verify:
         raise click.UsageError("--quick says how to verify: it goes with --verify.")
     report = Report("import", name)
-    with told_at_least(report, as_json=as_json, dry_run=dry_run):
+    with failures_reported(report, as_json=as_json, dry_run=dry_run):
         section = load("import", name, config_dir, verbose=verbose)
         from cmlutils.flows.import_project import import_project
         from cmlutils.flows.plan_import import plan_import
@@ -187,7 +187,7 @@ def validate_migration_command(
     Example: cmlutil project validate-migration -p "Churn Model"
     """
     report = Report("validate-migration", name)
-    with told_at_least(report, as_json=as_json):
+    with failures_reported(report, as_json=as_json):
         section = load("import", name, config_dir, verbose=verbose)
         bundle, maps = bundle_of(section), maps_of(section, config_dir)
         run = Run(section, bundle, report, patience * 60, as_json=as_json)

@@ -19,7 +19,6 @@ from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Side
@@ -48,25 +47,6 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
     return load_maps([section.file.parent, *config.config_folders(config_dir, os.environ)])
 
 
-@contextmanager
-def reported(report: Report, bundle: Bundle, *, as_json: bool) -> Iterator[Progress]:
-    """Lock the bundle, log to it, and write and print the report whatever happens within."""
-    from cmlutils.cli.live import Live
-    from cmlutils.cli.progress import TextProgress
-
-    with bundle.lock():
-        logs.to_file(bundle.log_file)
-        log.debug("%s of %r begins", report.verb, report.project)
-        bundle.metrics(report.side).unlink(missing_ok=True)  # if this run is killed, no earlier success speaks for it
-        try:
-            with Live(TextProgress(report), report, bundle).open() as live:
-                yield live
-        finally:
-            with interrupts.held():
-                _note_error(report, sys.exc_info()[1])
-                _write(report, bundle, as_json=as_json)
-
-
 @dataclass(frozen=True)
 class Run:
     """One run of a command: what it works on and how it tells; `patience` is in seconds."""
@@ -77,9 +57,26 @@ class Run:
     patience: float
     as_json: bool
 
-    def told(self) -> AbstractContextManager[Progress]:
-        """Lock, log and report for as long as the block takes."""
-        return reported(self.report, self.bundle, as_json=self.as_json)
+    @contextmanager
+    def reported(self) -> Iterator[Progress]:
+        """Lock the bundle, log to it, and write and print the report whatever happens within."""
+        from cmlutils.cli.live import Live
+        from cmlutils.cli.progress import TextProgress
+
+        report, bundle = self.report, self.bundle
+        with bundle.lock():
+            logs.to_file(bundle.log_file)
+            log.debug("%s of %r begins", report.verb, report.project)
+            bundle.metrics(report.side).unlink(
+                missing_ok=True
+            )  # if this run is killed, no earlier success speaks for it
+            try:
+                with Live(TextProgress(report), report, bundle).open() as live:
+                    yield live
+            finally:
+                with interrupts.held():
+                    _note_error(report, sys.exc_info()[1])
+                    _write(report, bundle, as_json=self.as_json)
 
 
 @contextmanager
@@ -89,7 +86,7 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
 
     if run.bundle.state.is_dir():
         run.bundle.create()
-        with run.told() as progress:
+        with run.reported() as progress:
             check()
             with connect(run.section, run.patience) as connection:
                 yield connection, progress
@@ -97,12 +94,12 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
     check()
     with connect(run.section, run.patience) as connection:
         run.bundle.create()
-        with run.told() as progress:
+        with run.reported() as progress:
             yield connection, progress
 
 
 @contextmanager
-def told_at_least(report: Report, *, as_json: bool, dry_run: bool = False) -> Iterator[None]:
+def failures_reported(report: Report, *, as_json: bool, dry_run: bool = False) -> Iterator[None]:
     """Print as JSON, where that is asked for, what ended a run before it could print its report, or its plan."""
     try:
         yield

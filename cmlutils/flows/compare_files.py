@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cmlutils.entries import compare
 from cmlutils.filelist import Unread, show
@@ -12,7 +12,7 @@ from cmlutils.flows.ignore_files import export_rules, import_rules
 from cmlutils.flows.landing import local_resolution
 from cmlutils.flows.listing import KeptListing, remote_listing
 from cmlutils.flows.pushed import coarsest_resolution
-from cmlutils.flows.transfer import local_path, ours_beside
+from cmlutils.flows.transfer import local_path, temp_name_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
@@ -64,13 +64,13 @@ class FileCheck:
         kept = remote_listing(tunnel, rules, "the source's listing")
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
-        return found + self._contents(tunnel, "source file", self.here, kept.entries)
+        return found + self._contents(tunnel, "source", self.here, kept.entries)
 
     def target(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the target with the bundle; what `.importignore` names does not count."""
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
-        ours = ours_beside(self.here)  # what an interrupted import left is nobody's file
+        ours = temp_name_beside(self.here)  # what an interrupted import left is nobody's file
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}
@@ -83,9 +83,11 @@ class FileCheck:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
             found.append(row)
-        return found + self._contents(tunnel, "target file", here, kept.entries)
+        return found + self._contents(tunnel, "target", here, kept.entries)
 
-    def _contents(self, tunnel: Tunnel, where: str, here: Entries, there: Entries) -> list[Difference]:
+    def _contents(
+        self, tunnel: Tunnel, side: Literal["source", "target"], here: Entries, there: Entries
+    ) -> list[Difference]:
         """Compare the contents of what is a file of the same size on both sides."""
         if self._quick:
             return []
@@ -97,14 +99,14 @@ class FileCheck:
                 files.append(entry)
         found, unequal = [], []
         for path, left, right in self._digests.differing(tunnel, files, self._progress.files):
-            group = Group.SOURCE if where.startswith("source") else Group.DIFFERENT
+            group = Group.SOURCE if side == "source" else Group.DIFFERENT
             if UNREADABLE in {left, right}:
                 group = Group.UNREADABLE
             else:
                 unequal.append(path)
                 group = Group.BUNDLE if self._changed_here(path) else group
-            found.append(Difference(where, f"{show(path)}: content", left[:16], right[:16], group=group))
-        Unequal(self._state, "source" if where.startswith("source") else "target").note(unequal)
+            found.append(Difference(f"{side} file", f"{show(path)}: content", left[:16], right[:16], group=group))
+        Unequal(self._state, side).note(unequal)
         return found
 
     def _changed_here(self, path: bytes) -> bool:

@@ -13,6 +13,7 @@ from cmlutils.config import Secret
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
+from cmlutils.remote.child import PACKAGES
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
@@ -81,7 +82,7 @@ def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
 def _require(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):
-            package = {"ssh": "openssh-client"}.get(program, program)
+            package = PACKAGES[program]
             raise CommandError(
                 f"{program} is not installed here.",
                 hint=f"Install it: apt-get install {package}, dnf install {package} or brew install {package}.",

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from cmlutils.config import Secret, Section, Workspace
     from cmlutils.runtimes import Maps
 
-__all__ = ["Finding", "examine"]
 _AT_ONCE = 8
 _PATIENCE = 20.0  # seconds that a workspace which answered once is waited for
 _SKEW = 120.0  # seconds by which two clocks may differ

@@ -14,6 +14,7 @@ from cmlutils.errors import BundleError, CommandError, TransferError
 from cmlutils.guard import existing_folder
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
+from cmlutils.remote.child import PACKAGES
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def label(sections: Sequence[Section]) -> str:
 def programs() -> list[Finding]:
     """Check that rsync, ssh and ssh-keygen are here and not too old."""
     found = []
-    for name, package in (("rsync", "rsync"), ("ssh", "openssh-client"), ("ssh-keygen", "openssh-client")):
+    for name, package in PACKAGES.items():
         if not shutil.which(name):
             found.append(here("error", f"{name} is not installed", f"apt-get install {package}, or the like"))
     if shutil.which("rsync"):

@@ -17,7 +17,7 @@ from cmlutils.filelist import Unread, show, unseen
 from cmlutils.flows.local_listing import listed_beside
 from cmlutils.flows.remaining import UNCOUNTED
 from cmlutils.flows.stream import STREAMS
-from cmlutils.flows.transfer import local_path, no_file
+from cmlutils.flows.transfer import local_path, remove_non_folder
 from cmlutils.localtree import walk
 from cmlutils.remote.rsync import Complaint
 
@@ -110,7 +110,7 @@ def open_staging(folder: Path) -> Path:
 
     Files there are written in place: one that has another name elsewhere, or is not ours, is not to be trusted.
     """
-    no_file(folder)
+    remove_non_folder(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     for entry in walk_all(folder):
         with contextlib.suppress(FileNotFoundError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.errors import CommandError, TransferError
 from cmlutils.filelist import END, find_command, parse_find
-from cmlutils.flows.transfer import meanwhile
+from cmlutils.flows.transfer import in_thread
 from cmlutils.localtree import walk
 from cmlutils.remote import process
 
@@ -44,7 +44,7 @@ def listed_beside(
             entries = _all_of(found) if found else None
             return list(walk(root, unread=unread, locked=locked)) if entries is None else entries
 
-        yield meanwhile(lambda: use(listed()))
+        yield in_thread(lambda: use(listed()))
 
 
 def _all_of(find: process.Running) -> list[Entry] | None:

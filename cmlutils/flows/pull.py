@@ -32,7 +32,7 @@ from cmlutils.flows.mover import Mover, Staging
 from cmlutils.flows.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.survey import Survey, survey
-from cmlutils.flows.transfer import emptied, local_errors, meanwhile
+from cmlutils.flows.transfer import emptied, in_thread, local_errors
 from cmlutils.flows.unequal import Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
@@ -181,7 +181,7 @@ class _Pull:
         self.data.chmod(0o700)
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
-        looking = contextlib.nullcontext(meanwhile(self._arrived)) if few else using_all(self.data, self._compared)
+        looking = contextlib.nullcontext(in_thread(self._arrived)) if few else using_all(self.data, self._compared)
         with looking as differences:
             same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
             self.differences = differences()

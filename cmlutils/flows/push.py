@@ -19,7 +19,7 @@ from cmlutils.flows.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there, why_not_deleted
 from cmlutils.flows.target_folder import TargetFolder
-from cmlutils.flows.transfer import emptied, local_errors, local_path, ours_beside, persist
+from cmlutils.flows.transfer import emptied, local_errors, local_path, persist, temp_name_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.progress import Silent
 from cmlutils.remote import rsync
@@ -75,7 +75,7 @@ class _Push:
         self.data, self.rules = bundle.data, bundle.rules
         self.work = emptied(state / "tmp")
         self.unequal = Unequal(state, "target")
-        self.ours = ours_beside([os.fsencode(path.name) for path in self.data.iterdir()])
+        self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
         self.resolution_ns = bundle.memory.resolution_ns
 

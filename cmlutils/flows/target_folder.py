@@ -27,7 +27,7 @@ def for_touch(time: int) -> str:
     return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
 
 
-# In all these scripts $ours is our folder's name: a plain word, for `ours_beside` chooses it.
+# In all these scripts $ours is our folder's name: a plain word, for `temp_name_beside` chooses it.
 _SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # what a killed rsync was writing
 _OPEN = rf"""
 umask 077

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-OURS = b".cmlutil-tmp"  # our folder at a target's root, while an import runs
+TEMP_NAME = b".cmlutil-tmp"  # our folder at a target's root, while an import runs
 
 
-def ours_beside(names: Collection[bytes]) -> bytes:
+def temp_name_beside(names: Collection[bytes]) -> bytes:
     """Choose our folder's name so that it is none of the project's own."""
-    name, number = OURS, 0
+    name, number = TEMP_NAME, 0
     while name in names:
         number += 1
-        name = OURS + b"-%d" % number
+        name = TEMP_NAME + b"-%d" % number
     return name
 
 
@@ -53,7 +53,7 @@ def persist(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) ->
         tunnel.reopen()
 
 
-def meanwhile(action: Callable[[], T]) -> Callable[[], T]:
+def in_thread(action: Callable[[], T]) -> Callable[[], T]:
     """Begin to do it in a thread; what is returned waits for the result and returns it, or raises what it raised."""
     result: Future[T] = Future()
 
@@ -69,13 +69,13 @@ def meanwhile(action: Callable[[], T]) -> Callable[[], T]:
 
 def emptied(folder: Path) -> Path:
     """Make this folder of ours anew, for us alone."""
-    no_file(folder)
+    remove_non_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     return folder
 
 
-def no_file(folder: Path) -> None:
+def remove_non_folder(folder: Path) -> None:
     """Remove what is in the place of a folder of ours and is none."""
     if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
         folder.unlink()

@@ -27,7 +27,7 @@ _NOT_STARTED = {
     errno.ENOEXEC: "It was made for another kind of machine.",
     errno.EACCES: "Its folder may be mounted noexec: let TMPDIR name another one.",
 }
-PACKAGES = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "rsync": "rsync"}
+PACKAGES = {"rsync": "rsync", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}  # of Debian, by program
 
 
 class Child(subprocess.Popen[bytes]):
