@@ -149,7 +149,7 @@ def _changes(left: Entry, right: Entry, *, folder_times: bool, resolution_ns: in
     if left.kind != right.kind:
         return ("kind",)
     kind = left.kind
-    # rsync leaves a folder's or link's time alone when it is right to the second
+    # rsync leaves a folder's or link's mtime alone when it is right to the second
     apart = abs(left.mtime_ns - right.mtime_ns) >= (resolution_ns if kind == "f" else max(resolution_ns, 10**9))
     different = {
         "size": kind == "f" and left.size != right.size,

@@ -213,9 +213,9 @@ def test_cut_json(http, mock):
         http.get("/x")
     assert not isinstance(error.value, AnswerLost)
     with pytest.raises(AnswerLost):
-        http.send("PUT", "/x", {}, repeat=True)
+        http.send("PUT", "/x", {}, idempotent=True)
     with pytest.raises(ApiError) as error:
-        http.send("POST", "/q", {}, repeat=True)
+        http.send("POST", "/q", {}, idempotent=True)
     assert not isinstance(error.value, AnswerLost)
 
 
@@ -227,7 +227,7 @@ def test_deep_json(http, mock):
 
 def test_empty_reply(http, mock):
     mock.put(f"{URL}/x", status=204)
-    assert http.send("PUT", "/x", {}, repeat=True) is None
+    assert http.send("PUT", "/x", {}, idempotent=True) is None
 
 
 def test_size_cap(http, mock):
@@ -351,7 +351,7 @@ def test_501(http, mock, clock):
     assert http.get("/api/v1/runtimes") == {"runtimes": []}
     assert len(clock.pauses) == 1
     with pytest.raises(Rejected) as error:
-        http.send("PUT", "/x", {}, repeat=True)
+        http.send("PUT", "/x", {}, idempotent=True)
     assert error.value.status == 501
 
 
@@ -377,7 +377,7 @@ def test_lost_answers(http, mock, failure):
 def test_repeatable_write_waits(http, mock, clock):
     mock.put(f"{URL}/x", body=requests.ReadTimeout())
     mock.put(f"{URL}/x", status=204)
-    assert http.send("PUT", "/x", {}, repeat=True) is None
+    assert http.send("PUT", "/x", {}, idempotent=True) is None
     assert len(clock.pauses) == 1
 
 
@@ -392,9 +392,9 @@ def test_impatient_call(http, mock, clock):
     mock.delete(f"{URL}/x", status=503)
     mock.delete(f"{URL}/y", status=500)
     with pytest.raises(Unreachable):
-        http.send("DELETE", "/x", repeat=True, patient=False)
+        http.send("DELETE", "/x", idempotent=True, patient=False)
     with pytest.raises(Rejected):
-        http.send("DELETE", "/y", repeat=True, patient=False)
+        http.send("DELETE", "/y", idempotent=True, patient=False)
     assert clock.pauses == []
 
 

@@ -1,4 +1,4 @@
-"""The step that can be run again: leave exactly one on the target, finished and inert."""
+"""The idempotent step: leave exactly one on the target, finished and inert."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LAST_LOOKS = (0.0, 1.0, 2.0)  # the same, where a run that ends has seconds in 
 
 
 def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Outcome, Record | None]:
-    """Leave exactly one on the target, finished and inert; safe to call again after any crash.
+    """Leave exactly one on the target, finished and inert; idempotent, so it is called again after any crash.
 
     Returns the outcome and the thing's record (None: there is none); a failure of this one is an outcome, not an
     exception. Losing the workspace altogether (Unreachable) goes through: nothing else would work either.

@@ -108,7 +108,7 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
 def open_staging(folder: Path) -> Path:
     """Make the folder where a first copy grows, or take the one that an interrupted copy left.
 
-    Files there are written in place: one that has another name elsewhere, or is not ours, is not to be trusted.
+    Files there are written in place: one that has another hard link, or is not ours, is not to be trusted.
     """
     remove_non_folder(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -175,9 +175,9 @@ def remove_tree(folder: Path) -> None:
 
 
 def fix_folders(data: Path, kept: KeptListing) -> list[str]:
-    """Give every folder the mode and time of the listing, the deepest first, and every link its time.
+    """Give every folder the mode and mtime of the listing, the deepest first, and every link its mtime.
 
-    rsync leaves a link's time alone when it is right to the second. Returns what could not be set, as problems.
+    rsync leaves a link's mtime alone when it is right to the second. Returns what could not be set, as problems.
     """
     problems = []
     real = _real_folders(data, kept)

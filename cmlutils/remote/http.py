@@ -1,4 +1,4 @@
-"""Talk HTTP to one workspace: wait for it when it goes away, never repeat what may have worked."""
+"""Talk HTTP to one workspace: wait for it when it goes away, never retry what may have worked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Http", "Patience"]
 
 log = logging.getLogger(__name__)
 
-_QUICK = (0.5, 1.0, 2.0)  # pauses before the three repeats after a plain 500
+_QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after a plain 500
 
 
 class Http:
@@ -64,8 +64,8 @@ class Http:
         params: Mapping[str, Any] | None = None,
         bearer: Secret | None = None,
     ) -> Any:
-        """Return the JSON at this path (None when the reply is empty); safe to repeat, so it is retried."""
-        return self._call(Call("GET", path, repeat=True, params=params, bearer=bearer))
+        """Return the JSON at this path (None when the reply is empty); idempotent, so it is retried."""
+        return self._call(Call("GET", path, idempotent=True, params=params, bearer=bearer))
 
     def send(
         self,
@@ -73,30 +73,30 @@ class Http:
         path: str,
         body: Any = None,
         *,
-        repeat: bool = False,
+        idempotent: bool = False,
         bearer: Secret | None = None,
         patient: bool = True,
     ) -> Any:
         """Send JSON and return the reply's JSON; raise AnswerLost when it may have worked or not.
 
-        `repeat` is for what may be done twice; a POST that may be repeated counts as a read.
+        What is `idempotent` is retried; an idempotent POST counts as a read.
         Without `patient` there is one short try.
         """
-        return self._call(Call(method, path, repeat, body=body, bearer=bearer, patient=patient))
+        return self._call(Call(method, path, idempotent, body=body, bearer=bearer, patient=patient))
 
     def download(self, path: str, to: BinaryIO, limit: int) -> None:
         """Write what is at this path to a seekable file, without showing the key; refuse above `limit`."""
-        call = Call("GET", path, repeat=True, anonymous=True, sink=to, limit=limit)
+        call = Call("GET", path, idempotent=True, anonymous=True, sink=to, limit=limit)
         self._call(call)
 
     def content(self, path: str, limit: int = MAX_REPLY) -> bytes:
         """Return the bytes at this path, whatever they are."""
         sink = io.BytesIO()
-        self._call(Call("GET", path, repeat=True, sink=sink, limit=limit))
+        self._call(Call("GET", path, idempotent=True, sink=sink, limit=limit))
         return sink.getvalue()
 
     def _call(self, call: Call) -> Any:
-        """Make a call, repeating and waiting as far as it may be."""
+        """Make a call, with retries and waits as far as there may be any."""
         waiting = Waiting(self.host, self._patience)
         quick = iter(_QUICK if call.patient else ())
         while True:
@@ -107,8 +107,8 @@ class Http:
             self._recover(call, away, waiting, quick)
 
     def _recover(self, call: Call, away: Away, waiting: Waiting, quick: Iterator[float]) -> None:
-        """Return when it is time for another try; raise when there must be none."""
-        if away.sent and not call.repeat:
+        """Return when it is time for a retry; raise when there must be none."""
+        if away.sent and not call.idempotent:
             raise AnswerLost(
                 f"{self.host} gave no usable answer to {call}: {away.why}.",
                 hint="It may have had its effect or not.",

@@ -31,7 +31,7 @@ class Call:
 
     method: str
     path: str
-    repeat: bool
+    idempotent: bool
     params: Mapping[str, Any] | None = None
     body: Any = None
     bearer: Secret | None = None
@@ -42,8 +42,8 @@ class Call:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes the workspace; a POST that may be repeated is a question."""
-        return self.method != "GET" and not (self.method == "POST" and self.repeat)
+        """Whether it changes the workspace; an idempotent POST is a question."""
+        return self.method != "GET" and not (self.method == "POST" and self.idempotent)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

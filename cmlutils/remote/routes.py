@@ -103,7 +103,7 @@ class Routes:
         """Return the reply, and the route in words."""
         if question is None:
             return self.http.get(path, params=params or None), f"{self.http.host} GET {path}"
-        return self.http.send("POST", path, question, repeat=True), f"{self.http.host} POST {path}"
+        return self.http.send("POST", path, question, idempotent=True), f"{self.http.host} POST {path}"
 
     def create(self, path: str, body: Mapping[str, Any]) -> Json:
         """Return what was created; it must have an id, else nobody knows whether it was."""
@@ -114,5 +114,5 @@ class Routes:
         return made
 
     def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        """Send what may be done twice (PUT, PATCH, DELETE): it is repeated when its answer gets lost."""
-        self.http.send(method, path, body, repeat=True)
+        """Send what is idempotent (PUT, PATCH, DELETE): it is retried when its answer gets lost."""
+        self.http.send(method, path, body, idempotent=True)

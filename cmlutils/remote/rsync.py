@@ -19,7 +19,7 @@ TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 LONGEST = 4000  # bytes of a path: rsync's buffers hold 4096; a longer name it cuts, or ends
 OLDEST = (3, 1, 0)  # the first with --info=progress2
-NANOSECONDS = (3, 1, 3)  # the first rsync that can compare times to the nanosecond
+NANOSECONDS = (3, 1, 3)  # the first rsync that can compare mtimes to the nanosecond
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
@@ -60,9 +60,9 @@ class Version:
 
     @property
     def exact(self) -> str:
-        """The option that keeps rsync from taking files of one size and second, but not of one time, for equal.
+        """The option that keeps rsync from taking files for equal whose sizes are, and whose mtimes are to the second.
 
-        Where the receiver keeps no such times, all would be unequal; comparing the listings finds what rsync skips.
+        Where the receiver's mtimes are coarser, all would be unequal; comparing the listings finds what rsync skips.
         """
         if self.resolution_ns > 1:
             return f"--modify-window={int(self.resolution_ns >= 10**9)}"
@@ -155,7 +155,7 @@ def tree(
 ) -> list[str]:
     """Build the argv that copies a whole tree but its big files; `both` is what both ends can.
 
-    `inplace` saves a temporary name and a rename for each file; an interruption leaves a partial file of another time.
+    `inplace` saves a temporary name and a rename for each file; an interrupted file has another mtime.
     `asked`: of its progress it tells only what `progress_signal` asks.
     """
     argv = [*_base(ssh, temp, asked=asked), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
@@ -189,7 +189,7 @@ def big(
 ) -> list[str]:
     """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
-    So an interrupted file resumes in its middle; a partial one has another time than the whole. `basis` (absolute) is
+    So an interrupted file resumes in its middle; a partial one has another mtime than the whole. `basis` (absolute) is
     where the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`)
     takes a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
     """

@@ -47,9 +47,9 @@ class ApiV2:
         return an_object(reply, f"{self._http.host} GET {path}")
 
     def stop_application(self, project_id: str, app_id: str) -> None:
-        """Stop an application; stopping twice is harmless, so it is repeated when the answer gets lost."""
+        """Stop an application; that is idempotent, so it is retried when the answer gets lost."""
         path = f"{_of(project_id, 'applications', app_id)}:stop"
-        self._http.send("POST", path, {}, repeat=True, bearer=self.key)
+        self._http.send("POST", path, {}, idempotent=True, bearer=self.key)
 
     def job(self, project_id: str, job_id: str) -> Json:
         """Return a job by public ids."""
@@ -58,7 +58,7 @@ class ApiV2:
     def patch_job(self, project_id: str, job_id: str, body: Mapping[str, Any]) -> Json:
         """Change a job and return it as the workspace now has it."""
         path = _of(project_id, "jobs", job_id)
-        reply = self._http.send("PATCH", path, body, repeat=True, bearer=self.key)
+        reply = self._http.send("PATCH", path, body, idempotent=True, bearer=self.key)
         return an_object(reply, f"{self._http.host} PATCH {path}", wrote=True)
 
     def applications(self, project_id: str) -> list[Json]:

@@ -1,4 +1,4 @@
-"""How long to wait for a workspace that went away, and how often to ask again."""
+"""Back-off while a workspace is away: how long it is waited for, and how often it is asked again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Away(Exception):
 
 
 class Waiting:
-    """The waits of one call: longer and longer, with jitter, until patience ends."""
+    """The exponential back-off of one call, with jitter, until patience ends."""
 
     def __init__(self, host: str, patience: Patience) -> None:
         self._host = host
@@ -61,7 +61,7 @@ class Waiting:
         self._said: tuple[str, float] | None = None
 
     def wait(self, away: Away) -> None:
-        """Sleep before the next try; raise Unreachable when patience has run out."""
+        """Sleep before the next retry; raise Unreachable when patience has run out."""
         now = self._patience.now()
         self._since = now if self._since is None else self._since
         left = self._since + self._patience.seconds - now

@@ -202,7 +202,9 @@ def test_the_key_never_goes_along_from_https_to_http(serving, certified, status,
     plain, overheard = serving(answer)
     url, came, ca = certified(lambda handler: answer(handler, status, Location=f"{plain}/api/v1/x"))
     with pytest.raises(ApiError, match="redirects"):
-        Http(Workspace(url, "dana", Secret(KEY), verify=str(ca) if ca else True)).send(method, "/api/v1/x", repeat=True)
+        Http(Workspace(url, "dana", Secret(KEY), verify=str(ca) if ca else True)).send(
+            method, "/api/v1/x", idempotent=True
+        )
     assert "Authorization" in came[0]
     assert (len(came), overheard) == (1, [])
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class ApiV1:
     """The v1 routes of one workspace, in its own words: `v1.jobs.create(project, body)`, plain JSON in and out.
 
-    A write that got no usable answer raises AnswerLost: look first, then decide. What may be done twice (PUT,
-    PATCH, DELETE) is repeated by itself, so NotFound from a delete may mean that an earlier try did it.
+    A write that got no usable answer raises AnswerLost: look first, then decide. What is idempotent
+    (PUT, PATCH, DELETE) is retried, so NotFound from a delete may mean that an earlier try did it.
     """
 
     def __init__(self, http: Http) -> None:

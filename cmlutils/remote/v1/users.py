@@ -51,7 +51,7 @@ class V2Keys:
     def of(self, username: str, *, patient: bool = True) -> list[Json]:
         """Return the v2 keys of a user by their ids, without the keys themselves; in one try unless `patient`."""
         path = f"{address(username)}/apikey"
-        return a_list(self._http.send("GET", path, repeat=True, patient=patient), f"{self._http.host} GET {path}")
+        return a_list(self._http.send("GET", path, idempotent=True, patient=patient), f"{self._http.host} GET {path}")
 
     def create(self, username: str, expiry: datetime) -> tuple[Secret, str]:
         """Make a v2 key that ends at this time; return it with its id, empty where the reply does not say it."""
@@ -68,4 +68,4 @@ class V2Keys:
     def delete(self, username: str, keyid: str, *, patient: bool = False) -> None:
         """Revoke a v2 key; in one short try at the end of a run, unless `patient`."""
         path = f"{address(username)}/apikey/{segment(keyid)}"
-        self._http.send("DELETE", path, repeat=True, patient=patient)
+        self._http.send("DELETE", path, idempotent=True, patient=patient)
