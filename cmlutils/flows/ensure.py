@@ -153,18 +153,18 @@ def _unclaimed(journal: Journal, item: TargetItem, before: Sequence[str], there:
 
 
 def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep) -> Record:
-    """Create it; after a lost answer look whether it is there, and try once more if it is not."""
+    """Create it; after a lost answer or a refusal look whether it is there; what was lost is tried once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.inventory.rows())
     journal.begin(step.key, list(before))
     try:
         return step.create()
-    except Rejected:
-        found = _look_for_lost(journal, step, before, sleep) if begun else None
+    except Rejected:  # a proxy may say so of what is done: because it asked twice, for one
+        found = _look_for_lost(journal, step, before, sleep, _LOOKS if begun else _LOOKS[:1])
         if found is not None:
             return found
         if not begun:
-            journal.gone(step.key)  # refused outright: nothing was made
+            journal.gone(step.key)
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind, step.name)

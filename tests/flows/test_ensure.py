@@ -335,10 +335,28 @@ def test_what_two_lost_answers_did_not_make_may_still_come_and_is_then_ours(shel
 def test_what_is_refused_was_not_begun(shelf):
     shelf.trouble["create"] = [REFUSED]
     assert shelf.ensure() == (failed("Refused.", "Ask for less."), None)
-    assert shelf.asked == ["list", "create"]
+    assert shelf.asked == ["list", "create", "list"]
+    assert shelf.pauses == [0.0]
     assert shelf.journal.step(KEY) is None
     there = shelf.put()  # so one that comes later is somebody else's
     assert shelf.ensure()[0] == made(there, Status.PRESENT)
+
+
+def test_what_was_made_though_it_was_refused_is_finished(shelf):
+    shelf.trouble["create"] = [(REFUSED, "after")]
+    assert shelf.ensure() == (made(7), {"id": 7, "name": "a", "live": False})
+    assert shelf.writes == ["create", "finish"]
+
+
+def test_what_was_refused_is_not_forgotten_while_nobody_can_look(shelf):
+    shelf.put("b")
+    step = shelf.step()
+    step.find()
+    shelf.trouble.update(create=[(REFUSED, "after")], list=[BROKEN, BROKEN])
+    outcome, _ = shelf.ensure(step)
+    assert "MAY BE ON THE TARGET, AND LIVE" in outcome.note
+    assert shelf.ensure()[0] == made(8)
+    assert not shelf.things[8]["live"]
 
 
 # What can't be finished, and is taken away
@@ -386,7 +404,7 @@ def test_what_a_listing_shows_after_its_end_is_nobodys(shelf):
     shelf.slow = 2
     assert shelf.ensure()[0].note == "Refused."
     assert shelf.writes == ["request_stop", "remove", "create"]
-    assert shelf.pauses == [0.0]
+    assert shelf.pauses == [0.0, 0.0]
     assert [one["name"] for one in shelf.things.values()] == ["b"]
 
 
