@@ -73,6 +73,18 @@ def ensure_project(
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
+def imported_project(v1: ApiV1, journal: Journal, context: str, name: str) -> ProjectRef | None:
+    """Return the project that an import has made and that is still there, whatever its name by now."""
+    past = journal.step(project_key(context, name))
+    if past is None or not past.target_id:
+        return None
+    try:
+        there = _read(v1, past)
+    except NotFound:
+        return None
+    return ProjectRef.from_v1(there, context) if str(there.get("id")) == past.target_id else None
+
+
 def _read(v1: ApiV1, past: JournalStep) -> Record:
     """Ask for the project where the journal says that it is."""
     if not past.place:

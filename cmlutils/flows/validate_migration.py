@@ -15,6 +15,7 @@ from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
 from cmlutils.flows.read_project import read_records, read_settings
+from cmlutils.flows.replay_project import imported_project
 from cmlutils.flows.translate import with_ids
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
@@ -109,7 +110,7 @@ class _Validation:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
         on_target = side == "target"
-        project = find_project(connection, self._owner(connection) if on_target else "")
+        project = self._filled(connection) if on_target else find_project(connection)
         runtimes = v1.runtimes.all()
         if on_target:
             report.target = report.target or f"{workspace.url} {project.path}"
@@ -131,6 +132,12 @@ class _Validation:
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
         with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
             report.differences += files(tunnel)
+
+    def _filled(self, connection: Connection) -> ProjectRef:
+        """Return the project that an import has made or filled, as the next import would find it."""
+        owner, name = self._owner(connection), connection.section.name
+        made = imported_project(connection.v1, self._journal(connection), owner, name)
+        return made or find_project(connection, owner)
 
     def _owner(self, connection: Connection) -> str:
         """Return whose project an import makes or fills: the team's, or else the migrating user's."""

@@ -242,6 +242,22 @@ def test_the_project_that_was_imported_is_the_one_that_is_compared(workspaces, r
     assert len(target.project("crew", "churn-model").jobs) == 3
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_project_that_was_renamed_on_the_target_is_compared_under_its_new_name(migrated, run_line, again):
+    _, target = migrated
+    target.name = "Churn, done"
+    if again:
+        run_line(IMPORT)
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert unexpected(line) == {("different on the target", "target project", "name")}
+
+
+def test_in_place_of_a_project_that_is_gone_the_one_of_its_name_is_compared(migrated, run_line):
+    _, target = migrated
+    target.id += 1000
+    run_line(VALIDATE)
+
+
 def test_an_owner_in_the_targets_section_does_not_hide_what_was_imported(workspaces, run_line, sample):
     sample["owner"] = "kai"
     sample["collaborators"] = {"dana": "admin"}
@@ -276,9 +292,11 @@ def test_many_differences_stay_short_on_the_terminal_and_whole_in_the_file(migra
     assert sum(one["group"] == "only on the target" for one in metrics["differences"]) == 500
 
 
-def test_a_verification_that_could_not_end_is_no_success(migrated, run_line, home):
-    _, target = migrated
-    target.name = "Something else"
+def test_a_verification_that_could_not_end_is_no_success(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    target.faults.add(Fault("status", path="/jobs$", status=403, times=None))
     run_line(VALIDATE, exit_code=1)
     assert json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())["isMigrationSuccessful"] is False
 
