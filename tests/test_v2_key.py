@@ -28,6 +28,7 @@ class Keys:
         self.rows = {}
         self.shown = OURS
         self.lost = self.refused = 0  # answers to the next POSTs, the next DELETEs
+        self.lost_as = 502
         self.says_id = self.revokes = True
         self.made = 0
         mock.add_callback("GET", KEYS, lambda request: (200, {}, json.dumps(list(self.rows.values()))))
@@ -44,7 +45,7 @@ class Keys:
         self.add(keyid, **self.shown)
         if self.lost:
             self.lost -= 1
-            return 502, {}, ""
+            return self.lost_as, {}, ""
         return 200, {}, json.dumps({"apiKey": f"secret-{keyid}", **({"keyid": keyid} if self.says_id else {})})
 
     def _delete(self, request):
@@ -128,6 +129,15 @@ def test_two_lost_answers_leave_nothing(runs, keys):
     keys.lost = 4
     assert runs.run(uses=2) == []
     assert (keys.made, keys.rows) == (4, {})
+
+
+def test_a_key_that_was_made_though_it_was_refused_is_revoked_at_once(runs, keys):
+    keys.lost, keys.lost_as = 1, 403
+    with ApiV2(runs.v1.http, runs.key()) as v2:
+        with pytest.raises(Rejected):
+            _ = v2.key
+        assert keys.rows == {}
+    assert keys.made == 1
 
 
 @pytest.mark.parametrize("shown", [{}, {"expiry_date": None}, {"created_at": "2026-05-01"}])

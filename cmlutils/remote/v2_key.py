@@ -101,8 +101,8 @@ class V2Key:
         self._journal.begin(JOURNAL_KEY, [str(row["keyid"]) for row in self._rows(patient=True)])
         try:
             key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
-        except Rejected:
-            self._journal.gone(JOURNAL_KEY)
+        except Rejected:  # a proxy may say so of a key that was made
+            self.revoke_left_over(patient=True)
             raise
         if keyid:
             self._journal.made(JOURNAL_KEY, keyid)
