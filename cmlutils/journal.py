@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EVENTS = {"begun", "made", "doomed", "done", "gone"}
 _WORKLOADS = {"model", "application", "job"}
+_PROJECT = "in project"  # the key of the project in which all workloads are
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._steps: dict[str, JournalStep] = {}
+        self._taken_away: set[tuple[str, str]] = set()  # kind and target id
         content = path.read_bytes() if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content and not read_only:
@@ -68,6 +70,8 @@ class Journal:
         elif event == "made":
             told = value if isinstance(value, dict) else {"id": value}
             place = str(told.get("place") or "")
+            if key == _PROJECT:
+                self._taken_away.clear()
             self._steps[key] = replace(old, target_id=str(told.get("id")), place=place, done=False)
         elif event == "doomed":
             self._steps[key] = replace(old, doomed=str(value), done=False)
@@ -77,6 +81,8 @@ class Journal:
             self._steps[key] = replace(old, done=True, left=bool(told.get("left")), note=note, todo=todo)
         else:  # gone
             self._steps.pop(key, None)
+            if old.doomed:
+                self._taken_away.add((_kind(key), old.target_id))
 
     def _write(self, key: str, event: str, value: object = None) -> None:
         at = round(time.time(), 1)
@@ -102,20 +108,19 @@ class Journal:
         return self._steps.get(key)
 
     def ids(self, kind: str, but: str) -> set[str]:
-        """Return the target ids of all things of a kind that we made, one key's apart."""
-        mine = {key: step for key, step in self._steps.items() if key.startswith(f"{kind} ") and key != but}
-        return {step.target_id for step in mine.values() if step.target_id}
+        """Return the target ids of all things of a kind that we made, one key's apart; also of those taken away."""
+        mine = {step.target_id for key, step in self._steps.items() if _kind(key) == kind and key != but}
+        return (mine | {number for of, number in self._taken_away if of == kind}) - {""}
 
     def enter(self, project_id: int) -> None:
         """Forget workloads of another project: they went with it, and their ids may be those of others by now."""
-        key = "in project"
-        last = self._steps.get(key)
+        last = self._steps.get(_PROJECT)
         if last is not None and last.target_id == str(project_id):
             return
-        for each in [each for each in self._steps if last and each.partition(" ")[0] in _WORKLOADS]:
+        for each in [each for each in self._steps if last and _kind(each) in _WORKLOADS]:
             self.gone(each)
-        self.made(key, str(project_id))
-        self.done(key)
+        self.made(_PROJECT, str(project_id))
+        self.done(_PROJECT)
 
     def begin(self, key: str, before: list[str]) -> None:
         """Say that it is about to be created; `before` are the ids of its kind that exist already."""
@@ -140,6 +145,10 @@ class Journal:
     def unfinished(self) -> list[str]:
         """Return the keys that were begun and not finished."""
         return [key for key, step in self._steps.items() if not step.done]
+
+
+def _kind(key: str) -> str:
+    return key.partition(" ")[0]
 
 
 def _parsed(path: Path, line: bytes) -> tuple[str, str, object, float]:

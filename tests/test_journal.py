@@ -111,6 +111,21 @@ def test_the_ids_of_a_kind_are_those_of_other_keys(tmp_path):
     assert journal.ids("job", "job b") == {"1"}
 
 
+def test_the_ids_of_what_was_taken_away_are_known_as_long_as_it_is_the_same_project(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.enter(1)
+    for key, number in (("job a", "1"), ("job b", "2")):
+        journal.begin(key, [])
+        journal.made(key, number)
+    journal.doom("job a", "It runs.")
+    journal.gone("job a")
+    journal.gone("job b")
+    assert Journal(tmp_path / "journal").ids("job", "job a") == {"1"}
+    assert Journal(tmp_path / "journal").ids("model", "model a") == set()
+    journal.enter(2)
+    assert Journal(tmp_path / "journal").ids("job", "job a") == set()
+
+
 @pytest.mark.parametrize(
     "line",
     [

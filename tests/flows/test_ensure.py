@@ -408,6 +408,17 @@ def test_what_a_listing_shows_after_its_end_is_nobodys(shelf):
     assert [one["name"] for one in shelf.things.values()] == ["b"]
 
 
+def test_what_a_listing_still_shows_of_what_an_earlier_import_took_away_is_nobodys(shelf):
+    shelf.ensure()
+    shelf.journal.doom(KEY, "It runs.")
+    shelf.slow = 99
+    lacks = failed("There is no runtime for it.", "Add one.")
+    assert shelf.ensure(shelf.step(lacks=lacks)) == (lacks, None)
+    assert [one["id"] for one in shelf.list()] == [7]
+    assert shelf.things == {}
+    assert shelf.ensure()[0] == made(8)
+
+
 @pytest.mark.parametrize(
     ("verb", "trouble", "stays"),
     [
