@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from cmlutils.runtimes import Runtime
 
+ENDED = {"stopped", "failed"}  # does not run: one that failed is started again by people alone
+
 
 @dataclass(frozen=True)
 class Application:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.application import ENDED
 from cmlutils.flows.translate import person
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
@@ -177,7 +178,8 @@ def _state(a: Workload, record: Record, side: ComparedSide) -> list[Difference]:
 def _inert(a: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves behind, and the one that is there."""
     if isinstance(a, Application):
-        return "stopped", str(record.get("status") or "stopped")
+        status = str(record.get("status") or "stopped")
+        return "stopped", "stopped" if status in ENDED else status
     if isinstance(a, Model):
         return "not deployed", live_status(record) or "not deployed"
     return "paused", "not paused" if fires(record) and record.get("paused") is not True else "paused"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.application import Application
+from cmlutils.application import ENDED, Application
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
@@ -55,7 +55,7 @@ class _ApplicationReplay:
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
         application_id = int(record["id"])
-        if self._read(application_id).get("status") != "stopped":
+        if self._read(application_id).get("status") not in ENDED:
             self._finish(application_id)
 
     def step(self) -> Step:
@@ -107,7 +107,7 @@ class _ApplicationReplay:
         return self.target.v1.applications.get(self.target.project, application_id)
 
     def _finish(self, application_id: int) -> Finished:
-        """Stop it in each way we know until the target says stopped."""
+        """Stop it in each way we know until the target says that it has ended."""
         for pause in _ROUNDS:
             self.target.clock.sleep(pause)
             refused = False
@@ -116,7 +116,7 @@ class _ApplicationReplay:
                     record = self._watched(application_id)
                 else:
                     record, refused = self._held(application_id), True
-                if record.get("status") == "stopped":
+                if record.get("status") in ENDED:
                     return self._look(record)
             if not refused:
                 break
@@ -126,10 +126,10 @@ class _ApplicationReplay:
         )
 
     def _held(self, application_id: int) -> Record:
-        """Return what refused to be stopped; one that says stopped may not have begun to start yet, so not at once."""
+        """Return what refused to be stopped; one that says it has ended may not have begun to start, so not at once."""
         record = self._read(application_id)
         for pause in _NOT_YET_STARTED:
-            if record.get("status") != "stopped":
+            if record.get("status") not in ENDED:
                 break
             self.target.clock.sleep(pause)
             record = self._read(application_id)
@@ -138,7 +138,7 @@ class _ApplicationReplay:
     def _request_stop(self, application_id: int) -> None:
         """Ask it to stop, in each way until it is on its way there."""
         for way in self._ways(application_id):
-            if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", "stopped"}:
+            if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", *ENDED}:
                 return
 
     def _watched(self, application_id: int) -> Record:
@@ -187,6 +187,9 @@ class _ApplicationReplay:
         if wanted.bypass_authentication and not there.bypass_authentication:
             note, fallback = join(note, "the target forbids unauthenticated access"), True
             todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)
+        if record.get("status") == "failed":
+            note = join(note, "it failed when it started on the target, before it was stopped")
+            todo = join("look at its log before you start it", todo)
         unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
         missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
         return finished(note, todo, missing, fallback=fallback)

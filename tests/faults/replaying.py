@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmlutils.application import Application
+from cmlutils.application import ENDED, Application
 from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Section, Workspace
 from cmlutils.emulator.server import start_workspace
@@ -147,7 +147,7 @@ def dump(workspace):
                             names.get(job.parent_id, ""), str(job.environment), str(job.recipients),
                             str(job.notifications), job.runtime_id)
                            for job in project.jobs),
-            "applications": sorted((one.name, one.subdomain, one.status, one.cpu, str(one.environment))
+            "applications": sorted((one.name, one.subdomain, one.status in ENDED, one.cpu, str(one.environment))
                                    for one in project.applications),
             "models": sorted((one.name, one.auth_enabled, one.replicas, len(one.builds), len(one.deployments),
                               one.builds[-1].progress.status if one.builds else "") for one in project.models),

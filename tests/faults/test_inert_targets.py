@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from replaying import APPLICATIONS, MODELS, SETTINGS, dump, replay, target_of, write_bundle
 
+from cmlutils.application import ENDED
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
 
@@ -52,7 +53,7 @@ def assert_inert(workspace, weak):
     deploys = {"explicit_auto_false", "build_without_deploy"} & set(weak)
     assert kinds <= {"application-started", *(("model-deployment",) if deploys else ())}
     assert [event for event in workspace.went_live if event.stopped is None] == []
-    assert {one.status for one in project.applications} <= {"stopped"}
+    assert {one.status for one in project.applications} <= ENDED
     assert not any(job.can_fire for job in project.jobs)
     alive = {"pending", "deploying", "deployed"}
     assert not any(step.progress.status in alive for model in project.models for step in model.deployments)
@@ -86,6 +87,18 @@ def test_a_weak_target_gets_what_it_can_take_and_nothing_is_ever_live(clean, tmp
                 for one in run.report.outcomes:
                     assert one.todo or not (one.needs_hand or one.status.value == "failed"), said
         shutil.rmtree(folder)
+
+
+def test_an_application_that_fails_before_it_is_stopped_stays_and_is_named(tmp_path):
+    with weak_target(tmp_path, ["stop does nothing", "application crashes"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle", applications=APPLICATIONS[:1])
+        for status in ("created", "present"):
+            run = replay(workspace, bundle)
+            (outcome,) = [one for one in run.report.outcomes if one.kind == "application"]
+            assert (run.code, outcome.status.value) == (ExitCode.OK, status)
+            assert "it failed when it started" in outcome.note
+            assert outcome.todo == "look at its log before you start it"
+        assert_inert(workspace, [])
 
 
 @pytest.mark.parametrize(

@@ -352,6 +352,13 @@ def test_what_this_run_made_must_not_be_live():
             assert [(row.group, row.expected) for row in rows] == [(Group.LIVE, not fresh)], kind
 
 
+def test_an_application_that_failed_does_not_run():
+    record = {"id": 1, "name": "a", "subdomain": "a", "status": "failed"}
+    side = compared_side(fresh={("application", "a")})
+    rows = compare_workloads("applications", [Application("a", "a")], [record], side)
+    assert [row for row in rows if row.what == "state"] == []
+
+
 def test_a_forbidden_bypass_is_excused_only_where_it_is_forbidden():
     record = {"id": 1, "name": "a", "subdomain": "a", "status": "stopped", "cpu": 1, "memory": 1}
     wanted = [Application("a", "a", bypass_authentication=True)]
