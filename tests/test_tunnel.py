@@ -278,3 +278,30 @@ def test_what_a_killed_client_may_have_left_is_told_before_another_is_started(st
         assert way.run("echo in").out == b"in\n"
     assert "orphan0orphan0" in caplog.text
     assert not [*tmp_path.glob("session*")]
+
+
+@pytest.mark.parametrize(("away", "left"), [(False, []), (True, ["session-nameless.json"])])
+def test_what_a_client_may_have_left_that_failed_before_it_named_its_session_is_told_now_or_by_the_next_run(
+    standin, space, client, tmp_path, caplog, away, left
+):
+    (standin.base / "sessions").write_text("orphan0orphan0")
+    real, flag = client.path.rename(client.path.with_name("real")), tmp_path / "away"
+    client.path.write_text(
+        f'#!/bin/sh\n[ "$1" != ssh-endpoint ] || {{ echo "unexpected EOF" >&2; exit 1; }}\n'
+        f'[ ! -e {flag} ] || {{ echo "no route to host" >&2; exit 1; }}\nexec {real} "$@"\n'
+    )
+    client.path.chmod(0o755)
+    if away:
+        flag.touch()
+    note = tmp_path / "session.json"
+    opened = tunnel.open_tunnel(space, "me/p", client, session_file=note)
+    with pytest.raises(TunnelError, match="unexpected EOF"), opened:
+        pass
+    assert ("orphan0orphan0" in caplog.text) != away
+    assert [path.name for path in tmp_path.glob("session*")] == left
+    flag.unlink(missing_ok=True)
+    tunnel.orphans.close_orphan(client, note)
+    assert "orphan0orphan0" in caplog.text
+    assert not [*tmp_path.glob("session*")]
+    assert not any("sessions stop" in call for call in standin.calls())
+    (standin.base / "sessions").unlink()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils.errors import Interrupted, TunnelError
 from cmlutils.remote import process
-from cmlutils.remote.orphans import Note, confirm_stopped, tell_of_nameless
+from cmlutils.remote.orphans import Note, confirm_stopped, look_for_nameless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,13 +71,11 @@ def endpoint(
                 return
             code = child.wait(0.1)
         last = attempt + 1 == PORT_TRIES
-        killed = code is not None and code < 0 and not note.session
-        if killed and not last:
-            if tell_of_nameless(client, project):
-                note.closed()
-            else:
-                note.put_aside()
-            continue
+        refused = _PORT_TAKEN.search(said) or (own_port and _NO_PORT_FLAG.search(said)) or _LOGIN.search(said)
+        if code is not None and not note.session and not refused:
+            look_for_nameless(client, note)
+            if code < 0 and not last:  # killed
+                continue
         if _PORT_TAKEN.search(said) and not last:
             continue
         if own_port and _NO_PORT_FLAG.search(said):

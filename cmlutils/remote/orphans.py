@@ -53,7 +53,7 @@ class Note:
 
     @property
     def ended(self) -> bool:
-        """Whether the client, if there was one, ended by itself: no session of it is left without a name."""
+        """Whether the client, if there was one, ended by itself."""
         code = self._child.poll() if self._child else 0
         return code is not None and code >= 0
 
@@ -117,10 +117,19 @@ def _warn(session: str, project: str) -> None:
     log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
 
 
-def tell_of_nameless(client: Client, project: str) -> bool:
-    """Warn of sessions one of which a killed run may have opened; return whether they could be listed.
+def look_for_nameless(client: Client, note: Note) -> None:
+    """Tell of what a client may have left that ended before it named its session, now or else in the next run."""
+    if tell_of_nameless(client, note.project):
+        note.closed()
+    else:
+        note.save()
+        note.put_aside()
 
-    None is stopped: it may be somebody's work.
+
+def tell_of_nameless(client: Client, project: str) -> bool:
+    """Warn of sessions one of which we may have opened; return whether they could be listed.
+
+    None is stopped: it may be somebody's work, begun at that very moment.
     """
     try:
         listed = client.sessions("list", "-p", project, timeout=PATIENCE)
@@ -128,7 +137,7 @@ def tell_of_nameless(client: Client, project: str) -> bool:
         return False
     if names := client.mask(listed.out):
         log.warning(
-            "A run was killed while it opened a session of %s. Stop it in the workspace if it is one of these:\n%s",
+            "cdswctl ended while it opened a session of %s. Stop it in the workspace if it is one of these:\n%s",
             project,
             names,
         )
