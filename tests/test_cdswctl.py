@@ -10,6 +10,7 @@ from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import Interrupted, Rejected, TunnelError
 from cmlutils.remote import cdswctl, orphans
+from cmlutils.remote.private import LOCK
 
 SPACE = Workspace("https://ws.test", "me", Secret("sekrit"), verify="/ca.pem")
 
@@ -55,7 +56,7 @@ def test_private_client_comes_and_goes():
         assert client.env["HOME"] == str(client.home)
         assert client.env["SSL_CERT_FILE"] == "/ca.pem"
         assert client.mask(b"bad key sekrit") == "bad key ***"
-        assert sorted(path.name for path in client.home.iterdir()) == [".cdsw", "cdswctl"]
+        assert sorted(path.name for path in client.home.iterdir()) == [".cdsw", "cdswctl", LOCK]
     assert not client.home.exists()
 
 

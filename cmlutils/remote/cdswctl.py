@@ -18,15 +18,15 @@ import tarfile
 import tempfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from cmlutils import interrupts
 from cmlutils.errors import Rejected, TunnelError
-from cmlutils.remote import process, watchdog
+from cmlutils.remote import process
+from cmlutils.remote.private import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cmlutils.config import Workspace
 
@@ -95,21 +95,6 @@ def private_client(workspace: Workspace, download: Download) -> Iterator[Client]
     """Fetch the client and log it in, in a private folder that is gone when the block ends."""
     with private_folder() as folder:
         yield log_in(workspace, fetch(download, folder), folder)
-
-
-@contextlib.contextmanager
-def private_folder(parent: str | None = None) -> Iterator[Path]:
-    """Make a folder of mode 0700 that is gone when the block ends, or a moment after a kill -9 of ours."""
-    folder = None
-    try:
-        with interrupts.held():
-            folder = Path(tempfile.mkdtemp(prefix="cml-", dir=parent))
-            watchdog.ours().folder(folder)
-        yield folder
-    finally:
-        with interrupts.held():
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def log_in(workspace: Workspace, path: Path, home: Path) -> Client:

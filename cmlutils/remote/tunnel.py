@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, TransferError, TunnelError
 from cmlutils.remote import endpoint, orphans, process, ssh
-from cmlutils.remote.cdswctl import private_folder
 from cmlutils.remote.channels import MISLED, Channels, own_errors
+from cmlutils.remote.private import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
