@@ -75,7 +75,7 @@ def check_room(data: Path, differences: Differences, held: int, holes: Callable[
     free, names = free_space(data)
     if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
         raise TransferError(
-            f"{data} has {free} bytes free, and {size} are to come.",
+            f"{data} has {free} bytes free, and {size} are to come; {SLACK >> 20} MiB should stay free.",
             hint="Make room, choose another output_dir, or list more in .exportignore.",
         )
     if len(differences.only_left) > names:
