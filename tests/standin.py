@@ -38,6 +38,19 @@ while True:
     try: socket.create_connection(("127.0.0.1", port)).close(); break
     except OSError: time.sleep(0.02)
 sessions.write_text("abcd1234abcd1234")
+if mode == "late":
+    import threading
+    front = socket.create_server(("127.0.0.1", 0)); back, port, since = port, front.getsockname()[1], time.monotonic()
+    def carry(a, b):
+        while data := a.recv(1 << 16): b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    def serve():
+        while True:
+            one, _ = front.accept()
+            if time.monotonic() < since + 2.5: one.close(); continue
+            other = socket.create_connection(("127.0.0.1", back))
+            for ends in ((one, other), (other, one)): threading.Thread(target=carry, args=ends, daemon=True).start()
+    threading.Thread(target=serve, daemon=True).start()
 def end(*_):
     child.kill()
     if mode != "stays": sessions.unlink(missing_ok=True)

@@ -267,6 +267,13 @@ def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin,
     assert (tmp_path / "killed").exists()
 
 
+def test_a_session_that_lets_nobody_in_yet_is_waited_for_not_replaced_by_another(standin, space, client):
+    standin.mode("late")
+    with tunnel.open_tunnel(space, "me/p", client) as way:
+        assert way.run("echo in").out == b"in\n"
+    assert sum("ssh-endpoint" in call for call in standin.calls()) == 1
+
+
 def test_what_a_killed_client_may_have_left_is_told_before_another_is_started(standin, space, client, tmp_path, caplog):
     real = client.path.rename(client.path.with_name("real"))
     client.path.write_text(

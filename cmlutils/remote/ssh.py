@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +16,13 @@ from cmlutils.errors import CommandError, TunnelError
 from cmlutils.remote import agent, process
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.config import Workspace
 
+log = logging.getLogger(__name__)
 CONNECT_SECONDS = 20
+PAUSES = (1.0, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 10.0, 10.0)  # before each further try; a minute together
 DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
 SETTINGS = (
     "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
@@ -67,6 +71,22 @@ def _offered(key: str) -> list[str]:
         return ["-i", key]
     escaped = key.replace("%", "%%").replace('"', r"\"")
     return ["-o", f'IdentityFile="{escaped}"']
+
+
+def get_in(
+    connect: Callable[[], None], pauses: Sequence[float], *, lives: Callable[[], bool], sleep: Callable[[float], None]
+) -> None:
+    """Connect to a session that was just opened and may let nobody in yet: another would have to begin anew."""
+    end = time.monotonic() + sum(pauses)
+    for pause in pauses:
+        try:
+            return connect()
+        except Broken as error:  # noqa: PERF203
+            if not lives() or time.monotonic() + pause > end:
+                raise
+            log.warning("%s\nTrying again in %d s.", error.message, pause)
+            sleep(pause)
+    return connect()
 
 
 def refusal(workspace: Workspace, said: bytes) -> TunnelError:

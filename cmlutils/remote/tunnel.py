@@ -60,20 +60,21 @@ class Tunnel:
     def open(self) -> None:
         """Open a way in, the first; if the workspace is away or the way breaks just then, try again."""
         try:
-            self._open()
+            self._open(ssh.PAUSES)
         except TunnelError as error:
             if not self._wait_until_back() and not isinstance(error, ssh.Broken):
                 raise
             log.warning("%s", error)
             self.reopen()
 
-    def _open(self) -> None:
-        """Open the endpoint and the master on it."""
+    def _open(self, pauses: Sequence[float] = ()) -> None:
+        """Open the endpoint and the master on it; with `pauses`, try more than once to get into the new session."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
         self.ssh_argv = ssh.command(self.workspace, self._endpoint.port, self._folder)
         self._channels = Channels([*self.ssh_argv, LOGIN])
-        self._connect()
+        child = self._endpoint.child
+        ssh.get_in(self._connect, pauses, lives=lambda: child.poll() is None, sleep=self.sleep)
 
     def _connect(self) -> None:
         """Start the master and wait for it; where none comes up, plain connections must do."""
