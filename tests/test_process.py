@@ -15,7 +15,6 @@ from cmlutils.remote import pipes, process, watchdog
 def test_run():
     assert process.run(["cat"], input=b"a\0", timeout=5) == (0, b"a\0", b"")
     assert process.run(["sh", "-c", "exit 3"], timeout=5, check=False).code == 3
-    assert process.run(["sh", "-c", "exit 3"], timeout=5, ok=(3,)).code == 3
     with pytest.raises(CommandError, match="exit code 3: why"):
         process.run(["sh", "-c", "echo why >&2; exit 3"], timeout=5)
     with pytest.raises(CommandError, match=r"did not end within 0\.2 s"):

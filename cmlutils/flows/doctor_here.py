@@ -39,9 +39,9 @@ class Finding:
     fix: str = ""
 
 
-def here(severity: str, text: str, fix: str = "", section: str = "-") -> Finding:
+def here(severity: str, text: str, fix: str = "") -> Finding:
     """Name a finding about this machine."""
-    return Finding(section, "here", severity, text, fix)
+    return Finding("-", "here", severity, text, fix)
 
 
 def label(sections: Sequence[Section]) -> str:

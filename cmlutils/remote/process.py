@@ -52,17 +52,16 @@ def run(
     input: bytes | None = None,  # noqa: A002 - as subprocess.run
     timeout: float,
     check: bool = True,
-    ok: Sequence[int] = (0,),
     secret: str = "",
 ) -> Result:
-    """Run a program to its end; raise CommandError if it is missing, slow, endless or (`check`) ends otherwise.
+    """Run a program to its end; raise CommandError if it is missing, slow, endless or, with `check`, fails.
 
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
     """
     with started(argv, env, fed=input is not None, secret=secret) as child:
         result = finish(child, input or b"", timeout)
-    if check and result.code not in ok:
+    if check and result.code:
         said = text(result.err or result.out)
         raise CommandError(f"{os.fsdecode(argv[0])} ended with exit code {result.code}: {said}")
     return result

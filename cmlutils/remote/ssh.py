@@ -42,11 +42,11 @@ class KeyRefused(TunnelError):
     """The session is there and accepts none of our keys; no repetition helps."""
 
 
-def identities(workspace: Workspace, home: Path | None = None) -> list[Path]:
+def identities(workspace: Workspace) -> list[Path]:
     """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
     if workspace.identity_file:
         return [workspace.identity_file]
-    folder = (home or Path.home()) / ".ssh"
+    folder = Path.home() / ".ssh"
     others = sorted(path.with_suffix("") for path in folder.glob("*.pub")) if folder.is_dir() else []
     named = [folder / name for name in DEFAULT_KEYS]
     return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
