@@ -214,16 +214,16 @@ class Bundle:
         self._unfinished.unlink(missing_ok=True)
 
     @property
-    def _to_do(self) -> Path:
+    def _todo_file(self) -> Path:
         return self.state / "to-do.json"
 
-    def keep_to_do(self, texts: Iterable[str]) -> None:
+    def keep_todos(self, texts: Iterable[str]) -> None:
         """Remember what an import leaves for a person: a later validation tells it again."""
-        write_json(self._to_do, list(texts))
+        write_json(self._todo_file, list(texts))
 
-    def to_do(self) -> list[str]:
+    def todos(self) -> list[str]:
         """Return what the last import left for a person; nothing where none was."""
-        return [str(one) for one in read_json(self._to_do, list)] if self._to_do.exists() else []
+        return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
 
     def journal(self, url: str, owner: str) -> Journal:
         """Return the journal of what imports made for this owner on the workspace at this url."""

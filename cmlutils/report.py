@@ -163,7 +163,7 @@ class Report:
         kinds = dict.fromkeys(one.kind for one in self.outcomes)
         return {kind: {one.value: counted[kind, one] for one in Status if counted[kind, one]} for kind in kinds}
 
-    def to_do(self) -> list[str]:
+    def all_todos(self) -> list[str]:
         """Return what is left for a person, the particular before the general; that comes when the import is whole."""
         mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]
         kinds = {one.kind for one in self.outcomes}
@@ -193,6 +193,6 @@ class Report:
             "outcomes": [asdict(one) | {"status": one.status.value} for one in self.outcomes],
             "differences": [asdict(one) | {"group": one.group.value} for one in self.differences],
             "notes": self.notes,
-            "to_do": self.to_do(),
+            "to_do": self.all_todos(),
             "phases": {name: round(seconds, 2) for name, seconds in self.phases.items()},
         }

@@ -81,7 +81,7 @@ def _lines(report: Report) -> list[str]:
             + (f", {_differing(expected, 'expected ')}" if expected else "")
         )
     lines += _first([f"  note: {one}" for one in report.notes], "notes")
-    todos = report.to_do()
+    todos = report.all_todos()
     if todos:
         lines += ["", "  Left for you:", *_first([f"  - {one}" for one in todos], "lines")]
     return lines

@@ -138,7 +138,7 @@ def _moved(report: Report) -> str:
 
 def _todo(report: Report) -> str:
     """Return the check list; the end of a long one is a click away."""
-    todos = report.to_do()
+    todos = report.all_todos()
     if not todos:
         return ""
     more = todos[_OPEN:]

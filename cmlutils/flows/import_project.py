@@ -89,7 +89,7 @@ class Replay:
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
             self.report.notes.append(f"Calls of the target's API by the import: {sum(calls.values())} ({told}).")
             try:
-                self.bundle.keep_to_do(self.report.to_do())
+                self.bundle.keep_todos(self.report.all_todos())
             except BundleError as error:  # what ended the import says more
                 log.warning("%s", error)
 

@@ -66,7 +66,7 @@ def validate_migration(
     report.differences = _without_values(report.differences, to_fill_in(bundle))
     report.todos += _advice(report)
     if report.verb == "validate-migration":  # it writes over the import's report
-        report.todos += bundle.to_do()
+        report.todos += bundle.todos()
     report.verified = not report.unexpected
 
 

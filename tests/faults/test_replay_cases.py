@@ -138,7 +138,7 @@ def test_a_person_whom_we_may_not_look_up_is_left_to_do(target, bundle):
     assert run.code == ExitCode.OK
     assert outcome(run, "ingest").status.value == "created"
     assert "turn on again its notifications for kai (failure)" in outcome(run, "ingest").todo
-    assert "job ingest: turn on again its notifications for kai (failure)" in run.report.to_do()
+    assert "job ingest: turn on again its notifications for kai (failure)" in run.report.all_todos()
     ingest, _ = of(target).jobs
     assert (ingest.notifications, ingest.paused) == ([], True)
     assert of(target).collaborators == {"kai": "write"}
@@ -286,7 +286,7 @@ def test_the_collaborator_whom_the_target_does_not_know_is_said_until_they_are_t
     bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, collaborators=people))
     run = replay(target, bundle)
     assert run.code == ExitCode.NEEDS_HAND
-    assert "add collaborator nobody" in run.report.to_do()[0]
+    assert "add collaborator nobody" in run.report.all_todos()[0]
     assert of(target).visibility == "public"
     target.world.users.append(replace(target.world.user("kai"), username="nobody", id=33))
     assert replay(target, bundle).code == 0
@@ -347,7 +347,7 @@ def test_collaborators_of_which_there_is_no_usable_answer_are_left_to_the_next_i
     target.faults.add(Fault("html", method=method, path="/collaborators", times=None))
     run = replay(target, bundle)
     assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
-    assert "import again to set collaborators" in run.report.to_do()[0]
+    assert "import again to set collaborators" in run.report.all_todos()[0]
     target.faults.clear()
     assert replay(target, bundle).code == 0
     assert of(target).collaborators == {"kai": "write"}
@@ -571,7 +571,7 @@ def test_a_key_that_could_not_be_revoked_is_left_to_a_person_by_its_id_alone(tmp
         target.faults.add(Fault("status", method="DELETE", path="/apikey/", status=403, times=None))
         run = replay(target, write_bundle(tmp_path / "bundle"))
         (key,) = target.world.user("dana").v2_keys
-        (todo,) = [one for one in run.report.to_do() if key.key_id in one]
+        (todo,) = [one for one in run.report.all_todos() if key.key_id in one]
         assert todo.startswith(f"Revoke the API key {key.key_id} of dana on 127.0.0.1:")
         assert key.api_key not in str(run.report.to_json())
 

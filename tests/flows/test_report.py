@@ -12,7 +12,7 @@ from cmlutils import log as logs
 from cmlutils.cli.render import files_text, json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
-from cmlutils.entries import Entry, by_folder
+from cmlutils.entries import Entry, totals_by_folder
 from cmlutils.report import Difference, Group, Outcome, Report, Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -167,14 +167,14 @@ def test_what_is_to_be_done_after_a_migration_is_told_when_it_is_whole():
         Outcome("project", "p", Status.CREATED),
         Outcome("job", "score", Status.FALLBACK, todo="set its schedule"),
     ]
-    whole, cut = (Report("import", "p", outcomes=outcomes, error_code=code).to_do() for code in (0, 130))
+    whole, cut = (Report("import", "p", outcomes=outcomes, error_code=code).all_todos() for code in (0, 130))
     assert cut == ["job score: set its schedule"]
     assert whole[:1] == cut
     assert [text.split()[0] for text in whole[1:]] == ["Stop", "Models,", "The", "Settings"]
-    assert [text.split()[0] for text in Report("import", "p", outcomes=outcomes[:1]).to_do()] == ["The", "Settings"]
+    assert [text.split()[0] for text in Report("import", "p", outcomes=outcomes[:1]).all_todos()] == ["The", "Settings"]
     outcomes[1] = Outcome("model", "m", Status.CREATED)
-    assert "Model API keys" in " ".join(Report("import", "p", outcomes=outcomes).to_do())
-    assert Report("export", "p", outcomes=outcomes).to_do() == Report("import", "p").to_do() == []
+    assert "Model API keys" in " ".join(Report("import", "p", outcomes=outcomes).all_todos())
+    assert Report("export", "p", outcomes=outcomes).all_todos() == Report("import", "p").all_todos() == []
 
 
 def test_files_are_counted_by_folder_of_the_root():
@@ -185,7 +185,7 @@ def test_files_are_counted_by_folder_of_the_root():
         Entry(b"\xff/f", "f", 3, 0, 0o644),
         Entry(b"d/l", "l", 9, 0, 0o777, b"x"),
     ]
-    assert by_folder(entries) == {
+    assert totals_by_folder(entries) == {
         ".": {"files": 1, "bytes": 1},
         "d": {"files": 1, "bytes": 2},
         "\\xff": {"files": 1, "bytes": 3},
