@@ -16,6 +16,7 @@ from cmlutils.flows.import_project import Replay
 from cmlutils.flows.replay import Clock
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.progress import Silent
 from cmlutils.project import ProjectSettings
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
@@ -77,12 +78,6 @@ class Time:
         self.at += max(seconds, 0.001)
 
 
-class Quiet:
-    @contextmanager
-    def phase(self, name):
-        yield
-
-
 @dataclass
 class Run:
     code: int
@@ -124,7 +119,7 @@ def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", 
     with client:
         client.answered = True  # the real command has asked for the user before
         connection = Connection(section, client, ApiV1(client))
-        work = Replay(connection, bundle, maps or Maps({}, {}), report, Quiet(), Clock(time.now, time.sleep))
+        work = Replay(connection, bundle, maps or Maps({}, {}), report, Silent(), Clock(time.now, time.sleep))
         try:
             work.run(push)
         except CmlutilError as error:
