@@ -77,19 +77,19 @@ def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
     return Difference(where, "existence", here, there, group=group if side.on_target else Group.SOURCE)
 
 
-def _pair(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
-    where = f"{a.kind} {a.name}"
-    rows = [side.difference(where, *row).excused(_why(a, record, row, side)) for row in differences(a, b)]
-    rows += _ids(a, b, record, side)
-    rows += _runtime(a, b, record, side)
-    return rows + (_state(a, record, side) if side.on_target else [])
+def _pair(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
+    where = f"{wanted.kind} {wanted.name}"
+    rows = [side.difference(where, *row).excused(_why(wanted, record, row, side)) for row in differences(wanted, there)]
+    rows += _ids(wanted, there, record, side)
+    rows += _runtime(wanted, there, record, side)
+    return rows + (_state(wanted, record, side) if side.on_target else [])
 
 
-def _ids(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
+def _ids(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Compare add-ons and who is notified, by the ids that this side has for them."""
     rows = []
     for name, told in (("addons", _addon), ("notifications", _notification)):
-        left, right = (sorted(map(told, getattr(one, name, ()))) for one in (a, b))
+        left, right = (sorted(map(told, getattr(one, name, ()))) for one in (wanted, there))
         if left == right:
             continue
         why = ""
@@ -97,7 +97,9 @@ def _ids(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[D
             why = "the target does not show it"
         elif side.on_target and name == "addons" and {*left} < {*right}:
             why = "the target adds it"
-        row = side.difference(f"{a.kind} {a.name}", name, ", ".join(left) or "none", ", ".join(right) or "none")
+        row = side.difference(
+            f"{wanted.kind} {wanted.name}", name, ", ".join(left) or "none", ", ".join(right) or "none"
+        )
         rows.append(row.excused(why))
     return rows
 
@@ -110,7 +112,7 @@ def _notification(one: Any) -> str:
     return one if isinstance(one, str) else person({**one, "username": f"user {one.get('user_id')}"})
 
 
-def _why(a: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
+def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
     """Say why a difference is what a migration brings with it; empty when it is none of these."""
     name, left, right = row
     if not side.on_target:
@@ -122,14 +124,14 @@ def _why(a: Workload, record: Record, row: tuple[str, str, str], side: ComparedS
     if name == "timezone" and (left, right) == ("", "UTC"):
         return "a job without a timezone runs by UTC"
     hidden = "the target does not show it while this is stopped or not deployed"
-    return hidden if _hidden(a, record, name, right) else ""
+    return hidden if _hidden(wanted, record, name, right) else ""
 
 
-def _hidden(a: Workload, record: Record, name: str, right: str) -> bool:
+def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
     """Tell whether the target shows a field only of what is deployed or has been running."""
-    if a.kind == "application":
+    if wanted.kind == "application":
         return name in {"cpu", "memory", "gpus"} and name not in record and not record.get("currentDashboard")
-    if a.kind != "model" or record.get("latestModelDeployment"):
+    if wanted.kind != "model" or record.get("latestModelDeployment"):
         return False
     if name.startswith("environment "):
         return right == "absent"
@@ -138,49 +140,51 @@ def _hidden(a: Workload, record: Record, name: str, right: str) -> bool:
     return name == "replicas" and not record.get("defaultReplicationPolicy")
 
 
-def _runtime(a: Workload, b: Workload, record: Record, side: ComparedSide) -> list[Difference]:
+def _runtime(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Compare runtimes; the nearest one is expected, one of another kernel never."""
-    wanted, there = a.runtime, b.runtime
-    if (wanted.image if wanted else a.kernel) == (there.image if there else b.kernel):
+    mine, theirs = wanted.runtime, there.runtime
+    if (mine.image if mine else wanted.kernel) == (theirs.image if theirs else there.kernel):
         return []
-    shown = str(wanted or a.kernel or "none"), str(there or b.kernel or "none")
+    shown = str(mine or wanted.kernel or "none"), str(theirs or there.kernel or "none")
     if shown[0] == shown[1]:
-        shown = (wanted and wanted.image) or "of no known image", (there and there.image) or "of no known image"
-    row = side.difference(f"{a.kind} {a.name}", "runtime", *shown)
+        shown = (mine and mine.image) or "of no known image", (theirs and theirs.image) or "of no known image"
+    row = side.difference(f"{wanted.kind} {wanted.name}", "runtime", *shown)
     if not side.on_target:
         return [row]
-    if there is None:
-        hidden = a.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
+    if theirs is None:
+        hidden = wanted.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
         return [row.excused("the target does not show it while this is stopped" if hidden else "")]
-    match = side.maps.find(wanted, a.kernel, side.runtimes)
-    if match is None or (wanted and wanted.kernel and there.kernel != wanted.kernel):
+    match = side.maps.find(mine, wanted.kernel, side.runtimes)
+    if match is None or (mine and mine.kernel and theirs.kernel != mine.kernel):
         return [row]
-    missing = wanted is not None and all(one.image != wanted.image for one in side.runtimes)
-    nearest = match.runtime.image == there.image or (missing and match.runtime.kernel == there.kernel)
+    missing = mine is not None and all(one.image != mine.image for one in side.runtimes)
+    nearest = match.runtime.image == theirs.image or (missing and match.runtime.kernel == theirs.kernel)
     return [row.excused("the nearest runtime of the target" if nearest else "")]
 
 
-def _state(a: Workload, record: Record, side: ComparedSide) -> list[Difference]:
+def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     """Name what is live, which is a mistake only where this run has just made it, and a build that is not there."""
-    where = f"target {a.kind} {a.name}"
+    where = f"target {wanted.kind} {wanted.name}"
     rows = []
-    inert, state = _inert(a, record)
+    inert, state = _inert(wanted, record)
     if inert != state:
         row = Difference(where, "state", inert, state, group=Group.LIVE)
-        rows.append(row if (a.kind, a.name) in side.fresh else row.excused("somebody started it on the target"))
-    if isinstance(a, Model) and a.file:
+        rows.append(
+            row if (wanted.kind, wanted.name) in side.fresh else row.excused("somebody started it on the target")
+        )
+    if isinstance(wanted, Model) and wanted.file:
         status = str((record.get("latestModelBuild") or {}).get("status") or "never built")
         if status != "built":
             rows.append(Difference(where, "build", "built", status))
     return rows
 
 
-def _inert(a: Workload, record: Record) -> tuple[str, str]:
+def _inert(wanted: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves behind, and the one that is there."""
-    if isinstance(a, Application):
+    if isinstance(wanted, Application):
         status = str(record.get("status") or "stopped")
         return "stopped", "stopped" if status in ENDED else status
-    if isinstance(a, Model):
+    if isinstance(wanted, Model):
         return "not deployed", live_status(record) or "not deployed"
     return "paused", "not paused" if fires(record) and record.get("paused") is not True else "paused"
 

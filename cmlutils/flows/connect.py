@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.config import Section, Workspace
-    from cmlutils.flows.file_result import FileResult
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
@@ -179,22 +178,3 @@ def session(
         yield tunnel
         with progress.phase("close session"):
             stack.close()
-
-
-def note_files(report: Report, result: FileResult) -> None:
-    """Put what became of the files into the report."""
-    report.files = {
-        "files": result.totals.files,
-        "folders": result.totals.folders,
-        "links": result.totals.links,
-        "bytes": result.totals.bytes,
-        "transferred": result.transferred,
-        "deleted": result.deleted,
-        "kept_extras": result.kept_extras,
-    }
-    report.folders = result.folders
-    report.file_problems += result.problems
-    report.notes += result.notes
-    if result.kept_extras:
-        report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
-    report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Differences, Totals
     from cmlutils.remote import rsync
+    from cmlutils.report import Report
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,25 @@ class FileResult:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     folders: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def note_files(report: Report, result: FileResult) -> None:
+    """Put what became of the files into the report."""
+    report.files = {
+        "files": result.totals.files,
+        "folders": result.totals.folders,
+        "links": result.totals.links,
+        "bytes": result.totals.bytes,
+        "transferred": result.transferred,
+        "deleted": result.deleted,
+        "kept_extras": result.kept_extras,
+    }
+    report.folders = result.folders
+    report.file_problems += result.problems
+    report.notes += result.notes
+    if result.kept_extras:
+        report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
+    report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]
 
 
 def problems_of(

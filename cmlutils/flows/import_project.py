@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError
 from cmlutils.flows import files
-from cmlutils.flows.connect import api_v2, note_files, session
+from cmlutils.flows.connect import api_v2, session
+from cmlutils.flows.file_result import note_files
 from cmlutils.flows.hand_over import hand_over
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.journal_keys import unfinished
