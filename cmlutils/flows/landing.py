@@ -61,17 +61,17 @@ def free_space(data: Path) -> tuple[int, int]:
     return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
 
 
-def check_room(data: Path, differences: Differences, held: int, holes: Callable[[], int]) -> None:
+def check_room(data: Path, differences: Differences, partial_bytes: int, holes: Callable[[], int]) -> None:
     """Raise TransferError before the first byte if what is to come will not fit.
 
-    `held` bytes are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
+    `partial_bytes` are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
     A file that is here in another state takes its growth, and all of its size while it comes, as a few do at once.
     """
     changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
     size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
     size += sum(max(0, wanted - found) for wanted, found in changed)
     size += sum(nlargest(STREAMS, (wanted for wanted, _ in changed)))
-    size = max(0, size - held)
+    size = max(0, size - partial_bytes)
     free, names = free_space(data)
     if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
         raise TransferError(

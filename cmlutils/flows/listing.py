@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 
 class KeptListing:
-    """A listing after the rules: what stays, the topmost of what is ignored, and what could not be read.
+    """A listing after the rules: `entries` stay, `ignored_tops` are the topmost of the others, `unread` is not known.
 
     `digest` is that of the listing as it came. `pruned`: what the rules' `prunes` name is not in it.
     On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
-    is there, `held` how many bytes of half-copied files it holds, `grown` what an interrupted copy left in staging.
+    is there, `partial_bytes` how much its partial files hold, `grown` what an interrupted copy left in staging.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class KeptListing:
     ) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.unread: list[Unread] = []
-        self.tops: list[Entry] = []
+        self.ignored_tops: list[Entry] = []
         self.rules, self.ours = rules, ours
-        self.found_ours, self.held, self.digest = False, 0, b""
+        self.found_ours, self.partial_bytes, self.digest = False, 0, b""
         self.grown: dict[bytes, Entry] = {}
         rules_left = rules.beyond_prunes() if pruned else rules
         if not rules_left.patterns and not ours:
@@ -55,14 +55,14 @@ class KeptListing:
             if not ignored:
                 self.entries[entry.path] = entry
             elif not (parent := entry.path.rpartition(b"/")[0]) or parent in self.entries:
-                self.tops.append(entry)
+                self.ignored_tops.append(entry)
 
     def _but_ours(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Leave out our own folder, and note what is in it."""
         for entry in entries:
             if self.ours and entry.path.startswith(self.ours) and entry.path[len(self.ours) :][:1] in b"/":
                 self.found_ours = True
-                self.held += entry.size if entry.kind == "f" else 0
+                self.partial_bytes += entry.size if entry.kind == "f" else 0
                 if entry.path.startswith(self.ours + b"/new/"):
                     self.grown[entry.path] = entry
             else:
@@ -70,14 +70,14 @@ class KeptListing:
 
     def at_root(self, name: bytes) -> Entry | None:
         """Return what is at the root by this name, ignored or not."""
-        return self.entries.get(name) or next((each for each in self.tops if each.path == name), None)
+        return self.entries.get(name) or next((each for each in self.ignored_tops if each.path == name), None)
 
     def note_unread(self, complaints: Iterable[Unread]) -> None:
         """Keep those complaints that are about something that would have been kept, or about nobody knows what."""
-        tops = {entry.path for entry in self.tops}
+        ignored_tops = {entry.path for entry in self.ignored_tops}
         for each in complaints:
             path, parent = each.path, each.path.rpartition(b"/")[0]
-            unlisted = (not parent or parent in self.entries) and path not in tops
+            unlisted = (not parent or parent in self.entries) and path not in ignored_tops
             ignored = unlisted and path not in self.entries and self.rules.ignored(path, is_dir=False)
             if path in {b"", b"."} or path in self.entries or (unlisted and not ignored):
                 self.unread.append(each)
@@ -85,10 +85,10 @@ class KeptListing:
     def excludes(self) -> list[bytes]:
         """Return rsync's filter rules for the same decision: literal names while they are few."""
         ours = [rsync.literal(b"/" + self.ours, folder=True)] if self.ours else []
-        if len(self.tops) > rsync.MAX_LITERALS:
+        if len(self.ignored_tops) > rsync.MAX_LITERALS:
             with contextlib.suppress(ConfigError):  # rsync has no words for some pattern
                 return ours + self.rules.rsync_filters()
-        names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.tops]
+        names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.ignored_tops]
         return ours + names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
 
 

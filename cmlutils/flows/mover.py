@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import above
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows import shares
-from cmlutils.flows.remaining import divided, top, weight, worth_staging
+from cmlutils.flows.remaining import divided, top, total_weight, worth_staging
 from cmlutils.flows.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.unequal import Doubtful
 from cmlutils.progress import Progress, Silent
@@ -83,7 +83,7 @@ class Mover:
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
         now = self._copy_doubtful(look, kept) if self.doubtful.entries else now
-        tried, before, least, staging = 0, list["Entry"](), weight(now.wanted), True
+        tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
             new = now.new if staging and worth_staging(now, kept()) else frozenset[bytes]()
@@ -101,7 +101,7 @@ class Mover:
                 before, cut = [], True
             self.progress.step("checking")
             now = look(cut=cut)
-            left = weight(now.wanted) - now.held
+            left = total_weight(now.wanted) - now.partial_bytes
             if left < least:
                 self.tunnel.progressed()
                 least = left

@@ -108,7 +108,7 @@ class _Pull:
         if first:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
-            check_room(self.data, self.differences, self._held(), lambda: sum(self._holes(large).values()))
+            check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
             mover = self._mover(version)
             mover.doubtful = doubtful
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
@@ -189,7 +189,7 @@ class _Pull:
             log.warning("The source changed during the copy; it is listed again.")
             self._list(self._rules_now())
             self.differences = self._compared(walk_all(self.data))
-        return remaining_of(self._next(), self._held(), self.differences)
+        return remaining_of(self._next(), self._partial_bytes(), self.differences)
 
     def _rules_now(self) -> IgnoreRules:
         """Read the rules once more: they may be what has changed."""
@@ -235,7 +235,7 @@ class _Pull:
         }
         return {path: size for path, size in holes.items() if size > 0}
 
-    def _held(self) -> int:
+    def _partial_bytes(self) -> int:
         return sum(entry.size for entry in walk(self.staging, unread=[]) if entry.kind == "f")
 
 

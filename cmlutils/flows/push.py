@@ -180,7 +180,7 @@ class _Push:
         sent = [*_to_send(self.differences), *self.doubtful.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
-        return remaining_of(_to_send(self.differences), self.there.held, self.differences)
+        return remaining_of(_to_send(self.differences), self.there.partial_bytes, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
         """Look at these names alone: an rsync that ended in peace has touched no other."""

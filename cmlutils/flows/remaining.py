@@ -20,13 +20,13 @@ UNCOUNTED = 1 << 62  # inodes, where a file system has no number of them
 
 
 class Remaining(NamedTuple):
-    """What is still to be copied, and how many bytes of that are there half-copied.
+    """What is still to be copied, and how many bytes of that the receiver has in partial files.
 
-    `new` are those names at the root of which the receiver has nothing.
+    `new` are those names at the root that the receiver does not have.
     """
 
     wanted: list[Entry]
-    held: int
+    partial_bytes: int
     new: frozenset[bytes]
 
 
@@ -34,12 +34,14 @@ class LookAgain(Protocol):
     """Says how things are after a round of copying."""
 
     def __call__(self, *, cut: bool) -> Remaining:
-        """Look; what a round that was cut short has left may be anywhere, others touch only what they were told to."""
+        """Look; what an interrupted round has left may be anywhere, others touch only what they were told to."""
 
 
-def remaining_of(wanted: list[Entry], held: int, differences: Differences) -> Remaining:
-    """Put a look together from what differs."""
-    return Remaining(wanted, held, frozenset(each.path for each in differences.only_left if b"/" not in each.path))
+def remaining_of(wanted: list[Entry], partial_bytes: int, differences: Differences) -> Remaining:
+    """Return what remains to be copied of what differs."""
+    return Remaining(
+        wanted, partial_bytes, frozenset(each.path for each in differences.only_left if b"/" not in each.path)
+    )
 
 
 def is_big(entry: Entry) -> bool:
@@ -57,7 +59,7 @@ def top(path: bytes) -> bytes:
     return path.partition(b"/")[0]
 
 
-def weight(entries: Iterable[Entry]) -> int:
+def total_weight(entries: Iterable[Entry]) -> int:
     """Say how much there is to copy: bytes, and something for each name."""
     return sum(map(shares.weight, entries))
 
@@ -71,8 +73,8 @@ def worth_staging(now: Remaining, kept: KeptListing) -> bool:
 
 def free_space_text(bytes_free: int | None = None, inodes: int | None = None) -> str:
     """Say what is free on a disk, as far as it is known."""
-    held = "an unknown number of" if bytes_free is None else f"{bytes_free}"
-    return f"{held} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")
+    count = "an unknown number of" if bytes_free is None else f"{bytes_free}"
+    return f"{count} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")
 
 
 class Parts(NamedTuple):
