@@ -1,7 +1,7 @@
 """What the emulator does without evidence, each with a name and a switch.
 
-"ASSUMED" in this package means: no public capture shows the behaviour (legacy-api.md L: no public capture). A rehearsal
-should be tried with these switched off as well, for the real workspace may lack them.
+"ASSUMED" in this package means: no public capture of a workspace's replies shows the behaviour. A rehearsal should be
+tried with these switched off as well, for the real workspace may lack them.
 """
 
 from __future__ import annotations

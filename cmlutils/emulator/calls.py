@@ -62,7 +62,7 @@ class Call:
         if project is None or not self.world.may(self.user, project, "read"):
             raise Refused(404, "project.notFound")
         if not self.world.may(self.user, project, need):
-            raise Refused(403, "forbidden")  # ASSUMED, legacy-api.md L: no public capture of a 403
+            raise Refused(403, "forbidden")  # ASSUMED: no public capture of a 403
         return project
 
     def need_admin(self) -> None:

@@ -100,7 +100,7 @@ def stop(world: World, application: Application) -> None:
 
 
 def patch_application(call: Call, owner: str, slug: str, application_id: int) -> Reply:
-    """Change an application. ASSUMED, legacy-api.md L: no public capture."""
+    """Change an application. ASSUMED: no public capture."""
     if not call.world.assume.application_patch:
         raise Refused(404, "Not Found")
     project = call.project(owner, slug, "write")
@@ -122,7 +122,7 @@ def restart_application(call: Call, owner: str, slug: str, application_id: int) 
 
 
 def stop_application(call: Call, owner: str, slug: str, application_id: int) -> Reply:
-    """Stop an application. ASSUMED, legacy-api.md L: no public capture."""
+    """Stop an application. ASSUMED: no public capture."""
     if not call.world.assume.application_stop:
         raise Refused(404, "Not Found")
     project = call.project(owner, slug, "write")
@@ -132,7 +132,7 @@ def stop_application(call: Call, owner: str, slug: str, application_id: int) -> 
 
 
 def stop_dashboard(call: Call, owner: str, slug: str, engine: str) -> Reply:
-    """Stop an application's engine. ASSUMED, legacy-api.md L: no public capture for an application's."""
+    """Stop an application's engine. ASSUMED: no public capture for an application's."""
     project = call.project(owner, slug, "write")
     application = next((a for a in project.applications if a.engine_id == engine), None)
     if application is None or not call.world.assume.dashboard_stop:

@@ -85,7 +85,7 @@ def _trigger(call: Call, project: Project, job: Job, parent_id: int | None) -> t
 
 
 def _parent(call: Call, job: Job) -> int | None:
-    """Return the parent that the body names. ASSUMED, legacy-api.md L: no public capture of either key."""
+    """Return the parent that the body names. ASSUMED: no public capture of either key."""
     parent: Any = job.parent_id
     if call.world.assume.job_parent_id:
         parent = call.body.get("parent_id", parent)
@@ -95,7 +95,7 @@ def _parent(call: Call, job: Job) -> int | None:
 
 
 def _pauses(call: Call) -> bool:
-    """Tell whether v1 heeds ``paused``. ASSUMED, legacy-api.md L: no public capture."""
+    """Tell whether v1 heeds ``paused``. ASSUMED: no public capture."""
     return call.world.assume.job_paused and call.world.personality == "cml"
 
 
@@ -107,7 +107,7 @@ def _note(call: Call, project: Project, job: Job, *, fired_before: bool) -> None
 
 
 def patch_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
-    """Change a job. ASSUMED, legacy-api.md L: no public capture."""
+    """Change a job. ASSUMED: no public capture."""
     if not call.world.assume.job_patch:
         raise Refused(404, "Not Found")
     project = call.project(owner, slug, "write")

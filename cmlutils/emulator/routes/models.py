@@ -111,7 +111,7 @@ def _auth(call: Call) -> bool:
 
 
 def _kept_from(call: Call, flag: str) -> bool:
-    """Tell whether the caller said an explicit false. ASSUMED, legacy-api.md L: no public capture of its effect."""
+    """Tell whether the caller said an explicit false. ASSUMED: no public capture of its effect."""
     return call.world.assume.explicit_auto_false and call.body.get(flag) is False
 
 
@@ -148,7 +148,7 @@ def _deploy(call: Call, project: Project, model: Model, build: Build) -> Deploym
 
 
 def build_model(call: Call) -> Reply:
-    """Build a model, and deploy it too unless told not to (the latter ASSUMED, legacy-api.md L: no public capture)."""
+    """Build a model, and deploy it too unless told not to (the latter ASSUMED: no public capture)."""
     project, model = _find(call, call.body.get("modelId"), "write")
     call.required("targetFilePath", "targetFunctionName")
     build = _build(call, model, call.runtime_id(project, "runtimeId"))
@@ -164,7 +164,7 @@ def deploy_model(call: Call) -> Reply:
 
 
 def stop_model(call: Call) -> Reply:
-    """Stop a deployment. ASSUMED, legacy-api.md L: no public capture of the verb."""
+    """Stop a deployment. ASSUMED: no public capture of the verb."""
     _, model, deployment = _find_step(call, "deployments", "modelDeploymentId")
     if deployment.progress.status in {"pending", "deploying", "deployed"}:
         deployment.progress = Progress("stopping", ["stopped"])
@@ -173,14 +173,14 @@ def stop_model(call: Call) -> Reply:
 
 
 def restart_model(call: Call) -> Reply:
-    """Deploy a deployment's build again. ASSUMED, legacy-api.md L: no public capture of the verb."""
+    """Deploy a deployment's build again. ASSUMED: no public capture of the verb."""
     project, model, deployment = _find_step(call, "deployments", "modelDeploymentId")
     build = next(build for build in model.builds if build.id == deployment.build_id)
     return Reply(deployment_json(model, _deploy(call, project, model, build)))
 
 
 def update_model(call: Call) -> Reply:
-    """Change name, description or visibility. ASSUMED, legacy-api.md L: no public capture of the verb."""
+    """Change name, description or visibility. ASSUMED: no public capture of the verb."""
     project, model = _find(call, call.body.get("id"), "write")
     for key in ("name", "description", "visibility"):
         setattr(model, key, str(call.body.get(key, getattr(model, key))))

@@ -93,7 +93,7 @@ def _check_visibility(visibility: str) -> None:
 
 
 def _settings(call: Call, project: Project) -> None:
-    """Take the settings over that are ASSUMED (legacy-api.md L: no public capture) for create and PATCH."""
+    """Take the settings over that are ASSUMED (no public capture) for create and PATCH."""
     project.description = str(call.body.get("description", project.description) or "")
     project.shared_memory = int(call.body.get("shared_memory_limit", project.shared_memory) or 0)
     _engine_type(call, project)
