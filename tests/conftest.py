@@ -74,7 +74,7 @@ def standin(tmp_path, monkeypatch):
     """A fake cdswctl whose sessions are those of a real sshd."""
     found = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", found.login)
-    monkeypatch.setattr(rsync, "PLACE", found.login + ":./")
+    monkeypatch.setattr(rsync, "REMOTE_ROOT", found.login + ":./")
     return found
 
 

@@ -79,7 +79,7 @@ END = ["--", "cdsw@localhost:./", "t"]
 
 
 def test_what_is_asked_of_rsync():
-    ssh, place = ["ssh", "-p", "2 2"], rsync.PLACE
+    ssh, place = ["ssh", "-p", "2 2"], rsync.REMOTE_ROOT
     argv = rsync.tree(ssh, place, "t", rules=Path("r"), both=NEW)
     zstd = ["-z", "--zc=zstd", "--zl=1"]
     assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", "--filter=merge,s r", *END]
@@ -102,7 +102,9 @@ def test_what_is_asked_of_rsync():
 )
 def test_how_a_large_file_is_asked_for(version, sparse, exact, last):
     both = rsync.Version(version, zstd=True)
-    argv = rsync.big(["ssh", "-p", "2 2"], rsync.PLACE, "t", names=Path("n"), basis="/b", both=both, sparse=sparse)
+    argv = rsync.big(
+        ["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, "t", names=Path("n"), basis="/b", both=both, sparse=sparse
+    )
     named = ["--no-recursive", "--dirs", "--no-implied-dirs", "--files-from=n", "--copy-dest=/b"]
     assert argv == [*BASE, *SSH, exact, *named, *last, *END]
 

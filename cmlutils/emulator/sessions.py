@@ -39,7 +39,7 @@ class Session:
     port: int = 0
     cut_after: int = 0
     """Bytes after which cdswctl's tunnel dies; 0 for never."""
-    place: ssh.Place = field(default_factory=ssh.Place, repr=False)
+    sshd: ssh.Sshd = field(default_factory=ssh.Sshd, repr=False)
     tunnels: list[threading.Event] = field(default_factory=list, repr=False)
     """One for each cdswctl that holds on to the session; set to make it lose its connection."""
 
@@ -71,13 +71,13 @@ class Sessions:
         session_id = "".join(secrets.choice(_ALPHABET) for _ in range(16))
         session = Session(session_id, project.path, user.username, runtime.id if runtime else None, time.time())
         session.cut_after = cut.after_bytes if cut else 0
-        session.place = ssh.Place(
+        session.sshd = ssh.Sshd(
             folder=project.files,
             keys="" if refused else ssh.authorized_keys(user.ssh_keys),
             has_rsync=not no_rsync and (runtime is None or runtime.has_rsync),
             scratch=self._scratch,
         )
-        session.port = self._do(session.place.listen())
+        session.port = self._do(session.sshd.listen())
         with self._lock:
             self.log.append(session)
         return session
@@ -88,7 +88,7 @@ class Sessions:
             if session.stopped is not None:
                 return
             session.stopped, session.how = time.time(), how
-        self._do(session.place.close())
+        self._do(session.sshd.close())
         _lose(session)
 
     def stop_all(self, project: str, how: str) -> None:
@@ -112,7 +112,7 @@ class Sessions:
         """Cut all tunnels; the sessions go on."""
         for session in self.running():
             _lose(session)
-            self._do(session.place.drop_connections())
+            self._do(session.sshd.drop_connections())
 
     def close(self) -> None:
         """Stop all sessions and the thread."""

@@ -39,8 +39,8 @@ def authorized_keys(entries: list[str]) -> str:
 
 
 @dataclass
-class Place:
-    """What a session's ssh server serves, and what runs in it. All coroutines run in the sessions' one thread."""
+class Sshd:
+    """A session's ssh server, and what runs in it. All coroutines run in the sessions' one thread."""
 
     folder: Path = Path()
     keys: str = ""
@@ -133,18 +133,18 @@ class Place:
 class _Gate(asyncssh.SSHServer):
     """Lets in ``cdsw`` with one of the session's keys, nobody else."""
 
-    def __init__(self, place: Place, keys: Any) -> None:
-        self._place = place
+    def __init__(self, sshd: Sshd, keys: Any) -> None:
+        self._sshd = sshd
         self._keys = keys
         self._connection: Any = None
 
     def connection_made(self, conn: Any) -> None:
         self._connection = conn
-        self._place.joined(conn)
+        self._sshd.joined(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._place.left(self._connection)
+        self._sshd.left(self._connection)
 
     def public_key_auth_supported(self) -> bool:
         return True

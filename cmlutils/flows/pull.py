@@ -140,7 +140,7 @@ class _Pull:
         delete_extras(self.staging, grown, [])
 
     def _mover(self, version: bytes) -> Mover:
-        ends = (rsync.PLACE, f"{self.data}/")
+        ends = (rsync.REMOTE_ROOT, f"{self.data}/")
         staging = Staging(
             f"{self.staging}/",
             "",

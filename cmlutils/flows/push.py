@@ -147,12 +147,12 @@ class _Push:
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,
-            (f"{self.data}/", rsync.PLACE),
+            (f"{self.data}/", rsync.REMOTE_ROOT),
             work=self.work,
             temp=name,
             rsyncs=both_rsyncs(root.versions),
             resolution_ns=root.resolution_ns,
-            staging=Staging(f"{rsync.PLACE}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
+            staging=Staging(f"{rsync.REMOTE_ROOT}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
         )
         mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away

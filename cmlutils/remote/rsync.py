@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-PLACE = "cdsw@localhost:./"
+REMOTE_ROOT = "cdsw@localhost:./"  # the project's folder, as rsync names it
 BIG = 64 << 20  # from here on a file is worth being resumed in its middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200

@@ -243,7 +243,7 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLD)  # as the command does
     base = Path(tempfile.mkdtemp(prefix="bench-", dir="/dev/shm"))
     login = f"{getpass.getuser()}@localhost"
-    tunnel.LOGIN, rsync.PLACE = login, f"{login}:./"
+    tunnel.LOGIN, rsync.REMOTE_ROOT = login, f"{login}:./"
     (base / "project").mkdir()
     try:
         with sshd(base) as port:

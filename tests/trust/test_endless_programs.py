@@ -22,7 +22,7 @@ def programs(tmp_path, monkeypatch):
     """Put programs of one's own first in the session's path; returns the folder to put them into."""
     standin = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", standin.login)
-    monkeypatch.setattr(rsync, "PLACE", standin.login + ":./")
+    monkeypatch.setattr(rsync, "REMOTE_ROOT", standin.login + ":./")
     folder = tmp_path / "programs"
     folder.mkdir()
     with (standin.base / "sshd_config").open("a") as file:
