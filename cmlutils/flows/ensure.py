@@ -102,7 +102,7 @@ def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record
         if theirs is not None:
             if past is not None:
                 journal.gone(step.key)
-            return _outcome(step, theirs, Finished(), Status.PRESENT), theirs
+            return _outcome(step, theirs, _of_another(step, theirs), Status.PRESENT), theirs
     if mine is not None and past is not None and past.done:
         if not past.left or step.again is None:
             return _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT), mine
@@ -128,6 +128,12 @@ def _concluded(
         journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
+
+
+def _of_another(step: Step, theirs: Record) -> Finished:
+    """Say that one runs of which no journal tells who made it: a person, or an import whose journal was lost."""
+    todo = "stop it, unless somebody wants it to run: this import did not make it" if step.live(theirs) else ""
+    return Finished(todo=todo, needs_hand=bool(todo))
 
 
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:

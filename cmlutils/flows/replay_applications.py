@@ -197,4 +197,4 @@ class _ApplicationReplay:
 
 def _live(row: Record) -> str:
     status = str(row.get("status") or "stopped")
-    return "" if status == "stopped" else f"it is {status} on the target"
+    return "" if status in ENDED else f"it is {status} on the target"

@@ -67,6 +67,16 @@ def test_what_somebody_else_made_stays_as_it_is_and_is_not_ours(shelf):
         assert shelf.journal.step(KEY) is None
 
 
+def test_what_runs_and_nobody_knows_who_made_it_needs_a_person_and_stays_as_it_is(shelf):
+    number = shelf.put(live=True)
+    step = shelf.step(live=lambda one: "it runs" if one["live"] else "")
+    outcome, record = shelf.ensure(step)
+    todo = "stop it, unless somebody wants it to run: this import did not make it"
+    assert outcome == made(number, Status.PRESENT, note="it runs", todo=todo, needs_hand=True)
+    assert record["live"]
+    assert shelf.writes == []
+
+
 def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
     there = shelf.put()
     for statuses in (["present", "created", "created"], ["present"] * 3):
