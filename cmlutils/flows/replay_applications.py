@@ -70,7 +70,7 @@ class _ApplicationReplay:
             identity_of=self.kind.identity_of,
             read=self.kind.read,
             create=self._create,
-            finish=lambda record: self._finish(int(record["id"])),
+            finish=lambda record: self._finish(int(record["id"]), begun=record.get("status") not in ENDED),
             again=lambda record: self._look(self._read(int(record["id"]))),
             remove=self.kind.remove,
             last_look=True,
@@ -106,19 +106,19 @@ class _ApplicationReplay:
     def _read(self, application_id: int) -> Record:
         return self.target.v1.applications.get(self.target.project, application_id)
 
-    def _finish(self, application_id: int) -> Finished:
-        """Stop it in each way we know until the target says that it has ended."""
+    def _finish(self, application_id: int, *, begun: bool = True) -> Finished:
+        """Stop it in each way we know until the target says that it has ended; `begun`: it was seen to start."""
         for pause in _ROUNDS:
             self.target.clock.sleep(pause)
-            refused = False
+            another_round = False
             for way in self._ways(application_id):
-                if tried("application stop", way):
-                    record = self._watched(application_id)
-                else:
-                    record, refused = self._held(application_id), True
+                taken = tried("application stop", way)
+                record = self._watched(application_id) if taken else {}
+                if not (taken and begun):
+                    record, another_round = self._held(application_id), True
                 if record.get("status") in ENDED:
                     return self._look(record)
-            if not refused:
+            if not another_round:
                 break
         raise CannotBeInertError(
             f"application {self.application.name} can't be shown to be stopped on the target.",
@@ -126,7 +126,7 @@ class _ApplicationReplay:
         )
 
     def _held(self, application_id: int) -> Record:
-        """Return what refused to be stopped; one that says it has ended may not have begun to start, so not at once."""
+        """Return it as it is; one that says it has ended may not have begun to start, so not at once."""
         record = self._read(application_id)
         for pause in _NOT_YET_STARTED:
             if record.get("status") not in ENDED:

@@ -481,6 +481,30 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
     assert not running(target)
 
 
+def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
+    bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
+    real = replay_applications._Work._read
+    starts = []
+
+    def late(work, application_id):
+        if work.target.clock.now() > 0.5 and not starts:
+            starts.append(started_by_now(target))
+        return real(work, application_id)
+
+    def not_yet(work, body):
+        made = work.target.v1.applications.create(work.target.project, body)
+        of(target).applications[0].status, of(target).applications[0].ahead = "stopped", []
+        return {**made, "status": "stopped"}
+
+    monkeypatch.setattr(replay_applications._Work, "_read", late)
+    monkeypatch.setattr(replay_applications._Work, "_send", not_yet)
+    run = replay(target, bundle)
+    assert outcome(run, "Board").status is Status.CREATED
+    target.settle()
+    assert starts
+    assert not running(target)
+
+
 @pytest.mark.parametrize(("method", "path"), [("PATCH", "projects/dana/churn$"), ("PUT", "/environment$")])
 def test_a_setting_that_a_project_did_not_take_is_written_once_more(target, bundle, method, path):
     target.faults.add(Fault("status", method=method, path=path, status=200, body={}, times=1))
