@@ -59,6 +59,11 @@ def held() -> Iterator[None]:
         _heard.let_go()
 
 
+def ending() -> bool:
+    """Tell whether a signal has come, so that nothing is left to do but to clean up."""
+    return bool(_heard.signum)
+
+
 def at_most(seconds: float) -> float:
     """Return how long a step of the clean-up may take: so many seconds, less when a signal hurries us."""
     if not _heard.signum:

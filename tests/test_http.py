@@ -15,8 +15,9 @@ import pytest
 import requests
 import responses
 
+from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unauthorized, Unreachable
+from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unauthorized, Unreachable
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.replies import MAX_REPLY
 
@@ -396,6 +397,17 @@ def test_impatient_call(http, mock, clock):
     with pytest.raises(Rejected):
         http.send("DELETE", "/y", idempotent=True, patient=False)
     assert clock.pauses == []
+
+
+def test_after_a_signal_there_is_one_short_try(http, mock, clock):
+    mock.get(f"{URL}/x", status=503)
+    with pytest.raises(Interrupted), interrupts.held():
+        interrupts.hear(2)
+        with pytest.raises(Unreachable):
+            http.get("/x")
+    interrupts.forget()
+    assert clock.pauses == []
+    assert max(mock.calls[-1].request.req_kwargs["timeout"]) < interrupts.SECONDS
 
 
 def free_port():

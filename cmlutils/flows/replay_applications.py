@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED, Application
-from cmlutils.errors import NotFound, Rejected
+from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.ensure import ensure
 from cmlutils.flows.journal_keys import keyed
 from cmlutils.flows.kinds import Kind, kind_of
@@ -136,10 +136,11 @@ class _ApplicationReplay:
         return record
 
     def _request_stop(self, application_id: int) -> None:
-        """Ask it to stop, in each way until it is on its way there."""
+        """Ask it to stop, in each way until it is on its way there; raise ApiError when none leads there."""
         for way in self._ways(application_id):
             if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", *ENDED}:
                 return
+        raise ApiError("It was asked to stop and does not.")
 
     def _watched(self, application_id: int) -> Record:
         """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
+from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Unreachable
 from cmlutils.remote.failures import failure
 from cmlutils.remote.headers import in_time
@@ -55,6 +56,7 @@ class Exchange:
         if call.method != "GET" and call.body is not None:
             data = json.dumps(call.body).encode()
             headers["Content-Type"] = "application/json"
+        connect, read = TIMEOUTS if call.patient else SHORT_TIMEOUTS
         try:
             # auth is always given: without it, requests would take one from ~/.netrc.
             # verify is given here and not to the session, where REQUESTS_CA_BUNDLE would win over it.
@@ -65,7 +67,7 @@ class Exchange:
                 data=data,
                 headers=headers,
                 auth=self._authorise(call),
-                timeout=TIMEOUTS if call.patient else SHORT_TIMEOUTS,
+                timeout=(interrupts.at_most(connect), interrupts.at_most(read)),
                 verify=self._workspace.verify,
                 allow_redirects=False,
                 stream=True,

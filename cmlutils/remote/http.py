@@ -6,8 +6,10 @@ import io
 import logging
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
 from cmlutils.remote.exchange import Exchange
 from cmlutils.remote.replies import GATEWAY, MAX_REPLY, Call, message, parse, refusal
@@ -96,7 +98,9 @@ class Http:
         return sink.getvalue()
 
     def _call(self, call: Call) -> Any:
-        """Make a call, with retries and waits as far as there may be any."""
+        """Make a call, with retries and waits as far as there may be any; after a signal there is one short try."""
+        if interrupts.ending():
+            call = replace(call, patient=False)
         waiting = Waiting(self.host, self._patience)
         quick = iter(_QUICK if call.patient else ())
         while True:

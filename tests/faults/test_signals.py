@@ -160,6 +160,17 @@ def test_a_signal_stops_the_application_that_was_just_created(workspaces, backgr
     assert made.status == "stopping"
 
 
+def test_a_signal_ends_in_time_also_when_the_application_can_not_be_stopped(workspaces, background, run_line, sample):
+    sample["models"] = []
+    both = _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    target.faults.add(Fault("hang", path="[/:]stop$", seconds=90, times=None))
+    one = background(*IMPORT)
+    one.until(lambda: target.went_live, "an application")
+    ended(one, both, signal.SIGTERM, one.send(signal.SIGTERM))
+    assert "may be live until the next import" in one.text()
+
+
 def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, background):
     both = source, _ = workspaces()
     one = background(*EXPORT)
