@@ -107,17 +107,21 @@ class Journal:
         """Return how far this key has come; None when we never began it."""
         return self._steps.get(key)
 
-    def ids(self, kind: str, but: str) -> set[str]:
+    def ids(self, kind: str, but: str = "") -> set[str]:
         """Return the target ids of all things of a kind that we made, one key's apart; also of those taken away."""
         mine = {step.target_id for key, step in self._steps.items() if _kind(key) == kind and key != but}
         return (mine | {number for of, number in self._taken_away if of == kind}) - {""}
 
+    def is_in(self, project_id: int) -> bool:
+        """Tell whether this project is the one in which the workloads are."""
+        last = self._steps.get(_PROJECT)
+        return last is not None and last.target_id == str(project_id)
+
     def enter(self, project_id: int) -> None:
         """Forget workloads of another project: they went with it, and their ids may be those of others by now."""
-        last = self._steps.get(_PROJECT)
-        if last is not None and last.target_id == str(project_id):
+        if self.is_in(project_id):
             return
-        for each in [each for each in self._steps if last and _kind(each) in _WORKLOADS]:
+        for each in [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]:
             self.gone(each)
         self.made(_PROJECT, str(project_id))
         self.done(_PROJECT)

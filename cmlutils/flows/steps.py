@@ -62,6 +62,17 @@ class Inventory:
         self._rows = None if self._rows is None else [one for one in self._rows if str(one["id"]) != number]
 
 
+def asked_for(read: Callable[[JournalStep], Record], past: JournalStep) -> Record | None:
+    """Ask the target for the journal's id by `read`; None when there is none."""
+    try:
+        reply = read(past)
+    except Rejected as error:
+        if error.status in _GONE:
+            return None
+        raise
+    return reply if str(reply.get("id")) == past.target_id else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetItem:
     """One thing that may be on the target.
@@ -106,13 +117,7 @@ class TargetItem:
 
     def asked_for(self, past: JournalStep) -> Record | None:
         """Ask the target for the journal's id itself; None when there is none."""
-        try:
-            reply = self.read(past)
-        except Rejected as error:
-            if error.status in _GONE:
-                return None
-            raise
-        return reply if str(reply.get("id")) == past.target_id else None
+        return asked_for(self.read, past)
 
 
 @dataclass(frozen=True, kw_only=True)

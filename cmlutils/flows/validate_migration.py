@@ -14,9 +14,12 @@ from cmlutils.flows.compared_side import ComparedSide
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.job_triggers import paused_in_v2
 from cmlutils.flows.journal_keys import unfinished
+from cmlutils.flows.kinds import kind_of
 from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replay_project import imported_project
+from cmlutils.flows.steps import asked_for
 from cmlutils.flows.translate import with_ids
+from cmlutils.journal import JournalStep
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 
@@ -119,6 +122,7 @@ class _Validation:
         compared = self._compared_side(connection, side, runtimes)
         there, records = read_settings(v1, project), read_records(v1, project)
         if on_target:
+            self._ask_for_unlisted(connection, project, records)
             self._ask_for_pauses(connection, project, records["jobs"])
         if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
@@ -145,6 +149,18 @@ class _Validation:
 
     def _journal(self, connection: Connection) -> Journal:
         return self.bundle.journal(connection.section.workspace.url, self._owner(connection))
+
+    def _ask_for_unlisted(
+        self, connection: Connection, project: ProjectRef, records: dict[str, list[dict[str, Any]]]
+    ) -> None:
+        """Add what imports have made and a list does not show: it may lag behind."""
+        journal = self._journal(connection)
+        for kind, rows in records.items() if journal.is_in(project.id) else ():
+            singular = kind.removesuffix("s")
+            read = kind_of(singular, connection.v1, project).read
+            unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
+            found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
+            rows += [one for one in found if one is not None]
 
     def _ask_for_pauses(self, connection: Connection, project: ProjectRef, jobs: list[dict[str, Any]]) -> None:
         """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""

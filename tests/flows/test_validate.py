@@ -222,6 +222,18 @@ def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(
     assert any(where == "target application What if" for _, where, _ in unexpected(line))
 
 
+def test_what_a_list_does_not_show_yet_is_asked_for(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    for method, path in ("GET", "/jobs$"), ("GET", "/applications$"), ("POST", "/list-models$"):
+        target.faults.add(Fault("status", method=method, path=path, status=200, body=[]))
+    run_line(VALIDATE)
+    target.project("dana", "churn-model").jobs.pop()
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
+    assert {group for group, _, _ in unexpected(line)} == {"missing on the target"}
+
+
 def test_a_pause_that_only_v2_shows_is_seen(workspaces, run_line):
     _, target = workspaces(without=["job_paused_shown"])
     run_line(EXPORT)
