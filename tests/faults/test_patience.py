@@ -50,7 +50,7 @@ def commands(workspace):
     """The command lines that run in the workspace's sessions."""
     found = []
     for session in workspace.sessions:
-        for child in list(session.place._children):
+        for child in list(session.sshd._children):
             with suppress(OSError):
                 found.append(Path(f"/proc/{child.pid}/cmdline").read_text(errors="replace"))
     return " ".join(found)

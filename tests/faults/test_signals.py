@@ -26,7 +26,7 @@ def rsync_runs(workspace):
 
     def look():
         for session in workspace.sessions:
-            for child in list(session.place._children):
+            for child in list(session.sshd._children):
                 try:
                     if b"--server" in Path(f"/proc/{child.pid}/cmdline").read_bytes():
                         return True
