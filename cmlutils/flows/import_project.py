@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
+    from cmlutils.project import ProjectSettings
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps, Runtime
     from cmlutils.workloads import Workload
@@ -98,32 +99,11 @@ class Replay:
         contents = read_bundle(self.bundle)
         settings, workloads = contents.settings, contents.workloads()
         v1, section, report = self.connection.v1, self.connection.section, self.report
-        context = settings.team or section.workspace.username
-        if self.bundle.foreign:
-            report.notes.append(_NO_MANIFEST if self.bundle.lost_manifest else _FOREIGN)
-            log.warning("%s", report.notes[-1])
-        report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(self.bundle)]
-        report.outcomes += _not_exported(self.bundle)
-        journal = self.bundle.journal(section.workspace.url, context)
+        self._say_what_the_bundle_lacks()
+        owner = settings.team or section.workspace.username
+        journal = self.bundle.journal(section.workspace.url, owner)
         with self.progress.phase("project"):
-            if lacking := lacks_team(v1, settings):
-                hint = "Create the team on the target, with the migrating user as a member."
-                raise CheckFailed(lacking, hint=hint)
-            check_not_source(self.bundle, section.workspace.url, partial(self._find, context))
-            runtimes = v1.runtimes.all()
-            project, outcome = ensure_project(
-                v1,
-                journal,
-                context,
-                section.name,
-                settings,
-                username=section.workspace.username,
-                engines=stays_on_engines(settings, self.maps),
-                clock=self.clock,
-            )
-            journal.enter(project.id)
-            report.target = f"{section.workspace.url} {project.path}"
-            report.outcomes.append(outcome)
+            project, runtimes = self._project(settings, owner, journal)
         replay = partial(self._workloads, project, journal, runtimes)
         report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
         begun = unfinished(journal, workloads)
@@ -137,9 +117,34 @@ class Replay:
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
 
-    def _find(self, context: str) -> ProjectRef | None:
-        found = self.connection.v1.projects.find(self.connection.section.name, context, context)
-        return ProjectRef.from_v1(found, context) if found else None
+    def _say_what_the_bundle_lacks(self) -> None:
+        bundle, report = self.bundle, self.report
+        if bundle.foreign:
+            report.notes.append(_NO_MANIFEST if bundle.lost_manifest else _FOREIGN)
+            log.warning("%s", report.notes[-1])
+        report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(bundle)]
+        report.outcomes += _not_exported(bundle)
+
+    def _project(self, settings: ProjectSettings, owner: str, journal: Journal) -> tuple[ProjectRef, Sequence[Runtime]]:
+        """Find or create the target's project; return it, and the target's runtimes."""
+        v1, section = self.connection.v1, self.connection.section
+        if lacking := lacks_team(v1, settings):
+            raise CheckFailed(lacking, hint="Create the team on the target, with the migrating user as a member.")
+
+        def find() -> ProjectRef | None:
+            found = v1.projects.find(section.name, owner, owner)
+            return ProjectRef.from_v1(found, owner) if found else None
+
+        check_not_source(self.bundle, section.workspace.url, find)
+        runtimes = v1.runtimes.all()
+        engines = stays_on_engines(settings, self.maps)
+        project, outcome = ensure_project(
+            self.connection, journal, owner, settings, engines=engines, sleep=self.clock.sleep
+        )
+        journal.enter(project.id)
+        self.report.target = f"{section.workspace.url} {project.path}"
+        self.report.outcomes.append(outcome)
+        return project, runtimes
 
     def _workloads(
         self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
@@ -185,7 +190,9 @@ def _not_exported(bundle: Bundle) -> list[Outcome]:
     """Name each list that a bundle of cloudera/cmlutils lacks: that writes all of them, unless its export died."""
     return [
         Outcome(
-            *("bundle", f"{kind}-metadata.json", Status.SKIPPED),
+            "bundle",
+            f"{kind}-metadata.json",
+            Status.SKIPPED,
             note=f"it is not there, so the export did not finish, and no {kind} are imported",
             todo="Export the project again, then import it.",
             needs_hand=True,

@@ -15,7 +15,8 @@ from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSetti
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from cmlutils.flows.replay import Clock
+    from cmlutils.flows.connect import Connection
+    from cmlutils.flows.steps import Sleep
     from cmlutils.journal import Journal, JournalStep
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Outcome
@@ -23,66 +24,59 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def project_key(context: str, name: str) -> str:
+def project_key(owner: str, name: str) -> str:
     """Return what the journal calls a project."""
-    return f"project {context} {name}"
+    return f"project {owner} {name}"
 
 
 def ensure_project(
-    v1: ApiV1,
-    journal: Journal,
-    context: str,
-    name: str,
-    settings: ProjectSettings,
-    *,
-    username: str,
-    engines: bool,
-    clock: Clock,
+    connection: Connection, journal: Journal, owner: str, settings: ProjectSettings, *, engines: bool, sleep: Sleep
 ) -> tuple[ProjectRef, Outcome]:
-    """Return the target's project of this name and owner, created private where there was none.
+    """Return this owner's project of the section's name on the target, created private where there was none.
 
-    Settings and environment are written only to a project that we created, as `username`.
+    Settings and environment are written only to a project that we created.
     """
+    v1, name, username = connection.v1, connection.section.name, connection.section.workspace.username
 
     def find() -> list[Record]:
-        found = v1.projects.find(name, context, context)
+        found = v1.projects.find(name, owner, owner)
         return [found] if found else []
 
     def settle(record: Record, *, again: bool = False) -> Finished:
-        return _Setup(v1, ProjectRef.from_v1(record, context), settings, engines).settle(again=again)
+        return _Setup(v1, ProjectRef.from_v1(record, owner), settings, engines).settle(again=again)
 
     body = {"name": name, "template": "blank", "project_visibility": "private"}
     step = Step(
         kind="project",
         name=name,
-        key=project_key(context, name),
+        key=project_key(owner, name),
         inventory=Inventory(find),
         identity=(name,),
         identity_of=lambda one: (str(one.get("name")),),
         read=partial(_read, v1),
         ours=lambda one: _made_by(one) in {username, ""},
-        place_of=partial(_place, context),
-        create=lambda: v1.projects.create(context, body),
+        place_of=partial(_place, owner),
+        create=lambda: v1.projects.create(owner, body),
         finish=settle,
         again=partial(settle, again=True),
     )
-    outcome, record = ensure(journal, step, clock.sleep)
+    outcome, record = ensure(journal, step, sleep)
     if record is None:
         raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
-    ref = ProjectRef.from_v1(record, context)
+    ref = ProjectRef.from_v1(record, owner)
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
-def imported_project(v1: ApiV1, journal: Journal, context: str, name: str) -> ProjectRef | None:
+def imported_project(v1: ApiV1, journal: Journal, owner: str, name: str) -> ProjectRef | None:
     """Return the project that an import has made and that is still there, whatever its name by now."""
-    past = journal.step(project_key(context, name))
+    past = journal.step(project_key(owner, name))
     if past is None or not past.target_id:
         return None
     try:
         there = _read(v1, past)
     except NotFound:
         return None
-    return ProjectRef.from_v1(there, context) if str(there.get("id")) == past.target_id else None
+    return ProjectRef.from_v1(there, owner) if str(there.get("id")) == past.target_id else None
 
 
 def _read(v1: ApiV1, past: JournalStep) -> Record:
