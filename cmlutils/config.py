@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
 from cmlutils.plain_values import check_plain
-from cmlutils.section_values import KEY_VARIABLES, KEYS, Secret, Side
+from cmlutils.section_values import KEY_VARIABLES, KEYS, SIDES, Secret, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 __all__ = [
-    "KEYS", "KEY_VARIABLES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders", "find_file", "load",
-    "nearest", "read_file", "section",
+    "KEYS", "KEY_VARIABLES", "SIDES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders",
+    "find_file", "load", "nearest", "read_file", "section",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Side = Literal["export", "import"]
+SIDES: tuple[Side, Side] = ("export", "import")
 
 KEYS = {
     "username": "who migrates",

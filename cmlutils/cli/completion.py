@@ -47,9 +47,7 @@ def sections(context: click.Context, _option: click.Parameter, typed: str) -> li
     """Return the sections of the ini files that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
-    sides: list[config.Side] = ["export", "import"]
-    if context.info_name in {"export", "import"}:
-        sides = [side for side in sides if side == context.info_name]
+    sides = [side for side in config.SIDES if side == context.info_name] or config.SIDES
     names: dict[str, None] = {}
     for side in sides:
         try:

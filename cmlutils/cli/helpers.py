@@ -114,8 +114,7 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[conf
     sections: list[config.Section] = []
     found: list[Finding] = []
     known: dict[config.Side, list[str]] = {}
-    sides: tuple[config.Side, config.Side] = ("export", "import")
-    for side in sides:
+    for side in config.SIDES:
         try:
             ini = config.read_file(side, config_dir)
         except ConfigError as error:

@@ -28,7 +28,6 @@ from cmlutils.wholefile import read_json
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.config import Side
     from cmlutils.flows.status import SideState
 
 log = logging.getLogger(__name__)
@@ -89,9 +88,8 @@ def _owner(section: config.Section) -> str:
 
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
     """Read those of the two files that there are; raise ConfigError for a malformed one, or when there is neither."""
-    sides: tuple[Side, Side] = ("export", "import")
     folders = config.config_folders(config_dir, os.environ)
-    there = [side for side in sides if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
+    there = [side for side in config.SIDES if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
     if not there:
         raise ConfigError(
             f"There is neither export-config.ini nor import-config.ini in {', '.join(map(str, folders))}.",

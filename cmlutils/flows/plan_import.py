@@ -72,8 +72,8 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     contents = read_bundle(bundle)
     settings = contents.settings
     v1, workspace = connection.v1, connection.section.workspace
-    context = settings.team or workspace.username
-    plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {context}")
+    owner = settings.team or workspace.username
+    plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {owner}")
     engines = stays_on_engines(settings, offer.maps)
     if lacking := lacks_team(v1, settings):
         plan.blockers.append(lacking)
@@ -83,7 +83,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
         )
         for kind in bundle.missing_metadata()
     ]
-    project = _project(plan, v1, context, settings)
+    project = _project(plan, v1, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
     records = read_records(v1, project) if project else {}
     addons = Addons(v1)
@@ -100,19 +100,19 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     if contents.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
     if project is None:
-        _people(plan, v1, context, settings)
+        _people(plan, v1, owner, settings)
     return plan
 
 
-def _project(plan: Plan, v1: ApiV1, context: str, settings: ProjectSettings) -> ProjectRef | None:
+def _project(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> ProjectRef | None:
     """Plan the project itself; return it where it is there already."""
     name = plan.project
-    found = v1.projects.find(name, context, context) if not plan.blockers else None
+    found = v1.projects.find(name, owner, owner) if not plan.blockers else None
     if found is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
         plan.actions.append(Planned("project", name, Action.CREATE, what))
         return None
-    ref = ProjectRef.from_v1(found, context)
+    ref = ProjectRef.from_v1(found, owner)
     plan.target = f"{plan.target.split(' ')[0]} {ref.path}"
     plan.actions.append(Planned("project", name, Action.PRESENT, "its settings and environment stay as they are"))
     plan.unknown.append("Whether it was an unfinished import that made it: then its settings are finished.")
