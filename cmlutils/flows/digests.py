@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
-from cmlutils.flows.transfer import local_path, persist
+from cmlutils.flows.transfer import local_path, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ def _batches(files: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _tool(tunnel: Tunnel) -> str:
     script = f"for tool in {' '.join(_TOOLS)}; do command -v $tool; done; true"
-    found = persist(tunnel, lambda: tunnel.run(script))
+    found = retrying(tunnel, lambda: tunnel.run(script))
     for name in _TOOLS:
         if f"/{name}\n".encode() in found.out:
             return name
@@ -107,7 +107,7 @@ def _remote(tunnel: Tunnel, tool: str, batch: Iterable[Entry]) -> dict[bytes, st
     names = b"".join(b"./" + entry.path + b"\0" for entry in batch)
     seconds = 600 + sum(entry.size for entry in batch) / _SLOWEST
     script = f"LC_ALL=C xargs -0 -r {_TOOLS[tool]} -z --"
-    result = persist(tunnel, lambda: tunnel.run(script, names, timeout=seconds, ok=(0, 1, 123)))
+    result = retrying(tunnel, lambda: tunnel.run(script, names, timeout=seconds, ok=(0, 1, 123)))
     told = {}
     for record in result.out.split(b"\0"):
         digest, _, name = record.partition(b"  ./")

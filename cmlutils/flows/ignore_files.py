@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ConfigError, TransferError
-from cmlutils.flows.transfer import persist
+from cmlutils.flows.transfer import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
 
     One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
     """
-    return rules_of(persist(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
+    return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
 def rules_of(found: Result) -> tuple[IgnoreRules, str]:

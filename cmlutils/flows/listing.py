@@ -19,7 +19,7 @@ from cmlutils.filelist import (
     parse_find,
     parse_names,
 )
-from cmlutils.flows.transfer import persist
+from cmlutils.flows.transfer import retrying
 from cmlutils.ignore import decided
 from cmlutils.remote import rsync
 
@@ -109,13 +109,13 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
         found.digest = digest.digest()
         return found
 
-    return persist(tunnel, listed, lasting=False)
+    return retrying(tunnel, listed, lasting=False)
 
 
 def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
     """Ask the workspace's find about just these names, and return what `names_script` says of them."""
     script, names = names_script(form), names_input(paths)
-    return persist(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
+    return retrying(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
 
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
@@ -142,4 +142,4 @@ def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:
                     return False
         return said.split()[:1] == [wanted]
 
-    return persist(tunnel, same, lasting=False)
+    return retrying(tunnel, same, lasting=False)

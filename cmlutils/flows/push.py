@@ -19,7 +19,7 @@ from cmlutils.flows.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.rsyncs import both_rsyncs
 from cmlutils.flows.target_files import delete_there, why_not_deleted
 from cmlutils.flows.target_folder import TargetFolder
-from cmlutils.flows.transfer import emptied, local_errors, local_path, persist, temp_name_beside
+from cmlutils.flows.transfer import emptied, local_errors, local_path, retrying, temp_name_beside
 from cmlutils.flows.unequal import Unequal
 from cmlutils.progress import Silent
 from cmlutils.remote import rsync
@@ -141,7 +141,7 @@ class _Push:
 
         Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
         """
-        root = persist(self.tunnel, self.folder.open)
+        root = retrying(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
         self.resolution_ns = self.bundle.memory.resolution_ns = root.resolution_ns
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.flows.ignore_files import EXPORT_RULES, rules_of
-from cmlutils.flows.transfer import persist
+from cmlutils.flows.transfer import retrying
 
 if TYPE_CHECKING:
     from cmlutils.ignore import IgnoreRules
@@ -24,6 +24,6 @@ def survey(tunnel: Tunnel) -> Survey:
     """Ask it all in one go; raise ConfigError or TransferError for rules that can't be used."""
     tunnel.prepare(3)  # for this, the listing, and what is asked or looked at next
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
-    said = persist(tunnel, lambda: tunnel.run(script, check=False))
+    said = retrying(tunnel, lambda: tunnel.run(script, check=False))
     version, _, text = said.out.partition(b"\0")
     return Survey(*rules_of(said._replace(out=text)), version)

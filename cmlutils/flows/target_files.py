@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.filelist import names_input
-from cmlutils.flows.transfer import persist
+from cmlutils.flows.transfer import retrying
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[b
     for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders), (_LOCK, locked)):
         if entries:
             names = names_input(entry.path for entry in entries)
-            persist(tunnel, partial(tunnel.run, script, names, timeout=600, check=False))
+            retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False))
 
 
 def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
@@ -51,7 +51,7 @@ def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[byt
     for command, paths in (("rm -f --", files), ("rmdir --", folders)):
         if paths:
             script, names = _WHY.replace("{}", shlex.quote(command)), names_input(paths)
-            said = persist(tunnel, partial(tunnel.run, script, names, timeout=600, check=False)).out.split(b"\0")
+            said = retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False)).out.split(b"\0")
             pairs = zip(said[::2], said[1::2], strict=False)
             reasons.update((path.removeprefix(b"./"), process.text(reason)) for path, reason in pairs)
     return {path: reason for path, reason in reasons.items() if reason not in _NOT_EMPTY}

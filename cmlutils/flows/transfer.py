@@ -32,10 +32,10 @@ def temp_name_beside(names: Collection[bytes]) -> bytes:
     return name
 
 
-def persist(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
-    """Do it, and again through a reopened tunnel when that dropped meanwhile.
+def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
+    """Do it, and retry it through a reopened tunnel when that dropped meanwhile.
 
-    `lasting`: it need not be done again after the next drop, so the count of vain attempts begins anew.
+    `lasting`: it need not be done again after the next drop, so the count of vain retries begins anew.
     """
     while True:
         try:
