@@ -60,8 +60,8 @@ class Run:
     @contextmanager
     def reported(self) -> Iterator[Progress]:
         """Lock the bundle, log to it, and write and print the report whatever happens within."""
-        from cmlutils.cli.live import Live
         from cmlutils.cli.progress import TextProgress
+        from cmlutils.cli.progress_file import ProgressFile
 
         report, bundle = self.report, self.bundle
         with bundle.lock():
@@ -71,8 +71,8 @@ class Run:
                 missing_ok=True
             )  # if this run is killed, no earlier success speaks for it
             try:
-                with Live(TextProgress(report), report, bundle).open() as live:
-                    yield live
+                with ProgressFile(TextProgress(report), report, bundle).open() as progress:
+                    yield progress
             finally:
                 with interrupts.held():
                     _note_error(report, sys.exc_info()[1])

@@ -11,7 +11,7 @@ import pytest
 from until import until
 
 from cmlutils.bundle import Bundle
-from cmlutils.cli.live import Live
+from cmlutils.cli.progress_file import ProgressFile
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows.status import status_of
 from cmlutils.progress import Silent
@@ -29,23 +29,23 @@ def bundle(tmp_path):
 
 def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
     report = Report("import", "P")
-    with bundle.lock(), Live(Silent(), report, bundle).open() as live:
+    with bundle.lock(), ProgressFile(Silent(), report, bundle).open() as progress:
         report.outcomes += [Outcome("job", "a", Status.CREATED), Outcome("job", "b", Status.FAILED)]
-        with live.phase("files"):
-            live.step("copying")
-            live._written = 0
-            live.files(0, 1000, 0, 10)
+        with progress.phase("files"):
+            progress.step("copying")
+            progress._written = 0
+            progress.files(0, 1000, 0, 10)
             time.sleep(0.05)
-            live._written = 0
-            live.files(500, 1000, 5, 10)
+            progress._written = 0
+            progress.files(500, 1000, 5, 10)
             seen = status_of(bundle, "import")
             assert (seen.running, seen.pid, seen.phase, seen.step) == (True, os.getpid(), "files", "copying")
             assert (seen.files["bytes_done"], seen.files["files_total"]) == (500, 10)
             assert seen.files["bytes_per_second"] > 0
             assert seen.files["seconds_left"] is None  # too early to tell
-            monkeypatch.setattr("cmlutils.cli.live._FORETELLS", 0)
-            live._written = 0
-            live.files(500, 1000, 5, 10)
+            monkeypatch.setattr("cmlutils.cli.progress_file._FORETELLS", 0)
+            progress._written = 0
+            progress.files(500, 1000, 5, 10)
             assert status_of(bundle, "import").files["seconds_left"] >= 0
             assert seen.workloads == {"job": {"created": 1, "failed": 1}}
             assert not status_of(bundle, "export").running
@@ -54,11 +54,11 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
 
 def test_progress_is_written_once_a_second_at_most(bundle):
     path = bundle.state / "progress.json"
-    with bundle.lock(), Live(Silent(), Report("export", "P"), bundle).open() as live:
-        live.step("copying")
+    with bundle.lock(), ProgressFile(Silent(), Report("export", "P"), bundle).open() as progress:
+        progress.step("copying")
         before = path.stat().st_ino, path.read_text()
         for number in range(1000):
-            live.files(number, 1000, number, 1000)
+            progress.files(number, 1000, number, 1000)
         assert (path.stat().st_ino, path.read_text()) == before
     assert not path.exists()
 
@@ -115,7 +115,7 @@ def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
     run_line('cmlutil project export -p "Churn Model"')
     bundle = Bundle(home / "bundles/Churn Model")
-    with bundle.lock(), Live(Silent(), Report("import", "P"), bundle).open():
+    with bundle.lock(), ProgressFile(Silent(), Report("import", "P"), bundle).open():
         argv = [sys.executable, "-m", "cmlutils", "project", "status", "--watch"]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watching:
             lines = [watching.stdout.readline() for _ in range(4)]

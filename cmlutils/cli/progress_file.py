@@ -28,7 +28,7 @@ _WINDOW = 30.0  # seconds over which the rate is taken
 _FORETELLS = 3.0  # seconds of it that it takes to foretell how long the rest will take
 
 
-class Live(logging.Handler):
+class ProgressFile(logging.Handler):
     """Passes progress on, and keeps its latest state in a file that is whole at any moment."""
 
     def __init__(self, inner: Progress, report: Report, bundle: Bundle) -> None:
@@ -39,7 +39,7 @@ class Live(logging.Handler):
         self._written = 0.0
 
     @contextmanager
-    def open(self) -> Iterator[Live]:
+    def open(self) -> Iterator[ProgressFile]:
         """Keep the file for as long as the block takes: one that is left over is of a run that was killed."""
         logging.getLogger(ROOT).addHandler(self)
         self._write(at_once=True)
