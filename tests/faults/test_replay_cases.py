@@ -483,7 +483,7 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
 
 def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
-    real = replay_applications._Work._read
+    real = replay_applications._ApplicationReplay._read
     starts = []
 
     def late(work, application_id):
@@ -496,8 +496,8 @@ def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_sta
         of(target).applications[0].status, of(target).applications[0].ahead = "stopped", []
         return {**made, "status": "stopped"}
 
-    monkeypatch.setattr(replay_applications._Work, "_read", late)
-    monkeypatch.setattr(replay_applications._Work, "_send", not_yet)
+    monkeypatch.setattr(replay_applications._ApplicationReplay, "_read", late)
+    monkeypatch.setattr(replay_applications._ApplicationReplay, "_send", not_yet)
     run = replay(target, bundle)
     assert outcome(run, "Board").status is Status.CREATED
     target.settle()
@@ -544,7 +544,7 @@ def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bun
 
 
 def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(target, bundle, monkeypatch):
-    def killed(work, application_id):
+    def killed(*_, **__):
         raise Crash
 
     with monkeypatch.context() as patch:
