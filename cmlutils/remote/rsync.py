@@ -23,7 +23,7 @@ NANOSECONDS = (3, 1, 3)  # the first rsync that can compare mtimes to the nanose
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
-_CONNECTION = {10, 12, 30, 35, 255}
+_CONNECTION = {10, 12, 20, 30, 35, 255}  # 20: ours was ended by a signal
 _PROGRESS = re.compile(rb"\s*([\d,.]+)\s+\d+%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=\d+/\d+\))?")
 _NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
 _MOVED = re.compile(rb"(?:rename|copy)")  # of two paths that such a complaint names, the second one is the goal
@@ -203,7 +203,7 @@ def cause(code: int, err: bytes) -> Cause:
     """Say what an exit code means for us."""
     if code and (b"No space left on device" in err or b"Disk quota exceeded" in err):
         return "space"
-    if code < 0 or code in _CONNECTION:
+    if code < 0 or code > 128 or code in _CONNECTION:  # beyond 128: the one there was ended by a signal
         return "connection"
     return {0: "done", 24: "vanished", 23: "partial", 11: "partial", 25: "partial"}.get(code, "fatal")  # type: ignore[return-value]
 
