@@ -29,6 +29,7 @@ def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():
         (11, b"write failed: No space left on device (28)", "space"), (11, b"", "partial"),
         (11, b"write failed: Disk quota exceeded (122)", "space"), (0, b"No space left on device", "done"),
         (30, b"", "connection"), (35, b"", "connection"), (25, b"", "partial"), (2, b"", "fatal"),
+        (4, b"ERROR: rejecting unrequested file-list name: a/b\nrsync error: (code 4)", "vanished"), (4, b"", "fatal"),
         (20, b"", "connection"), (137, b"", "connection"), (143, b"", "connection"), (127, b"", "fatal"),
     ],
 )  # fmt: skip

@@ -205,6 +205,8 @@ def cause(code: int, err: bytes) -> Cause:
         return "space"
     if code < 0 or code > 128 or code in _CONNECTION:  # beyond 128: the one there was ended by a signal
         return "connection"
+    if code == 4 and b"rejecting unrequested file-list name" in err:
+        return "vanished"  # a folder became something else just when it was sent
     return {0: "done", 24: "vanished", 23: "partial", 11: "partial", 25: "partial"}.get(code, "fatal")  # type: ignore[return-value]
 
 
