@@ -14,7 +14,7 @@ from workspaces import Gate, login_of
 
 from cmlutils.bundle import Bundle, folder_name
 from cmlutils.errors import ExitCode, Unreachable
-from cmlutils.flows.landing import remove_tree
+from cmlutils.flows.copying.landing import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

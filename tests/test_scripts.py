@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from cmlutils.flows import ignore_files, target_files, target_folder
+from cmlutils.flows.copying import ignore_files, target_files, target_folder
 from cmlutils.remote import channels
 
 SCRIPTS = {

@@ -129,7 +129,7 @@ def import_(
 
 def _check(bundle: Bundle) -> None:
     """Look at all that an import reads here before it writes anything there."""
-    from cmlutils.flows.ignore_files import import_rules
+    from cmlutils.flows.copying.ignore_files import import_rules
 
     bundle.check()
     import_rules(bundle.data)

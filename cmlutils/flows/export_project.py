@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, session
-from cmlutils.flows.file_result import note_files
+from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.read_project import read_project
 from cmlutils.left_out import leave_out
 from cmlutils.report import Outcome, Status

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cmlutils.flows.file_result import FileResult
-from cmlutils.flows.pull import listing_here, pull
-from cmlutils.flows.push import push, reading_bundle
-from cmlutils.flows.survey import survey
+from cmlutils.flows.copying.pull import listing_here, pull
+from cmlutils.flows.copying.push import push, reading_bundle
+from cmlutils.flows.copying.result import FileResult
+from cmlutils.flows.copying.survey import survey
 
 __all__ = ["FileResult", "listing_here", "pull", "push", "reading_bundle", "survey"]

@@ -13,16 +13,16 @@ from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError
 from cmlutils.flows import files
 from cmlutils.flows.connect import api_v2, session
-from cmlutils.flows.file_result import note_files
-from cmlutils.flows.hand_over import hand_over
+from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
-from cmlutils.flows.journal_keys import unfinished
-from cmlutils.flows.leftovers import remove_leftovers
-from cmlutils.flows.replay import Clock, Target
-from cmlutils.flows.replay_applications import applications, applications_again
-from cmlutils.flows.replay_jobs import jobs
-from cmlutils.flows.replay_models import models, models_again
-from cmlutils.flows.replay_project import ensure_project
+from cmlutils.flows.replaying.applications import applications, applications_again
+from cmlutils.flows.replaying.hand_over import hand_over
+from cmlutils.flows.replaying.jobs import jobs
+from cmlutils.flows.replaying.journal_keys import unfinished
+from cmlutils.flows.replaying.leftovers import remove_leftovers
+from cmlutils.flows.replaying.models import models, models_again
+from cmlutils.flows.replaying.project import ensure_project
+from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.left_out import to_fill_in
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.report import Outcome, Status

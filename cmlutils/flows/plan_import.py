@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from cmlutils.contents import read_bundle
 from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
+from cmlutils.flows.copying.ignore_files import import_rules
+from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.doctor_here import FIX, obstacle
-from cmlutils.flows.ignore_files import import_rules
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
-from cmlutils.flows.listing import KeptListing
 from cmlutils.flows.read_project import read_records
-from cmlutils.flows.replay import map_file
-from cmlutils.flows.translate import Addons
+from cmlutils.flows.replaying.target import map_file
+from cmlutils.flows.replaying.translate import Addons
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import ProjectRef

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import Contents
 from cmlutils.errors import Rejected
-from cmlutils.flows.translate import by_name
+from cmlutils.flows.replaying.translate import by_name
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings, engine_image_name
 from cmlutils.workloads import Application, Job, Model
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
 from cmlutils.errors import NotFound, Rejected
-from cmlutils.flows.compare_files import FileCheck
-from cmlutils.flows.compare_settings import compare_settings
-from cmlutils.flows.compare_workloads import compare_workloads, fires
-from cmlutils.flows.compared_side import ComparedSide
+from cmlutils.flows.comparing.files import FileCheck
+from cmlutils.flows.comparing.settings import compare_settings
+from cmlutils.flows.comparing.side import ComparedSide
+from cmlutils.flows.comparing.workloads import compare_workloads, fires
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
-from cmlutils.flows.job_triggers import paused_in_v2
-from cmlutils.flows.journal_keys import unfinished
-from cmlutils.flows.kinds import kind_of
 from cmlutils.flows.read_project import read_records, read_settings
-from cmlutils.flows.replay_project import imported_project
-from cmlutils.flows.steps import asked_for
-from cmlutils.flows.translate import with_ids
+from cmlutils.flows.replaying.job_triggers import paused_in_v2
+from cmlutils.flows.replaying.journal_keys import unfinished
+from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.project import imported_project
+from cmlutils.flows.replaying.steps import asked_for
+from cmlutils.flows.replaying.translate import with_ids
 from cmlutils.journal import JournalStep
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status

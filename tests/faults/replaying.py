@@ -13,7 +13,7 @@ from cmlutils.emulator.world import World
 from cmlutils.errors import CmlutilError
 from cmlutils.flows.connect import Connection
 from cmlutils.flows.import_project import Replay
-from cmlutils.flows.replay import Clock
+from cmlutils.flows.replaying.target import Clock
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.progress import Silent

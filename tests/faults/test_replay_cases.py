@@ -25,7 +25,8 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes import projects
 from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode, TunnelError
-from cmlutils.flows import import_project, replay_applications
+from cmlutils.flows import import_project
+from cmlutils.flows.replaying import applications as replay_applications
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.remote.http import Http, Patience

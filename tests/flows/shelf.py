@@ -4,8 +4,8 @@ from collections import defaultdict
 from dataclasses import replace
 
 from cmlutils.errors import NotFound
-from cmlutils.flows.ensure import ensure
-from cmlutils.flows.steps import Finished, Inventory, Step
+from cmlutils.flows.replaying.ensure import ensure
+from cmlutils.flows.replaying.steps import Finished, Inventory, Step
 from cmlutils.journal import Journal
 
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.flows import digests
-from cmlutils.flows.digests import UNREADABLE, Digests
+from cmlutils.flows.comparing import digests
+from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.localtree import walk
 from cmlutils.remote import cdswctl, tunnel
 

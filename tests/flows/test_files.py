@@ -15,8 +15,8 @@ from until import until
 
 from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.flows import landing, mover, remaining
-from cmlutils.flows import pull as pulling
+from cmlutils.flows.copying import landing, mover, remaining
+from cmlutils.flows.copying import pull as pulling
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
 from cmlutils.remote import child, process, progress_signal, rsync, tunnel
@@ -423,7 +423,7 @@ def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch
 
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
-    monkeypatch.setattr("cmlutils.flows.landing.free_space", lambda _: (5, 100))
+    monkeypatch.setattr("cmlutils.flows.copying.landing.free_space", lambda _: (5, 100))
     with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
@@ -786,7 +786,7 @@ def test_holes_need_no_room(way, project, bundle, monkeypatch):
     with (project / "sparse").open("wb") as file:
         file.truncate(100 << 20)
         file.write(b"begin")
-    monkeypatch.setattr("cmlutils.flows.landing.free_space", lambda _: (8 << 20, 100))
+    monkeypatch.setattr("cmlutils.flows.copying.landing.free_space", lambda _: (8 << 20, 100))
     assert pull(way, bundle).problems == ()
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data/sparse").stat().st_blocks < 4096

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from cmlutils.application import Application
-from cmlutils.flows.journal_keys import Named, keyed, named, unfinished
+from cmlutils.flows.replaying.journal_keys import Named, keyed, named, unfinished
 from cmlutils.job import Job
 from cmlutils.journal import Journal
 from cmlutils.model import Model

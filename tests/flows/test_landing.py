@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cmlutils.entries import Entry
-from cmlutils.flows import landing
-from cmlutils.flows.target_folder import TargetFolder
+from cmlutils.flows.copying import landing
+from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.localtree import walk
 
 NAMES = [

@@ -6,8 +6,8 @@ import pytest
 from until import until
 
 from cmlutils.errors import TransferError
-from cmlutils.flows import local_listing
-from cmlutils.flows.local_listing import listed_beside
+from cmlutils.flows.copying import local_listing
+from cmlutils.flows.copying.local_listing import listed_beside
 from cmlutils.localtree import walk
 from cmlutils.remote import watchdog
 

@@ -53,7 +53,7 @@ def test_what_a_bundle_has_lost_is_named_and_leaves_the_target(project, exported
     assert note.startswith("The bundle lacks 'in', 'in/b', 'in/c' of what its export brought")
     assert (result.problems, result.deleted, result.kept_extras) == ((), 3, 1)
     assert names(project) == ["a", "theirs"]
-    monkeypatch.setattr("cmlutils.flows.losses.NAMED", 1)
+    monkeypatch.setattr("cmlutils.flows.copying.losses.NAMED", 1)
     assert "lacks 'in' and 2 more names of what" in put(exported).notes[0]
 
 

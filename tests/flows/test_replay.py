@@ -8,8 +8,8 @@ import pytest
 
 from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.replay import Clock, Target, create, finished, join, lost
-from cmlutils.flows.steps import Finished
+from cmlutils.flows.replaying.steps import Finished
+from cmlutils.flows.replaying.target import Clock, Target, create, finished, join, lost
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.report import Outcome, Status

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from cmlutils.entries import Entry
-from cmlutils.flows import shares
+from cmlutils.flows.copying import shares
 from cmlutils.localtree import walk
 from cmlutils.remote import rsync
 

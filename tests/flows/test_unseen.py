@@ -13,9 +13,9 @@ from copying import At, difference, pull, push
 from cmlutils.config import Secret, Workspace
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.flows import remaining
-from cmlutils.flows.listing import KeptListing, is_unchanged
-from cmlutils.flows.unequal import Unequal
+from cmlutils.flows.copying import remaining
+from cmlutils.flows.copying.listing import KeptListing, is_unchanged
+from cmlutils.flows.copying.unequal import Unequal
 from cmlutils.ignore import default_rules
 from cmlutils.remote import cdswctl, process, tunnel
 

@@ -8,10 +8,10 @@ import pytest
 from foreign import without_ours
 
 from cmlutils.emulator.faults import Fault
-from cmlutils.flows import replay_applications
-from cmlutils.flows.compare_settings import compare_settings
-from cmlutils.flows.compare_workloads import compare_workloads
-from cmlutils.flows.compared_side import ComparedSide
+from cmlutils.flows.comparing.settings import compare_settings
+from cmlutils.flows.comparing.side import ComparedSide
+from cmlutils.flows.comparing.workloads import compare_workloads
+from cmlutils.flows.replaying import applications as replay_applications
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
 from cmlutils.runtimes import Maps, Runtime

@@ -20,8 +20,8 @@ from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
 from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
-from cmlutils.flows.landing import fix_folders
-from cmlutils.flows.listing import KeptListing
+from cmlutils.flows.copying.landing import fix_folders
+from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cmlutils.flows import files, remaining
+from cmlutils.flows import files
+from cmlutils.flows.copying import remaining
 from cmlutils.progress import Silent
 
 

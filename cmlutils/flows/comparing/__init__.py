@@ -1,0 +1,1 @@
+"""What source, bundle and target have in common, and what not."""

@@ -1,0 +1,116 @@
+"""Digests of many files on both sides at once, each computed where the file lies."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import TransferError
+from cmlutils.flows.copying.transfer import local_path, retrying
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from cmlutils.entries import Entry
+    from cmlutils.remote.tunnel import Tunnel
+
+UNREADABLE = "unreadable"
+_FILES, _BYTES = 5000, 2 << 30  # how much one command on the workspace computes
+_SLOWEST = 1 << 20  # bytes a second, for the command's time-out
+# b2sum takes half of sha256sum's time on large files, and both come with GNU coreutils
+_TOOLS = {"b2sum": "b2sum -l 256", "sha256sum": "sha256sum"}
+
+
+class Digests:
+    """Tells where contents differ; the bundle's digests are computed once, however many sides are compared."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._known: dict[tuple[str, bytes], str] = {}
+        self._stop = threading.Event()
+
+    def differing(
+        self, tunnel: Tunnel, files: Sequence[Entry], tell: Callable[[int, int, int, int], None]
+    ) -> Iterator[tuple[bytes, str, str]]:
+        """Yield (path, digest here, digest there) of each file whose content is not the same.
+
+        `tell` gets bytes done and in all, files done and in all. The local work goes on in a thread, which
+        only reads files, while the workspace does its own.
+        """
+        tool = _tool(tunnel) if files else ""
+        total, done, count = sum(entry.size for entry in files), 0, 0
+        self._stop.clear()
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                for batch in _batches(files):
+                    here = pool.submit(self._local, tool, batch)
+                    there = _remote(tunnel, tool, batch)
+                    mine = here.result()
+                    for entry in batch:
+                        left, right = mine[entry.path], there.get(entry.path, UNREADABLE)
+                        if left != right or left == UNREADABLE:
+                            yield entry.path, left, right
+                    done, count = done + sum(entry.size for entry in batch), count + len(batch)
+                    tell(done, total, count, len(files))
+            finally:
+                self._stop.set()
+
+    def _local(self, tool: str, batch: Iterable[Entry]) -> dict[bytes, str]:
+        told = {}
+        for entry in batch:
+            key = (tool, entry.path)
+            if key not in self._known:
+                self._known[key] = self._digest(tool, local_path(self._data, entry.path))
+            told[entry.path] = self._known[key]
+        return told
+
+    def _digest(self, tool: str, path: bytes) -> str:
+        digest = hashlib.sha256() if tool == "sha256sum" else hashlib.blake2b(digest_size=32)
+        try:
+            with open(path, "rb") as file:  # noqa: PTH123 - bytes
+                while chunk := file.read(1 << 20):
+                    if self._stop.is_set():  # nobody waits for it any more
+                        return UNREADABLE
+                    digest.update(chunk)
+        except OSError:
+            return UNREADABLE
+        return digest.hexdigest()
+
+
+def _batches(files: Iterable[Entry]) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    for entry in files:
+        batch.append(entry)
+        size += entry.size
+        if len(batch) == _FILES or size >= _BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _tool(tunnel: Tunnel) -> str:
+    script = f"for tool in {' '.join(_TOOLS)}; do command -v $tool; done; true"
+    found = retrying(tunnel, lambda: tunnel.run(script))
+    for name in _TOOLS:
+        if f"/{name}\n".encode() in found.out:
+            return name
+    raise TransferError("The workspace can't compute digests.", hint="Its runtime needs sha256sum; or use --quick.")
+
+
+def _remote(tunnel: Tunnel, tool: str, batch: Iterable[Entry]) -> dict[bytes, str]:
+    """Return what the workspace computes; a file that it can't read is left out."""
+    names = b"".join(b"./" + entry.path + b"\0" for entry in batch)
+    seconds = 600 + sum(entry.size for entry in batch) / _SLOWEST
+    script = f"LC_ALL=C xargs -0 -r {_TOOLS[tool]} -z --"
+    result = retrying(tunnel, lambda: tunnel.run(script, names, timeout=seconds, ok=(0, 1, 123)))
+    told = {}
+    for record in result.out.split(b"\0"):
+        digest, _, name = record.partition(b"  ./")
+        if name:
+            told[name] = digest.decode("ascii", "replace")
+    return told

@@ -1,0 +1,152 @@
+"""Compare a project's files three ways: what the export recorded, the bundle, source and target."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+from cmlutils.entries import compare
+from cmlutils.filelist import Unread, show
+from cmlutils.flows.comparing.digests import UNREADABLE, Digests
+from cmlutils.flows.copying.ignore_files import export_rules, import_rules
+from cmlutils.flows.copying.landing import local_resolution
+from cmlutils.flows.copying.listing import KeptListing, remote_listing
+from cmlutils.flows.copying.pushed import coarsest_resolution
+from cmlutils.flows.copying.transfer import local_path, temp_name_beside
+from cmlutils.flows.copying.unequal import Unequal
+from cmlutils.ignore import default_rules, keep
+from cmlutils.listfile import read_list
+from cmlutils.localtree import walk
+from cmlutils.report import Difference, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.entries import Entry
+    from cmlutils.progress import Progress
+    from cmlutils.remote.tunnel import Tunnel
+
+Entries = dict[bytes, "Entry"]
+
+
+class FileCheck:
+    """The bundle's files, listed once, and what the export recorded of them.
+
+    `quick` leaves contents alone; `alone`: there is no source to compare with.
+    """
+
+    def __init__(self, bundle: Bundle, progress: Progress, *, quick: bool, alone: bool = False) -> None:
+        self._data, self._progress, self._quick = bundle.data, progress, quick
+        self._digests = Digests(bundle.data)
+        self._unread: list[Unread] = []
+        self.here: Entries = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
+        record = bundle.file_list
+        self._since = record.stat().st_mtime_ns if record.exists() else 0
+        self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
+        self._touched: set[bytes] = set()
+        self._state = bundle.state
+        self._record_lost = alone and not self._since and not bundle.foreign
+
+    def bundle(self) -> list[Difference]:
+        """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
+        found = _unread("bundle file", self._unread)
+        if self._record_lost:  # the bundle can't be compared with itself, and there is no source
+            found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
+        groups = {"": Group.BUNDLE, "missing": Group.LOST}
+        rows = _listed("bundle file", self.recorded, self.here, groups, resolution_ns=local_resolution(self._state))
+        self._touched = {path for path, _ in rows}
+        return found + [row for _, row in rows]
+
+    def source(self, tunnel: Tunnel) -> list[Difference]:
+        """Compare the source with what the export recorded of it, and the contents with the bundle's."""
+        rules, _ = export_rules(tunnel)
+        kept = remote_listing(tunnel, rules, "the source's listing")
+        rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
+        found = _unread("source file", kept.unread) + [row for _, row in rows]
+        return found + self._contents(tunnel, "source", self.here, kept.entries)
+
+    def target(self, tunnel: Tunnel) -> list[Difference]:
+        """Compare the target with the bundle; what `.importignore` names does not count."""
+        rules = import_rules(self._data)
+        here = KeptListing(self.here.values(), rules).entries
+        ours = temp_name_beside(self.here)  # what an interrupted import left is nobody's file
+        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
+        extras = [entry for path, entry in kept.entries.items() if path not in here]
+        counted = {entry.path for entry in keep(extras, default_rules())}
+        groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
+        found = _unread("target file", kept.unread)
+        rows = _listed(
+            "target file", here, kept.entries, groups, self._touched, resolution_ns=coarsest_resolution(self._state)
+        )
+        for path, row in rows:
+            if row.group is Group.EXTRA and path not in counted:
+                row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
+            found.append(row)
+        return found + self._contents(tunnel, "target", here, kept.entries)
+
+    def _contents(
+        self, tunnel: Tunnel, side: Literal["source", "target"], here: Entries, there: Entries
+    ) -> list[Difference]:
+        """Compare the contents of what is a file of the same size on both sides."""
+        if self._quick:
+            return []
+        self._progress.step("computing digests")
+        files = []
+        for path, entry in here.items():
+            other = there.get(path)
+            if entry.kind == "f" and other is not None and other.kind == "f" and other.size == entry.size:
+                files.append(entry)
+        found, unequal = [], []
+        for path, left, right in self._digests.differing(tunnel, files, self._progress.files):
+            group = Group.SOURCE if side == "source" else Group.DIFFERENT
+            if UNREADABLE in {left, right}:
+                group = Group.UNREADABLE
+            else:
+                unequal.append(path)
+                group = Group.BUNDLE if self._changed_here(path) else group
+            found.append(Difference(f"{side} file", f"{show(path)}: content", left[:16], right[:16], group=group))
+        Unequal(self._state, side).note(unequal)
+        return found
+
+    def _changed_here(self, path: bytes) -> bool:
+        """Tell whether a file of the bundle was written to after the export, whatever its mtime says."""
+        return bool(self._since) and os.lstat(local_path(self._data, path)).st_ctime_ns > self._since
+
+
+def _listed(
+    where: str,
+    wanted: Mapping[bytes, Entry],
+    there: Mapping[bytes, Entry],
+    groups: Mapping[str, Group],
+    touched: Container[bytes] = (),
+    *,
+    resolution_ns: int = 1,
+) -> list[tuple[bytes, Difference]]:
+    """Name each difference of two listings with both values, and the path that it is about."""
+    differences = compare(wanted, there, resolution_ns=resolution_ns)
+
+    def row(entry: Entry, kind: str, texts: tuple[str, str, str]) -> tuple[bytes, Difference]:
+        group = Group.BUNDLE if entry.path in touched else groups.get(kind, groups[""])
+        return entry.path, Difference(where, *texts, group=group)
+
+    found = [row(one, "missing", (show(one.path), "there", "absent")) for one in differences.only_left]
+    found += [row(one, "extra", (show(one.path), "absent", "there")) for one in differences.only_right]
+    for change in differences.changed:
+        for what in change.what:
+            left, right = (_shown(one, what) for one in (change.wanted, change.found))
+            found.append(row(change.wanted, "", (f"{show(change.wanted.path)}: {what}", left, right)))
+    return found
+
+
+def _unread(where: str, unread: Iterable[Unread]) -> list[Difference]:
+    return [
+        Difference(where, show(one.path), "", one.reason, group=Group.UNREADABLE) for one in unread if not one.vanished
+    ]
+
+
+def _shown(entry: Entry, what: str) -> str:
+    if what == "mtime":
+        return f"{entry.mtime_ns // 10**9}.{entry.mtime_ns % 10**9:09d}"
+    value = {"mode": oct(entry.mode), "link": show(entry.link)}.get(what)
+    return str(getattr(entry, what, "") if value is None else value)

@@ -1,0 +1,58 @@
+"""Compare what a project is set to: its settings, environment and collaborators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmlutils.workloads import shown
+
+if TYPE_CHECKING:
+    from cmlutils.flows.comparing.side import ComparedSide
+    from cmlutils.project import ProjectSettings
+    from cmlutils.report import Difference
+
+
+def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: ComparedSide) -> list[Difference]:
+    """Compare what a project is set to; its description and the values of its environment show as ***."""
+    rows = []
+    for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
+        left, right = getattr(wanted, name), getattr(there, name)
+        if left == right:
+            continue
+        row = side.difference("project", name, shown(name, left), shown(name, right))
+        mapped = side.on_target and name == "engine_type" and side.maps.engines
+        rows.append(row.excused("engines became runtimes" if mapped else ""))
+    owner = wanted.team or wanted.owner
+    if owner and there.owner not in {owner, ""}:
+        row = side.difference("project", "owner", owner, there.owner)
+        mine = side.on_target and not wanted.team and there.owner == side.user
+        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
+    for name in sorted({*wanted.environment, *there.environment}):
+        a, b = wanted.environment.get(name), there.environment.get(name)
+        if a != b:
+            row = side.difference("project", f"environment {name}", _secret(a), _secret(b))
+            rows.append(row.excused("the target adds it" if side.on_target and a is None else ""))
+    return rows + _collaborators(wanted, there, side)
+
+
+def _secret(value: str | None) -> str:
+    return "absent" if value is None else "***"
+
+
+def _collaborators(wanted: ProjectSettings, there: ProjectSettings, side: ComparedSide) -> list[Difference]:
+    left, right = (
+        {str(one.get("username")): str(one.get("permissions") or "read") for one in settings.collaborators}
+        for settings in (wanted, there)
+    )
+    rows = []
+    for name in sorted({*left, *right}):
+        a, b = left.get(name, "absent"), right.get(name, "absent")
+        if a == b:
+            continue
+        why = ""
+        if side.on_target and a == "absent":
+            why = "somebody was added on the target"
+        elif side.on_target and name == there.owner:
+            why = "is the owner there"
+        rows.append(side.difference("project", f"collaborator {name}", a, b).excused(why))
+    return rows

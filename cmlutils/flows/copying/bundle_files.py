@@ -1,0 +1,77 @@
+"""The bundle's side of a push: what is in it, and what of that an earlier push has put on the target already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.errors import TransferError
+from cmlutils.flows.copying.ignore_files import import_rules
+from cmlutils.flows.copying.listing import KeptListing
+from cmlutils.flows.copying.local_listing import listed_beside
+from cmlutils.flows.copying.losses import losses
+from cmlutils.flows.copying.transfer import local_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from cmlutils.entries import Entry
+    from cmlutils.filelist import Unread
+    from cmlutils.flows.copying.pushed import Pushed
+    from cmlutils.ignore import IgnoreRules
+
+log = logging.getLogger(__name__)
+
+
+class BundleListing(NamedTuple):
+    """What the bundle has, and what of that earlier pushes put on this target.
+
+    `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
+    has otherwise by now. `losses` say what the bundle has lost since its export, or has otherwise.
+    """
+
+    local: KeptListing
+    pushed: set[bytes]
+    outdated: list[Entry]
+    losses: list[str]
+
+
+class BundleFiles(NamedTuple):
+    """The bundle's files as they are being read; `read` waits for the result.
+
+    `memory` is what earlier pushes put there.
+    """
+
+    data: Path
+    memory: Pushed
+    rules: IgnoreRules
+    read: Callable[[], BundleListing]
+
+
+@contextlib.contextmanager
+def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[BundleFiles]:
+    """Read the bundle beside what the block does; `record` is the list of what its export brought."""
+    unread: list[Unread] = []
+    with local_errors(data):
+        rules = import_rules(data)
+
+    def contents(found: Iterable[Entry]) -> BundleListing:
+        local = KeptListing(found, rules)
+        local.note_unread(unread)
+        pushed, outdated = set[bytes](), list["Entry"]()
+        try:
+            for each in memory.read():
+                now = local.entries.get(each.path)
+                if now is not None:
+                    pushed.add(now.path)
+                if now != each:
+                    outdated.append(each)
+        except TransferError as error:
+            log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
+            pushed, outdated = set(), []
+        return BundleListing(local, pushed, outdated, losses(record, local) if record else [])
+
+    with listed_beside(data, contents, unread=unread) as read:
+        yield BundleFiles(data, memory, rules, read)

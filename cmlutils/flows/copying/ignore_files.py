@@ -1,0 +1,63 @@
+"""Which rules decide: the source's `.exportignore` for a pull, the bundle's `.importignore` for a push."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ConfigError, TransferError
+from cmlutils.flows.copying.transfer import retrying
+from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmlutils.remote.process import Result
+    from cmlutils.remote.tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+NO_FILE, NO_LINK, FOLDER = 44, 45, 46
+RULES_NAME = b".exportignore"
+EXPORT_RULES = f"""
+file={RULES_NAME.decode()}
+[ ! -d "$file" ] || exit {FOLDER}
+if [ ! -e "$file" ]; then
+    [ -L "$file" ] && exit {NO_LINK}
+    exit {NO_FILE}
+fi
+[ -f "$file" ] || {{ echo it is no file >&2; exit {NO_LINK}; }}
+head -c {MAX_BYTES + 1} "$file"
+"""
+_LEFT_OUT = "/.cache/\n/.local/\n"
+
+
+def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
+    """Read the source's `.exportignore`, or take the built-in rules and say so.
+
+    One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
+    """
+    return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
+
+
+def rules_of(found: Result) -> tuple[IgnoreRules, str]:
+    """Read what the script EXPORT_RULES came to: the rules, and their text."""
+    if found.code in {NO_FILE, FOLDER}:
+        what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
+        log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
+        return default_rules(), _LEFT_OUT
+    if found.code:
+        reason = found.err.decode("utf-8", "backslashreplace").strip() or "it is a link that leads nowhere"
+        raise TransferError(
+            f"The source's .exportignore can't be read: {reason}",
+            hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",
+        )
+    return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
+
+
+def import_rules(data: Path) -> IgnoreRules:
+    """Read the `.importignore` beside the bundle's files; none ignores nothing."""
+    path = data.parent / ".importignore"
+    if not path.is_file() and os.path.lexists(path):
+        raise ConfigError(f"{path} is no file, so it has no rules.", hint="Make it a file of patterns, or remove it.")
+    return IgnoreRules.parse(path.read_bytes() if path.is_file() else b"", source=str(path))

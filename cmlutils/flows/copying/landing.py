@@ -1,0 +1,215 @@
+"""The bundle's side of a pull: free space, what is too much here, the staging folder, folders' modes and mtimes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from heapq import nlargest
+from typing import TYPE_CHECKING, TypeVar
+
+from cmlutils.entries import PROBE_MTIME, Entry, resolution_of, upwards
+from cmlutils.errors import TransferError
+from cmlutils.filelist import Unread, show, unseen
+from cmlutils.flows.copying.local_listing import listed_beside
+from cmlutils.flows.copying.remaining import UNCOUNTED
+from cmlutils.flows.copying.stream import STREAMS
+from cmlutils.flows.copying.transfer import local_path, remove_non_folder
+from cmlutils.localtree import walk
+from cmlutils.remote.rsync import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cmlutils.entries import Differences
+    from cmlutils.flows.copying.listing import KeptListing
+
+T = TypeVar("T")
+SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
+BLOCK = 4096  # what a file takes at least
+
+
+def walk_all(data: Path) -> Iterable[Entry]:
+    """List the local tree, making readable for us what is not; `fix_folders` gives back the mode."""
+    return walk(data, locked=lambda path: _open(data, path))
+
+
+def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
+    """List it as `walk_all` does and make `use` of that, in a thread beside the block; yields what waits for it."""
+    return listed_beside(data, use, locked=lambda path: _open(data, path))
+
+
+def _open(data: Path, path: bytes) -> None:
+    os.chmod(local_path(data, path), 0o700)  # noqa: PTH101 - bytes
+
+
+def local_resolution(folder: Path) -> int:
+    """Return the mtime resolution, in nanoseconds, of the file system that this folder of ours is on."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
+        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
+
+
+def free_space(data: Path) -> tuple[int, int]:
+    """Return how many bytes and how many inodes are free."""
+    space = os.statvfs(data)
+    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
+
+
+def check_room(data: Path, differences: Differences, partial_bytes: int, holes: Callable[[], int]) -> None:
+    """Raise TransferError before the first byte if what is to come will not fit.
+
+    `partial_bytes` are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
+    A file that is here in another state takes its growth, and all of its size while it comes, as a few do at once.
+    """
+    changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
+    size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
+    size += sum(max(0, wanted - found) for wanted, found in changed)
+    size += sum(nlargest(STREAMS, (wanted for wanted, _ in changed)))
+    size = max(0, size - partial_bytes)
+    free, names = free_space(data)
+    if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
+        raise TransferError(
+            f"{data} has {free} bytes free, and {size} are to come; {SLACK >> 20} MiB should stay free.",
+            hint="Make room, choose another output_dir, or list more in .exportignore.",
+        )
+    if len(differences.only_left) > names:
+        raise TransferError(
+            f"{data} has {names} inodes free, and {len(differences.only_left)} files are to come.",
+            hint="Make room, choose another output_dir, or list more in .exportignore.",
+        )
+
+
+def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
+    """Delete what the source has not, or has as another kind; what we could not see there stays.
+
+    It may be gone by now: an rsync that a kill -9 left takes a moment to end, and to remove what it was writing.
+    """
+    hidden = unseen(each for each in unread if not each.vanished)
+    doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
+    doomed += [each.found for each in differences.changed if "kind" in each.what]
+    for entry in sorted(doomed, reverse=True):
+        place = local_path(data, entry.path)
+        remove = os.rmdir if entry.kind == "d" else os.unlink
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                remove(place)
+            except PermissionError:
+                os.chmod(os.path.dirname(place), 0o700)  # noqa: PTH101, PTH120 - bytes
+                remove(place)
+    return len(doomed)
+
+
+def open_staging(folder: Path) -> Path:
+    """Make the folder where a first copy grows, or take the one that an interrupted copy left.
+
+    Files there are written in place: one that has another hard link, or is not ours, is not to be trusted.
+    """
+    remove_non_folder(folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for entry in walk_all(folder):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(local_path(folder, entry.path))
+            if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
+                remove_tree(folder)
+                folder.mkdir(mode=0o700)
+                break
+    return folder
+
+
+def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
+    """Move these names of the root from `staging` to `data`, unless something is there by now."""
+    for name in names:
+        place, goal = local_path(staging, name), local_path(data, name)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(place).st_mode):
+                os.chmod(place, 0o700)  # noqa: PTH101 - bytes; a folder that is not ours to write can't be moved
+            if not os.path.lexists(goal):
+                os.rename(place, goal)  # noqa: PTH104 - bytes
+
+
+def land(staging: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
+    """Move these files from `staging` to `data`, as far as they are whole and their folders are there."""
+    for entry in files:
+        try:
+            _land(staging, data, entry, resolution_ns)
+        except OSError as error:  # noqa: PERF203
+            yield Complaint(entry.path, f"it can't be moved to its place: {error.strerror}")
+
+
+def _land(staging: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
+    folder, place = entry.path.rpartition(b"/")[0], local_path(staging, entry.path)
+    with contextlib.suppress(FileNotFoundError):
+        if not (_entered(staging, folder) and _entered(data, folder)):
+            return
+        status = os.lstat(place)
+        whole = status.st_size == entry.size and abs(status.st_mtime_ns - entry.mtime_ns) < resolution_ns
+        if stat.S_ISREG(status.st_mode) and whole:
+            os.replace(place, local_path(data, entry.path))  # noqa: PTH105 - bytes
+        elif stat.S_ISREG(status.st_mode):
+            os.chmod(place, 0o600)  # noqa: PTH101 - bytes; some rsyncs can't go on with a read-only one
+
+
+def _entered(root: Path, folder: bytes) -> bool:
+    """Tell whether this is a folder, reached through no link, and make it ours to change; `fix_folders` gives back."""
+    for path in reversed([*upwards(folder)]):
+        mode = os.lstat(local_path(root, path)).st_mode
+        if not stat.S_ISDIR(mode):
+            return False
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.chmod(local_path(root, path), 0o700)  # noqa: PTH101 - bytes
+    return True
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of ours with all that is in it, whatever its modes."""
+    for entry in walk_all(folder):
+        if entry.kind == "d":
+            os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
+    shutil.rmtree(folder)
+
+
+def fix_folders(data: Path, kept: KeptListing) -> list[str]:
+    """Give every folder the mode and mtime of the listing, the deepest first, and every link its mtime.
+
+    rsync leaves a link's mtime alone when it is right to the second. Returns what could not be set, as problems.
+    """
+    problems = []
+    real = _real_folders(data, kept)
+    for entry in reversed(kept.entries.values()):
+        if entry.kind not in "dl" or entry.path.rpartition(b"/")[0] not in real:
+            continue
+        try:
+            _fix(local_path(data, entry.path), entry)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
+    return problems
+
+
+def _real_folders(data: Path, kept: KeptListing) -> set[bytes]:
+    """Return which of the listed folders are folders here: one may have come as a link that leads elsewhere."""
+    real = {b""}
+    for entry in kept.entries.values():
+        if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(local_path(data, entry.path)).st_mode):
+                    real.add(entry.path)
+    return real
+
+
+def _fix(place: bytes, entry: Entry) -> None:
+    now = os.lstat(place)
+    times = (entry.mtime_ns, entry.mtime_ns)
+    if entry.kind == "d" and stat.S_ISDIR(now.st_mode):
+        if stat.S_IMODE(now.st_mode) != entry.mode:
+            os.chmod(place, entry.mode)  # noqa: PTH101 - bytes
+        if now.st_mtime_ns != entry.mtime_ns:
+            os.utime(place, ns=times)
+    elif entry.kind == "l" and stat.S_ISLNK(now.st_mode) and now.st_mtime_ns != entry.mtime_ns:
+        os.utime(place, ns=times, follow_symlinks=False)

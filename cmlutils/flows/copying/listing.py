@@ -1,0 +1,145 @@
+"""A project's folder on a workspace, listed: what the rules keep of it, some names alone, whether it is still so."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from cmlutils.entries import Entry, above
+from cmlutils.errors import ConfigError
+from cmlutils.filelist import (
+    FIND_FORMAT,
+    Unread,
+    find_complaints,
+    find_script,
+    fit_to_prune,
+    names_input,
+    names_script,
+    parse_find,
+    parse_names,
+)
+from cmlutils.flows.copying.transfer import retrying
+from cmlutils.ignore import decided
+from cmlutils.remote import rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterable, Iterator
+
+    from cmlutils.ignore import IgnoreRules
+    from cmlutils.remote.tunnel import Tunnel
+
+
+class KeptListing:
+    """A listing after the rules: `entries` stay, `ignored_tops` are the topmost of the others, `unread` is not known.
+
+    `digest` is that of the listing as it came. `pruned`: what the rules' `prunes` name is not in it.
+    On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
+    is there, `partial_bytes` how much its partial files hold, `grown` what an interrupted copy left in staging.
+    """
+
+    def __init__(
+        self, entries: Iterable[Entry], rules: IgnoreRules, ours: bytes = b"", *, pruned: bool = False
+    ) -> None:
+        self.entries: dict[bytes, Entry] = {}
+        self.unread: list[Unread] = []
+        self.ignored_tops: list[Entry] = []
+        self.rules, self.ours = rules, ours
+        self.found_ours, self.partial_bytes, self.digest = False, 0, b""
+        self.grown: dict[bytes, Entry] = {}
+        rules_left = rules.beyond_prunes() if pruned else rules
+        if not rules_left.patterns and not ours:
+            self.entries = {entry.path: entry for entry in entries}
+            return
+        for entry, ignored in decided(self._but_ours(entries), rules_left):
+            if not ignored:
+                self.entries[entry.path] = entry
+            elif not (parent := entry.path.rpartition(b"/")[0]) or parent in self.entries:
+                self.ignored_tops.append(entry)
+
+    def _but_ours(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Leave out our own folder, and note what is in it."""
+        for entry in entries:
+            if self.ours and entry.path.startswith(self.ours) and entry.path[len(self.ours) :][:1] in b"/":
+                self.found_ours = True
+                self.partial_bytes += entry.size if entry.kind == "f" else 0
+                if entry.path.startswith(self.ours + b"/new/"):
+                    self.grown[entry.path] = entry
+            else:
+                yield entry
+
+    def at_root(self, name: bytes) -> Entry | None:
+        """Return what is at the root by this name, ignored or not."""
+        return self.entries.get(name) or next((each for each in self.ignored_tops if each.path == name), None)
+
+    def note_unread(self, complaints: Iterable[Unread]) -> None:
+        """Keep those complaints that are about something that would have been kept, or about nobody knows what."""
+        ignored_tops = {entry.path for entry in self.ignored_tops}
+        for each in complaints:
+            path, parent = each.path, each.path.rpartition(b"/")[0]
+            unlisted = (not parent or parent in self.entries) and path not in ignored_tops
+            ignored = unlisted and path not in self.entries and self.rules.ignored(path, is_dir=False)
+            if path in {b"", b"."} or path in self.entries or (unlisted and not ignored):
+                self.unread.append(each)
+
+    def excludes(self) -> list[bytes]:
+        """Return rsync's filter rules for the same decision: literal names while they are few."""
+        ours = [rsync.literal(b"/" + self.ours, folder=True)] if self.ours else []
+        if len(self.ignored_tops) > rsync.MAX_LITERALS:
+            with contextlib.suppress(ConfigError):  # rsync has no words for some pattern
+                return ours + self.rules.rsync_filters()
+        names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.ignored_tops]
+        return ours + names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
+
+
+def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: bytes = b"") -> KeptListing:
+    """List the project's folder on the workspace and decide."""
+
+    def listed() -> KeptListing:
+        err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
+
+        def chunks() -> Generator[bytes, None, None]:
+            for chunk in tunnel.stream(find_script(prunes, ours), ok=(0, 1), err=err):
+                digest.update(chunk)
+                yield chunk
+
+        with contextlib.closing(chunks()) as listing:
+            found = KeptListing(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
+        found.note_unread(find_complaints(bytes(err)))
+        found.digest = digest.digest()
+        return found
+
+    return retrying(tunnel, listed, lasting=False)
+
+
+def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
+    """Ask the workspace's find about just these names, and return what `names_script` says of them."""
+    script, names = names_script(form), names_input(paths)
+    return retrying(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
+
+
+def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
+    """List just these names on the workspace, among them the folders that each lies in; none is entered by a link."""
+    found = {entry.path: entry for entry in parse_names(stat_names(tunnel, names)) if entry.path in names}
+    folders = {path for path, entry in found.items() if entry.kind == "d"}
+    return {path: entry for path, entry in found.items() if folders.issuperset(above(path))}
+
+
+def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:
+    """List again and tell whether every byte of the listing is as it was.
+
+    The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.
+    """
+    script = f"{{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
+    wanted = kept.digest.hex().encode()
+
+    def same() -> bool:
+        said = b""
+        with contextlib.closing(tunnel.stream(script, check=False)) as chunks:
+            for chunk in chunks:
+                said += chunk
+                if len(said) > 2 * len(wanted):
+                    return False
+        return said.split()[:1] == [wanted]
+
+    return retrying(tunnel, same, lasting=False)

@@ -1,0 +1,66 @@
+"""List a local tree beside what else is done: by GNU find where there is one, or else by our own, slower walk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from cmlutils.errors import CommandError, TransferError
+from cmlutils.filelist import END, find_command, parse_find
+from cmlutils.flows.copying.transfer import in_thread
+from cmlutils.localtree import walk
+from cmlutils.remote import process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from cmlutils.entries import Entry
+    from cmlutils.filelist import Unread
+
+T = TypeVar("T")
+
+
+@contextlib.contextmanager
+def listed_beside(
+    root: Path,
+    use: Callable[[list[Entry]], T],
+    *,
+    unread: list[Unread] | None = None,
+    locked: Callable[[bytes], None] | None = None,
+) -> Iterator[Callable[[], T]]:
+    """Begin to list `root` as `walk` does, and to make `use` of it, in a thread; what is yielded waits for the result.
+
+    Whatever is not plain to find, such as a folder that may not be read, is left to `walk`, with `unread` and `locked`.
+    """
+    with contextlib.ExitStack() as stack:
+        found = None
+        with contextlib.suppress(CommandError):
+            argv = find_command(place=os.fsencode(root.absolute()) + b"/.")
+            found = stack.enter_context(process.running(argv, raw=True))
+
+        def listed() -> list[Entry]:
+            entries = _all_of(found) if found else None
+            return list(walk(root, unread=unread, locked=locked)) if entries is None else entries
+
+        yield in_thread(lambda: use(listed()))
+
+
+def _all_of(find: process.Running) -> list[Entry] | None:
+    """Read what find lists; None if it is another find, or complains."""
+
+    def chunks() -> Generator[bytes, None, None]:
+        for name, chunk in find.lines():
+            if name == "err":
+                return
+            yield chunk
+        if find.wait(10) == 0:
+            yield END + b"\0"
+
+    try:
+        return list(parse_find(chunks()))
+    except TransferError:
+        return None
+    finally:
+        find.stop()  # not with the block, which may last for hours: its number may be somebody else's by then

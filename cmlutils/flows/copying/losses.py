@@ -1,0 +1,63 @@
+"""What a bundle has lost since its export: an import names it, and does not begin when that is everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmlutils.entries import compare, upwards
+from cmlutils.errors import CheckFailed, TransferError
+from cmlutils.filelist import show, unseen
+from cmlutils.flows.copying.landing import local_resolution
+from cmlutils.listfile import read_list
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cmlutils.entries import Entry
+    from cmlutils.flows.copying.listing import KeptListing
+
+NAMED = 5  # of very many losses
+
+
+def losses(record: Path, local: KeptListing) -> list[str]:
+    """Compare the bundle's listing with what the export recorded; say what it has lost, or has otherwise by now.
+
+    Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
+    """
+    try:
+        found = compare(local.entries, read_list(record), resolution_ns=local_resolution(record.parent))
+    except TransferError as error:
+        return [f"What the bundle has lost since its export is not known: {error.message}"]
+    hidden = unseen(local.unread)
+    lost = sorted(each for each in found.only_right if not hidden(each.path) and _counts(each, local))
+    files = sum(each.kind == "f" for each in lost)
+    if files and not any(each.kind == "f" for each in local.entries.values()):
+        raise CheckFailed(
+            f"The bundle has none of the {files} files that its export brought.",
+            hint="Run the export again; an import as it is would delete them on the target.",
+        )
+    told = []
+    if lost:
+        told.append(
+            f"The bundle lacks {_some([each.path for each in lost])} of what its export brought: what earlier imports "
+            "put there of that is removed from the target. Export again, if that is not meant."
+        )
+    if found.changed:
+        changed = [each.wanted.path for each in found.changed]
+        told.append(f"The bundle has {_some(changed)} otherwise than its export brought it: it is imported as it is.")
+    return told
+
+
+def _some(paths: Sequence[bytes]) -> str:
+    """Name some of these."""
+    more = len(paths) - NAMED
+    return ", ".join(map(show, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
+
+
+def _counts(entry: Entry, local: KeptListing) -> bool:
+    """Tell whether a bundle holds such an entry, and the rules of an import keep it."""
+    folder = entry.kind == "d"
+    return entry.kind in "fdl" and not any(
+        local.rules.ignored(each, is_dir=folder or each != entry.path) for each in upwards(entry.path)
+    )

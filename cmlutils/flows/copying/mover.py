@@ -1,0 +1,243 @@
+"""Drive rsync until all is copied: what changed under way is looked at again, what dropped is reopened."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.entries import above
+from cmlutils.errors import TransferError, TunnelError
+from cmlutils.flows.copying import shares
+from cmlutils.flows.copying.remaining import divided, top, total_weight, worth_staging
+from cmlutils.flows.copying.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
+from cmlutils.flows.copying.unequal import Doubtful
+from cmlutils.progress import Progress, Silent
+from cmlutils.remote import process, progress_signal, rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from cmlutils.entries import Entry
+    from cmlutils.flows.copying.listing import KeptListing
+    from cmlutils.flows.copying.remaining import LookAgain, Parts, Remaining
+    from cmlutils.flows.copying.rsyncs import Rsyncs
+    from cmlutils.remote.tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+ROUNDS = 3
+EVERY = 0.2  # seconds between two tellings of progress
+NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
+
+
+class Staging(NamedTuple):
+    """The staging folder on the receiving side, where large files and whole new names of the root are written in place.
+
+    `end`, `temp` and `basis` (where it all belongs) are what rsync is told. `move_in` moves names of the root, unless
+    something is there; `land` those of some large files that are whole, and says why one could not be moved.
+    """
+
+    end: str
+    temp: str
+    basis: str
+    move_in: Callable[[Sequence[bytes]], None]
+    land: Callable[[Sequence[Entry]], Iterable[rsync.Complaint]]
+
+
+class Mover:
+    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
+
+    `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
+    `resolution_ns` is the receiver's mtime resolution. Of what is `doubtful` nobody should believe size and mtime.
+    """
+
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        ends: tuple[str, str],
+        *,
+        work: Path,
+        rsyncs: Rsyncs,
+        staging: Staging,
+        temp: str = "",
+        resolution_ns: int = 1,
+    ) -> None:
+        self.tunnel, self.ends, self.work, self.staging = tunnel, ends, work, staging
+        self.temp, self.both = temp, replace(rsyncs.both, resolution_ns=resolution_ns)
+        self._asks = progress_signal.answers(rsyncs.ours)
+        self.progress: Progress = Silent()
+        self.complaints: list[rsync.Complaint] = []
+        self.doubtful = Doubtful()
+        self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
+        self.space: Callable[[], str] = lambda: "an unknown number of bytes"
+        self._number = 0
+
+    def rounds(self, look: LookAgain, kept: Callable[[], KeptListing], now: Remaining) -> None:
+        """Copy until nothing more is wanted, or a round makes no progress.
+
+        `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
+        before the first. `kept` is the sender's listing. What is doubtful comes before all that.
+        Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
+        """
+        now = self._copy_doubtful(look, kept) if self.doubtful.entries else now
+        tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
+        while now.wanted and now.wanted != before and tried < ROUNDS:
+            self.progress.step("copying")
+            new = now.new if staging and worth_staging(now, kept()) else frozenset[bytes]()
+            cut = False
+            try:
+                if new:
+                    self._copy_staged([each for each in now.wanted if top(each.path) in new], kept(), new)
+                    staging, before = False, []
+                else:
+                    self._copy(now.wanted, kept(), streams=1 if tried else self._streams())
+                    tried, before = tried + 1, now.wanted
+            except TunnelError as error:
+                log.warning("%s", error)
+                self.tunnel.reopen()
+                before, cut = [], True
+            self.progress.step("checking")
+            now = look(cut=cut)
+            left = total_weight(now.wanted) - now.partial_bytes
+            if left < least:
+                self.tunnel.progressed()
+                least = left
+
+    def _copy_doubtful(self, look: LookAgain, kept: Callable[[], KeptListing]) -> Remaining:
+        """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
+        cut = False
+        while some := self.doubtful.some():
+            self.progress.step("copying")
+            try:
+                self._copy(some, kept(), streams=1, anew=True)
+            except TunnelError as error:
+                log.warning("%s", error)
+                self.tunnel.reopen()
+                cut = True
+            else:
+                self.doubtful.tried(some, self.complaints)
+                self.tunnel.progressed()
+        self.progress.step("checking")
+        return look(cut=cut)
+
+    def _copy_staged(self, wanted: Sequence[Entry], kept: KeptListing, new: Collection[bytes]) -> None:
+        """Copy these whole new names of the root to where nobody looks, then move them in."""
+        others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
+        without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
+        self._copy(wanted, kept, streams=self._streams(), without=without)
+        self.staging.move_in(sorted(new))
+
+    def _streams(self) -> int:
+        return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
+
+    def _copy(
+        self,
+        names: Sequence[Entry],
+        kept: KeptListing,
+        *,
+        streams: int,
+        without: Sequence[bytes] | None = None,
+        anew: bool = False,
+    ) -> None:
+        """Copy these; with `without`, rules for what is not meant, all goes to the staging folder and stays there.
+
+        `anew`: however equal they look.
+        """
+        parts = divided(names, anew=anew)
+        copies = self._copies(parts, kept, streams, without)
+        self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
+        self._run(copies, names)
+
+    def _copies(self, parts: Parts, kept: KeptListing, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
+        """Build what rsync is told, in pieces that may run at once."""
+        inplace = without is not None
+        ends = (self.ends[0], self.staging.end) if inplace else self.ends
+        base = {"temp": self.staging.temp if inplace else self.temp}
+        ssh, copies = self.tunnel.ssh_argv, list[Copy]()
+        if parts.by_rules:
+            path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
+            copies.append(Copy(rsync.by_rules(ssh, *ends, **base, rules=path, both=self.both)))
+        if parts.tree:
+            excludes = [*(without or ()), *kept.excludes()]
+            for share in shares.by_folder(parts.tree, kept.entries, streams):
+                path = self._file("rules", rsync.rules_file([*share, *excludes]))
+                argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
+                copies.append(Copy(argv))
+        if parts.listed:
+            path = self._file("names", rsync.names_file(entry.path for entry in parts.listed))
+            copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
+        return [*copies, *self._big_copies(parts.large, land=not inplace)]
+
+    def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
+        """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
+        holes = self.holes(big) if big else ()
+        staging = self.staging
+        for entry in sorted(big, key=lambda entry: -entry.size):
+            path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
+            argv = rsync.big(
+                self.tunnel.ssh_argv, self.ends[0], staging.end,
+                temp=staging.temp, names=path, basis=staging.basis, both=self.both, sparse=sparse,
+            )  # fmt: skip
+            yield Copy(argv, entry if land else None)
+
+    def _file(self, kind: str, content: bytes) -> Path:
+        self._number += 1
+        path = self.work / f"{kind}-{self._number}"
+        path.write_bytes(content)
+        return path
+
+    def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
+        """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
+        self.tunnel.prepare()  # for the look afterwards
+        coming, late = {entry.path for entry in names}, list["Entry"]()
+        waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
+        sizes = [entry.size for entry in names if entry.kind == "f"]
+        total, well = sum(sizes), True
+        with contextlib.ExitStack() as stack:
+            while waiting or running:
+                while waiting and len(running) < self._streams():
+                    running.append(stack.enter_context(streaming(waiting.popleft())))
+                for stream in tuple(running):
+                    if self._asks:
+                        progress_signal.ask(stream.pid)
+                    if stream.read(EVERY / len(running)):
+                        running.remove(stream)
+                        done, sent = done + stream.now().done, sent + stream.now().sent
+                        well &= self._judge(*stream.end())
+                        if stream.lands and coming.isdisjoint(above(stream.lands.path)):
+                            self.complaints += self.staging.land([stream.lands])
+                        elif stream.lands:
+                            late.append(stream.lands)
+                now = [stream.now() for stream in running]
+                self.progress.files(
+                    done + sum(each.done for each in now), total, sent + sum(each.sent for each in now), len(sizes)
+                )
+        if late:  # by now the folders that they lie in have come, too
+            self.complaints += self.staging.land(late)
+        if well:  # what was asked last was a moment before the end
+            self.progress.files(total, total, len(sizes), len(sizes))
+
+    def _judge(self, code: int, err: bytes) -> bool:
+        """Keep what an ended rsync complained of, and tell whether it did all; raise if there is no going on."""
+        cause = rsync.cause(code, err)
+        found = rsync.complaints(err)
+        self.complaints += found
+        if cause == "done":
+            return True
+        said = process.text(err)
+        if cause == "partial" and not found:
+            self.complaints.append(rsync.Complaint(b"", said))
+        if cause in {"vanished", "partial"}:
+            log.warning("rsync ended with code %d: %s", code, said)
+            return False
+        if cause == "space":
+            raise TransferError(
+                f"No space left: {self.space()} are free at {self.ends[1]}.",
+                hint="Make room (or inodes) and run it again; it goes on where it stopped.",
+            )
+        if cause == "fatal":
+            raise TransferError(f"rsync ended with exit code {code}: {said}")
+        raise TunnelError(f"rsync lost its connection (exit code {code}): {said}")

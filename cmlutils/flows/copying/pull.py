@@ -1,0 +1,249 @@
+"""Bring a project's files down, and prove by listings that both sides are equal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cmlutils.bundle import FILE_LIST
+from cmlutils.entries import Differences, compare, totals, totals_by_folder, upwards
+from cmlutils.errors import ConfigError, TransferError
+from cmlutils.flows.copying.ignore_files import RULES_NAME, export_rules
+from cmlutils.flows.copying.landing import (
+    check_room,
+    delete_extras,
+    fix_folders,
+    free_space,
+    land,
+    local_resolution,
+    move_in,
+    open_staging,
+    remove_tree,
+    using_all,
+    walk_all,
+)
+from cmlutils.flows.copying.listing import is_unchanged, listed_names, remote_listing, stat_names
+from cmlutils.flows.copying.mover import Mover, Staging
+from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
+from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.copying.rsyncs import both_rsyncs
+from cmlutils.flows.copying.survey import Survey, survey
+from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
+from cmlutils.flows.copying.unequal import Unequal
+from cmlutils.listfile import write_list
+from cmlutils.localtree import look, walk
+from cmlutils.progress import Silent
+from cmlutils.remote import rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cmlutils.entries import Change, Entry
+    from cmlutils.ignore import IgnoreRules
+    from cmlutils.progress import Progress
+    from cmlutils.remote.tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+BRIEF = 3  # times as long as the source's listing took: in so short a copy only what was copied is looked at again
+
+PendingListing = Callable[[], list["Entry"]]
+
+
+def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
+    """List what is here beside what the block does, such as opening a tunnel."""
+    with local_errors(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    return using_all(data, list)
+
+
+def pull(
+    tunnel: Tunnel,
+    data: Path,
+    state: Path,
+    *,
+    progress: Progress | None = None,
+    begun: PendingListing | None = None,
+    known: Survey | None = None,
+) -> FileResult:
+    """Make `data` equal to what the project's `.exportignore` keeps; the source is only read.
+
+    `begun` and `known` are what `listing_here` and `survey` gave, where the caller had reason to ask earlier.
+    Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
+    """
+    with local_errors(data), contextlib.ExitStack() as stack:
+        here = begun or stack.enter_context(listing_here(data))
+        return _Pull(tunnel, data, state, progress or Silent()).run(here, known or survey(tunnel))
+
+
+class _Pull:
+    """One pull: what is kept there, and how what is here differs from it."""
+
+    def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
+        self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
+        self.work, self.staging = emptied(state / "tmp"), open_staging(state / "arriving")
+        self.unequal = Unequal(state, "source")
+        self.resolution_ns = local_resolution(self.work)
+        self.deleted = 0
+        self.differences = Differences()
+        self.asked: dict[bytes, Entry] = {}
+        self.restless: set[bytes] = set()
+
+    def run(self, here: PendingListing, known: Survey) -> FileResult:
+        """Do it all and say what was done."""
+        rules, self.rules_text, version = known
+        self.progress.step("listing")
+        self._list(rules)
+        self.differences = self._compared(here())
+        doubtful = self.unequal.among(self.kept.entries, self.differences)
+        unlike = self._next(doubtful.entries)
+        first = self.asked
+        complaints: list[rsync.Complaint] = []
+        if first:
+            self._drop_stale()
+            large = [entry for entry in unlike if is_big(entry)]
+            check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
+            mover = self._mover(version)
+            mover.doubtful = doubtful
+            mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
+            complaints = mover.complaints
+        unset = fix_folders(self.data, self.kept)
+        self.data.chmod(0o700)
+        write_list(self.state / FILE_LIST, self.kept.entries.values())
+        left = replace(self.differences, changed=_but_folders(self.differences.changed))
+        problems = problems_of(left, complaints, self.restless)
+        problems += (*doubtful.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
+        if not problems:
+            remove_tree(self.staging)
+        if copied := doubtful.copied():
+            Unequal(self.state, "target").add(entry.path for entry in copied)  # they look equal there, too
+        self.unequal.settle(doubtful, self.kept.entries)
+        emptied(self.work)
+        return FileResult(
+            totals=totals(self.kept.entries.values()),
+            transferred=len(first),
+            deleted=self.deleted,
+            problems=problems,
+            skipped=specials_of(self.differences),
+            folders=totals_by_folder(self.kept.entries.values()),
+        )
+
+    def _drop_stale(self) -> None:
+        """Delete what an interrupted pull left in staging and the source has no more: it would be moved in."""
+        grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
+        delete_extras(self.staging, grown, [])
+
+    def _mover(self, version: bytes) -> Mover:
+        ends = (rsync.REMOTE_ROOT, f"{self.data}/")
+        staging = Staging(
+            f"{self.staging}/",
+            "",
+            str(self.data.absolute()),
+            lambda names: move_in(self.staging, self.data, names),
+            lambda files: land(self.staging, self.data, files, self.resolution_ns),
+        )
+        rsyncs, resolution_ns = both_rsyncs(version), self.resolution_ns
+        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=rsyncs, staging=staging, resolution_ns=resolution_ns)
+        mover.progress, mover.space = self.progress, lambda: free_space_text(*free_space(self.data))
+        mover.holes = self._holes
+        return mover
+
+    def _list(self, rules: IgnoreRules) -> None:
+        """List the source, all of it."""
+        began = time.monotonic()
+        self.kept = remote_listing(self.tunnel, rules, "the source's listing")
+        self.listed_at = time.monotonic()
+        self.listed_in = self.listed_at - began
+
+    def _compared(self, here: Iterable[Entry]) -> Differences:
+        return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)
+
+    def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
+        """Delete what is too much here, then name what differs, which is asked for; and so are `also` these.
+
+        Notes what has changed since it was asked for.
+        """
+        self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
+        wanted = _to_fetch(self.differences)
+        asked = {entry.path: entry for entry in (*wanted, *also)}
+        self.restless |= {path for path, entry in asked.items() if self.asked.get(path, entry) != entry}
+        self.asked = asked
+        return wanted
+
+    def _look_again(self, *, cut: bool) -> Remaining:
+        """Look at both sides at once: a source in use may have changed while it was copied."""
+        self.data.chmod(0o700)
+        few = not cut and is_short(self.asked)
+        brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
+        looking = contextlib.nullcontext(in_thread(self._arrived)) if few else using_all(self.data, self._compared)
+        with looking as differences:
+            same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
+            self.differences = differences()
+        if not same:
+            log.warning("The source changed during the copy; it is listed again.")
+            self._list(self._rules_now())
+            self.differences = self._compared(walk_all(self.data))
+        return remaining_of(self._next(), self._partial_bytes(), self.differences)
+
+    def _rules_now(self) -> IgnoreRules:
+        """Read the rules once more: they may be what has changed."""
+        try:
+            rules, text = export_rules(self.tunnel)
+        except ConfigError as error:  # by now, not all is as it was
+            raise TransferError(error.message, hint=error.hint) from error
+        if text != self.rules_text:
+            log.warning(".exportignore changed during the copy; it decides as it is now.")
+        self.rules_text = text
+        return rules
+
+    def _asked_names(self) -> dict[bytes, Entry]:
+        """Return how the source's listing has what was asked for, and the folders that it lies in."""
+        names = {each for path in self.asked for each in upwards(path)}
+        return {each: self.kept.entries[each] for each in names if each in self.kept.entries}
+
+    def _asked_are_unchanged(self) -> bool:
+        """Tell whether the source has each of them as it was listed, and the same rules."""
+        names, rules = self._asked_names(), self.kept.at_root(RULES_NAME)
+        names.update({RULES_NAME: rules} if rules else {})
+        return listed_names(self.tunnel, {*names, RULES_NAME}) == names
+
+    def _arrived(self) -> Differences:
+        """Compare what came, or if that is not as it should be, all, with the listing.
+
+        An rsync that ended in peace has touched only what it was told to.
+        """
+        names = self._asked_names()
+        with contextlib.suppress(OSError):
+            found = compare(names, look(self.data, names), folder_times=True, resolution_ns=self.resolution_ns)
+            if not _to_fetch(found):
+                return replace(found, not_carried=self.differences.not_carried)
+        return self._compared(walk_all(self.data))
+
+    def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:
+        """Ask the source how many bytes of these large files are holes, which take no room here either."""
+        sizes = {entry.path: entry.size for entry in large}
+        said = stat_names(self.tunnel, sizes, "%b %P\\0")
+        told = (each.partition(b" ./") for each in said.split(b"\0"))
+        holes = {
+            path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()
+        }
+        return {path: size for path, size in holes.items() if size > 0}
+
+    def _partial_bytes(self) -> int:
+        return sum(entry.size for entry in walk(self.staging, unread=[]) if entry.kind == "f")
+
+
+def _to_fetch(differences: Differences) -> list[Entry]:
+    """Name what rsync has to do."""
+    return [*differences.only_left, *(each.wanted for each in _but_folders(differences.changed))]
+
+
+def _but_folders(changes: Iterable[Change]) -> list[Change]:
+    """Leave out existing folders' modes and times: `fix_folders` sets them at the end."""
+    return [each for each in changes if each.wanted.kind != "d" or "kind" in each.what]

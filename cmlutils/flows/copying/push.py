@@ -1,0 +1,250 @@
+"""Take the bundle's files up, take away only what an earlier push put there, and prove it by a listing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cmlutils.entries import Differences, Entry, above, compare, totals, totals_by_folder, upwards
+from cmlutils.errors import CmlutilError
+from cmlutils.filelist import show, unseen
+from cmlutils.flows.copying.bundle_files import BundleFiles, reading
+from cmlutils.flows.copying.listing import listed_names, remote_listing
+from cmlutils.flows.copying.mover import Mover, Staging
+from cmlutils.flows.copying.pushed import Pushed
+from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
+from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
+from cmlutils.flows.copying.rsyncs import both_rsyncs
+from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
+from cmlutils.flows.copying.target_folder import TargetFolder
+from cmlutils.flows.copying.transfer import emptied, local_errors, local_path, retrying, temp_name_beside
+from cmlutils.flows.copying.unequal import Unequal
+from cmlutils.progress import Silent
+from cmlutils.remote import rsync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cmlutils.progress import Progress
+    from cmlutils.remote.tunnel import Tunnel
+
+
+def reading_bundle(
+    data: Path, state: Path, url: str, project: str, *, record: Path | None = None
+) -> AbstractContextManager[BundleFiles]:
+    """Read the bundle beside what the block does, such as opening a tunnel; `record` lists what its export brought."""
+    return reading(data, Pushed(state, url, project), record)
+
+
+def push(
+    tunnel: Tunnel,
+    data: Path,
+    state: Path,
+    *,
+    project: str,
+    progress: Progress | None = None,
+    begun: BundleFiles | None = None,
+) -> FileResult:
+    """Put the bundle's files into the project and take away what an earlier push put there and is gone.
+
+    `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
+    """
+    with local_errors(data), contextlib.ExitStack() as stack:
+        bundle = begun or stack.enter_context(reading_bundle(data, state, tunnel.workspace.url, project))
+        one = _Push(tunnel, bundle, state, progress or Silent())
+        done = False
+        try:
+            result = one.run()
+            done = True
+        finally:
+            data.chmod(0o700)
+            with contextlib.suppress(CmlutilError):
+                one.close(done=done)
+    return result
+
+
+class _Push:
+    """One push: what is here, what is there, and what we remember to have put there."""
+
+    def __init__(self, tunnel: Tunnel, bundle: BundleFiles, state: Path, progress: Progress) -> None:
+        self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
+        self.data, self.rules = bundle.data, bundle.rules
+        self.work = emptied(state / "tmp")
+        self.unequal = Unequal(state, "target")
+        self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
+        self.folder = TargetFolder(tunnel, self.ours.decode())
+        self.resolution_ns = bundle.memory.resolution_ns
+
+    def run(self) -> FileResult:
+        """Do it all and say what was done."""
+        self.progress.step("listing")
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self.local, self.pushed, self.outdated, losses = self.bundle.read()
+        self.local.ours = self.ours
+        self._compare()
+        doomed = self._doomed(self.there.entries)
+        stuck: dict[bytes, str] = {}
+        if doomed:
+            delete_there(self.tunnel, doomed, self.there.entries)
+            self._list_again()
+            stuck = self._stuck(doomed)
+        known = {each for path in stuck for each in upwards(path)}
+        first, problems = self._copy()
+        if first or doomed:
+            self._settle(first, self.there.entries)
+        return FileResult(
+            totals=totals(self.local.entries.values()),
+            transferred=len(first),
+            deleted=sum(path not in self.there.entries for path in doomed),
+            kept_extras=sum(each.path not in known for each in self.differences.only_right),
+            problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
+            notes=tuple(losses),
+            skipped=specials_of(self.differences),
+            folders=totals_by_folder(self.local.entries.values()),
+        )
+
+    def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
+        """Copy what differs and what is doubtful; return what was to be copied, and the problems with that."""
+        different = _to_send(self.differences)
+        self.doubtful = self.unequal.among(self.local.entries, self.differences)
+        first = [*{entry.path: entry for entry in (*different, *self.doubtful.entries)}.values()]
+        complaints: list[rsync.Complaint] = []
+        if first:
+            self.bundle.memory.begin(first)
+            mover = self._prepare()
+            mover.doubtful = self.doubtful
+            self._drop_stale(self.there.grown)
+            mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
+            complaints = mover.complaints
+        self.unequal.settle(self.doubtful, self.local.entries)
+        return first, (*problems_of(self.differences, complaints), *self.doubtful.problems(self.local.entries))
+
+    def _unread(self) -> tuple[str, ...]:
+        """Name what could not be read, here or there, of what is or was in the bundle."""
+        ours = {each for put in self.outdated for each in upwards(put.path)}
+        unread = [*self.local.unread, *self.there.unread]
+        return unread_of(each for each in unread if each.path in self.local.entries or each.path in ours)
+
+    def close(self, *, done: bool) -> None:
+        """Take away our folder there; after a failure the half-copied files stay, for the next push."""
+        if done and (self.folder.opened or self.there.found_ours):
+            self.folder.remove()
+        elif self.folder.opened and not done:
+            self.folder.leave()
+
+    def _prepare(self) -> Mover:
+        """Make our folder there, and give the local root the mode of the target's.
+
+        Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
+        """
+        root = retrying(self.tunnel, self.folder.open)
+        self.data.chmod(root.mode | 0o700)
+        self.resolution_ns = self.bundle.memory.resolution_ns = root.resolution_ns
+        name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
+        mover = Mover(
+            self.tunnel,
+            (f"{self.data}/", rsync.REMOTE_ROOT),
+            work=self.work,
+            temp=name,
+            rsyncs=both_rsyncs(root.versions),
+            resolution_ns=root.resolution_ns,
+            staging=Staging(f"{rsync.REMOTE_ROOT}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
+        )
+        mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
+        self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
+        return mover
+
+    def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
+        """Delete what an interrupted push left in staging and the bundle has no more: it would be moved in."""
+        above = len(self.ours + b"/new/")
+        stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
+        if stale:
+            delete_there(self.tunnel, stale, grown)
+
+    def _list_again(self) -> None:
+        """List the target, all of it, and compare."""
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self._compare()
+
+    def _compare(self) -> None:
+        self.differences = compare(
+            self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns
+        )
+
+    def _look_again(self, *, cut: bool) -> Remaining:
+        """Look at what was sent, or if that is not as it should be, at all."""
+        sent = [*_to_send(self.differences), *self.doubtful.entries]
+        if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
+            self._list_again()
+        return remaining_of(_to_send(self.differences), self.there.partial_bytes, self.differences)
+
+    def _all_arrived(self, sent: Iterable[Entry]) -> bool:
+        """Look at these names alone: an rsync that ended in peace has touched no other."""
+        names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
+        there = listed_names(self.tunnel, names)
+        found = compare(names, there, folder_times=True, resolution_ns=self.resolution_ns)
+        self.there.entries.update(there)
+        self.differences = replace(
+            found, only_right=self.differences.only_right, not_carried=self.differences.not_carried
+        )
+        return not _to_send(found)
+
+    def _holes(self, large: Iterable[Entry]) -> set[bytes]:
+        status = {entry: os.lstat(local_path(self.data, entry.path)) for entry in large}
+        return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
+
+    def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
+        """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
+        doomed: dict[bytes, Entry] = {}
+        hidden = unseen(self.local.unread)
+        for put in self.outdated:
+            now, here = found.get(put.path), self.local.entries.get(put.path)
+            gone = here is None and not hidden(put.path)
+            in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
+            if now is None or not (gone or in_the_way):
+                continue
+            if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put):
+                doomed[put.path] = now
+        return doomed
+
+    def _stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
+        """Say what of this could not be deleted, but for folders that have something in them: that says more."""
+        full = {each for path in self.there.entries for each in above(path)}
+        left = (doomed.keys() & self.there.entries.keys()) - self.local.entries.keys() - full
+        return {
+            path: f"{show(path)}: the bundle has it no more, and it can't be deleted on the target: {with_hint(reason)}"
+            for path, reason in why_not_deleted(self.tunnel, left, doomed).items()
+        }
+
+    def _as_left(self, put: Entry, now: Entry) -> bool:
+        if put.kind == "f":
+            return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
+        return put.kind == "d" or (put.kind == "l" and put.link == now.link)
+
+    def _is_ignored(self, put: Entry) -> bool:
+        folder = put.kind == "d"
+        return any(self.rules.ignored(each, is_dir=folder or each != put.path) for each in upwards(put.path))
+
+    def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
+        """Remember what we put there and is there now; what is ignored by now, or can't be seen, stays remembered."""
+        hidden = unseen(self.there.unread)
+        ours = self.pushed | {entry.path for entry in sent}
+        gone = [each for each in self.outdated if each.path not in self.local.entries]
+        self.bundle.memory.settle(
+            [
+                *(
+                    entry
+                    for path, entry in self.local.entries.items()
+                    if path in ours and (path in there or hidden(path))
+                ),
+                *(each for each in gone if each.path in there or hidden(each.path) or self._is_ignored(each)),
+            ]
+        )
+
+
+def _to_send(differences: Differences) -> list[Entry]:
+    return [*differences.only_left, *(each.wanted for each in differences.changed)]

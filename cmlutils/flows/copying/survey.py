@@ -1,0 +1,29 @@
+"""What a pull has to know of the source before it touches the bundle: what is left out there, and its rsync."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.flows.copying.ignore_files import EXPORT_RULES, rules_of
+from cmlutils.flows.copying.transfer import retrying
+
+if TYPE_CHECKING:
+    from cmlutils.ignore import IgnoreRules
+    from cmlutils.remote.tunnel import Tunnel
+
+
+class Survey(NamedTuple):
+    """The rules of `.exportignore` and their text, and what the source's rsync says of its version."""
+
+    rules: IgnoreRules
+    rules_text: str
+    version: bytes
+
+
+def survey(tunnel: Tunnel) -> Survey:
+    """Ask it all in one go; raise ConfigError or TransferError for rules that can't be used."""
+    tunnel.prepare(3)  # for this, the listing, and what is asked or looked at next
+    script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
+    said = retrying(tunnel, lambda: tunnel.run(script, check=False))
+    version, _, text = said.out.partition(b"\0")
+    return Survey(*rules_of(said._replace(out=text)), version)

@@ -1,0 +1,57 @@
+"""Deleting on a target: by names, each of which was put there by us."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cmlutils.filelist import names_input
+from cmlutils.flows.copying.transfer import retrying
+from cmlutils.remote import process
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from cmlutils.entries import Entry
+    from cmlutils.remote.tunnel import Tunnel
+
+_DELETE = "xargs -0 rm -f --"
+_RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
+# For each name of its input that is there after a vain attempt, it prints the name and the reason.
+_WHY = r"""
+export LC_ALL=C
+xargs -0 sh -c '
+    command=$0
+    for each; do said=$($command "$each" 2>&1) || printf "%s\\000%s\\000" "$each" "${said##*: }"; done
+' {}
+true
+"""
+_NOT_EMPTY = {"Directory not empty", "File exists"}
+_UNLOCK, _LOCK = "xargs -0 chmod u+w --", "xargs -0 chmod u-w -- 2>/dev/null; true"
+
+
+def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
+    """Delete on the target, where `found` is; folders that are not empty stay, and so does the mode of each."""
+    parents = {path.rpartition(b"/")[0] for path in doomed}
+    locked = [found[path] for path in parents if path in found and not found[path].mode & 0o200]
+    files = [entry for entry in doomed.values() if entry.kind != "d"]
+    folders = sorted((entry for entry in doomed.values() if entry.kind == "d"), reverse=True)
+    for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders), (_LOCK, locked)):
+        if entries:
+            names = names_input(entry.path for entry in entries)
+            retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False))
+
+
+def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
+    """Try once more what is left of the doomed, one by one, and say why each stays; a folder that is not empty may."""
+    reasons: dict[bytes, str] = {}
+    folders = sorted((path for path in left if doomed[path].kind == "d"), reverse=True)
+    files = sorted(path for path in left if doomed[path].kind != "d")
+    for command, paths in (("rm -f --", files), ("rmdir --", folders)):
+        if paths:
+            script, names = _WHY.replace("{}", shlex.quote(command)), names_input(paths)
+            said = retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False)).out.split(b"\0")
+            pairs = zip(said[::2], said[1::2], strict=False)
+            reasons.update((path.removeprefix(b"./"), process.text(reason)) for path, reason in pairs)
+    return {path: reason for path, reason in reasons.items() if reason not in _NOT_EMPTY}

@@ -1,0 +1,159 @@
+"""Our folder at the root of a target, for as long as an import runs: what grows there until it is whole."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmlutils.entries import PROBE_MTIME, resolution_of
+from cmlutils.errors import TransferError
+from cmlutils.filelist import SECOND, nanoseconds
+from cmlutils.flows.copying.remaining import free_space_text
+from cmlutils.remote import process
+from cmlutils.remote.rsync import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cmlutils.entries import Entry
+    from cmlutils.remote.tunnel import Tunnel
+
+IN_THE_WAY = 45
+
+
+def for_touch(time: int) -> str:
+    """Return what `touch -d @` takes for a time in nanoseconds."""
+    return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
+
+
+# In all these scripts $ours is our folder's name: a plain word, for `temp_name_beside` chooses it.
+_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # what a killed rsync was writing
+_OPEN = rf"""
+umask 077
+for each in "$ours" "$ours/new"; do
+    if [ -L "$each" ] || {{ [ -e "$each" ] && [ ! -d "$each" ]; }}; then exit {IN_THE_WAY}; fi
+done
+printf '%s\000' "$PWD"
+find . -maxdepth 0 -printf '%m %T@\000'
+mkdir -p "$ours/new" && {{ touch -d @{for_touch(PROBE_MTIME)} "$ours/time" || : >"$ours/time"; }} &&
+find "$ours/time" -printf '%T@\000' || exit
+{_SWEEP} 2>/dev/null
+rsync --version
+"""
+_CLOSE = rf"""
+[ -L "$ours" ] || {{
+    chmod -R u+rwx "$ours/new"
+    rm -rf "$ours/new" "$ours/time"
+    {_SWEEP}
+    rmdir "$ours"
+}} 2>/dev/null
+true
+"""
+# A folder that may not be written to can't be moved.
+_MOVE = r"""
+cd "$ours/new" && xargs -0 sh -c '
+    for each; do
+        goal=../../$each locked=
+        if [ -e "$goal" ] || [ -L "$goal" ]; then continue; fi
+        [ -L "./$each" ] || [ ! -d "./$each" ] || [ -w "./$each" ] || { locked=1; chmod u+w "./$each"; }
+        mv "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"
+    done
+' sh
+true
+"""
+# For each pair of its input: a path, and what find says of the file if it is whole. No folder is entered by a link;
+# those that files get into keep their times. Of a file that can't be moved it prints the path and the reason.
+_LAND = r"""
+root=$(pwd -P) LC_ALL=C
+export ours root LC_ALL
+xargs -0 -n 2 sh -c '
+    from=$root/$ours/new/$1 to=$root/$1 name=./${1##*/} clock=$root/$ours/time locked=
+    cd -P "${from%/*}" && [ "$PWD" = "${from%/*}" ] && [ -f "$name" ] && [ ! -L "$name" ] || exit 0
+    case $(find "$name" -maxdepth 0 -printf "%s %T@") in "$2"*) ;; *) chmod u+w "$name"; exit 0 ;; esac
+    [ -w . ] || chmod u+w .
+    cd -P "${to%/*}" && [ "$PWD" = "${to%/*}" ] && touch -r . "$clock" || exit 0
+    [ -w . ] || { locked=1; chmod u+w .; }
+    [ -L "$name" ] || [ ! -d "$name" ] || rmdir "$name"
+    said=$(mv -fT "$from" "$name" 2>&1) || printf "%s\\000%s\\000" "$1" "${said##*: }"
+    touch -r "$clock" .
+    [ -z "$locked" ] || chmod u-w .
+' sh
+"""
+_FREE = r"""
+df -Pk . | awk 'NR == 2 {printf "%.0f\n", $4 * 1024}'
+df -Pi . 2>/dev/null | awk 'NR == 2 && $2 > 0 {print $4}'
+"""
+_PAUSE = f'[ -L "$ours" ] || {_SWEEP}'
+
+
+class Root(NamedTuple):
+    """The project's root: path, mode and mtime resolution, and the output of `rsync --version` there."""
+
+    path: str
+    mode: int
+    resolution_ns: int
+    versions: bytes
+
+
+class TargetFolder:
+    """The folder `name` at the root of the project behind the tunnel."""
+
+    def __init__(self, tunnel: Tunnel, name: str) -> None:
+        self.tunnel, self.name = tunnel, name
+        self.opened, self._time, self._resolution_ns = False, "", 1
+
+    def open(self) -> Root:
+        """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
+        self.opened = True
+        said = self._run(_OPEN, check=False)
+        if said.code == IN_THE_WAY:
+            raise TransferError(
+                f"The target has a {self.name} of its own, which is in the way.", hint="Rename it there."
+            )
+        home, _, rest = said.out.partition(b"\0")
+        root, _, rest = rest.partition(b"\0")
+        kept, _, versions = rest.partition(b"\0")
+        match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
+        if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
+            reason = said.err.decode("utf-8", "backslashreplace").strip()
+            raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
+        self._time = self._time or for_touch(nanoseconds(match[2]))
+        self._resolution_ns = resolution_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
+        path = os.fsdecode(home.rstrip(b"/"))
+        return Root(path, int(match[1], 8), self._resolution_ns, b"" if said.code else versions)
+
+    def move_in(self, names: Sequence[bytes]) -> None:
+        """Move what has grown to where it belongs, unless something is there."""
+        listed = b"".join(name + b"\0" for name in names)
+        self._run(_MOVE, listed, timeout=600, check=False)
+
+    def land(self, files: Iterable[Entry]) -> list[Complaint]:
+        """Move these files to where they belong, as far as they are whole and their folders are there."""
+        kept = ((each, each.mtime_ns // self._resolution_ns * self._resolution_ns) for each in files)
+        pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
+        listed = b"".join(field + b"\0" for pair in pairs for field in pair)
+        self.tunnel.prepare(3)  # one for this, and two for what may come next
+        said = self._run(_LAND, listed, timeout=600, check=False)
+        fields = said.out.split(b"\0")
+        return [
+            Complaint(path, f"it can't be moved to its place: {process.text(reason)}")
+            for path, reason in zip(fields[::2], fields[1::2], strict=False)
+        ]
+
+    def free(self) -> str:
+        """Say how many bytes are free there, and how many inodes, where they are counted."""
+        said = self.tunnel.run(_FREE, check=False).out.decode("ascii", "replace").split()
+        return free_space_text(*(int(number) for number in said if number.isdigit()))
+
+    def remove(self) -> None:
+        """Take it away, and give the root its time back."""
+        restored = f"touch -d @{self._time} ." if self._time else ""
+        self._run(_CLOSE + restored)
+
+    def leave(self) -> None:
+        """Leave in it what the next import can go on with."""
+        self._run(_PAUSE, timeout=2)
+
+    def _run(self, script: str, input: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:  # noqa: A002 - as process.run
+        return self.tunnel.run(f"ours={self.name}\n{script}", input, timeout=timeout, check=check)

@@ -1,0 +1,116 @@
+"""Files that a comparison found to differ in contents alone: the next copy takes them, however equal they look."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from cmlutils.entries import upwards
+from cmlutils.filelist import show
+from cmlutils.flows.copying import remaining
+from cmlutils.flows.copying.result import with_hint
+from cmlutils.wholefile import write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from cmlutils.entries import Differences, Entry
+    from cmlutils.remote.rsync import Complaint
+
+_GROWING = re.compile(rb"(.*/|)\.([^/]+)\.\w{6}")  # the name under which rsync writes a file until it is whole
+_SEEN = {"kind", "size", "mtime"}  # what rsync sees of a difference
+_ATTRIBUTES = "failed to set "  # how rsync's complaints about modes and times begin, which a look finds by itself
+
+
+class Doubtful:
+    """The files of one copy that look equal and may not be: each is doubtful until it has come without a complaint."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = list(entries)
+        self._untried = {entry.path: entry for entry in self.entries}
+        self._refused: dict[bytes, str] = {}
+
+    def some(self) -> list[Entry]:
+        """Return some that no whole copy has tried, as many as a list of names should hold."""
+        return list(islice(self._untried.values(), remaining.SHORT))
+
+    def tried(self, some: Sequence[Entry], complaints: Iterable[Complaint]) -> None:
+        """Hear what a copy of these complained of; it was not cut.
+
+        What is about a folder is about all in it, and what is about nobody knows what is about all.
+        """
+        within: dict[bytes, list[Entry]] = {}
+        for entry in some:
+            self._untried.pop(entry.path, None)
+            for each in upwards(entry.path):
+                within.setdefault(each, []).append(entry)
+        for path, reason in complaints:
+            if not reason.startswith(_ATTRIBUTES):
+                meant = next((within[end] for end in _ends(path) if end in within), some)
+                self._refused.update((entry.path, reason) for entry in meant)
+
+    def has(self, path: bytes) -> bool:
+        """Tell whether this file is doubtful still."""
+        return path in self._untried or path in self._refused
+
+    def copied(self) -> list[Entry]:
+        """Return those that have come."""
+        return [entry for entry in self.entries if not self.has(entry.path)]
+
+    def problems(self, entries: Mapping[bytes, Entry]) -> tuple[str, ...]:
+        """Name those of a listing that have not come, and why."""
+        return tuple(
+            f"{show(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
+            for path, reason in self._refused.items()
+            if path in entries
+        )
+
+
+def _ends(path: bytes) -> Iterator[bytes]:
+    """Yield the paths that rsync may mean by this one, the longest first: it shows some from the system's root."""
+    growing = _GROWING.fullmatch(path)
+    for one in (path, *([growing[1] + growing[2]] if growing else ())):
+        names = one.strip(b"/").split(b"/")
+        yield from (b"/".join(names[start:]) for start in range(len(names)))
+
+
+class Unequal:
+    """The names of those, kept in a bundle's state; one list a side."""
+
+    def __init__(self, state: Path, side: Literal["source", "target"]) -> None:
+        self._path = state / f"unequal-{side}.list"
+
+    def note(self, paths: Iterable[bytes]) -> None:
+        """Keep these names alone."""
+        names = list(paths)
+        if names:
+            write_bytes(self._path, b"\0".join(names))
+        else:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, paths: Iterable[bytes]) -> None:
+        """Keep these names, too."""
+        self.note({*self._names(), *paths})
+
+    def among(self, entries: Mapping[bytes, Entry], differences: Differences) -> Doubtful:
+        """Return those that a listing has as files, and that look so equal that rsync would let them be."""
+        names = self._names()
+        if not names:
+            return Doubtful()
+        names -= {each.path for each in differences.only_left}
+        names -= {each.wanted.path for each in differences.changed if not _SEEN.isdisjoint(each.what)}
+        return Doubtful(entries[name] for name in sorted(names) if name in entries and entries[name].kind == "f")
+
+    def settle(self, doubtful: Doubtful, entries: Mapping[bytes, Entry]) -> None:
+        """Forget what was copied; what is doubtful still stays, and so does what this listing does not show."""
+        names = self._names()
+        if left := {name for name in names if doubtful.has(name) or name not in entries}:
+            if left != names:
+                self.note(sorted(left))
+        elif names:
+            self.note(())
+
+    def _names(self) -> set[bytes]:
+        return {*self._path.read_bytes().split(b"\0")} if self._path.is_file() else set()

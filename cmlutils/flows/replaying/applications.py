@@ -1,0 +1,201 @@
+"""Applications: creating one starts it, so it is stopped at once and watched until it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.application import ENDED, Application
+from cmlutils.errors import ApiError, NotFound, Rejected
+from cmlutils.flows.replaying.ensure import ensure
+from cmlutils.flows.replaying.journal_keys import keyed
+from cmlutils.flows.replaying.kinds import Kind, kind_of
+from cmlutils.flows.replaying.last_look import last_looks
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
+from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
+from cmlutils.flows.replaying.translate import Addons
+from cmlutils.report import join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from cmlutils.report import Outcome
+
+_ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
+_LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
+_LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
+_NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that says stopped, and refused to be stopped
+
+
+def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
+    """Replay all applications, one at a time: each takes resources while it starts."""
+    return (one.ensure() for one in _replays(target, wanted))
+
+
+def applications_again(target: Target, wanted: Sequence[Application], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Look again at what `applications` has made: one may start late, after it was seen stopped."""
+    return last_looks(target, _replays(target, wanted), outcomes)
+
+
+def _replays(target: Target, wanted: Sequence[Application]) -> Iterator[_ApplicationReplay]:
+    kind, addons = kind_of("application", target.v1, target.project), Addons(target.v1)
+    return (_ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted))
+
+
+class _ApplicationReplay:
+    """One application on its way to the target."""
+
+    def __init__(self, target: Target, application: Application, key: str, kind: Kind, addons: Addons) -> None:
+        self.target, self.application, self.key, self.kind, self.addons = target, application, key, kind, addons
+        self.match = target.match(application)
+
+    def ensure(self) -> Outcome:
+        """Leave it stopped, or say why not."""
+        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+
+    def look_again(self, record: Record) -> None:
+        """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
+        application_id = int(record["id"])
+        if self._read(application_id).get("status") not in ENDED:
+            self._finish(application_id)
+
+    def step(self) -> Step:
+        """Return what there is to do."""
+        target, wanted = self.target, self.application
+        return Step(
+            kind="application",
+            name=wanted.name,
+            key=self.key,
+            inventory=self.kind.inventory,
+            identity=(wanted.subdomain.lower(),),
+            identity_of=self.kind.identity_of,
+            read=self.kind.read,
+            create=self._create,
+            finish=lambda record: self._finish(int(record["id"]), begun=record.get("status") not in ENDED),
+            again=lambda record: self._look(self._read(int(record["id"]))),
+            remove=self.kind.remove,
+            last_look=True,
+            live=_live,
+            request_stop=lambda record: self._request_stop(int(record["id"])),
+            claimed=self.kind.claimed[wanted.key],
+            lacks=target.lacks(wanted, self.match),
+        )
+
+    def _create(self) -> Record:
+        """Create it, without open access where the target forbids that."""
+        body = {**self.application.to_v1(), **self.addons.body(self.application)}
+        if self.match:
+            body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
+        if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
+            body["bypass_authentication"] = False
+        try:
+            return create(self._send, body)
+        except Rejected as error:
+            text = error.message.lower()
+            if body["bypass_authentication"] and ("authenti" in text or "bypass" in text) and error.status < 500:
+                return create(self._send, {**body, "bypass_authentication": False})
+            if "subdomain" in text or error.status == 409:
+                error.hint = (
+                    f"The subdomain {self.application.subdomain!r} is taken, by another project's application perhaps. "
+                    "Free it and import again, or create this application by hand under another one."
+                )
+            raise
+
+    def _send(self, body: Mapping[str, Any]) -> Record:
+        return self.target.v1.applications.create(self.target.project, body)
+
+    def _read(self, application_id: int) -> Record:
+        return self.target.v1.applications.get(self.target.project, application_id)
+
+    def _finish(self, application_id: int, *, begun: bool = True) -> Finished:
+        """Stop it in each way we know until the target says that it has ended; `begun`: it was seen to start."""
+        for pause in _ROUNDS:
+            self.target.clock.sleep(pause)
+            another_round = False
+            for way in self._ways(application_id):
+                taken = tried("application stop", way)
+                record = self._watched(application_id) if taken else {}
+                if not (taken and begun):
+                    record, another_round = self._held(application_id), True
+                if record.get("status") in ENDED:
+                    return self._look(record)
+            if not another_round:
+                break
+        raise CannotBeInertError(
+            f"application {self.application.name} can't be shown to be stopped on the target.",
+            hint="Create it by hand, and stop it.",
+        )
+
+    def _held(self, application_id: int) -> Record:
+        """Return it as it is; one that says it has ended may not have begun to start, so not at once."""
+        record = self._read(application_id)
+        for pause in _NOT_YET_STARTED:
+            if record.get("status") not in ENDED:
+                break
+            self.target.clock.sleep(pause)
+            record = self._read(application_id)
+        return record
+
+    def _request_stop(self, application_id: int) -> None:
+        """Ask it to stop, in each way until it is on its way there; raise ApiError when none leads there."""
+        for way in self._ways(application_id):
+            if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", *ENDED}:
+                return
+        raise ApiError("It was asked to stop and does not.")
+
+    def _watched(self, application_id: int) -> Record:
+        """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""
+        clock, pause = self.target.clock, 0.2
+        last, since = "", clock.now()
+        while True:
+            record = self._read(application_id)
+            status = str(record.get("status") or "")
+            if status != last:
+                last, since = status, clock.now()
+            if status == "stopped" or clock.now() - since >= _LINGER.get(status, _LINGER_ELSE):
+                return record
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 3.0)
+
+    def _ways(self, application_id: int) -> list[Callable[[], object]]:
+        """Return the ways to stop it: no public capture proves the first, and the second only for other engines."""
+        project, v1 = self.target.project, self.target.v1
+
+        def by_dashboard() -> None:
+            board = self._read(application_id).get("currentDashboard") or {}
+            if not board.get("id"):
+                raise NotFound("the application has no dashboard", status=404)
+            v1.applications.stop_dashboard(project, str(board["id"]))
+
+        def by_v2() -> None:
+            project_id = self.target.project.public_id
+            public_id = self._read(application_id).get("public_identifier")
+            if not project_id:
+                raise NotFound("the project has no public id", status=404)
+            if not public_id:  # v1 need not show it; the subdomain is the workspace's own
+                rows, subdomain = self.target.v2.applications(project_id), self.application.subdomain.lower()
+                found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
+                public_id = found[0] if found else application_id
+            self.target.v2.stop_application(project_id, str(public_id))
+
+        return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
+
+    def _look(self, record: Record) -> Finished:
+        """Return what of the application the target does not show as it should be."""
+        wanted, note = self.application, self.match.note if self.match else ""
+        there = Application.from_v1(record, self.target.runtimes)
+        fallback = bool(self.match and self.match.fallback)
+        todo = self.addons.todo(wanted, record)
+        if wanted.bypass_authentication and not there.bypass_authentication:
+            note, fallback = join(note, "the target forbids unauthenticated access"), True
+            todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)
+        if record.get("status") == "failed":
+            note = join(note, "it failed when it started on the target, before it was stopped")
+            todo = join("look at its log before you start it", todo)
+        unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
+        missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
+        return finished(note, todo, missing, fallback=fallback)
+
+
+def _live(row: Record) -> str:
+    status = str(row.get("status") or "stopped")
+    return "" if status in ENDED else f"it is {status} on the target"

@@ -1,0 +1,106 @@
+"""What comes last of an import: collaborators and visibility of a project that we created."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ApiError, Rejected
+from cmlutils.flows.replaying.project import project_key
+from cmlutils.flows.replaying.target import tried
+from cmlutils.report import Outcome, Status
+
+if TYPE_CHECKING:
+    from cmlutils.journal import Journal
+    from cmlutils.project import ProjectRef, ProjectSettings
+    from cmlutils.remote.v1 import ApiV1
+
+log = logging.getLogger(__name__)
+
+
+def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:
+    """Add collaborators and set the visibility, last of all and once, to a project that we created.
+
+    Returns what is left to do, None when that is nothing; the next import tries that again.
+    """
+    created = journal.step(project_key(project.owner, project.name))
+    key = f"hand over {project.id}"
+    step = journal.step(key)
+    if created is None or created.target_id != str(project.id) or (step and step.done and not step.left):
+        return None
+    try:
+        todos = _hand_over(v1, project, settings, _Given(journal, key))
+    except ApiError as error:
+        return _left(project, f"import again to set collaborators and visibility: {error.message}")
+    journal.done(key, left=bool(todos))
+    return _left(project, "; ".join(todos)) if todos else None
+
+
+def _left(project: ProjectRef, todo: str) -> Outcome:
+    note = "collaborators or visibility are not as on the source"
+    return Outcome("hand over", project.name, Status.FALLBACK, str(project.id), note, todo, needs_hand=True)
+
+
+class _Given:
+    """What an earlier run has handed over: people may have changed it since, so it is not done again."""
+
+    def __init__(self, journal: Journal, key: str) -> None:
+        self._journal, self._key = journal, key
+
+    def __contains__(self, what: str) -> bool:
+        step = self._journal.step(f"{self._key}: {what}")
+        return step is not None and step.done
+
+    def add(self, what: str) -> None:
+        """Remember it."""
+        if what not in self:
+            self._journal.done(f"{self._key}: {what}")
+
+
+def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> list[str]:
+    todos = [
+        f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
+        for name, permissions in _collaborators(v1, project, settings, given).items()
+    ]
+    if "visibility" in given:
+        return todos
+    seen = v1.projects.get(project).get("project_visibility")
+    if seen != settings.visibility:
+        change = {"project_visibility": settings.visibility}
+        tried("PATCH project visibility", lambda: v1.projects.patch(project, change))
+        seen = v1.projects.get(project).get("project_visibility")
+    if seen != settings.visibility:
+        todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
+    else:
+        given.add("visibility")
+    return todos
+
+
+def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> dict[str, str]:
+    """Add those that are not there yet; return those that then are still not, with their permission."""
+    wanted = {
+        str(one["username"]): str(one.get("permissions") or "read")
+        for one in settings.collaborators
+        if one.get("username") and one["username"] != project.owner and f"collaborator {one['username']}" not in given
+    }
+
+    def absent() -> dict[str, str]:
+        there = {str(one.get("username")): one.get("permissions") for one in v1.projects.collaborators(project)}
+        return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
+
+    missing = absent() if wanted else {}
+    for name, permissions in missing.items():
+        _collaborate(v1, project, name, permissions)
+    left = absent() if missing else {}
+    for name in wanted.keys() - left.keys():
+        given.add(f"collaborator {name}")
+    return left
+
+
+def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) -> None:
+    """Add a collaborator; a refusal shows when they are read back."""
+    body = {"username": name, "permissions": permissions}
+    try:
+        v1.projects.put_collaborator(project, name, body)
+    except Rejected as error:
+        log.warning("collaborator %s: %s", name, error)

@@ -1,0 +1,137 @@
+"""One job on the target: shown to be paused first, and only then given its schedule or parent."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ApiError, NotFound
+from cmlutils.flows.replaying.steps import CannotBeInertError, Record
+from cmlutils.flows.replaying.target import tried
+from cmlutils.job import parent_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmlutils.flows.replaying.target import Target
+    from cmlutils.job import Job
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.v2 import ApiV2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What the target shows of a job; `paused` is None when it shows that nowhere."""
+
+    record: Record
+    paused: bool | None
+    by_v2: bool
+    parent_id: int
+
+    @property
+    def schedule(self) -> str:
+        """Its cron schedule; empty when it has none."""
+        return str(self.record.get("schedule") or "")
+
+    @property
+    def armed(self) -> bool:
+        """Whether it would start by itself if it were not paused."""
+        return bool(self.schedule or self.parent_id)
+
+
+def read_state(target: Target, job_id: int) -> JobState:
+    """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
+    record = target.v1.jobs.get(target.project, job_id)
+    paused, by_v2 = record.get("paused"), False
+    if not isinstance(paused, bool):
+        paused, by_v2 = paused_in_v2(target.v2, target.project, record), True
+    return JobState(record, paused, by_v2, parent_of(record))
+
+
+def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
+    """Ask v2 whether this job is paused; None when it does not tell."""
+    public_id = str(record.get("public_identifier") or "")
+    if not public_id or not project.public_id:
+        return None
+    try:
+        paused = v2.job(project.public_id, public_id).get("paused")
+    except ApiError as error:
+        log.debug("v2 does not show the job: %s", error)
+        return None
+    return paused if isinstance(paused, bool) else None
+
+
+def _settled(job: Job, state: JobState) -> JobState:
+    """Return what a job shows; raise CannotBeInertError for a schedule or parent without being shown as paused."""
+    if state.armed and state.paused is not True:
+        raise CannotBeInertError(
+            f"job {job.name} has a schedule or parent and is not shown to be paused.", hint="Create it by hand."
+        )
+    return state
+
+
+def pause(target: Target, job: Job, job_id: int) -> JobState:
+    """Ask for a pause in every way we know until the target shows it; return what it shows.
+
+    A person may have given it a schedule or parent meanwhile, so only one that then still is not paused is a failure.
+    """
+    state = read_state(target, job_id)
+    if state.paused:
+        return state
+    ways = _ways(target, state, {"paused": True}, {"paused": True})
+    for way in ways[1:] if state.by_v2 and state.paused is False else ways:
+        if tried("job PATCH", way):
+            state = read_state(target, job_id)
+        if state.paused:
+            break
+    return _settled(job, state)
+
+
+def arm(target: Target, job: Job, state: JobState, parent_id: int) -> JobState:
+    """Give a paused job its schedule or parent, in every way we know until the target shows it; return that."""
+    job_id = int(state.record["id"])
+    for way in _trigger_ways(target, job, state, parent_id):
+        if tried("job PATCH", way):
+            state = _settled(job, read_state(target, job_id))
+        if armed_as_wanted(state, job, parent_id):
+            break
+    return state
+
+
+def armed_as_wanted(state: JobState, job: Job, parent_id: int) -> bool:
+    """Tell whether the job shows its schedule and time zone, or else its parent (0: not on the target)."""
+    if job.schedule:
+        zone = state.record.get("timezone")
+        return state.schedule == job.schedule and zone in {None, job.timezone or "UTC"}
+    return state.parent_id == parent_id and bool(parent_id) == bool(job.parent_id)
+
+
+def _trigger_ways(target: Target, job: Job, state: JobState, parent_id: int) -> list[Callable[[], object]]:
+    """Return the ways to set the trigger; which key v1 has for a parent is not known, v2 wants its public id."""
+    if job.schedule:
+        change = {"paused": True, "schedule": job.schedule, "timezone": job.timezone or "UTC"}
+        return _ways(target, state, {**change, "type": "cron"}, change)
+    change = {"paused": True, "type": "dependent"}
+    v1_ways = [_ways(target, state, {**change, key: parent_id}, {})[0] for key in ("parent_id", "parent")]
+
+    def by_v2() -> object:
+        public_id = str(read_state(target, parent_id).record.get("public_identifier") or "")
+        return _ways(target, state, {}, {"paused": True, "parent_id": public_id})[1]()
+
+    return [*v1_ways, by_v2]
+
+
+def _ways(target: Target, state: JobState, v1_change: Record, v2_change: Record) -> list[Callable[[], object]]:
+    """Return how to PATCH a job: through v1, through v2."""
+    project, job_id = target.project, int(state.record["id"])
+    public_id = str(state.record.get("public_identifier") or "")
+
+    def by_v2() -> object:
+        if not public_id or not project.public_id:
+            raise NotFound("the job has no public id", status=404)
+        return target.v2.patch_job(project.public_id, public_id, v2_change)
+
+    return [lambda: target.v1.jobs.patch(project, job_id, v1_change), by_v2]

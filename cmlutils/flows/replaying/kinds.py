@@ -1,0 +1,55 @@
+"""How the workloads of each kind are listed, told apart, asked for and deleted on a target."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cmlutils.flows.replaying.steps import Inventory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cmlutils.flows.replaying.steps import Identity, Record
+    from cmlutils.journal import JournalStep
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.v1 import ApiV1
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of workload in one project; `identity_of` is that of `journal_keys.Named`.
+
+    `claimed` are the ids that equals have got in this run, by their key.
+    """
+
+    inventory: Inventory
+    identity_of: Callable[[Record], Identity]
+    read: Callable[[JournalStep], Record]
+    remove: Callable[[Record], None]
+    claimed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
+    """Return what there is to know of models, applications or jobs; `name` is the singular."""
+    if name == "model":
+        return Kind(
+            inventory=Inventory(lambda: v1.models.of(project)),
+            identity_of=lambda one: (str(one.get("name")),),
+            read=lambda past: v1.models.get(past.target_id),
+            remove=lambda one: v1.models.delete(one["id"]),
+        )
+    if name == "application":
+        return Kind(
+            inventory=Inventory(lambda: v1.applications.of(project)),
+            identity_of=lambda one: (str(one.get("subdomain")).lower(),),
+            read=lambda past: v1.applications.get(project, past.target_id),
+            remove=lambda one: v1.applications.delete(project, one["id"]),
+        )
+    return Kind(
+        inventory=Inventory(lambda: v1.jobs.of(project)),
+        identity_of=lambda one: (str(one.get("name")), str(one.get("script") or "")),
+        read=lambda past: v1.jobs.get(project, past.target_id),
+        remove=lambda one: v1.jobs.delete(project, one["id"]),
+    )

@@ -1,0 +1,66 @@
+"""What an interrupted import began and the bundle has no more: it may be live, and nobody wants it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import ApiError
+from cmlutils.flows.replaying.ensure import find_ours
+from cmlutils.flows.replaying.journal_keys import Named, keyed, named
+from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.steps import Sleep, TargetItem
+from cmlutils.flows.replaying.take_away import still_there, take_away
+from cmlutils.report import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cmlutils.journal import Journal
+    from cmlutils.project import ProjectRef
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.workloads import Workload
+
+_WHY = "An interrupted import began it, and the bundle has it no more."
+
+
+def remove_leftovers(
+    v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Sleep
+) -> Iterator[Outcome]:
+    """Take away what the journal has begun and not finished, and is none of these."""
+    keys = {key for key, _ in keyed(wanted)}
+    for key in journal.unfinished():
+        what = None if key in keys else named(key)
+        outcome = _taken_back(journal, _item(v1, project, key, what), sleep) if what else None
+        if outcome:
+            yield outcome
+
+
+def _taken_back(journal: Journal, item: TargetItem, sleep: Sleep) -> Outcome | None:
+    """Take it away; None where nothing is there of it."""
+    try:
+        mine = find_ours(journal, item, sleep)
+        if mine is None:
+            journal.gone(item.key)
+            return None
+        stays = take_away(journal, item, mine, _WHY, sleep)
+    except ApiError as error:
+        return still_there(item, _WHY, error.message)
+    if stays:
+        return still_there(item, _WHY, stays)
+    name = str(mine.get("name") or item.name)
+    return Outcome(item.kind, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
+
+
+def _item(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> TargetItem:
+    """Return what is known of a workload by its key alone."""
+    kind = kind_of(what.kind, v1, project)
+    return TargetItem(
+        kind=what.kind,
+        name=what.name,
+        key=key,
+        inventory=kind.inventory,
+        identity=what.identity,
+        identity_of=kind.identity_of,
+        read=kind.read,
+        remove=kind.remove,
+    )

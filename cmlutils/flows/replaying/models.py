@@ -1,0 +1,207 @@
+"""Models: created to be built and not to be deployed, and watched until the build has ended."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.flows.replaying.ensure import ensure
+from cmlutils.flows.replaying.journal_keys import keyed
+from cmlutils.flows.replaying.kinds import Kind, kind_of
+from cmlutils.flows.replaying.last_look import last_looks
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
+from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
+from cmlutils.model import Model, live_status
+from cmlutils.report import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cmlutils.report import Outcome
+
+log = logging.getLogger(__name__)
+BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
+_BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
+_TRIES = 2  # for what may be asked for again when the first answer got lost
+_NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
+_DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds before each look for a deployment that may follow a build
+_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
+
+
+def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
+    """Replay all models."""
+    return (one.ensure() for one in _replays(target, wanted))
+
+
+def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Look again at what `models` has made: a deployment may begin late, though it was declined."""
+    return last_looks(target, _replays(target, wanted), outcomes)
+
+
+def _replays(target: Target, wanted: Sequence[Model]) -> Iterator[_ModelReplay]:
+    kind = kind_of("model", target.v1, target.project)
+    return (_ModelReplay(target, model, key, kind) for key, model in keyed(wanted))
+
+
+class _ModelReplay:
+    """One model on its way to the target."""
+
+    def __init__(self, target: Target, model: Model, key: str, kind: Kind) -> None:
+        self.target, self.model, self.key, self.kind = target, model, key, kind
+        self.match = target.match(model)
+
+    def ensure(self) -> Outcome:
+        """Leave it built and not deployed, or say why not."""
+        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+
+    def look_again(self, record: Record) -> None:
+        """Raise CannotBeInertError when it is deployed by now."""
+        self._read(str(record["id"]))
+
+    def step(self) -> Step:
+        """Return what there is to do."""
+        target, model = self.target, self.model
+        return Step(
+            kind="model",
+            name=model.name,
+            key=self.key,
+            inventory=self.kind.inventory,
+            identity=(model.name,),
+            identity_of=self.kind.identity_of,
+            read=self.kind.read,
+            create=self._create,
+            finish=lambda record: self._finish(str(record["id"])),
+            again=lambda record: self._again(str(record["id"])),
+            remove=self.kind.remove,
+            last_look=True,
+            live=_live,
+            claimed=self.kind.claimed[model.key],
+            lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
+        )
+
+    def _create(self) -> Record:
+        try:
+            return create(self.target.v1.models.create, {**self.model.to_v1(), **self._where()})
+        except Rejected as error:
+            if not self.model.file:
+                error.hint = (
+                    "It was never built on the source, so there is nothing to build here: build it there and export "
+                    "again, or create it by hand."
+                )
+            raise
+
+    def _where(self) -> Record:
+        """Return what a request says of project, and runtime or engine."""
+        body: dict[str, Any] = {"projectId": self.target.project.id}
+        if self.match:
+            return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
+        if self.target.engines:
+            image = self.target.v1.projects.engine_image(self.target.project).get("id")
+            body |= {"engineImageId": image} if image else {}
+        return body
+
+    def _read(self, model_id: str) -> Record:
+        """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
+        record = self.target.v1.models.get(model_id)
+        status = live_status(record)
+        if status:
+            raise CannotBeInertError(
+                f"model {self.model.name} became {status} though deployment was declined.",
+                hint="Create it by hand when it may be deployed.",
+            )
+        return record
+
+    def _finish(self, model_id: str) -> Finished:
+        v1 = self.target.v1
+        if self.model.file:
+            asked = False
+            for _ in range(_TRIES):
+                if asked or self._has_build(model_id):
+                    break
+                asked = self._asked_for_build(model_id)
+            record = self._await_build(model_id)
+            if asked:
+                self._stays_so(model_id)
+        else:
+            record = self._read(model_id)
+        for _ in range(_TRIES):
+            if record.get("authEnabled") is self.model.auth_enabled:
+                break
+            tried("set-model-auth", lambda: v1.models.set_auth(model_id, enabled=self.model.auth_enabled))
+            record = self._read(model_id)
+        return self._look(record)
+
+    def _again(self, model_id: str) -> Finished:
+        """Do what could not be done earlier, unless a person has deployed it since."""
+        record = self.target.v1.models.get(model_id)
+        if record.get("latestModelDeployment"):
+            return self._look(record)
+        self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
+        return self._finish(model_id)
+
+    def _has_build(self, model_id: str) -> bool:
+        """Tell whether a build is there; one that was asked for at creation may take a moment to show."""
+        for pause in _NO_BUILD_LOOKS:
+            self.target.clock.sleep(pause)
+            if self._read(model_id).get("latestModelBuild"):
+                return True
+        return False
+
+    def _asked_for_build(self, model_id: str) -> bool:
+        """Build what the target created without a build, for it did not heed the flag; tell whether it agrees."""
+        body = {**self.model.build_body(), **self._where(), "modelId": model_id}
+        try:
+            self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
+        except (Rejected, AnswerLost) as error:
+            log.warning("model %s: %s", self.model.name, error)
+            return False
+        return True
+
+    def _await_build(self, model_id: str) -> Record:
+        """Wait for the build to end, looking at each turn that nothing is deployed; return the model."""
+        clock = self.target.clock
+        start, pause = clock.now(), 0.2
+        while True:
+            record = self._read(model_id)
+            status = _build_status(record)
+            patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
+            if status in _BUILT | _BROKEN or clock.now() - start >= patience:
+                clock.sleep(pause)  # a deployment that follows the build has a moment to show
+                return self._read(model_id)
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 10.0)
+
+    def _stays_so(self, model_id: str) -> None:
+        """Look that no deployment follows a build that was asked for by itself: a target may then deploy it, too."""
+        for pause in _DEPLOYS_LATE:
+            self.target.clock.sleep(pause)
+            self._read(model_id)
+
+    def _look(self, record: Record) -> Finished:
+        """Return what of the model the target does not show as it should be."""
+        model, note = self.model, self.match.note if self.match else ""
+        build, missing = _build_status(record), []
+        if not model.file:
+            note = join(note, "it was never built on the source, so it is not built here")
+        elif build in _BROKEN:
+            missing = [f"its build, which ended as {build!r} (look at the build's log, build it again)"]
+        elif build not in _BUILT:
+            missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
+        there = Model.from_v1(record, self.target.runtimes)
+        unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
+        unseen = () if record.get("defaultReplicationPolicy") else ("replicas",)
+        missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
+        of_deployment = [f"{model.replicas} replicas"] if unseen and model.replicas != 1 else []
+        of_deployment += [f"environment {name}" for name in sorted(model.environment)]
+        todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
+        return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+
+
+def _live(row: Record) -> str:
+    return f"it is {live_status(row)} on the target" if live_status(row) else ""
+
+
+def _build_status(record: Record) -> str:
+    build = record.get("latestModelBuild")
+    return str(build.get("status") or "") if isinstance(build, dict) else ""

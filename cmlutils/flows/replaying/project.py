@@ -1,0 +1,185 @@
+"""The project itself: found or created by owner and name, set once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cmlutils.errors import ApiError, NotFound, Rejected
+from cmlutils.flows.replaying.ensure import ensure
+from cmlutils.flows.replaying.steps import Finished, Inventory, Record, Step
+from cmlutils.flows.replaying.target import tried
+from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
+from cmlutils.report import join
+
+if TYPE_CHECKING:
+    from cmlutils.flows.connect import Connection
+    from cmlutils.flows.replaying.steps import Sleep
+    from cmlutils.journal import Journal, JournalStep
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.report import Outcome
+
+log = logging.getLogger(__name__)
+
+
+def project_key(owner: str, name: str) -> str:
+    """Return what the journal calls a project."""
+    return f"project {owner} {name}"
+
+
+def ensure_project(
+    connection: Connection, journal: Journal, owner: str, settings: ProjectSettings, *, engines: bool, sleep: Sleep
+) -> tuple[ProjectRef, Outcome]:
+    """Return this owner's project of the section's name on the target, created private where there was none.
+
+    Settings and environment are written only to a project that we created.
+    """
+    v1, name, username = connection.v1, connection.section.name, connection.section.workspace.username
+
+    def find() -> list[Record]:
+        found = v1.projects.find(name, owner, owner)
+        return [found] if found else []
+
+    def settle(record: Record, *, again: bool = False) -> Finished:
+        return _Setup(v1, ProjectRef.from_v1(record, owner), settings, engines).settle(again=again)
+
+    body = {"name": name, "template": "blank", "project_visibility": "private"}
+    step = Step(
+        kind="project",
+        name=name,
+        key=project_key(owner, name),
+        inventory=Inventory(find),
+        identity=(name,),
+        identity_of=lambda one: (str(one.get("name")),),
+        read=partial(_read, v1),
+        ours=lambda one: _made_by(one) in {username, ""},
+        place_of=partial(_place, owner),
+        create=lambda: v1.projects.create(owner, body),
+        finish=settle,
+        again=partial(settle, again=True),
+    )
+    outcome, record = ensure(journal, step, sleep)
+    if record is None:
+        raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
+    ref = ProjectRef.from_v1(record, owner)
+    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
+
+
+def imported_project(v1: ApiV1, journal: Journal, owner: str, name: str) -> ProjectRef | None:
+    """Return the project that an import has made and that is still there, whatever its name by now."""
+    past = journal.step(project_key(owner, name))
+    if past is None or not past.target_id:
+        return None
+    try:
+        there = _read(v1, past)
+    except NotFound:
+        return None
+    return ProjectRef.from_v1(there, owner) if str(there.get("id")) == past.target_id else None
+
+
+def _read(v1: ApiV1, past: JournalStep) -> Record:
+    """Ask for the project where the journal says that it is."""
+    if not past.place:
+        raise NotFound("The journal does not say where the project is.", status=404)
+    return v1.projects.get(ProjectRef.at(past.place))
+
+
+def _place(owner: str, record: Record) -> str:
+    """Return owner/slug; empty where the target's reply does not give them."""
+    try:
+        return ProjectRef.from_v1(record, owner).path
+    except ApiError:
+        return ""
+
+
+def _made_by(record: Record) -> str:
+    """Return who created a project; empty where the target does not show it."""
+    creator = record.get("creator")
+    return str(creator.get("username") or "") if isinstance(creator, dict) else ""
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """A project on the target and what it is to be set to; `engines`: it stays on legacy engines."""
+
+    v1: ApiV1
+    ref: ProjectRef
+    settings: ProjectSettings
+    engines: bool
+
+    def settle(self, *, again: bool) -> Finished:
+        """Write settings and environment and read them back; what was not taken is written once more.
+
+        `again`: what people may have set since stays.
+        """
+        self._write(again=again)
+        finished = self._read_back()
+        if finished.fallback:
+            self._write(again=again)
+            finished = self._read_back()
+        return finished
+
+    def _unlike(self, there: Record) -> Record:
+        """Return the settings that the target shows otherwise, as they should be."""
+        wanted: dict[str, Any] = {"description": self.settings.description}
+        if self.settings.shared_memory_limit:
+            wanted["shared_memory_limit"] = self.settings.shared_memory_limit
+        if self.engines:
+            wanted["default_project_engine_type"] = LEGACY_ENGINE
+        elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
+            wanted["default_project_engine_type"] = ML_RUNTIME
+        return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
+
+    def _write(self, *, again: bool) -> None:
+        """Write what is not as it should be, setting by setting; what is refused is seen when it is read back."""
+        v1, ref = self.v1, self.ref
+        there = v1.projects.get(ref)
+        for field, value in self._unlike(there).items():
+            if not (again and there.get(field)):
+                tried(f"PATCH project {field}", partial(v1.projects.patch, ref, {field: value}))
+        shown = self._environment()
+        environment = shown or {}
+        whole = {**environment, **self.settings.environment, **(environment if again else {})}
+        if shown is not None and whole != shown:  # a PUT replaces all that is there
+            tried("PUT project environment", partial(v1.projects.put_environment, ref, whole))
+
+    def _environment(self) -> dict[str, str] | None:
+        """Return the project's environment; None where the target does not let us see it."""
+        try:
+            return self.v1.projects.environment(self.ref)
+        except Rejected as error:
+            log.warning("The project's environment can't be read: %s", error)
+            return None
+
+    def _read_back(self) -> Finished:
+        """Read settings and environment back, and name what the target did not take."""
+        wanted = self.settings.environment
+        lost = [*self._unlike(self.v1.projects.get(self.ref))]
+        environment = self._environment() if wanted else {}
+        lost += [f"environment {name}" for name, value in wanted.items() if (environment or {}).get(name) != value]
+        image = self._engine_image() if self.engines and self.settings.engine_image else Finished()
+        if not lost:
+            return image
+        names = ", ".join(lost)
+        hidden = "the target does not show its environment" if environment is None else ""
+        return Finished(
+            note=join(hidden, f"the target did not take {names}", image.note),
+            todo=join(f"set by hand: {names}", image.todo),
+            fallback=True,
+            needs_hand=True,
+        )
+
+    def _engine_image(self) -> Finished:
+        """Say so when the source's engine image is not, or may not be, the one that the target's project has."""
+        wanted = self.settings.engine_image
+        todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
+        try:
+            there = engine_image_name(self.v1.projects.engine_image(self.ref))
+        except Rejected as error:
+            log.warning("The project's engine image can't be read: %s", error)
+            return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
+        if wanted == there:
+            return Finished()
+        return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
