@@ -61,10 +61,14 @@ class RunState:
 
     @classmethod
     def read(cls, path: Path) -> RunState | None:
-        """Return what the running process last wrote; None when there is nothing usable."""
+        """Return what the running process last wrote, without what is of a wrong type; None when there is nothing."""
         try:
             content: dict[str, Any] = read_json(path, dict) if path.exists() else {}
         except BundleError:  # it is gone again
             return None
-        known = {one.name: content[one.name] for one in fields(cls) if content.get(one.name) is not None}
-        return cls(**known) if known else None
+        state = cls()
+        for one in fields(cls):
+            value = content.get(one.name)
+            if isinstance(value, type(getattr(state, one.name))):
+                setattr(state, one.name, value)
+        return state if content else None

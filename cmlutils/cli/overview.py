@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -168,26 +168,32 @@ def _status_lines(states: Sequence[tuple[config.Section, SideState]]) -> list[st
         what = " ".join(filter(None, (state.phase, f"({state.step})" if state.step else "")))
         text = f"{what or 'running'}; {state.state}" if state.running else state.state
         lines.append(f"{section.name:<{width}}  {section.side:<7} {text}")
-        more = [*_files(state.files), *_workloads(state.workloads, exported=section.side == "export")]
+        more = [*_files(_numbers(state.files)), *_workloads(state.workloads, exported=section.side == "export")]
         if state.running and state.error:
             more.append(f"last warning: {state.error}")
         lines += [f"    {one}" for one in more]
     return [logs.one_line(line) for line in lines]
 
 
-def _files(files: Mapping[str, Any]) -> list[str]:
+def _numbers(value: object) -> dict[str, int]:
+    """Return the whole numbers of an object by name; of anything else, as of a damaged file, none."""
+    return {key: one for key, one in value.items() if isinstance(one, int)} if isinstance(value, dict) else {}
+
+
+def _files(files: Mapping[str, int]) -> list[str]:
     if "bytes_total" in files:
-        done, size, rate, left = (
-            int(files.get(key) or 0) for key in ("bytes_done", "bytes_total", "bytes_per_second", "seconds_left")
+        done, size, rate, left, files_done, files_total = (
+            files.get(key, 0)
+            for key in ("bytes_done", "bytes_total", "bytes_per_second", "seconds_left", "files_done", "files_total")
         )
-        text = f"files: {human_size(done)} of {human_size(size)}, {files['files_done']} of {files['files_total']}"
+        text = f"files: {human_size(done)} of {human_size(size)}, {files_done} of {files_total}"
         return [text + (f", {human_size(rate)}/s" if rate else "") + (f", {human_time(left)} left" if left else "")]
-    return [f"files: {files['files']}, {human_size(int(files.get('bytes') or 0))}"] if "files" in files else []
+    return [f"files: {files['files']}, {human_size(files.get('bytes', 0))}"] if "files" in files else []
 
 
 def _workloads(workloads: Mapping[str, Mapping[str, int]], *, exported: bool) -> list[str]:
     kinds = [
-        f"{kind}s: " + ", ".join(f"{n} {'exported' if exported else what}" for what, n in counts.items())
+        f"{kind}s: " + ", ".join(f"{n} {'exported' if exported else what}" for what, n in _numbers(counts).items())
         for kind, counts in workloads.items()
     ]
     return ["; ".join(kinds)] if kinds else []

@@ -75,7 +75,8 @@ def _ended(bundle: Bundle, side: Side) -> SideState:
     except BundleError as error:
         return SideState(str(error), error=str(error))
     counts: dict[str, dict[str, int]] = {}
-    for one in content.get("outcomes") or []:
+    outcomes, files = content.get("outcomes"), content.get("files")
+    for one in outcomes if isinstance(outcomes, list) else ():
         if isinstance(one, dict):
             of_kind = counts.setdefault(str(one.get("kind")), {})
             of_kind[str(one.get("status"))] = of_kind.get(str(one.get("status")), 0) + 1
@@ -83,4 +84,4 @@ def _ended(bundle: Bundle, side: Side) -> SideState:
     whose = "validation " if content.get("verb") == "validate-migration" else ""  # it writes over the import's
     done = "done" if code == 0 else f"{whose}ended with exit code {code}: {why or 'see the report'}"
     state = f"{done} ({content.get('started_at')})"
-    return SideState(state, files=content.get("files") or {}, workloads=counts, error=why)
+    return SideState(state, files=files if isinstance(files, dict) else {}, workloads=counts, error=why)

@@ -96,6 +96,18 @@ def test_a_lock_file_of_a_dead_process_holds_nobody_up(bundle):
     assert status_of(bundle, "export").state == "not begun"
 
 
+@pytest.mark.parametrize("odd", [None, 1, "x", [1], {"x": [1]}, {"model": {"created": "x"}, "bytes_total": "x"}])
+@pytest.mark.parametrize("name", ["state/progress.json", "logs/export_metrics.json"])
+def test_values_of_a_wrong_type_are_left_out(workspaces, run_line, home, name, odd):
+    workspaces()
+    folder = home / "bundles/Churn Model"
+    for each in ("state", "logs"):
+        (folder / each).mkdir(parents=True)
+    keys = ("pid", "started_at", "updated_at", "phase", "step", "warning", "files", "workloads", "outcomes", "error")
+    (folder / name).write_text(json.dumps(dict.fromkeys(keys, odd) | {"verb": "export"}))
+    assert "Churn Model  export  " in run_line("cmlutil project status").out
+
+
 def test_a_state_that_can_not_be_read_is_told(bundle):
     (bundle.state / "lock").symlink_to("elsewhere")
     assert "can't be read" in status_of(bundle, "export").state
