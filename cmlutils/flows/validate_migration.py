@@ -113,17 +113,18 @@ class _Validation:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
         on_target = side == "target"
-        project = self._filled(connection) if on_target else find_project(connection)
+        journal = self.bundle.journal(workspace.url, self._owner(connection)) if on_target else None
+        project = self._filled(connection, journal) if journal else find_project(connection)
         runtimes = v1.runtimes.all()
         if on_target:
             report.target = report.target or f"{workspace.url} {project.path}"
         else:
             report.source = report.source or f"{workspace.url} {project.path}"
-        compared = self._compared_side(connection, side, runtimes)
+        compared = self._compared_side(connection, side, runtimes, journal)
         there, records = read_settings(v1, project), read_records(v1, project)
-        if on_target:
-            self._ask_for_unlisted(connection, project, records)
-            self._ask_for_pauses(connection, project, records["jobs"])
+        if journal:
+            _ask_for_unlisted(connection, project, journal, records)
+            self._ask_for_pauses(connection, project, journal, records["jobs"])
         if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=self.settings.collaborators)
@@ -137,48 +138,48 @@ class _Validation:
         with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
             report.differences += files(tunnel)
 
-    def _filled(self, connection: Connection) -> ProjectRef:
+    def _filled(self, connection: Connection, journal: Journal) -> ProjectRef:
         """Return the project that an import has made or filled, as the next import would find it."""
         owner, name = self._owner(connection), connection.section.name
-        made = imported_project(connection.v1, self._journal(connection), owner, name)
+        made = imported_project(connection.v1, journal, owner, name)
         return made or find_project(connection, owner)
 
     def _owner(self, connection: Connection) -> str:
         """Return whose project an import makes or fills: the team's, or else the migrating user's."""
         return self.settings.team or connection.section.workspace.username
 
-    def _journal(self, connection: Connection) -> Journal:
-        return self.bundle.journal(connection.section.workspace.url, self._owner(connection))
-
-    def _ask_for_unlisted(
-        self, connection: Connection, project: ProjectRef, records: dict[str, list[dict[str, Any]]]
+    def _ask_for_pauses(
+        self, connection: Connection, project: ProjectRef, journal: Journal, jobs: list[dict[str, Any]]
     ) -> None:
-        """Add what imports have made and a list does not show: it may lag behind."""
-        journal = self._journal(connection)
-        for kind, rows in records.items() if journal.is_in(project.id) else ():
-            singular = kind.removesuffix("s")
-            read = kind_of(singular, connection.v1, project).read
-            unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
-            found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
-            rows += [one for one in found if one is not None]
-
-    def _ask_for_pauses(self, connection: Connection, project: ProjectRef, jobs: list[dict[str, Any]]) -> None:
         """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""
-        with api_v2(connection, self.bundle, self._journal(connection), self.report) as v2:
+        with api_v2(connection, self.bundle, journal, self.report) as v2:
             for one in jobs:
                 if fires(one) and not isinstance(one.get("paused"), bool):
                     one["paused"] = paused_in_v2(v2, project, one)
 
-    def _compared_side(self, connection: Connection, side: str, runtimes: list[Runtime]) -> ComparedSide:
+    def _compared_side(
+        self, connection: Connection, side: str, runtimes: list[Runtime], journal: Journal | None
+    ) -> ComparedSide:
         """Say what a side is judged by; what an import made just now, or never finished, has no business to be live."""
         fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
-        if side == "target":
-            journal = self._journal(connection)
+        if journal:
             fresh |= {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())}
-        asks = side == "target" and any(one.bypass_authentication for one in self.contents.applications)
+        asks = journal and any(one.bypass_authentication for one in self.contents.applications)
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return ComparedSide(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
+
+
+def _ask_for_unlisted(
+    connection: Connection, project: ProjectRef, journal: Journal, records: dict[str, list[dict[str, Any]]]
+) -> None:
+    """Add what imports have made and a list does not show: it may lag behind."""
+    for kind, rows in records.items() if journal.is_in(project.id) else ():
+        singular = kind.removesuffix("s")
+        read = kind_of(singular, connection.v1, project).read
+        unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
+        found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
+        rows += [one for one in found if one is not None]
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:
