@@ -111,13 +111,11 @@ def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
     return Client(path, home, workspace)
 
 
-def _architectures() -> list[tuple[str, str]]:
-    """Name the archives to try, best first."""
+def _platform() -> tuple[str, str]:
+    """Name the system and processor whose client runs here, as the workspace's archives have them."""
     if sys.platform == "darwin":
-        return [("darwin", "amd64")]  # Rosetta runs it on the newer machines
-    if platform.machine().lower() in {"aarch64", "arm64"}:
-        return [("linux", "arm64")]
-    return [("linux", "amd64")]
+        return "darwin", "amd64"  # Rosetta runs it on the newer machines
+    return "linux", "arm64" if platform.machine().lower() in {"aarch64", "arm64"} else "amd64"
 
 
 def fetch(http_download: Download, folder: Path) -> Path:
@@ -125,7 +123,7 @@ def fetch(http_download: Download, folder: Path) -> Path:
 
     `http_download(path, file, limit)` writes what the workspace serves and raises over `limit` bytes.
     """
-    [(system, machine)] = _architectures()
+    system, machine = _platform()
     where = f"/cli/{system}/{machine}/cdsw.tar.gz"
     with tempfile.TemporaryFile(dir=folder) as archive:
         try:
