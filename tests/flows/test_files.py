@@ -659,7 +659,7 @@ def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
 @pytest.mark.parametrize("brief", [0, 1e9])
 @pytest.mark.parametrize("before", [None, "*.log\n", ".*\n"])
 def test_an_exportignore_that_changes_during_the_copy_decides_as_it_is_then(
-    way, project, bundle, monkeypatch, brief, before
+    way, project, bundle, monkeypatch, caplog, brief, before
 ):
     monkeypatch.setattr(pulling, "BRIEF", brief)
     for name in ("a.log", "secret", "plain"):
@@ -670,6 +670,7 @@ def test_an_exportignore_that_changes_during_the_copy_decides_as_it_is_then(
     result = pull(way, bundle, progress=change)
     assert result.problems == ()
     assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain"]
+    assert ".exportignore changed during the copy; it decides as it is now." in caplog.messages
 
 
 def test_an_exportignore_that_can_not_be_used_any_more_is_no_end_that_touched_nothing(way, project, bundle):

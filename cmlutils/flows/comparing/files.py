@@ -60,8 +60,7 @@ class FileCheck:
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the source with what the export recorded of it, and the contents with the bundle's."""
-        rules, _ = export_rules(tunnel)
-        kept = remote_listing(tunnel, rules, "the source's listing")
+        kept = remote_listing(tunnel, export_rules(tunnel), "the source's listing")
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
         return found + self._contents(tunnel, "source", self.here, kept.entries)

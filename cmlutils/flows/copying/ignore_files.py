@@ -29,10 +29,9 @@ fi
 [ -f "$file" ] || {{ echo it is no file >&2; exit {NO_LINK}; }}
 head -c {MAX_BYTES + 1} "$file"
 """
-_LEFT_OUT = "/.cache/\n/.local/\n"
 
 
-def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
+def export_rules(tunnel: Tunnel) -> IgnoreRules:
     """Read the source's `.exportignore`, or take the built-in rules and say so.
 
     One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
@@ -40,19 +39,19 @@ def export_rules(tunnel: Tunnel) -> tuple[IgnoreRules, str]:
     return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
-def rules_of(found: Result) -> tuple[IgnoreRules, str]:
-    """Read what the script EXPORT_RULES came to: the rules, and their text."""
+def rules_of(found: Result) -> IgnoreRules:
+    """Read what the script EXPORT_RULES came to."""
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
-        return default_rules(), _LEFT_OUT
+        return default_rules()
     if found.code:
         reason = found.err.decode("utf-8", "backslashreplace").strip() or "it is a link that leads nowhere"
         raise TransferError(
             f"The source's .exportignore can't be read: {reason}",
             hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",
         )
-    return IgnoreRules.parse(found.out, source=".exportignore"), found.out.decode("utf-8", "backslashreplace")
+    return IgnoreRules.parse(found.out, source=".exportignore")
 
 
 def import_rules(data: Path) -> IgnoreRules:

@@ -97,9 +97,8 @@ class _Pull:
 
     def run(self, here: PendingListing, known: Survey) -> FileResult:
         """Do it all and say what was done."""
-        rules, self.rules_text, version = known
         self.progress.step("listing")
-        self._list(rules)
+        self._list(known.rules)
         self.differences = self._compared(here())
         doubtful = self.unequal.among(self.kept.entries, self.differences)
         unlike = self._next(doubtful.entries)
@@ -109,7 +108,7 @@ class _Pull:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
             check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
-            mover = self._mover(version)
+            mover = self._mover(known.version)
             mover.doubtful = doubtful
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
@@ -194,12 +193,11 @@ class _Pull:
     def _rules_now(self) -> IgnoreRules:
         """Read the rules once more: they may be what has changed."""
         try:
-            rules, text = export_rules(self.tunnel)
+            rules = export_rules(self.tunnel)
         except ConfigError as error:  # by now, not all is as it was
             raise TransferError(error.message, hint=error.hint) from error
-        if text != self.rules_text:
+        if rules.patterns != self.kept.rules.patterns:
             log.warning(".exportignore changed during the copy; it decides as it is now.")
-        self.rules_text = text
         return rules
 
     def _asked_names(self) -> dict[bytes, Entry]:

@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 class Survey(NamedTuple):
-    """The rules of `.exportignore` and their text, and what the source's rsync says of its version."""
+    """The rules of `.exportignore`, and what the source's rsync says of its version."""
 
     rules: IgnoreRules
-    rules_text: str
     version: bytes
 
 
@@ -26,4 +25,4 @@ def survey(tunnel: Tunnel) -> Survey:
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
     said = retrying(tunnel, lambda: tunnel.run(script, check=False))
     version, _, text = said.out.partition(b"\0")
-    return Survey(*rules_of(said._replace(out=text)), version)
+    return Survey(rules_of(said._replace(out=text)), version)
