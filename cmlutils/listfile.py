@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
 from cmlutils.filelist import END, SECOND, parse_find
+from cmlutils.wholefile import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from cmlutils.entries import Entry
 
@@ -19,24 +18,14 @@ _AGAIN = "Run the export again."
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:
-    """Keep a listing in a file, whole or not at all, mode 0600; in find's form, which `parse_find` reads."""
+    """Keep a listing in a file, whole or not at all, in find's form, which `parse_find` reads; raises OSError."""
     refuse_folder(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
-            for path_, kind, size, mtime_ns, mode, link in entries:
-                seconds, fraction = divmod(mtime_ns, SECOND)
-                file.write(
-                    b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, path_, link)
-                )
-            file.write(END + b"\0")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
+        for name, kind, size, mtime_ns, mode, link in entries:
+            seconds, fraction = divmod(mtime_ns, SECOND)
+            file.write(b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, name, link))
+        file.write(END + b"\0")
 
 
 def refuse_folder(path: Path) -> None:

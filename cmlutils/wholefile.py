@@ -6,13 +6,33 @@ import hashlib
 import json
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 from cmlutils import strict_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a file of mode 0600 that takes this path's place at the end of the block; raises OSError.
+
+    After a crash, or an exception in the block, what was there before is there still.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)  # noqa: PTH105
+    except BaseException:
+        os.unlink(name)  # noqa: PTH108
+        raise
 
 
 def write_json(path: Path, content: object) -> None:
@@ -22,18 +42,10 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file by this content; after a crash there is the old one or the new one."""
+    """Replace a file by this content, whole or not at all; raise BundleError where that can't be."""
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)  # noqa: PTH105
-        except BaseException:
-            os.unlink(name)  # noqa: PTH108
-            raise
+        with whole_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise BundleError(
             f"{path} can't be written: {error.strerror}.",
