@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FORMAT = 1
-FILE_LIST = "files.list"  # in a bundle's state
 METADATA = ("project", "models", "applications", "jobs")
 _FOLDERS = ("project-data", "project-metadata", "logs", "state")
 
@@ -71,7 +70,7 @@ class Bundle:
     @property
     def file_list(self) -> Path:
         """What the last export brought, for `listfile.read_list`."""
-        return self.state / FILE_LIST
+        return self.state / "files.list"
 
     @property
     def progress(self) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.flows import files
 from cmlutils.flows.connect import Connection, find_project, session
+from cmlutils.flows.copying.pull import listing_here, pull
 from cmlutils.flows.copying.result import note_files
+from cmlutils.flows.copying.survey import survey
 from cmlutils.flows.read_project import read_project
 from cmlutils.left_out import leave_out
 from cmlutils.report import Outcome, Status
@@ -36,15 +37,14 @@ def export_project(
     with progress.phase("metadata"):
         contents = read_project(connection.v1, project, runtimes)
     with (
-        files.listing_here(bundle.data) as begun,  # it takes time, as a session does
+        listing_here(bundle.data) as here,  # it takes time, as a session does
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
-        known = files.survey(tunnel)  # rules that can't be used leave an earlier export as it is
+        known = survey(tunnel)  # rules that can't be used leave an earlier export as it is
         bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
         counts = write_metadata(contents, bundle, report, values=values)
-        place = bundle.data, bundle.state
-        note_files(report, files.pull(tunnel, *place, progress=progress, begun=begun, known=known))
+        note_files(report, pull(tunnel, bundle, here, known, progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 

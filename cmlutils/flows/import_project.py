@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError
-from cmlutils.flows import files
 from cmlutils.flows.connect import api_v2, session
+from cmlutils.flows.copying.bundle_files import reading_bundle
+from cmlutils.flows.copying.push import push
 from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.replaying.applications import applications, applications_again
@@ -54,18 +55,15 @@ _FOREIGN = (
 def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
     """Take a bundle up: project, files, models, applications, jobs; the report grows as it goes."""
 
-    def push(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
-        place = bundle.data, bundle.state
-        record = None if bundle.foreign else bundle.file_list
+    def push_files(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
         with (
-            files.reading_bundle(*place, connection.section.workspace.url, project.path, record=record) as begun,
+            reading_bundle(bundle, connection.section.workspace.url, project.path) as files,
             session(connection, project, runtimes, bundle, progress) as tunnel,
             progress.phase("files"),
         ):
-            result = files.push(tunnel, *place, project=project.path, progress=progress, begun=begun)
-            note_files(report, result)
+            note_files(report, push(tunnel, files, progress))
 
-    Replay(connection, bundle, maps, report, progress).run(push)
+    Replay(connection, bundle, maps, report, progress).run(push_files)
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,10 @@ class Replay:
     progress: Progress
     clock: Clock = field(default_factory=Clock)
 
-    def run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
+    def run(self, push_files: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
         """Replay project, models, applications and jobs; whatever happens, the report says how many calls it took."""
         try:
-            self._run(push)
+            self._run(push_files)
         except CmlutilError:
             self._say_what_was_not_reached()
             raise
@@ -95,7 +93,7 @@ class Replay:
             except BundleError as error:  # what ended the import says more
                 log.warning("%s", error)
 
-    def _run(self, push: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
+    def _run(self, push_files: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
         contents = read_bundle(self.bundle)
         settings, workloads = contents.settings, contents.workloads()
         v1, section, report = self.connection.v1, self.connection.section, self.report
@@ -110,7 +108,7 @@ class Replay:
         known = len(report.outcomes)
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
             replay(begun)
-        push(project, runtimes)
+        push_files(project, runtimes)
         report.outcomes[known:] = [one for one in report.outcomes[known:] if one.kind != "job"]  # they come once more
         replay([one for one in workloads if one not in begun or isinstance(one, Job)])
         with self.progress.phase("hand over"):

@@ -23,9 +23,14 @@ import threading
 import time
 from pathlib import Path
 
+from cmlutils.bundle import Bundle
 from cmlutils.cli.main import GC_THRESHOLD
 from cmlutils.config import Secret, Workspace
-from cmlutils.flows import files
+from cmlutils.flows.copying.bundle_files import reading_bundle
+from cmlutils.flows.copying.pull import listing_here, pull
+from cmlutils.flows.copying.push import push
+from cmlutils.flows.copying.survey import survey
+from cmlutils.progress import Silent
 from cmlutils.remote import process, rsync, tunnel
 from cmlutils.remote.endpoint import Endpoint
 
@@ -159,19 +164,19 @@ class Case:
         ends = [f"{local}/", there] if self.up else [there, f"{local}/"]
         subprocess.run(["rsync", "-a", "-e", ssh, *ends], check=True)
 
-    def ours(self, data: Path, state: Path) -> None:
+    def ours(self, bundle: Bundle) -> None:
         with process.running(["sleep", "1000"]) as child:
             folder = Path(tempfile.mkdtemp(prefix="cml-", dir="/tmp"))
             one = tunnel.Tunnel(self.workspace, folder, lambda: Endpoint(child, self.port, "s"), lambda: True)
             try:
                 if self.up:
-                    with files.reading_bundle(data, state, self.workspace.url, "me/p") as bundle:
+                    with reading_bundle(bundle, self.workspace.url, "me/p") as found:
                         one.open()
-                        result = files.push(one, data, state, project="me/p", begun=bundle)
+                        result = push(one, found, Silent())
                 else:
-                    with files.listing_here(data) as here:
+                    with listing_here(bundle.data) as here:
                         one.open()
-                        result = files.pull(one, data, state, begun=here)
+                        result = pull(one, bundle, here, survey(one), Silent())
                 assert not result.problems, result.problems
             finally:
                 one.close()
@@ -188,20 +193,20 @@ class Case:
                 folder = local / who
                 if how == FIRST:
                     empty(project if self.up and who == "ours" else other if self.up else folder / "project-data")
-                    empty(folder / "state")
-                for name in ("state", "project-data"):
-                    (folder / name).mkdir(parents=True, exist_ok=True)
+                    empty(self.bundle(folder) / "state")
+                for path in (self.bundle(folder) / "state", folder / "project-data"):
+                    path.mkdir(parents=True, exist_ok=True)
                 os.sync()
                 began = time.monotonic()
                 if who == "bare":
-                    self.bare(self.source(folder), str(other) if self.up else ".")
+                    self.bare(self.bundle(folder) / "project-data", str(other) if self.up else ".")
                 else:
-                    self.ours(self.source(folder), folder / "state")
+                    self.ours(Bundle(self.bundle(folder)))
                 if number:  # the first round warms up
                     self.rounds[who].append(time.monotonic() - began)
 
-    def source(self, folder: Path) -> Path:
-        return self.base / "bundle/project-data" if self.up else folder / "project-data"
+    def bundle(self, folder: Path) -> Path:
+        return self.base / "bundle" if self.up else folder
 
     def line(self, name: str) -> str:
         bare, ours = (statistics.median(self.rounds[who]) for who in ("bare", "ours"))

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.entries import Totals
-from cmlutils.flows import files
-from cmlutils.flows.files import FileResult
+from cmlutils.flows.copying.result import FileResult
 
 _spec = importlib.util.spec_from_file_location("flows_conftest", Path(__file__).parent.parent / "flows" / "conftest.py")
 flows = importlib.util.module_from_spec(_spec)
@@ -41,5 +40,5 @@ def answering():
 def without_files(monkeypatch):
     """Nothing is copied, so that a run takes a moment."""
     monkeypatch.setattr("cmlutils.flows.connect.project_tunnel", lambda *_, **__: contextlib.nullcontext())
-    for verb in ("survey", "pull", "push"):
-        monkeypatch.setattr(files, verb, lambda *_, **__: FileResult(Totals()))
+    for verb in ("export_project.survey", "export_project.pull", "import_project.push"):
+        monkeypatch.setattr(f"cmlutils.flows.{verb}", lambda *_: FileResult(Totals()))

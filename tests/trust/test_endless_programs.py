@@ -5,12 +5,12 @@ import sys
 import time
 
 import pytest
+from copying import pull
 from standin import StandIn
 
 from cmlutils import filelist
 from cmlutils.config import Secret, Workspace
 from cmlutils.errors import CommandError, ConfigError, TransferError
-from cmlutils.flows import files
 from cmlutils.remote import cdswctl, process, rsync, tunnel
 
 ROOT = r"printf 'd\0000\0000.0\000755\000\000\000'; "
@@ -46,7 +46,7 @@ def pulled(programs, tmp_path):
     def fails(kind):
         before, begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         with tunnel.open_tunnel(space, "me/p", client) as way, pytest.raises(kind) as caught:
-            files.pull(way, tmp_path / "bundle" / "project-data", tmp_path / "bundle" / "state")
+            pull(way, tmp_path / "bundle")
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown * (1 if sys.platform == "darwin" else 1024) < 400 << 20
         assert time.monotonic() - begin < 60

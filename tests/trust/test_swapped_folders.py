@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from copying import pull, push
 
-from cmlutils.flows import files
 from cmlutils.flows.copying import remaining
 from cmlutils.progress import Silent
 
@@ -68,7 +68,7 @@ def test_the_source_swaps_a_folder_while_it_is_pulled(way, standin, data, outsid
     fill(standin.project, count)
     before = look(outside)
     swap = Swap(standin.project / "folder", outside)
-    result = files.pull(way, data, data.parent / "state", progress=swap)
+    result = pull(way, data.parent, swap)
     assert swap.done
     assert look(outside) == before
     assert result.problems or (data / "folder").is_symlink()
@@ -81,7 +81,7 @@ def test_a_folder_of_the_bundle_is_swapped_while_it_is_pulled(way, standin, data
     (data / "folder").mkdir()
     before = look(outside)
     swap = Swap(data / "folder", outside)
-    files.pull(way, data, data.parent / "state", progress=swap)
+    pull(way, data.parent, swap)
     assert swap.done
     assert look(outside) == before
 
@@ -92,7 +92,7 @@ def test_the_target_swaps_a_folder_while_it_is_pushed(way, standin, data, outsid
     (standin.project / "folder").mkdir()
     before = look(outside)
     swap = Swap(standin.project / "folder", outside)
-    files.push(way, data, data.parent / "state", project="me/p", progress=swap)
+    push(way, data.parent, swap)
     assert swap.done
     assert look(outside) == before
 
@@ -102,7 +102,7 @@ def test_a_folder_of_the_bundle_is_swapped_while_it_is_pushed(way, standin, data
     fill(data, count)
     before = look(outside)
     swap = Swap(data / "folder", outside)
-    result = files.push(way, data, data.parent / "state", project="me/p", progress=swap)
+    result = push(way, data.parent, swap)
     assert swap.done
     assert look(outside) == before
     assert result.problems

@@ -11,15 +11,15 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.copying.local_listing import listed_beside
 from cmlutils.flows.copying.losses import losses
+from cmlutils.flows.copying.pushed import Pushed
 from cmlutils.flows.copying.transfer import local_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
+    from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
     from cmlutils.filelist import Unread
-    from cmlutils.flows.copying.pushed import Pushed
     from cmlutils.ignore import IgnoreRules
 
 log = logging.getLogger(__name__)
@@ -44,18 +44,19 @@ class BundleFiles(NamedTuple):
     `memory` is what earlier pushes put there.
     """
 
-    data: Path
+    bundle: Bundle
     memory: Pushed
     rules: IgnoreRules
     read: Callable[[], BundleListing]
 
 
 @contextlib.contextmanager
-def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[BundleFiles]:
-    """Read the bundle beside what the block does; `record` is the list of what its export brought."""
+def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFiles]:
+    """Read the bundle, for this project (owner/slug) of this workspace, beside what the block does."""
     unread: list[Unread] = []
-    with local_errors(data):
-        rules = import_rules(data)
+    memory = Pushed(bundle.state, url, project)
+    with local_errors(bundle.data):
+        rules = import_rules(bundle.data)
 
     def contents(found: Iterable[Entry]) -> BundleListing:
         local = KeptListing(found, rules)
@@ -71,7 +72,7 @@ def reading(data: Path, memory: Pushed, record: Path | None = None) -> Iterator[
         except TransferError as error:
             log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
             pushed, outdated = set(), []
-        return BundleListing(local, pushed, outdated, losses(record, local) if record else [])
+        return BundleListing(local, pushed, outdated, [] if bundle.foreign else losses(bundle.file_list, local))
 
-    with listed_beside(data, contents, unread=unread) as read:
-        yield BundleFiles(data, memory, rules, read)
+    with listed_beside(bundle.data, contents, unread=unread) as read:
+        yield BundleFiles(bundle, memory, rules, read)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cmlutils.bundle import FILE_LIST
 from cmlutils.entries import Differences, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.ignore_files import RULES_NAME, export_rules
@@ -31,12 +30,10 @@ from cmlutils.flows.copying.mover import Mover, Staging
 from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.rsyncs import both_rsyncs
-from cmlutils.flows.copying.survey import Survey, survey
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.flows.copying.unequal import Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
-from cmlutils.progress import Silent
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -44,7 +41,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from cmlutils.bundle import Bundle
     from cmlutils.entries import Change, Entry
+    from cmlutils.flows.copying.survey import Survey
     from cmlutils.ignore import IgnoreRules
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
@@ -63,30 +62,22 @@ def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
     return using_all(data, list)
 
 
-def pull(
-    tunnel: Tunnel,
-    data: Path,
-    state: Path,
-    *,
-    progress: Progress | None = None,
-    begun: PendingListing | None = None,
-    known: Survey | None = None,
-) -> FileResult:
-    """Make `data` equal to what the project's `.exportignore` keeps; the source is only read.
+def pull(tunnel: Tunnel, bundle: Bundle, here: PendingListing, known: Survey, progress: Progress) -> FileResult:
+    """Make the bundle's files equal to what the project's `.exportignore` keeps; the source is only read.
 
-    `begun` and `known` are what `listing_here` and `survey` gave, where the caller had reason to ask earlier.
+    `here` and `known` are what `listing_here` and `survey` gave.
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
-    with local_errors(data), contextlib.ExitStack() as stack:
-        here = begun or stack.enter_context(listing_here(data))
-        return _Pull(tunnel, data, state, progress or Silent()).run(here, known or survey(tunnel))
+    with local_errors(bundle.data):
+        return _Pull(tunnel, bundle, progress).run(here, known)
 
 
 class _Pull:
     """One pull: what is kept there, and how what is here differs from it."""
 
-    def __init__(self, tunnel: Tunnel, data: Path, state: Path, progress: Progress) -> None:
-        self.tunnel, self.data, self.state, self.progress = tunnel, data, state, progress
+    def __init__(self, tunnel: Tunnel, bundle: Bundle, progress: Progress) -> None:
+        self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
+        self.data, state = bundle.data, bundle.state
         self.work, self.staging = emptied(state / "tmp"), open_staging(state / "arriving")
         self.unequal = Unequal(state, "source")
         self.resolution_ns = local_resolution(self.work)
@@ -114,14 +105,14 @@ class _Pull:
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
-        write_list(self.state / FILE_LIST, self.kept.entries.values())
+        write_list(self.bundle.file_list, self.kept.entries.values())
         left = replace(self.differences, changed=_but_folders(self.differences.changed))
         problems = problems_of(left, complaints, self.restless)
         problems += (*doubtful.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.staging)
         if copied := doubtful.copied():
-            Unequal(self.state, "target").add(entry.path for entry in copied)  # they look equal there, too
+            Unequal(self.bundle.state, "target").add(entry.path for entry in copied)  # they look equal there, too
         self.unequal.settle(doubtful, self.kept.entries)
         emptied(self.work)
         return FileResult(

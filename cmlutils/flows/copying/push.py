@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, Entry, above, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
-from cmlutils.flows.copying.bundle_files import BundleFiles, reading
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Staging
-from cmlutils.flows.copying.pushed import Pushed
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.rsyncs import both_rsyncs
@@ -21,41 +19,24 @@ from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.flows.copying.transfer import emptied, local_errors, local_path, retrying, temp_name_beside
 from cmlutils.flows.copying.unequal import Unequal
-from cmlutils.progress import Silent
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
-    from pathlib import Path
 
+    from cmlutils.flows.copying.bundle_files import BundleFiles
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
 
-def reading_bundle(
-    data: Path, state: Path, url: str, project: str, *, record: Path | None = None
-) -> AbstractContextManager[BundleFiles]:
-    """Read the bundle beside what the block does, such as opening a tunnel; `record` lists what its export brought."""
-    return reading(data, Pushed(state, url, project), record)
-
-
-def push(
-    tunnel: Tunnel,
-    data: Path,
-    state: Path,
-    *,
-    project: str,
-    progress: Progress | None = None,
-    begun: BundleFiles | None = None,
-) -> FileResult:
+def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
     """Put the bundle's files into the project and take away what an earlier push put there and is gone.
 
-    `project` is owner/slug. What people made on the target is kept, unless the bundle has the same path.
+    What people made on the target is kept, unless the bundle has the same path.
     """
-    with local_errors(data), contextlib.ExitStack() as stack:
-        bundle = begun or stack.enter_context(reading_bundle(data, state, tunnel.workspace.url, project))
-        one = _Push(tunnel, bundle, state, progress or Silent())
+    data = files.bundle.data
+    with local_errors(data):
+        one = _Push(tunnel, files, progress)
         done = False
         try:
             result = one.run()
@@ -70,20 +51,20 @@ def push(
 class _Push:
     """One push: what is here, what is there, and what we remember to have put there."""
 
-    def __init__(self, tunnel: Tunnel, bundle: BundleFiles, state: Path, progress: Progress) -> None:
-        self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
-        self.data, self.rules = bundle.data, bundle.rules
-        self.work = emptied(state / "tmp")
-        self.unequal = Unequal(state, "target")
+    def __init__(self, tunnel: Tunnel, files: BundleFiles, progress: Progress) -> None:
+        self.tunnel, self.files, self.progress = tunnel, files, progress
+        self.data, self.rules = files.bundle.data, files.rules
+        self.work = emptied(files.bundle.state / "tmp")
+        self.unequal = Unequal(files.bundle.state, "target")
         self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
-        self.resolution_ns = bundle.memory.resolution_ns
+        self.resolution_ns = files.memory.resolution_ns
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
         self.progress.step("listing")
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
-        self.local, self.pushed, self.outdated, losses = self.bundle.read()
+        self.local, self.pushed, self.outdated, losses = self.files.read()
         self.local.ours = self.ours
         self._compare()
         doomed = self._doomed(self.there.entries)
@@ -114,7 +95,7 @@ class _Push:
         first = [*{entry.path: entry for entry in (*different, *self.doubtful.entries)}.values()]
         complaints: list[rsync.Complaint] = []
         if first:
-            self.bundle.memory.begin(first)
+            self.files.memory.begin(first)
             mover = self._prepare()
             mover.doubtful = self.doubtful
             self._drop_stale(self.there.grown)
@@ -143,7 +124,7 @@ class _Push:
         """
         root = retrying(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
-        self.resolution_ns = self.bundle.memory.resolution_ns = root.resolution_ns
+        self.resolution_ns = self.files.memory.resolution_ns = root.resolution_ns
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,
@@ -234,7 +215,7 @@ class _Push:
         hidden = unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
         gone = [each for each in self.outdated if each.path not in self.local.entries]
-        self.bundle.memory.settle(
+        self.files.memory.settle(
             [
                 *(
                     entry

@@ -3,8 +3,12 @@
 import filecmp
 import os
 
+from cmlutils.bundle import Bundle
 from cmlutils.entries import compare
-from cmlutils.flows import files
+from cmlutils.flows.copying import pull as pulling
+from cmlutils.flows.copying import push as pushing
+from cmlutils.flows.copying.bundle_files import reading_bundle
+from cmlutils.flows.copying.survey import survey
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
 
@@ -20,12 +24,15 @@ def difference(left, right):
     return compare([each for each in left if not each.path.startswith((b".cache", b"left"))], right, folder_times=True)
 
 
-def pull(way, bundle, **more):
-    return files.pull(way, bundle / "project-data", bundle / "state", **more)
+def pull(way, folder, progress=None):
+    bundle = Bundle(folder)
+    with pulling.listing_here(bundle.data) as here:
+        return pulling.pull(way, bundle, here, survey(way), progress or Silent())
 
 
-def push(way, bundle, **more):
-    return files.push(way, bundle / "project-data", bundle / "state", project="me/p", **more)
+def push(way, folder, progress=None):
+    with reading_bundle(Bundle(folder), way.workspace.url, "me/p") as found:
+        return pushing.push(way, found, progress or Silent())
 
 
 class At(Silent):
