@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from cmlutils.errors import BundleError
 from cmlutils.wholefile import read_json
@@ -12,6 +12,15 @@ from cmlutils.wholefile import read_json
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+
+class FileProgress(NamedTuple):
+    """How much of the files has been copied, or compared."""
+
+    bytes_done: int
+    bytes_total: int
+    files_done: int
+    files_total: int
 
 
 class Progress(Protocol):
@@ -23,8 +32,8 @@ class Progress(Protocol):
     def step(self, name: str) -> None:
         """Name what begins within a phase."""
 
-    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
-        """Tell how much has been copied, or compared."""
+    def files(self, so_far: FileProgress) -> None:
+        """Tell how far the files are."""
 
 
 class Silent:
@@ -37,7 +46,7 @@ class Silent:
     def step(self, name: str) -> None:
         """Say nothing."""
 
-    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+    def files(self, so_far: FileProgress) -> None:
         """Say nothing."""
 
 
@@ -45,8 +54,8 @@ class Silent:
 class RunState:
     """What a run is at; times are in UTC, in the form of ISO 8601.
 
-    `files` has bytes_done, bytes_total, files_done, files_total, bytes_per_second and seconds_left (None: not known
-    yet), or is empty where no files are copied; `workloads` counts outcomes by kind.
+    `files` is a `FileProgress` with bytes_per_second and seconds_left (None: not known yet), or is empty where no files
+    are copied; `workloads` counts outcomes by kind.
     """
 
     pid: int = 0

@@ -14,15 +14,16 @@ import pytest
 from cmlutils import log as logs
 from cmlutils.cli import progress
 from cmlutils.cli.render import human_time
+from cmlutils.progress import FileProgress
 from cmlutils.report import Report
 
 
 def copy(shown):
     with shown.phase("files"):
         shown.step("copying")
-        shown.files(1 << 20, 4 << 20, 10, 40)
+        shown.files(FileProgress(1 << 20, 4 << 20, 10, 40))
         logging.getLogger("cmlutils.x").warning("The tunnel dropped.")
-        shown.files(3 << 20, 4 << 20, 30, 40)
+        shown.files(FileProgress(3 << 20, 4 << 20, 30, 40))
 
 
 def drawn(columns, monkeypatch, kind="xterm"):

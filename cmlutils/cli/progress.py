@@ -15,6 +15,7 @@ from cmlutils.screen import can_redraw, columns
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cmlutils.progress import FileProgress
     from cmlutils.report import Report
 
 log = logging.getLogger(__name__)
@@ -53,28 +54,24 @@ class TextProgress:
         if self._bar:
             self._bar.step(name)
 
-    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+    def files(self, so_far: FileProgress) -> None:
         """Tell how much of the files is done; without a terminal, what comes too often is dropped."""
         if self._bar:
-            self._bar.files(bytes_done, bytes_total, files_done, files_total)
+            self._bar.files(so_far)
             return
         now = time.monotonic()
         if now - self._last >= _EVERY:
             self._last = now
-            log.info(
-                "%s: %s",
-                self._step or "files",
-                line(bytes_done, bytes_total, files_done, files_total, now - self._began),
-            )
+            log.info("%s: %s", self._step or "files", line(so_far, now - self._began))
 
 
-def line(bytes_done: int, bytes_total: int, files_done: int, files_total: int, seconds: float) -> str:
-    """Say it in one line: share, bytes, files, rate and the time that is left."""
-    percent = min(100, 100 * bytes_done // bytes_total) if bytes_total else 100
-    rate = bytes_done / seconds if seconds > 0 else 0
-    left = f", {human_time(max(0, bytes_total - bytes_done) / rate)} left" if rate else ""
-    counted = f"{files_done} of {files_total} files"
-    return f"{percent} % of {human_size(bytes_total)}, {counted}, {human_size(int(rate))}/s{left}"
+def line(so_far: FileProgress, seconds: float) -> str:
+    """Say it in one line: share, bytes, files, rate and the time that is left; `seconds` have passed."""
+    percent = min(100, 100 * so_far.bytes_done // so_far.bytes_total) if so_far.bytes_total else 100
+    rate = so_far.bytes_done / seconds if seconds > 0 else 0
+    left = f", {human_time(max(0, so_far.bytes_total - so_far.bytes_done) / rate)} left" if rate else ""
+    counted = f"{so_far.files_done} of {so_far.files_total} files"
+    return f"{percent} % of {human_size(so_far.bytes_total)}, {counted}, {human_size(int(rate))}/s{left}"
 
 
 def _of(done: int, total: int) -> str:
@@ -97,13 +94,13 @@ class _Bar:
             self._open()
         self._live.update(self._task, description=name)
 
-    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+    def files(self, so_far: FileProgress) -> None:
         if self._live is None:
             self.step("files")
-        self._live.update(self._task, completed=bytes_done, total=max(bytes_total, 1))
+        self._live.update(self._task, completed=so_far.bytes_done, total=max(so_far.bytes_total, 1))
         (task,), width = self._live.tasks, self._fit()
-        told = [_of(bytes_done, bytes_total)]
-        told += [f"{files_done}/{files_total} files"] if width >= _FILES_FROM else []
+        told = [_of(so_far.bytes_done, so_far.bytes_total)]
+        told += [f"{so_far.files_done}/{so_far.files_total} files"] if width >= _FILES_FROM else []
         told += [f"{human_size(int(task.speed))}/s"] if width >= _RATE_FROM and task.speed else []
         told += [f"{human_time(task.time_remaining)} left"] if task.time_remaining else []
         self._live.update(self._task, told=", ".join(told))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cmlutils.bundle import Bundle
-    from cmlutils.progress import Progress
+    from cmlutils.progress import FileProgress, Progress
     from cmlutils.report import Report
 
 _EVERY = 1.0  # seconds between two writings, at least
@@ -70,21 +70,18 @@ class ProgressFile(logging.Handler):
         self._write(at_once=True)
         self._inner.step(name)
 
-    def files(self, bytes_done: int, bytes_total: int, files_done: int, files_total: int) -> None:
+    def files(self, so_far: FileProgress) -> None:
         """Tell how much of the files is done, how fast, and how long the rest will take."""
-        self._inner.files(bytes_done, bytes_total, files_done, files_total)
+        self._inner.files(so_far)
         now = time.monotonic()
-        self._samples.append((now, bytes_done))
+        self._samples.append((now, so_far.bytes_done))
         while now - self._samples[0][0] > _WINDOW:
             self._samples.popleft()
-        seconds, size = now - self._samples[0][0], bytes_done - self._samples[0][1]
+        seconds, size = now - self._samples[0][0], so_far.bytes_done - self._samples[0][1]
         rate = size / seconds if seconds > 0 and size > 0 else 0.0
-        left = (bytes_total - bytes_done) / rate if rate and seconds >= _FORETELLS else None
+        left = (so_far.bytes_total - so_far.bytes_done) / rate if rate and seconds >= _FORETELLS else None
         self._state.files = {
-            "bytes_done": bytes_done,
-            "bytes_total": bytes_total,
-            "files_done": files_done,
-            "files_total": files_total,
+            **so_far._asdict(),
             "bytes_per_second": round(rate),
             "seconds_left": None if left is None else round(left),
         }

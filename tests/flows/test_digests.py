@@ -40,12 +40,12 @@ def test_only_what_differs_is_named_whatever_the_names_are(line, standin, data, 
     monkeypatch.setattr(digests, "_FILES", 2)  # several batches
     files, told = list(walk(data)), []
     one = Digests(data)
-    assert list(one.differing(line, files, lambda *counts: told.append(counts))) == []
+    assert list(one.differing(line, files, told.append)) == []
     size = sum(entry.size for entry in files)
     assert told[-1] == (size, size, len(files), len(files))
     (standin.project / "plain").write_bytes(b"PLAIN" * 100)
     (standin.project / "-dash").unlink()
-    found = {path: (left, right) for path, left, right in one.differing(line, files, lambda *_: None)}
+    found = {path: (left, right) for path, left, right in one.differing(line, files, lambda _: None)}
     assert set(found) == {b"plain", b"-dash"}
     assert found[b"-dash"][1] == UNREADABLE
     assert len(found[b"plain"][0]) == len(found[b"plain"][1]) == 64
@@ -55,4 +55,4 @@ def test_a_file_that_can_not_be_read_here_is_never_equal(line, data, standin):
     files = list(walk(data))
     for path in (data / "plain", standin.project / "plain"):
         path.unlink()
-    assert list(Digests(data).differing(line, files, lambda *_: None)) == [(b"plain", UNREADABLE, UNREADABLE)]
+    assert list(Digests(data).differing(line, files, lambda _: None)) == [(b"plain", UNREADABLE, UNREADABLE)]

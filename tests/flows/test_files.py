@@ -152,8 +152,8 @@ class Told(Silent):
     def __init__(self):
         self.seen = []
 
-    def files(self, *numbers):
-        self.seen.append(numbers)
+    def files(self, so_far):
+        self.seen.append(so_far)
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -173,9 +173,9 @@ def test_progress_is_told_as_it_goes_and_ends_with_all(way, project, bundle, mon
     told = Told()
     assert (push if up else pull)(way, bundle, progress=told).problems == ()
     assert told.seen[-1] == (4_000_000, 4_000_000, 200, 200)
-    under_way = [each for each in told.seen if 0 < each[0] < 4_000_000]
+    under_way = [each for each in told.seen if 0 < each.bytes_done < 4_000_000]
     assert under_way == sorted(under_way)
-    assert len({each[2] for each in under_way}) > 2
+    assert len({each.files_done for each in under_way}) > 2
 
 
 def test_importignore(way, project, bundle):

@@ -14,7 +14,7 @@ from cmlutils.bundle import Bundle
 from cmlutils.cli.progress_file import ProgressFile
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows.status import status_of
-from cmlutils.progress import Silent
+from cmlutils.progress import FileProgress, Silent
 from cmlutils.report import Outcome, Report, Status
 
 STATUS = 'cmlutil project status -p "Churn Model" --json'
@@ -34,10 +34,10 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
         with progress.phase("files"):
             progress.step("copying")
             progress._written = 0
-            progress.files(0, 1000, 0, 10)
+            progress.files(FileProgress(0, 1000, 0, 10))
             time.sleep(0.05)
             progress._written = 0
-            progress.files(500, 1000, 5, 10)
+            progress.files(FileProgress(500, 1000, 5, 10))
             seen = status_of(bundle, "import")
             assert (seen.running, seen.pid, seen.phase, seen.step) == (True, os.getpid(), "files", "copying")
             assert (seen.files["bytes_done"], seen.files["files_total"]) == (500, 10)
@@ -45,7 +45,7 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
             assert seen.files["seconds_left"] is None  # too early to tell
             monkeypatch.setattr("cmlutils.cli.progress_file._FORETELLS", 0)
             progress._written = 0
-            progress.files(500, 1000, 5, 10)
+            progress.files(FileProgress(500, 1000, 5, 10))
             assert status_of(bundle, "import").files["seconds_left"] >= 0
             assert seen.workloads == {"job": {"created": 1, "failed": 1}}
             assert not status_of(bundle, "export").running
@@ -58,7 +58,7 @@ def test_progress_is_written_once_a_second_at_most(bundle):
         progress.step("copying")
         before = path.stat().st_ino, path.read_text()
         for number in range(1000):
-            progress.files(number, 1000, number, 1000)
+            progress.files(FileProgress(number, 1000, number, 1000))
         assert (path.stat().st_ino, path.read_text()) == before
     assert not path.exists()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying.transfer import local_path, retrying
+from cmlutils.progress import FileProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,12 +34,11 @@ class Digests:
         self._stop = threading.Event()
 
     def differing(
-        self, tunnel: Tunnel, files: Sequence[Entry], tell: Callable[[int, int, int, int], None]
+        self, tunnel: Tunnel, files: Sequence[Entry], tell: Callable[[FileProgress], None]
     ) -> Iterator[tuple[bytes, str, str]]:
         """Yield (path, digest here, digest there) of each file whose content is not the same.
 
-        `tell` gets bytes done and in all, files done and in all. The local work goes on in a thread, which
-        only reads files, while the workspace does its own.
+        The local work goes on in a thread, which only reads files, while the workspace does its own.
         """
         tool = _tool(tunnel) if files else ""
         total, done, count = sum(entry.size for entry in files), 0, 0
@@ -54,7 +54,7 @@ class Digests:
                         if left != right or left == UNREADABLE:
                             yield entry.path, left, right
                     done, count = done + sum(entry.size for entry in batch), count + len(batch)
-                    tell(done, total, count, len(files))
+                    tell(FileProgress(done, total, count, len(files)))
             finally:
                 self._stop.set()
 

@@ -14,7 +14,7 @@ from cmlutils.flows.copying import shares
 from cmlutils.flows.copying.remaining import divided, top, total_weight, worth_staging
 from cmlutils.flows.copying.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
 from cmlutils.flows.copying.unequal import Doubtful
-from cmlutils.progress import Progress, Silent
+from cmlutils.progress import FileProgress, Progress, Silent
 from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:
@@ -212,13 +212,12 @@ class Mover:
                         elif stream.lands:
                             late.append(stream.lands)
                 now = [stream.now() for stream in running]
-                self.progress.files(
-                    done + sum(each.done for each in now), total, sent + sum(each.sent for each in now), len(sizes)
-                )
+                done_now, sent_now = done + sum(each.done for each in now), sent + sum(each.sent for each in now)
+                self.progress.files(FileProgress(done_now, total, sent_now, len(sizes)))
         if late:  # by now the folders that they lie in have come, too
             self.complaints += self.staging.land(late)
         if well:  # what was asked last was a moment before the end
-            self.progress.files(total, total, len(sizes), len(sizes))
+            self.progress.files(FileProgress(total, total, len(sizes), len(sizes)))
 
     def _judge(self, code: int, err: bytes) -> bool:
         """Keep what an ended rsync complained of, and tell whether it did all; raise if there is no going on."""
