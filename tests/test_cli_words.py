@@ -1,6 +1,7 @@
 """The words of the command line: help, examples, completion, colours, widths, quietness."""
 
 import io
+import logging
 import os
 import pty
 import shlex
@@ -14,7 +15,9 @@ from words import COMMANDS, LEAVES, examples, understood
 from cmlutils import log as logs
 from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
+from cmlutils.cli.main import cli
 from cmlutils.cli.render import show
+from cmlutils.errors import ConfigError
 from cmlutils.report import Report
 
 
@@ -237,8 +240,6 @@ def test_warnings_are_coloured_on_a_terminal(monkeypatch):
 
 
 def logging_to(level, text):
-    import logging
-
     getattr(logging.getLogger("cmlutils.test"), level)(text)
 
 
@@ -252,6 +253,16 @@ def test_a_quiet_terminal_shows_warnings_and_errors_only():
     assert not logs.is_quiet()
     logs.close()
     assert shown.getvalue() == "warning: warning\nerror: error\n"
+
+
+@pytest.mark.parametrize(("words", "level"), [("", "INFO"), ("-q", "WARNING"), ("-q -v", "DEBUG"), ("-v -q", "DEBUG")])
+def test_verbose_has_the_last_word_over_quiet(words, level):
+    logs.to_terminal()
+    with pytest.raises(ConfigError):  # there is no ini file
+        cli.main(["project", "export", *words.split(), "-p", "x"], standalone_mode=False)
+    [handler] = logging.getLogger(logs.ROOT).handlers
+    assert logging.getLevelName(handler.level) == level
+    logs.close()
 
 
 def test_the_width_comes_from_the_environment_or_the_terminal():

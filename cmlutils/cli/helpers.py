@@ -37,7 +37,7 @@ def helpers() -> None:
 @name_option(help="The section whose workspace is asked; without it, the first one.")
 @config_dir_option
 @verbose_option
-def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *, verbose: bool) -> None:
+def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -> None:
     """Write engine-map.yaml for the target.
 
     The file names one of the target's runtimes for each kernel of legacy engines.
@@ -53,7 +53,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None, *
     ini = config.read_file("import", config_dir)
     if name is None and not ini.names():
         raise ConfigError(f"{ini.path} has no section.", hint="Add one for each project.")
-    section = load("import", name or ini.names()[0], config_dir, verbose=verbose)
+    section = load("import", name or ini.names()[0], config_dir)
     with connect(section) as connection:
         mapping = map_engines(connection.v1.runtimes.all())
     path = ini.path.parent / "engine-map.yaml"

@@ -41,11 +41,19 @@ quiet_option = click.option(
     "-q",
     "--quiet",
     is_flag=True,
+    is_eager=True,  # so that --verbose has the last word
     expose_value=False,
     callback=lambda _context, _option, quiet: logs.to_terminal(quiet=True) if quiet else None,
     help="Show warnings, errors and the report only.",
 )
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show each call and each step.")
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda _context, _option, verbose: logs.to_terminal(verbose=True) if verbose else None,
+    help="Show each call and each step.",
+)
 
 
 def name_option(parameter: str = "name", **more: Any) -> Callable[..., Any]:

@@ -59,9 +59,7 @@ project.add_command(status_command)
 @verbose_option
 @quiet_option
 @json_option
-def export(
-    name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, verbose: bool, as_json: bool
-) -> int:
+def export(name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, as_json: bool) -> int:
     """Bring a project down from the source into a bundle.
 
     \b
@@ -69,7 +67,7 @@ def export(
     """
     report = Report("export", name)
     with failures_reported(report, as_json=as_json, dry_run=dry_run):
-        section = load("export", name, config_dir, verbose=verbose)
+        section = load("export", name, config_dir)
         from cmlutils.flows.export_project import export_project
         from cmlutils.flows.plan_export import plan_export
 
@@ -100,7 +98,6 @@ def import_(
     quick: bool,
     dry_run: bool,
     patience: float,
-    verbose: bool,
     as_json: bool,
 ) -> int:
     """Take a bundle up to the target; nothing is started.
@@ -112,7 +109,7 @@ def import_(
         raise click.UsageError("--quick says how to verify: it goes with --verify.")
     report = Report("import", name)
     with failures_reported(report, as_json=as_json, dry_run=dry_run):
-        section = load("import", name, config_dir, verbose=verbose)
+        section = load("import", name, config_dir)
         from cmlutils.flows.import_project import import_project
         from cmlutils.flows.plan_import import plan_import
 
@@ -159,7 +156,7 @@ def _validate(
     with ExitStack() as stack:
         source, failure = None, None
         try:
-            export = load("export", target.section.name, config_dir, verbose=False)
+            export = load("export", target.section.name, config_dir)
             source = stack.enter_context(connect(export, run.patience))
         except ConfigError as error:
             run.report.notes.append(f"The source is not compared: {error.message}")
@@ -179,7 +176,7 @@ def _validate(
 @quiet_option
 @json_option
 def validate_migration_command(
-    name: str, config_dir: str | None, *, quick: bool, patience: float, verbose: bool, as_json: bool
+    name: str, config_dir: str | None, *, quick: bool, patience: float, as_json: bool
 ) -> int:
     """Compare source, bundle and target, all of each.
 
@@ -188,7 +185,7 @@ def validate_migration_command(
     """
     report = Report("validate-migration", name)
     with failures_reported(report, as_json=as_json):
-        section = load("import", name, config_dir, verbose=verbose)
+        section = load("import", name, config_dir)
         bundle, maps = bundle_of(section), maps_of(section, config_dir)
         run = Run(section, bundle, report, patience * 60, as_json=as_json)
         with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):

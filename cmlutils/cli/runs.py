@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load(side: Side, name: str, config_dir: str | None, *, verbose: bool) -> Section:
+def load(side: Side, name: str, config_dir: str | None) -> Section:
     """Return the section, after telling what is odd about it."""
-    if verbose:
-        logs.to_terminal(verbose=True)
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
