@@ -39,14 +39,13 @@ class Connection:
     """One section's workspace, ready to be talked to."""
 
     section: Section
-    http: Http
     v1: ApiV1
 
     def wait_until_back(self) -> bool:
         """Return when the workspace answers, and tell whether it had to be waited for."""
-        waits = self.http.waits
+        waits = self.v1.http.waits
         self.v1.users.get(self.section.workspace.username)
-        return self.http.waits > waits
+        return self.v1.http.waits > waits
 
 
 def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
@@ -104,7 +103,7 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
         name = user.get("username")
         if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its case
             section = replace(section, workspace=replace(section.workspace, username=name))
-        yield Connection(section, http, v1)
+        yield Connection(section, v1)
 
 
 def find_project(connection: Connection, owner: str = "") -> ProjectRef:
@@ -154,7 +153,7 @@ def project_tunnel(
     ssh.check_keys(workspace)
     digest = hashlib.sha256(workspace.url.encode()).hexdigest()[:16]
     with (
-        cdswctl.private_client(workspace, connection.http.download) as client,
+        cdswctl.private_client(workspace, connection.v1.http.download) as client,
         open_tunnel(
             workspace,
             project.path,

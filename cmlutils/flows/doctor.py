@@ -80,7 +80,7 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
         groups = []
         for mine in _alike(resolved):
             http = stack.enter_context(Http(mine[0].workspace, Patience(seconds=_PATIENCE)))
-            groups.append(_Group(Connection(mine[0], http, ApiV1(http)), mine))
+            groups.append(_Group(Connection(mine[0], ApiV1(http)), mine))
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             shared = _Shared(maps)
@@ -143,7 +143,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         return
     try:
         v1.users.get(workspace.username)
-        skew = _skew(group.connection.http.date)
+        skew = _skew(v1.http.date)
         if abs(skew) > _SKEW:
             group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
         runtimes = v1.runtimes.all()

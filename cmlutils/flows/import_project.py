@@ -85,7 +85,7 @@ class Replay:
             self._say_what_was_not_reached()
             raise
         finally:
-            calls = self.connection.http.calls
+            calls = self.connection.v1.http.calls
             told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
             self.report.notes.append(f"Calls of the target's API by the import: {sum(calls.values())} ({told}).")
             try:

@@ -118,7 +118,7 @@ def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", 
     client = CrashingHttp(place, patience, crash, after=after) if crash else Http(place, patience)
     with client:
         client.answered = True  # the real command has asked for the user before
-        connection = Connection(section, client, ApiV1(client))
+        connection = Connection(section, ApiV1(client))
         work = Replay(connection, bundle, maps or Maps({}, {}), report, Silent(), Clock(time.now, time.sleep))
         try:
             work.run(push)
