@@ -25,7 +25,7 @@ from cmlutils.flows.replaying.models import models, models_again
 from cmlutils.flows.replaying.project import ensure_project
 from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.left_out import to_fill_in
-from cmlutils.project import LEGACY_ENGINE, ProjectRef
+from cmlutils.project import ProjectRef
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
@@ -149,12 +149,11 @@ class Replay:
     ) -> None:
         """Replay these, with one v2 key at most; the report grows as they go."""
         v1 = self.connection.v1
-        engines = project.engine_type == LEGACY_ENGINE
         some_models = [one for one in wanted if isinstance(one, Model)]
         some_applications = [one for one in wanted if isinstance(one, Application)]
         some_jobs = [one for one in wanted if isinstance(one, Job)]
         with api_v2(self.connection, self.bundle, journal, self.report) as v2:
-            target = Target(v1, v2, project, journal, runtimes, self.maps, engines=engines, clock=self.clock)
+            target = Target(v1, v2, project, journal, runtimes, self.maps, self.clock)
             made = self._phase("models", models(target, some_models))
             started = self._phase("applications", applications(target, some_applications))
             self._phase("jobs", jobs(target, some_jobs))

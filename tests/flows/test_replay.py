@@ -12,6 +12,7 @@ from cmlutils.flows.replaying.steps import Finished
 from cmlutils.flows.replaying.target import Clock, Target, create, finished, join, lost
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef
 from cmlutils.report import Outcome, Status
 from cmlutils.runtimes import Maps, Match, Runtime
 
@@ -20,8 +21,9 @@ THERE = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2
 OTHER = Runtime("reg/r:1", "R 4.1", id=72)
 
 
-def target(images=(), engines=(), runtimes=(THERE,)):
-    return Target(None, None, None, None, runtimes, Maps(dict(images), dict(engines)))
+def target(images=(), engines=(), runtimes=(THERE,), engine_type=ML_RUNTIME):
+    project = ProjectRef("dana", "p", 1, "P", engine_type=engine_type)
+    return Target(None, None, project, None, runtimes, Maps(dict(images), dict(engines)))
 
 
 # Runtimes
@@ -37,7 +39,7 @@ def test_a_workload_gets_its_runtime_by_the_maps_and_what_the_target_has():
 
 
 def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
-    on_engines = replace(target(engines={"python3": "reg/py:1"}), engines=True)
+    on_engines = target(engines={"python3": "reg/py:1"}, engine_type=LEGACY_ENGINE)
     assert on_engines.match(Job("a", "s.py", kernel="python3")) is None
     assert not on_engines.needs_runtime(Job("a", "s.py", kernel="python3"))
     assert on_engines.match(Job("a", "s.py", runtime=WANTED)) == Match(THERE)
@@ -80,7 +82,7 @@ def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note
 
 
 def test_a_target_is_on_runtimes_and_has_the_time_of_the_machine():
-    assert not target().engines
+    assert not target().on_engines
     assert target().clock == Clock(time.monotonic, time.sleep)
 
 

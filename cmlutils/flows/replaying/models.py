@@ -96,7 +96,7 @@ class _ModelReplay:
         body: dict[str, Any] = {"projectId": self.target.project.id}
         if self.match:
             return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
-        if self.target.engines:
+        if self.target.on_engines:
             image = self.target.v1.projects.engine_image(self.target.project).get("id")
             body |= {"engineImageId": image} if image else {}
         return body

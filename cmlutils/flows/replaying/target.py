@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.replaying.steps import Finished
+from cmlutils.project import LEGACY_ENGINE
 from cmlutils.report import Outcome, Status, join
 from cmlutils.workloads import PRIVATE, differences
 
@@ -44,12 +45,16 @@ class Target:
     journal: Journal
     runtimes: Sequence[Runtime]
     maps: Maps
-    engines: bool = False  # the project stays on legacy engines
     clock: Clock = field(default_factory=Clock)
+
+    @property
+    def on_engines(self) -> bool:
+        """Whether the project has legacy engines."""
+        return self.project.engine_type == LEGACY_ENGINE
 
     def needs_runtime(self, workload: Workload) -> bool:
         """Tell whether it needs a runtime: in a project on engines only one that has a runtime on the source."""
-        return not self.engines or workload.runtime is not None
+        return not self.on_engines or workload.runtime is not None
 
     def match(self, workload: Workload) -> Match | None:
         """Return the runtime for a workload; None when it needs none, or the target has none of its kernel."""
