@@ -327,8 +327,13 @@ def journal(tmp_path):
 
 
 @pytest.fixture
-def v2(api, journal):
-    return ApiV2(api.http, V2Key(api, "dana", journal, now=lambda: NOW))
+def key(api, journal):
+    return V2Key(api, "dana", journal, now=lambda: NOW)
+
+
+@pytest.fixture
+def v2(api, key):
+    return ApiV2(api.http, key)
 
 
 def test_v2_makes_no_key_unasked(v2, mock):
@@ -337,7 +342,7 @@ def test_v2_makes_no_key_unasked(v2, mock):
     assert len(mock.calls) == 0
 
 
-def test_v2_key_lives_for_the_run(v2, mock, journal):
+def test_v2_key_lives_for_the_run(v2, key, mock, journal):
     mock.get(KEYS, json=[{"keyid": "id0"}])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", json={})
@@ -348,8 +353,8 @@ def test_v2_key_lives_for_the_run(v2, mock, journal):
         two.stop_application("p-1", "a-1")
         assert two.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
         assert two.job("p-1", "j-1") == {"paused": True}
-        assert str(two.key) == "***"
-        assert two.key.reveal() == "geheim"
+        assert str(key.get()) == "***"
+        assert key.get().reveal() == "geheim"
         assert journal.step("v2 key").target_id == "id1"
     assert journal.step("v2 key") is None
     assert sent(mock, 1) == {"expiryDate": "2026-05-02T06:30:00Z"}
@@ -376,15 +381,15 @@ def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock,
 
 
 @pytest.mark.parametrize("answer", [{"status": 502}, {"json": {"message": "no"}}, {"body": "<html>"}])
-def test_a_v2_key_whose_answer_got_lost_is_revoked(v2, mock, answer, journal):
+def test_a_v2_key_whose_answer_got_lost_is_revoked(v2, key, mock, answer):
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, **answer)
     mock.get(KEYS, json=[{"keyid": "old"}, {"keyid": "lost", "expiry_date": "2026-05-02"}])
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     revoked = [mock.delete(f"{KEYS}/{one}", status=200) for one in ("lost", "id1")]
-    with v2 as two:
-        assert two.key.reveal() == "geheim"
+    with v2:
+        assert key.get().reveal() == "geheim"
     assert [one.call_count for one in revoked] == [1, 1]
 
 

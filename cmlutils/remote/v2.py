@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from cmlutils.config import Secret
     from cmlutils.remote.http import Http
     from cmlutils.remote.v2_key import V2Key
 
@@ -37,19 +36,14 @@ class ApiV2:
         with interrupts.held():
             self._key.close()
 
-    @property
-    def key(self) -> Secret:
-        """The v2 key of this run, made now if there is none yet."""
-        return self._key.get()
-
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        reply = self._http.get(path, params=params, bearer=self.key)
+        reply = self._http.get(path, params=params, bearer=self._key.get())
         return an_object(reply, f"{self._http.host} GET {path}")
 
     def stop_application(self, project_id: str, app_id: str) -> None:
         """Stop an application; that is idempotent, so it is retried when the answer gets lost."""
         path = f"{_of(project_id, 'applications', app_id)}:stop"
-        self._http.send("POST", path, {}, idempotent=True, bearer=self.key)
+        self._http.send("POST", path, {}, idempotent=True, bearer=self._key.get())
 
     def job(self, project_id: str, job_id: str) -> Json:
         """Return a job by public ids."""
@@ -58,7 +52,7 @@ class ApiV2:
     def patch_job(self, project_id: str, job_id: str, body: Mapping[str, Any]) -> Json:
         """Change a job and return it as the workspace now has it."""
         path = _of(project_id, "jobs", job_id)
-        reply = self._http.send("PATCH", path, body, idempotent=True, bearer=self.key)
+        reply = self._http.send("PATCH", path, body, idempotent=True, bearer=self._key.get())
         return an_object(reply, f"{self._http.host} PATCH {path}", wrote=True)
 
     def applications(self, project_id: str) -> list[Json]:
