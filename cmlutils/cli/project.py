@@ -116,7 +116,8 @@ def import_(
         bundle, maps = bundle_of(section), maps_of(section, config_dir)
         run = Run(section, bundle, report, patience * 60, as_json=as_json)
         if dry_run:
-            return _foreseen(run, lambda connection: plan_import(connection, bundle, maps), bundle.check)
+            bundle.check()
+            return _foreseen(run, lambda connection: plan_import(connection, bundle, maps))
         with connected(run, check=partial(_check, bundle)) as (connection, progress):
             import_project(connection, bundle, maps, report, progress)
             if verify:
@@ -132,11 +133,10 @@ def _check(bundle: Bundle) -> None:
     import_rules(bundle.data)
 
 
-def _foreseen(run: Run, plan: Callable[[Connection], Plan], check: Callable[[], None] = lambda: None) -> int:
+def _foreseen(run: Run, plan: Callable[[Connection], Plan]) -> int:
     """Show what a run would do, without writing anything."""
     from cmlutils.flows.connect import connect
 
-    check()
     with connect(run.section, run.patience) as connection:
         found = plan(connection)
     show_plan(found, as_json=run.as_json)
