@@ -58,7 +58,7 @@ class _Push:
         self.unequal = Unequal(files.bundle.state, "target")
         self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
-        self.resolution_ns = files.memory.resolution_ns
+        self.resolution_ns = files.memory.read_resolution()
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
@@ -124,7 +124,8 @@ class _Push:
         """
         root = retrying(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
-        self.resolution_ns = self.files.memory.resolution_ns = root.resolution_ns
+        self.resolution_ns = root.resolution_ns
+        self.files.memory.note_resolution(root.resolution_ns)
         name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
         mover = Mover(
             self.tunnel,

@@ -28,7 +28,7 @@ class Pushed:
     def __init__(self, state: Path, url: str, project: str) -> None:
         digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
         self._list = state / f"pushed-{digest}.list"
-        self._begun, self._resolution_file = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
+        self._begun, self._resolution = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
         self._about: list[Entry] = []
 
     def read(self) -> Iterator[Entry]:
@@ -55,15 +55,14 @@ class Pushed:
         write_list(self._list, entries)
         self._begun.unlink(missing_ok=True)
 
-    @property
-    def resolution_ns(self) -> int:
-        """The target's mtime resolution in nanoseconds, as the push before has found it; 1 where none has."""
-        return _read_resolution(self._resolution_file)
+    def read_resolution(self) -> int:
+        """Return the target's mtime resolution in nanoseconds, as the push before has found it; 1 where none has."""
+        return _read_resolution(self._resolution)
 
-    @resolution_ns.setter
-    def resolution_ns(self, nanoseconds: int) -> None:
-        if nanoseconds != self.resolution_ns:
-            write_bytes(self._resolution_file, b"%d\n" % nanoseconds)
+    def note_resolution(self, nanoseconds: int) -> None:
+        """Remember the target's mtime resolution."""
+        if nanoseconds != self.read_resolution():
+            write_bytes(self._resolution, b"%d\n" % nanoseconds)
 
 
 def coarsest_resolution(state: Path) -> int:
