@@ -13,8 +13,7 @@ from cmlutils.errors import TransferError, TunnelError
 from cmlutils.flows.copying import shares
 from cmlutils.flows.copying.remaining import divided, top, total_weight, worth_staging
 from cmlutils.flows.copying.stream import STREAMS, STREAMS_NEAR, Copy, Stream, streaming
-from cmlutils.flows.copying.unequal import Doubtful
-from cmlutils.progress import FileProgress, Progress, Silent
+from cmlutils.progress import FileProgress
 from cmlutils.remote import process, progress_signal, rsync
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from cmlutils.flows.copying.listing import KeptListing
     from cmlutils.flows.copying.remaining import LookAgain, Parts, Remaining
     from cmlutils.flows.copying.rsyncs import Rsyncs
+    from cmlutils.flows.copying.unequal import Doubtful
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -33,46 +34,49 @@ EVERY = 0.2  # seconds between two tellings of progress
 NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
 
 
-class Staging(NamedTuple):
-    """The staging folder on the receiving side, where large files and whole new names of the root are written in place.
+class Receiver(NamedTuple):
+    """The receiving side of a copy, and its staging folder, where large files and whole new names of the root grow.
 
-    `end`, `temp` and `basis` (where it all belongs) are what rsync is told. `move_in` moves names of the root, unless
-    something is there; `land` those of some large files that are whole, and says why one could not be moved.
+    The first five are what rsync is told: where to copy to, directly or by way of the staging folder, its temporary
+    folder for either, and where it all belongs. `move_in` moves names of the root there unless something is in the way,
+    `land` those of some large files that are whole, and it says why one could not be moved. `free` says what is free.
     """
 
     end: str
     temp: str
+    staging_end: str
+    staging_temp: str
     basis: str
+    resolution_ns: int
     move_in: Callable[[Sequence[bytes]], None]
     land: Callable[[Sequence[Entry]], Iterable[rsync.Complaint]]
+    free: Callable[[], str]
 
 
 class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
-    `holes` tells which of some large files have holes: only those are worth the search for them, which is slow.
-    `resolution_ns` is the receiver's mtime resolution. Of what is `doubtful` nobody should believe size and mtime.
+    `sender` is where rsync copies from. `holes` tells which of some large files there have holes: only those are worth
+    the search for them, which is slow. Of what is `doubtful` nobody should believe size and mtime.
     """
 
     def __init__(
         self,
         tunnel: Tunnel,
-        ends: tuple[str, str],
+        sender: str,
+        receiver: Receiver,
         *,
         work: Path,
         rsyncs: Rsyncs,
-        staging: Staging,
-        temp: str = "",
-        resolution_ns: int = 1,
+        holes: Callable[[Sequence[Entry]], Collection[bytes]],
+        doubtful: Doubtful,
+        progress: Progress,
     ) -> None:
-        self.tunnel, self.ends, self.work, self.staging = tunnel, ends, work, staging
-        self.temp, self.both = temp, replace(rsyncs.both, resolution_ns=resolution_ns)
-        self._asks = progress_signal.answers(rsyncs.ours)
-        self.progress: Progress = Silent()
+        self.tunnel, self.sender, self.receiver, self.work = tunnel, sender, receiver, work
+        self.both = replace(rsyncs.both, resolution_ns=receiver.resolution_ns)
+        self.holes, self.doubtful, self.progress = holes, doubtful, progress
         self.complaints: list[rsync.Complaint] = []
-        self.doubtful = Doubtful()
-        self.holes: Callable[[Sequence[Entry]], Collection[bytes]] = lambda _: ()
-        self.space: Callable[[], str] = lambda: "an unknown number of bytes"
+        self._asks = progress_signal.answers(rsyncs.ours)
         self._number = 0
 
     def rounds(self, look: LookAgain, kept: Callable[[], KeptListing], now: Remaining) -> None:
@@ -128,7 +132,7 @@ class Mover:
         others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
         self._copy(wanted, kept, streams=self._streams(), without=without)
-        self.staging.move_in(sorted(new))
+        self.receiver.move_in(sorted(new))
 
     def _streams(self) -> int:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
@@ -153,9 +157,9 @@ class Mover:
 
     def _copies(self, parts: Parts, kept: KeptListing, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
         """Build what rsync is told, in pieces that may run at once."""
-        inplace = without is not None
-        ends = (self.ends[0], self.staging.end) if inplace else self.ends
-        base = {"temp": self.staging.temp if inplace else self.temp}
+        inplace, there = without is not None, self.receiver
+        ends = self.sender, there.staging_end if inplace else there.end
+        base = {"temp": there.staging_temp if inplace else there.temp}
         ssh, copies = self.tunnel.ssh_argv, list[Copy]()
         if parts.by_rules:
             path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
@@ -174,12 +178,12 @@ class Mover:
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
         """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
         holes = self.holes(big) if big else ()
-        staging = self.staging
+        there = self.receiver
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
             argv = rsync.big(
-                self.tunnel.ssh_argv, self.ends[0], staging.end,
-                temp=staging.temp, names=path, basis=staging.basis, both=self.both, sparse=sparse,
+                self.tunnel.ssh_argv, self.sender, there.staging_end,
+                temp=there.staging_temp, names=path, basis=there.basis, both=self.both, sparse=sparse,
             )  # fmt: skip
             yield Copy(argv, entry if land else None)
 
@@ -208,14 +212,14 @@ class Mover:
                         done, sent = done + stream.now().done, sent + stream.now().sent
                         well &= self._judge(*stream.end())
                         if stream.lands and coming.isdisjoint(above(stream.lands.path)):
-                            self.complaints += self.staging.land([stream.lands])
+                            self.complaints += self.receiver.land([stream.lands])
                         elif stream.lands:
                             late.append(stream.lands)
                 now = [stream.now() for stream in running]
                 done_now, sent_now = done + sum(each.done for each in now), sent + sum(each.sent for each in now)
                 self.progress.files(FileProgress(done_now, total, sent_now, len(sizes)))
         if late:  # by now the folders that they lie in have come, too
-            self.complaints += self.staging.land(late)
+            self.complaints += self.receiver.land(late)
         if well:  # what was asked last was a moment before the end
             self.progress.files(FileProgress(total, total, len(sizes), len(sizes)))
 
@@ -234,7 +238,7 @@ class Mover:
             return False
         if cause == "space":
             raise TransferError(
-                f"No space left: {self.space()} are free at {self.ends[1]}.",
+                f"No space left: {self.receiver.free()} are free at {self.receiver.end}.",
                 hint="Make room (or inodes) and run it again; it goes on where it stopped.",
             )
         if cause == "fatal":

@@ -26,12 +26,12 @@ from cmlutils.flows.copying.landing import (
     walk_all,
 )
 from cmlutils.flows.copying.listing import is_unchanged, listed_names, remote_listing, stat_names
-from cmlutils.flows.copying.mover import Mover, Staging
+from cmlutils.flows.copying.mover import Mover, Receiver
 from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
-from cmlutils.flows.copying.unequal import Unequal
+from cmlutils.flows.copying.unequal import Doubtful, Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
@@ -99,8 +99,7 @@ class _Pull:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
             check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
-            mover = self._mover(known.version)
-            mover.doubtful = doubtful
+            mover = self._mover(known.version, doubtful)
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
@@ -129,20 +128,22 @@ class _Pull:
         grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
         delete_extras(self.staging, grown, [])
 
-    def _mover(self, version: bytes) -> Mover:
-        ends = (rsync.REMOTE_ROOT, f"{self.data}/")
-        staging = Staging(
-            f"{self.staging}/",
-            "",
-            str(self.data.absolute()),
-            lambda names: move_in(self.staging, self.data, names),
-            lambda files: land(self.staging, self.data, files, self.resolution_ns),
+    def _mover(self, version: bytes, doubtful: Doubtful) -> Mover:
+        receiver = Receiver(
+            end=f"{self.data}/",
+            temp="",
+            staging_end=f"{self.staging}/",
+            staging_temp="",
+            basis=str(self.data.absolute()),
+            resolution_ns=self.resolution_ns,
+            move_in=lambda names: move_in(self.staging, self.data, names),
+            land=lambda files: land(self.staging, self.data, files, self.resolution_ns),
+            free=lambda: free_space_text(*free_space(self.data)),
         )
-        rsyncs, resolution_ns = both_rsyncs(version), self.resolution_ns
-        mover = Mover(self.tunnel, ends, work=self.work, rsyncs=rsyncs, staging=staging, resolution_ns=resolution_ns)
-        mover.progress, mover.space = self.progress, lambda: free_space_text(*free_space(self.data))
-        mover.holes = self._holes
-        return mover
+        return Mover(
+            self.tunnel, rsync.REMOTE_ROOT, receiver,
+            work=self.work, rsyncs=both_rsyncs(version), holes=self._holes, doubtful=doubtful, progress=self.progress,
+        )  # fmt: skip
 
     def _list(self, rules: IgnoreRules) -> None:
         """List the source, all of it."""

@@ -11,7 +11,7 @@ from cmlutils.entries import Differences, Entry, above, compare, totals, totals_
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
 from cmlutils.flows.copying.listing import listed_names, remote_listing
-from cmlutils.flows.copying.mover import Mover, Staging
+from cmlutils.flows.copying.mover import Mover, Receiver
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.rsyncs import both_rsyncs
@@ -97,7 +97,6 @@ class _Push:
         if first:
             self.files.memory.begin(first)
             mover = self._prepare()
-            mover.doubtful = self.doubtful
             self._drop_stale(self.there.grown)
             mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
             complaints = mover.complaints
@@ -126,19 +125,23 @@ class _Push:
         self.data.chmod(root.mode | 0o700)
         self.resolution_ns = root.resolution_ns
         self.files.memory.note_resolution(root.resolution_ns)
-        name, ours = self.folder.name, f"{root.path}/{self.folder.name}"
-        mover = Mover(
-            self.tunnel,
-            (f"{self.data}/", rsync.REMOTE_ROOT),
-            work=self.work,
-            temp=name,
-            rsyncs=both_rsyncs(root.versions),
+        receiver = Receiver(
+            end=rsync.REMOTE_ROOT,
+            temp=self.folder.name,
+            staging_end=f"{rsync.REMOTE_ROOT}{self.folder.name}/new/",
+            staging_temp=f"{root.path}/{self.folder.name}",
+            basis=root.path,
             resolution_ns=root.resolution_ns,
-            staging=Staging(f"{rsync.REMOTE_ROOT}{name}/new/", ours, root.path, self.folder.move_in, self.folder.land),
+            move_in=self.folder.move_in,
+            land=self.folder.land,
+            free=self.folder.free,
         )
-        mover.progress, mover.space, mover.holes = self.progress, self.folder.free, self._holes
+        rsyncs = both_rsyncs(root.versions)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
-        return mover
+        return Mover(
+            self.tunnel, f"{self.data}/", receiver,
+            work=self.work, rsyncs=rsyncs, holes=self._holes, doubtful=self.doubtful, progress=self.progress,
+        )  # fmt: skip
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
         """Delete what an interrupted push left in staging and the bundle has no more: it would be moved in."""
