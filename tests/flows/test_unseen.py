@@ -15,7 +15,7 @@ from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows.copying import remaining
 from cmlutils.flows.copying.listing import KeptListing, is_unchanged
-from cmlutils.flows.copying.unequal import Unequal
+from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.ignore import default_rules
 from cmlutils.remote import cdswctl, process, tunnel
 
@@ -241,12 +241,12 @@ def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bun
         (right / name).write_text("x" * status.st_size)
         os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
     assert copy(way, bundle).transferred == 0  # size and time are all that a copy looks at
-    unequal = Unequal(bundle / "state", "target" if up else "source")
-    unequal.note([b"in/a", b"gone", b"in"])
+    recopy_list = RecopyList(bundle / "state", "target" if up else "source")
+    recopy_list.note([b"in/a", b"gone", b"in"])
     assert copy(way, bundle).transferred == 1
     assert (right / "in/a").read_text() == "in/a"
     assert copy(way, bundle).transferred == 0
-    unequal.note([b"c*\\"])
+    recopy_list.note([b"c*\\"])
     assert copy(way, bundle).problems == ()
 
 
@@ -262,10 +262,10 @@ def tampered(project, bundle, way, request):
         status = (right / name).stat()
         (right / name).write_text("x" * status.st_size)
         os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    unequal = Unequal(bundle / "state", "target" if up else "source")
-    unequal.note([b"in/a", b"b", b"c"])
+    recopy_list = RecopyList(bundle / "state", "target" if up else "source")
+    recopy_list.note([b"in/a", b"b", b"c"])
     return SimpleNamespace(
-        left=left, right=right, copy=lambda: copy(way, bundle), listed=bundle / "state" / unequal._path.name
+        left=left, right=right, copy=lambda: copy(way, bundle), listed=bundle / "state" / recopy_list._path.name
     )
 
 
@@ -342,8 +342,8 @@ def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(tampered,
 
 def test_what_the_rules_leave_out_for_once_is_not_forgotten(project, bundle, way):
     make(bundle / "project-data", "a")
-    unequal = Unequal(bundle / "state", "target")
-    unequal.note([b"a"])
+    recopy_list = RecopyList(bundle / "state", "target")
+    recopy_list.note([b"a"])
     (bundle / ".importignore").write_text("a\n")
     push(way, bundle)
     (bundle / ".importignore").unlink()

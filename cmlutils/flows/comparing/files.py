@@ -12,8 +12,8 @@ from cmlutils.flows.copying.ignore_files import export_rules, import_rules
 from cmlutils.flows.copying.landing import local_resolution
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.pushed import coarsest_resolution
+from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.transfer import local_path, temp_name_beside
-from cmlutils.flows.copying.unequal import Unequal
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
 from cmlutils.localtree import walk
@@ -105,7 +105,7 @@ class FileCheck:
                 unequal.append(path)
                 group = Group.BUNDLE if self._changed_here(path) else group
             found.append(Difference(f"{side} file", f"{show(path)}: content", left[:16], right[:16], group=group))
-        Unequal(self._state, side).note(unequal)
+        RecopyList(self._state, side).note(unequal)
         return found
 
     def _changed_here(self, path: bytes) -> bool:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Entry
     from cmlutils.flows.copying.listing import KeptListing
+    from cmlutils.flows.copying.recopy import Recopies
     from cmlutils.flows.copying.remaining import LookAgain, Parts, Remaining
     from cmlutils.flows.copying.rsyncs import Rsyncs
-    from cmlutils.flows.copying.unequal import Doubtful
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
@@ -57,7 +57,7 @@ class Mover:
     """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
 
     `sender` is where rsync copies from. `holes` tells which of some large files there have holes: only those are worth
-    the search for them, which is slow. Of what is `doubtful` nobody should believe size and mtime.
+    the search for them, which is slow. `recopies` are copied however equal they look.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Mover:
         work: Path,
         rsyncs: Rsyncs,
         holes: Callable[[Sequence[Entry]], Collection[bytes]],
-        doubtful: Doubtful,
+        recopies: Recopies,
         progress: Progress,
     ) -> None:
         self.tunnel, self.sender, self.receiver, self.work = tunnel, sender, receiver, work
         self.both = replace(rsyncs.both, resolution_ns=receiver.resolution_ns)
-        self.holes, self.doubtful, self.progress = holes, doubtful, progress
+        self.holes, self.recopies, self.progress = holes, recopies, progress
         self.complaints: list[rsync.Complaint] = []
         self._asks = progress_signal.answers(rsyncs.ours)
         self._number = 0
@@ -83,10 +83,10 @@ class Mover:
         """Copy until nothing more is wanted, or a round makes no progress.
 
         `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
-        before the first. `kept` is the sender's listing. What is doubtful comes before all that.
+        before the first. `kept` is the sender's listing. The recopies come before all that.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
-        now = self._copy_doubtful(look, kept) if self.doubtful.entries else now
+        now = self._recopy(look, kept) if self.recopies.entries else now
         tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
@@ -110,10 +110,10 @@ class Mover:
                 self.tunnel.progressed()
                 least = left
 
-    def _copy_doubtful(self, look: LookAgain, kept: Callable[[], KeptListing]) -> Remaining:
+    def _recopy(self, look: LookAgain, kept: Callable[[], KeptListing]) -> Remaining:
         """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
         cut = False
-        while some := self.doubtful.some():
+        while some := self.recopies.some():
             self.progress.step("copying")
             try:
                 self._copy(some, kept(), streams=1, anew=True)
@@ -122,7 +122,7 @@ class Mover:
                 self.tunnel.reopen()
                 cut = True
             else:
-                self.doubtful.tried(some, self.complaints)
+                self.recopies.tried(some, self.complaints)
                 self.tunnel.progressed()
         self.progress.step("checking")
         return look(cut=cut)

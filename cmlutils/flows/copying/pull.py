@@ -27,11 +27,11 @@ from cmlutils.flows.copying.landing import (
 )
 from cmlutils.flows.copying.listing import is_unchanged, listed_names, remote_listing, stat_names
 from cmlutils.flows.copying.mover import Mover, Receiver
+from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
-from cmlutils.flows.copying.unequal import Doubtful, Unequal
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
@@ -79,7 +79,7 @@ class _Pull:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
         self.data, state = bundle.data, bundle.state
         self.work, self.staging = emptied(state / "tmp"), open_staging(state / "arriving")
-        self.unequal = Unequal(state, "source")
+        self.recopy_list = RecopyList(state, "source")
         self.resolution_ns = local_resolution(self.work)
         self.deleted = 0
         self.differences = Differences()
@@ -91,15 +91,15 @@ class _Pull:
         self.progress.step("listing")
         self._list(known.rules)
         self.differences = self._compared(here())
-        doubtful = self.unequal.among(self.kept.entries, self.differences)
-        unlike = self._next(doubtful.entries)
+        recopies = self.recopy_list.due(self.kept.entries, self.differences)
+        unlike = self._next(recopies.entries)
         first = self.asked
         complaints: list[rsync.Complaint] = []
         if first:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
             check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
-            mover = self._mover(known.version, doubtful)
+            mover = self._mover(known.version, recopies)
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
@@ -107,12 +107,12 @@ class _Pull:
         write_list(self.bundle.file_list, self.kept.entries.values())
         left = replace(self.differences, changed=_but_folders(self.differences.changed))
         problems = problems_of(left, complaints, self.restless)
-        problems += (*doubtful.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
+        problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.staging)
-        if copied := doubtful.copied():
-            Unequal(self.bundle.state, "target").add(entry.path for entry in copied)  # they look equal there, too
-        self.unequal.settle(doubtful, self.kept.entries)
+        if copied := recopies.copied():
+            RecopyList(self.bundle.state, "target").add(entry.path for entry in copied)  # they look equal there, too
+        self.recopy_list.settle(recopies, self.kept.entries)
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -128,7 +128,7 @@ class _Pull:
         grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
         delete_extras(self.staging, grown, [])
 
-    def _mover(self, version: bytes, doubtful: Doubtful) -> Mover:
+    def _mover(self, version: bytes, recopies: Recopies) -> Mover:
         receiver = Receiver(
             end=f"{self.data}/",
             temp="",
@@ -142,7 +142,7 @@ class _Pull:
         )
         return Mover(
             self.tunnel, rsync.REMOTE_ROOT, receiver,
-            work=self.work, rsyncs=both_rsyncs(version), holes=self._holes, doubtful=doubtful, progress=self.progress,
+            work=self.work, rsyncs=both_rsyncs(version), holes=self._holes, recopies=recopies, progress=self.progress,
         )  # fmt: skip
 
     def _list(self, rules: IgnoreRules) -> None:

@@ -12,13 +12,13 @@ from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver
+from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.flows.copying.transfer import emptied, local_errors, local_path, retrying, temp_name_beside
-from cmlutils.flows.copying.unequal import Unequal
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _Push:
         self.tunnel, self.files, self.progress = tunnel, files, progress
         self.data, self.rules = files.bundle.data, files.rules
         self.work = emptied(files.bundle.state / "tmp")
-        self.unequal = Unequal(files.bundle.state, "target")
+        self.recopy_list = RecopyList(files.bundle.state, "target")
         self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
         self.folder = TargetFolder(tunnel, self.ours.decode())
         self.resolution_ns = files.memory.read_resolution()
@@ -89,10 +89,10 @@ class _Push:
         )
 
     def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
-        """Copy what differs and what is doubtful; return what was to be copied, and the problems with that."""
+        """Copy what differs, and the recopies; return what was to be copied, and the problems with that."""
         different = _to_send(self.differences)
-        self.doubtful = self.unequal.among(self.local.entries, self.differences)
-        first = [*{entry.path: entry for entry in (*different, *self.doubtful.entries)}.values()]
+        self.recopies = self.recopy_list.due(self.local.entries, self.differences)
+        first = [*{entry.path: entry for entry in (*different, *self.recopies.entries)}.values()]
         complaints: list[rsync.Complaint] = []
         if first:
             self.files.memory.begin(first)
@@ -100,8 +100,8 @@ class _Push:
             self._drop_stale(self.there.grown)
             mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
             complaints = mover.complaints
-        self.unequal.settle(self.doubtful, self.local.entries)
-        return first, (*problems_of(self.differences, complaints), *self.doubtful.problems(self.local.entries))
+        self.recopy_list.settle(self.recopies, self.local.entries)
+        return first, (*problems_of(self.differences, complaints), *self.recopies.problems(self.local.entries))
 
     def _unread(self) -> tuple[str, ...]:
         """Name what could not be read, here or there, of what is or was in the bundle."""
@@ -140,7 +140,7 @@ class _Push:
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return Mover(
             self.tunnel, f"{self.data}/", receiver,
-            work=self.work, rsyncs=rsyncs, holes=self._holes, doubtful=self.doubtful, progress=self.progress,
+            work=self.work, rsyncs=rsyncs, holes=self._holes, recopies=self.recopies, progress=self.progress,
         )  # fmt: skip
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
@@ -162,7 +162,7 @@ class _Push:
 
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at what was sent, or if that is not as it should be, at all."""
-        sent = [*_to_send(self.differences), *self.doubtful.entries]
+        sent = [*_to_send(self.differences), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
         return remaining_of(_to_send(self.differences), self.there.partial_bytes, self.differences)

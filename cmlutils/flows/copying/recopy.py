@@ -1,4 +1,4 @@
-"""Files that a comparison found to differ in contents alone: the next copy takes them, however equal they look."""
+"""Files that a comparison found to differ in contents alone: the next copy copies them, however equal they look."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SEEN = {"kind", "size", "mtime"}  # what rsync sees of a difference
 _ATTRIBUTES = "failed to set "  # how rsync's complaints about modes and times begin, which a look finds by itself
 
 
-class Doubtful:
-    """The files of one copy that look equal and may not be: each is doubtful until it has come without a complaint."""
+class Recopies:
+    """The files that one copy has to copy again: each is left to do until a copy of it went without a complaint."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
@@ -33,13 +33,13 @@ class Doubtful:
         self._refused: dict[bytes, str] = {}
 
     def some(self) -> list[Entry]:
-        """Return some that no whole copy has tried, as many as a list of names should hold."""
+        """Return some that no copy has tried to its end, as many as a list of names should hold."""
         return list(islice(self._untried.values(), remaining.SHORT))
 
     def tried(self, some: Sequence[Entry], complaints: Iterable[Complaint]) -> None:
-        """Hear what a copy of these complained of; it was not cut.
+        """Note that a copy of these came to its end, and what it complained of.
 
-        What is about a folder is about all in it, and what is about nobody knows what is about all.
+        A complaint about a folder is about all in it, and one that fits none of these may be about any of them.
         """
         within: dict[bytes, list[Entry]] = {}
         for entry in some:
@@ -51,16 +51,16 @@ class Doubtful:
                 meant = next((within[end] for end in _ends(path) if end in within), some)
                 self._refused.update((entry.path, reason) for entry in meant)
 
-    def has(self, path: bytes) -> bool:
-        """Tell whether this file is doubtful still."""
+    def left(self, path: bytes) -> bool:
+        """Tell whether this file is still to be copied again."""
         return path in self._untried or path in self._refused
 
     def copied(self) -> list[Entry]:
-        """Return those that have come."""
-        return [entry for entry in self.entries if not self.has(entry.path)]
+        """Return those that were copied."""
+        return [entry for entry in self.entries if not self.left(entry.path)]
 
     def problems(self, entries: Mapping[bytes, Entry]) -> tuple[str, ...]:
-        """Name those of a listing that have not come, and why."""
+        """Name those of a listing that could not be copied, and why."""
         return tuple(
             f"{show(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
             for path, reason in self._refused.items()
@@ -76,8 +76,8 @@ def _ends(path: bytes) -> Iterator[bytes]:
         yield from (b"/".join(names[start:]) for start in range(len(names)))
 
 
-class Unequal:
-    """The names of those, kept in a bundle's state; one list a side."""
+class RecopyList:
+    """The names of files to copy again, kept in a bundle's state; one list for each side."""
 
     def __init__(self, state: Path, side: Literal["source", "target"]) -> None:
         self._path = state / f"unequal-{side}.list"
@@ -94,23 +94,21 @@ class Unequal:
         """Keep these names, too."""
         self.note({*self._names(), *paths})
 
-    def among(self, entries: Mapping[bytes, Entry], differences: Differences) -> Doubtful:
-        """Return those that a listing has as files, and that look so equal that rsync would let them be."""
+    def due(self, entries: Mapping[bytes, Entry], differences: Differences) -> Recopies:
+        """Return those that a listing has as files, and that look so equal that rsync would skip them."""
         names = self._names()
         if not names:
-            return Doubtful()
+            return Recopies()
         names -= {each.path for each in differences.only_left}
         names -= {each.wanted.path for each in differences.changed if not _SEEN.isdisjoint(each.what)}
-        return Doubtful(entries[name] for name in sorted(names) if name in entries and entries[name].kind == "f")
+        return Recopies(entries[name] for name in sorted(names) if name in entries and entries[name].kind == "f")
 
-    def settle(self, doubtful: Doubtful, entries: Mapping[bytes, Entry]) -> None:
-        """Forget what was copied; what is doubtful still stays, and so does what this listing does not show."""
+    def settle(self, recopies: Recopies, entries: Mapping[bytes, Entry]) -> None:
+        """Forget what was copied; what is left to do stays, and so does what this listing does not show."""
         names = self._names()
-        if left := {name for name in names if doubtful.has(name) or name not in entries}:
-            if left != names:
-                self.note(sorted(left))
-        elif names:
-            self.note(())
+        left = {name for name in names if recopies.left(name) or name not in entries}
+        if left != names:
+            self.note(sorted(left))
 
     def _names(self) -> set[bytes]:
         return {*self._path.read_bytes().split(b"\0")} if self._path.is_file() else set()
