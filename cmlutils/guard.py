@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
 LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_staging`
 
 
@@ -54,3 +55,15 @@ def _raise(error: OSError) -> None:
 def existing_folder(folder: Path) -> Path:
     """Return this folder, or the nearest one above it that is there."""
     return next(one for one in (folder, *folder.parents) if one.is_dir())
+
+
+def obstacle(folder: Path) -> str:
+    """Say why nothing can be written to a bundle's folder; empty: it can be, or can be made. `Bundle.create` tries."""
+    if folder.is_symlink():
+        return f"{folder} is a symbolic link"
+    if folder.is_dir():
+        return "" if folder.stat().st_uid == os.geteuid() else f"{folder} belongs to another user"
+    if folder.exists():
+        return f"{folder} is no folder"
+    place = existing_folder(folder)
+    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} can't be written to"

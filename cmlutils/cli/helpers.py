@@ -19,7 +19,7 @@ from cmlutils.runtimes import load_maps
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
-    from cmlutils.flows.doctor_here import Finding
+    from cmlutils.flows.doctor_machine import Finding
 
 _ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where one looks in a terminal
 
@@ -84,7 +84,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     Example: cmlutil doctor -p "Churn Model"
     """
     from cmlutils.flows.doctor import examine
-    from cmlutils.flows.doctor_here import Finding
+    from cmlutils.flows.doctor_machine import Finding
 
     sections, findings = _sections(names, config_dir)
     try:
@@ -109,7 +109,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
 def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[config.Section], list[Finding]]:
     """Read the wanted sections of both files, and what is wrong with the others, as findings."""
     from cmlutils.flows.doctor_files import misfits
-    from cmlutils.flows.doctor_here import Finding
+    from cmlutils.flows.doctor_machine import Finding
 
     sections: list[config.Section] = []
     found: list[Finding] = []

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_here import Finding, disks, label, programs, same_subdomains, ssh_keys
+from cmlutils.flows.doctor_machine import Finding, disks, label, programs, same_subdomains, ssh_keys
 from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience

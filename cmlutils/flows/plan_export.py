@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import find_project
-from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.read_project import read_project
-from cmlutils.guard import existing_folder
+from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
@@ -28,8 +27,8 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     v1, workspace = connection.v1, connection.section.workspace
     project = find_project(connection)
     plan = Plan("export", connection.section.name, f"{workspace.url} {project.path}", str(bundle.folder))
-    if why := obstacle(bundle):
-        plan.blockers.append(f"{why}: {FIX}.")
+    if why := obstacle(bundle.folder):
+        plan.blockers.append(f"{why}: {OBSTACLE_FIX}.")
     else:
         bundle.check_owner(project.path)
     runtimes = v1.runtimes.all()

@@ -11,11 +11,11 @@ from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
-from cmlutils.flows.doctor_here import FIX, obstacle
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.read_project import read_records
 from cmlutils.flows.replaying.target import map_file
 from cmlutils.flows.replaying.translate import Addons
+from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import ProjectRef
@@ -47,8 +47,8 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     plan = plan_target(connection, bundle, offer)
     if rsync_runtime(runtimes) is None and not stays_on_engines(contents.settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
-    if why := obstacle(bundle):
-        plan.blockers.append(f"{why}: {FIX}.")
+    if why := obstacle(bundle.folder):
+        plan.blockers.append(f"{why}: {OBSTACLE_FIX}.")
     kept = KeptListing(walk(bundle.data, unread=[]), import_rules(bundle.data))
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}

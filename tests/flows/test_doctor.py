@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cmlutils.config import Secret, Workspace
-from cmlutils.flows import doctor_here
+from cmlutils.flows import doctor_machine
 from cmlutils.flows.doctor import _skew
 from cmlutils.remote import ssh
 
@@ -171,7 +171,7 @@ def test_an_agent_or_a_configuration_may_have_another_key(home, keys, other, mon
 def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said, told):
     program("ssh-keygen", f"echo '{said}' >&2\nexit 255")
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=tmp_path / "id")
-    (finding,) = doctor_here.ssh_keys([space])
+    (finding,) = doctor_machine.ssh_keys([space])
     assert (finding.severity, finding.text) == ("error", f"the ssh key {tmp_path}/id {told}")
     with pytest.raises(ssh.KeyRefused, match=told):
         ssh.check_keys(space)
@@ -183,7 +183,7 @@ def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said
 )
 def test_an_old_rsync_is_warned_of(program, said, severity):
     program("rsync", f"echo 'rsync  version {said}  protocol version 31'")
-    assert [one.severity for one in doctor_here.programs() if "rsync" in one.text] == [severity]
+    assert [one.severity for one in doctor_machine.programs() if "rsync" in one.text] == [severity]
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_an_old_ssh_is_told_and_gets_no_list_of_ciphers_that_it_can_not_read(
     tmp_path, program, said, severity, prefers
 ):
     program("ssh", f"echo '{said}' >&2")
-    assert [one.severity for one in doctor_here.programs() if "SSH" in one.text] == [severity]
+    assert [one.severity for one in doctor_machine.programs() if "SSH" in one.text] == [severity]
     argv = ssh.command(Workspace("http://ws.test", "me", Secret("k")), 22, tmp_path)
     assert (ssh.FAST in argv) is prefers
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
 from cmlutils.errors import BundleError, CommandError, TransferError
-from cmlutils.guard import existing_folder
+from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.remote.child import PACKAGES
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cmlutils.config import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
-FIX = "choose another output_dir, or fix its permissions"
 _LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes from which on a disk is called nearly full
 
 
@@ -107,22 +106,9 @@ def disks(sections: Sequence[Section]) -> list[Finding]:
     sections_by_disk: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
         sections_by_disk[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
-    obstacles = sorted({why for section in sections if (why := obstacle(bundle_of(section)))})
-    found = [here("error", why, FIX) for why in obstacles]
+    obstacles = sorted({why for section in sections if (why := obstacle(bundle_of(section).folder))})
+    found = [here("error", why, OBSTACLE_FIX) for why in obstacles]
     return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in sections_by_disk.values()]
-
-
-def obstacle(bundle: Bundle) -> str:
-    """Say why nothing can be written to a bundle; empty: it can be, or can be made."""
-    folder = bundle.folder
-    if folder.is_symlink():
-        return f"{folder} is a symbolic link"
-    if folder.is_dir():
-        return "" if folder.stat().st_uid == os.geteuid() else f"{folder} belongs to another user"
-    if folder.exists():
-        return f"{folder} is no folder"
-    place = existing_folder(folder)
-    return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} can't be written to"
 
 
 def _disk(bundles: dict[Path, Section]) -> Finding:
