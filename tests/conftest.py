@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 
 import pytest
+import responses
 from standin import StandIn
 
 from cmlutils.cli.main import run
@@ -85,6 +86,13 @@ def way(standin):
     with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
         yield one
     assert not standin.open_session()
+
+
+@pytest.fixture
+def mock():
+    """Replies to HTTP requests, each of which must be asked for."""
+    with responses.RequestsMock() as mocked:
+        yield mocked
 
 
 @dataclass

@@ -13,7 +13,6 @@ from email.utils import format_datetime
 
 import pytest
 import requests
-import responses
 
 from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
@@ -54,12 +53,6 @@ def make(clock, url=URL, seconds=3600.0, verify=True, answered=True):
 def http(clock):
     with make(clock) as made:
         yield made
-
-
-@pytest.fixture
-def mock():
-    with responses.RequestsMock() as mocked:
-        yield mocked
 
 
 def bearer(request):

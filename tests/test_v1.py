@@ -9,7 +9,6 @@ from operator import attrgetter
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import responses
 
 from cmlutils.bundle import Bundle
 from cmlutils.config import Secret, Workspace
@@ -33,12 +32,6 @@ def api():
     patience = Patience(60.0, lambda _: None, lambda: 0.0, lambda _: None)
     with Http(Workspace(URL, "dana", Secret("k" * 32)), patience) as http:
         yield ApiV1(http)
-
-
-@pytest.fixture
-def mock():
-    with responses.RequestsMock() as mocked:
-        yield mocked
 
 
 def row(number, name="Churn Model", owner="dana", kind="user", creator="dana"):

@@ -16,6 +16,17 @@ NOHUP = 'nohup "$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code
 PLAIN = '"$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
 
 
+def marked_processes(mark):
+    """Return {pid: command line} of all processes that have this in their environment, zombies apart."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if words and mark.encode() in (entry / "environ").read_bytes():
+                found[int(entry.name)] = words
+    return found
+
+
 class Background:
     """A command that a script started; `pid` is its own, not the shell's."""
 
@@ -35,17 +46,9 @@ class Background:
 
     def processes(self):
         """What is left of us, the shell and zombies apart: {pid: command line}; takes note of private folders."""
-        found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if self.mark.encode() not in (entry / "environ").read_bytes():
-                    continue
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                self.folders |= set(re.findall(r"[\w./-]*/cml-[\w]+", words))
-            except OSError:
-                continue
-            if int(entry.name) != self.shell.pid and words:
-                found[int(entry.name)] = words
+        found = marked_processes(self.mark)
+        self.folders |= {folder for words in found.values() for folder in re.findall(r"[\w./-]*/cml-[\w]+", words)}
+        found.pop(self.shell.pid, None)
         return found
 
     def watchdogs(self):

@@ -1,16 +1,20 @@
-"""Source and target as the flows have them, and commands in the background."""
+"""Two emulated workspaces or a target alone, and commands in the background."""
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
 from background import NOHUP, Background
+from emulated import keys, sample, workspaces
+from replaying import target_of
 
-_spec = importlib.util.spec_from_file_location("flows_fixtures", Path(__file__).parent.parent / "flows/conftest.py")
-flows = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(flows)
-keys, sample, workspaces = flows.keys, flows.sample, flows.workspaces
+__all__ = ["keys", "sample", "workspaces"]
+
+
+@pytest.fixture
+def target(tmp_path):
+    """A target without a project."""
+    with target_of(tmp_path) as workspace:
+        yield workspace
 
 
 @pytest.fixture

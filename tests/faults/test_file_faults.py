@@ -2,7 +2,6 @@
 
 import contextlib
 import filecmp
-import importlib.util
 import os
 import shlex
 import signal
@@ -12,17 +11,14 @@ import uuid
 from pathlib import Path
 
 import pytest
+from background import marked_processes
+from emulated import SAMPLE
 from until import until
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import compare
 from cmlutils.localtree import walk
 from cmlutils.remote import rsync, tunnel
-
-_spec = importlib.util.spec_from_file_location("flows_fixtures", Path(__file__).parent.parent / "flows/conftest.py")
-_flows = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_flows)
-keys, workspaces = _flows.keys, _flows.workspaces
 
 EXPORT, IMPORT = (f'cmlutil project {verb} -p "Churn Model"' for verb in ("export", "import"))
 DATA = "bundles/Churn Model/project-data"
@@ -31,7 +27,7 @@ DATA = "bundles/Churn Model/project-data"
 @pytest.fixture
 def sample():
     """The sample project without workloads, which have tests of their own."""
-    return {key: value for key, value in _flows.SAMPLE.items() if key not in {"jobs", "models", "applications"}}
+    return {key: value for key, value in SAMPLE.items() if key not in {"jobs", "models", "applications"}}
 
 
 @pytest.fixture
@@ -134,14 +130,7 @@ class Run:
         )
 
     def processes(self):
-        """Return {pid: command line} of all that belongs to the run, zombies apart."""
-        found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if words and self.mark.encode() in (entry / "environ").read_bytes():
-                    found[int(entry.name)] = words
-        return found
+        return marked_processes(self.mark)
 
     def of(self, program):
         return [pid for pid, words in self.processes().items() if Path(words.split()[0]).name == program]

@@ -35,12 +35,6 @@ class Import:
         return self.outcomes[name].note, self.outcomes[name].todo
 
 
-@pytest.fixture
-def target(tmp_path):
-    with target_of(tmp_path) as workspace:
-        yield workspace
-
-
 def job(name, number=0, parent=0, **more):
     return Job(name, "s.py", number, parent, **{"timezone": "UTC", "runtime": RUNTIME, **more})
 

@@ -38,12 +38,6 @@ PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collabora
 
 
 @pytest.fixture
-def target(tmp_path):
-    with target_of(tmp_path) as workspace:
-        yield workspace
-
-
-@pytest.fixture
 def bundle(tmp_path):
     return write_bundle(tmp_path / "bundle")
 

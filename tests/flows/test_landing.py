@@ -39,11 +39,6 @@ def side(request, tmp_path):
     return project / ".cmlutil-tmp/new", project, folder.land
 
 
-@pytest.fixture
-def project(standin):
-    return standin.project
-
-
 def put(root, name, text=b"new", time_ns=TIMES[0], mode=0o640):
     place = Path(os.fsdecode(os.fsencode(root) + b"/" + name))
     place.parent.mkdir(parents=True, exist_ok=True)

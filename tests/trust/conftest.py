@@ -1,19 +1,15 @@
-"""The two emulated workspaces of tests/flows, and a way to change what a workspace answers."""
+"""Two emulated workspaces, and a way to change what a workspace answers."""
 
 import contextlib
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
+from emulated import keys, sample, workspaces
 
 from cmlutils.entries import Totals
 from cmlutils.flows.copying.result import FileResult
 
-_spec = importlib.util.spec_from_file_location("flows_conftest", Path(__file__).parent.parent / "flows" / "conftest.py")
-flows = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(flows)
-keys, sample, workspaces = flows.keys, flows.sample, flows.workspaces
+__all__ = ["keys", "sample", "workspaces"]
 
 
 @pytest.fixture
