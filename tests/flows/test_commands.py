@@ -116,7 +116,8 @@ def test_the_engine_map_names_what_it_can_not_map_and_keeps_what_a_person_wrote(
 
 def test_the_engine_map_needs_a_python(workspaces, run_line):
     workspaces(target_more={"runtimes": []})
-    run_line("cmlutil helpers populate_engine_runtimes_mapping", exit_code=1)
+    line = run_line("cmlutil helpers populate_engine_runtimes_mapping", exit_code=1)
+    assert "The target has no Python runtime" in line.err
 
 
 @pytest.mark.parametrize("engine_map", ["{}\n", None], ids=["stays on engines", "becomes a runtime"])
