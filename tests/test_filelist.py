@@ -182,8 +182,7 @@ def test_an_unreadable_folder_is_named_and_the_rest_listed(tmp_path: Path) -> No
     for name in ("ok", "shut", "quo'te", "é"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").touch()
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    tmp_path.chmod(0o755)
     shut = [tmp_path / "shut", tmp_path / "quo'te", tmp_path / "é"]
     for folder in shut:
         folder.chmod(0)
