@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from until import until
 
 from cmlutils import log as logs
 from cmlutils.cli import progress
@@ -26,8 +27,8 @@ def copy(shown):
         shown.files(FileProgress(3 << 20, 4 << 20, 30, 40))
 
 
-def drawn(columns, monkeypatch, kind="xterm"):
-    """Return what a copy writes on a terminal of this width and kind."""
+def drawn(columns, monkeypatch, kind="xterm", run=lambda shown, seen: copy(shown)):
+    """Return what a copy, or another run, writes on a terminal of this width and kind."""
     leader, follower = pty.openpty()
     seen = bytearray()
 
@@ -43,7 +44,7 @@ def drawn(columns, monkeypatch, kind="xterm"):
     with os.fdopen(follower, "w", buffering=1) as terminal, monkeypatch.context() as patched:
         patched.setattr(sys, "stderr", terminal)
         logs.to_terminal()
-        copy(progress.TextProgress(Report("export", "p")))
+        run(progress.TextProgress(Report("export", "p")), seen)
         logs.close()
         assert sys.stderr is terminal
     reader.join(10)
@@ -99,3 +100,28 @@ def test_a_file_gets_a_line_for_each_phase_and_one_every_thirty_seconds(monkeypa
         "warning: The tunnel dropped.",
         "files: 80.0 s",
     ]
+
+
+def test_a_phase_that_waits_is_told_every_thirty_seconds(monkeypatch):
+    monkeypatch.setattr(progress, "_LONG", 0.001)
+    monkeypatch.setattr(progress, "_EVERY", 0.01)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    logs.to_terminal()
+    shown, said = progress.TextProgress(Report("import", "p")), sys.stderr.getvalue
+    with shown.phase("compare target"), shown.phase("open session"):
+        until(lambda: len(re.findall(r"open session: \d+ s so far\n", said())) > 1, "two lines", 5, said)
+    logs.close()
+    assert [line.partition(":")[0] for line in said().splitlines()[-2:]] == ["open session", "compare target"]
+
+
+def test_a_phase_that_waits_is_shown_at_the_foot_of_a_terminal(monkeypatch):
+    monkeypatch.setattr(progress, "_LONG", 0.001)
+
+    def wait(shown, seen):
+        with shown.phase("files"):
+            until(lambda: b"files" in seen and b" s" in seen, "what takes long", 5, seen.decode)
+            shown.files(FileProgress(1 << 20, 4 << 20, 10, 40))
+            until(lambda: b"10/40 files" in seen, "the files", 5, seen.decode)
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn(100, monkeypatch, run=wait))
+    assert not re.search(r" \d+ s", plain.rpartition("10/40 files")[2])

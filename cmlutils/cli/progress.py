@@ -1,13 +1,18 @@
-"""How far it is: phases, and one bar of files on a terminal; elsewhere a plain line every 30 seconds."""
+"""How far it is: phases, and one bar of files on a terminal; elsewhere a plain line every 30 seconds.
+
+A phase may wait for a workspace and have nothing to count, so a thread tells now and then that it goes on.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import interrupts
 from cmlutils.cli.render import human_size, human_time
 from cmlutils.log import ROOT, is_quiet
 from cmlutils.screen import can_redraw, columns
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _EVERY = 30.0  # seconds between two plain lines
+_LONG = 1.0  # seconds until a phase that counts no files is shown at the terminal's foot, and between two looks at it
 _FILES_FROM, _RATE_FROM = 60, 80  # so wide a terminal has room for them beside the bar
 
 
@@ -30,6 +36,7 @@ class TextProgress:
         self._report = report
         self._began = self._last = time.monotonic()
         self._step = ""
+        self._phases: list[tuple[str, float]] = []
         self._bar: _Bar | None = _Bar() if can_redraw(sys.stderr) and not is_quiet() else None
 
     @contextmanager
@@ -37,14 +44,41 @@ class TextProgress:
         """Log a phase when it ends, whatever ends it."""
         started = time.monotonic()
         log.debug("%s …", name)
+        self._phases.append((name, started))
+        try:
+            with nullcontext() if len(self._phases) > 1 else self._watched():
+                yield
+        finally:
+            with interrupts.held():
+                self._phases.pop()
+                seconds = time.monotonic() - started
+                if self._bar:
+                    self._bar.close()
+                self._report.phases[name] = self._report.phases.get(name, 0) + seconds
+                log.info("%s: %.1f s", name, seconds)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell of what takes long within the block."""
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
+        watch.start()
         try:
             yield
         finally:
-            seconds = time.monotonic() - started
+            with interrupts.held():
+                over.set()
+                watch.join()
+
+    def _watch(self, over: threading.Event) -> None:
+        while not over.wait(_LONG):
+            name, began = self._phases[-1]
+            now = time.monotonic()
             if self._bar:
-                self._bar.close()
-            self._report.phases[name] = self._report.phases.get(name, 0) + seconds
-            log.info("%s: %.1f s", name, seconds)
+                self._bar.waiting(name, now - began)
+            elif now - max(self._last, began) >= _EVERY:
+                self._last = now
+                log.info("%s: %s so far", name, human_time(now - began))
 
     def step(self, name: str) -> None:
         """Log what begins within a phase."""
@@ -85,16 +119,32 @@ class _Bar:
 
     def __init__(self) -> None:
         self._terminal = sys.stderr
+        self._lock = threading.RLock()
+        self._counts = False
         self._live: Any = None
         self._task: Any = None
         self._handlers: list[tuple[logging.StreamHandler[Any], Any]] = []
 
     def step(self, name: str) -> None:
-        if self._live is None:
-            self._open()
-        self._live.update(self._task, description=name)
+        with self._lock:
+            if self._live is None:
+                self._open()
+            self._live.update(self._task, description=name)
+
+    def waiting(self, name: str, seconds: float) -> None:
+        """Show what takes so long already, unless files are counted."""
+        with self._lock:
+            if self._live is None:
+                self.step(name)
+            if not self._counts:
+                self._live.update(self._task, told=human_time(seconds))
 
     def files(self, so_far: FileProgress) -> None:
+        with self._lock:
+            self._count(so_far)
+
+    def _count(self, so_far: FileProgress) -> None:
+        self._counts = True
         if self._live is None:
             self.step("files")
         self._live.update(self._task, completed=so_far.bytes_done, total=max(so_far.bytes_total, 1))
@@ -133,9 +183,10 @@ class _Bar:
                 self._handlers.append((handler, handler.setStream(sys.stderr)))
 
     def close(self) -> None:
-        if self._live is None:
-            return
-        self._live.stop()
-        for handler, stream in self._handlers:
-            handler.setStream(stream)
-        self._live, self._handlers = None, []
+        with self._lock:
+            if self._live is None:
+                return
+            self._live.stop()
+            for handler, stream in self._handlers:
+                handler.setStream(stream)
+            self._live, self._handlers, self._counts = None, [], False
