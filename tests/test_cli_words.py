@@ -58,6 +58,16 @@ def test_a_near_miss_of_an_option_is_guessed(line, near, run_line):
     assert near in run_line(line, exit_code=2).err
 
 
+@pytest.mark.parametrize("words", [
+    "project export",
+    "project import",
+    "project validate-migration",
+    "helpers populate_engine_runtimes_mapping",
+])  # fmt: skip
+def test_a_run_is_of_one_project(words, run_line):
+    assert "one project a run" in run_line(f"cmlutil {words} -p a --project_name b", exit_code=2).err
+
+
 def test_a_group_alone_and_an_unknown_command_are_usage(run_line):
     assert "project" in run_line("cmlutil", exit_code=2).err
     assert "No such command 'porject'" in run_line("cmlutil porject", exit_code=2).err

@@ -20,6 +20,12 @@ def _number(context: click.Context, option: click.Parameter, value: float) -> fl
     return value
 
 
+def _one(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
+    if len(names) > 1:
+        raise click.BadParameter("one project a run; the scripts in batch/ run many.", context, option)
+    return names[0] if names else None
+
+
 config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
 )
@@ -57,8 +63,12 @@ verbose_option = click.option(
 
 
 def name_option(parameter: str = "name", **more: Any) -> Callable[..., Any]:
-    """Return the -p option, in the spelling of cloudera/cmlutils, too; `more` is for click."""
-    settings = {"metavar": "NAME", "shell_complete": sections, **more}
+    """Return the -p option, in the spelling of cloudera/cmlutils, too; `more` is for click.
+
+    Unless it is to be `multiple`, a second one is refused: click would take the last, and not a word of the others.
+    """
+    single = {} if more.get("multiple") else {"multiple": True, "callback": _one}
+    settings = {"metavar": "NAME", "shell_complete": sections, **single, **more}
     return click.option("-p", "--project-name", "--project_name", parameter, **settings)
 
 
