@@ -17,13 +17,14 @@ from cmlutils.plain_values import check_plain
 from cmlutils.section_values import KEY_VARIABLES, KEYS, SIDES, Secret, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = [
     "KEYS", "KEY_VARIABLES", "SIDES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders",
     "find_file", "load", "nearest", "read_file", "section",
 ]  # fmt: skip
+_FEW = 10  # so many sections are named
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,19 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
     return found[0], [f"{other} is ignored: {found[0]} was found first." for other in others]
 
 
+def _not_where_named(path: Path, config_dir: str | None, environ: Mapping[str, str]) -> list[str]:
+    """Warn of a file that is taken although the environment names another folder."""
+    named = "" if config_dir else environ.get("CMLUTILS_CONFIG_DIR", "")
+    if not named or path.parent == values_of.folder("CMLUTILS_CONFIG_DIR", named):
+        return []
+    return [f"CMLUTILS_CONFIG_DIR names {named}, which has no {path.name}: {path} is taken."]
+
+
 def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> IniFile:
     """Find and parse this side's ini file; raise ConfigError with the place of the mistake."""
-    path, warnings = find_file(side, config_folders(config_dir, os.environ if environ is None else environ))
+    environ = os.environ if environ is None else environ
+    path, warnings = find_file(side, config_folders(config_dir, environ))
+    warnings += _not_where_named(path, config_dir, environ)
     parser = configparser.ConfigParser(interpolation=None, strict=True, default_section="DEFAULT")
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
@@ -120,12 +131,13 @@ def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, s
 def _malformed(path: Path, error: configparser.Error) -> ConfigError:
     """Say where an ini file breaks its form, without quoting the line: it may hold a key."""
     hint = "A file has [Project] lines, each followed by lines of the form key=value."
+    once = "Leave one of the two."
     if isinstance(error, configparser.DuplicateSectionError):
-        return ConfigError(f"{path}, line {error.lineno}: section [{error.section}] is there twice.", hint=hint)
+        return ConfigError(f"{path}, line {error.lineno}: section [{error.section}] is there twice.", hint=once)
     if isinstance(error, configparser.DuplicateOptionError):
         return ConfigError(
             f"{path}, line {error.lineno}: section [{error.section}] has the key {error.option} twice.",
-            hint=hint,
+            hint=once,
         )
     if isinstance(error, configparser.MissingSectionHeaderError):
         return ConfigError(f"{path}, line {error.lineno}: a key comes before the first [section].", hint=hint)
@@ -167,13 +179,19 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return folded[near[0]] if near else ""
 
 
+def _instead(name: str, names: Sequence[str]) -> str:
+    """Say which section was probably meant, or which there are."""
+    near = nearest(name, names)
+    if near:
+        return f"Did you mean [{near}]?"
+    return "See 'cmlutil project list'." if len(names) > _FEW else f"Its sections: {', '.join(names) or 'none'}."
+
+
 def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     """Return one section of a parsed file; raise ConfigError naming file, section and key."""
     if name not in ini.parser or name == ini.parser.default_section:
-        near = nearest(name, ini.names())
-        hint = f"Did you mean [{near}]?" if near else f"Its sections: {', '.join(ini.names()) or 'none'}."
-        raise ConfigError(f"{ini.path} has no section [{name}].", hint=hint)
-    values = dict(ini.parser[name])
+        raise ConfigError(f"{ini.path} has no section [{name}].", hint=_instead(name, ini.names()))
+    values = values_of.with_own_key(dict(ini.parser[name]), ini.parser.defaults())
     where = f"{ini.path}, section [{name}]"
     check_plain(where, values)
     warnings = [*ini.warnings, *values_of.unknown_keys(where, values)]

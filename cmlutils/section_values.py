@@ -192,6 +192,13 @@ def could_be_key(text: str) -> bool:
     return all(32 < ord(letter) < 127 for letter in text)
 
 
+def with_own_key(values: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
+    """Return a section's values without a shared key or command where the section has one of its own."""
+    kinds = [each for each in ("apiv1_key", "apiv1_key_command") if values.get(each)]
+    own = [each for each in kinds if values[each] != shared.get(each)]
+    return {each: text for each, text in values.items() if each not in kinds or each in (own or kinds)}
+
+
 def key(
     where: str, values: Mapping[str, str], side: Side, environ: Mapping[str, str]
 ) -> tuple[Secret, tuple[str, ...]]:

@@ -56,8 +56,8 @@ def test_a_percent_sign_in_a_key_is_kept(ini):
         (GOOD + "ca_path=/nowhere.pem\n", ["ca_path", "/nowhere.pem"]),
         (GOOD + "identity_file=/nowhere\n", ["identity_file", "/nowhere"]),
         (GOOD + "skip_tls_verification=perhaps\n", ["skip_tls_verification"]),
-        (GOOD + "[P]\n", ["line", "[P]", "twice"]),
-        (GOOD + "username=kai\n", ["username", "twice"]),
+        (GOOD + "[P]\n", ["line", "[P]", "twice", "Leave one"]),
+        (GOOD + "username=kai\n", ["username", "twice", "Leave one"]),
         ("username=dana\n", ["line 1", "before"]),
         (GOOD + "what is this\n", ["line 7"]),
         (GOOD.replace("apiv1_key=k3y", "apiv1_key_command='open"), ["apiv1_key_command"]),
@@ -81,6 +81,13 @@ def test_a_section_that_is_not_there_names_the_nearest(ini):
     assert "Project-A" in caught.value.hint
 
 
+def test_of_many_sections_none_is_named_that_was_not_meant(ini):
+    ini(GOOD + "".join(f"[{number:03}]\n" for number in range(300)))
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "Sales", environ={})
+    assert caught.value.hint == "See 'cmlutil project list'."
+
+
 def test_no_file_says_where_it_looked(home):
     with pytest.raises(ConfigError, match=r"export-config\.ini") as caught:
         config.load("export", "P", environ={})
@@ -98,6 +105,13 @@ def test_the_first_folder_wins_and_a_later_one_is_told(ini, home):
     assert config.load("export", "P", environ=environ).workspace.username == "second"
 
 
+def test_a_folder_of_the_environment_without_the_file_is_warned_of(ini, home):
+    path = ini(GOOD)
+    [warning] = config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings
+    assert warning == f"CMLUTILS_CONFIG_DIR names /nowhere, which has no export-config.ini: {path} is taken."
+    assert config.load("export", "P", str(home / "cmlutils"), {"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings == ()
+
+
 def test_warnings_name_what_is_odd(ini):
     path = ini(GOOD.replace("https", "http") + "skip_tls_verification=true\nowner_usrname=kai\n")
     path.chmod(0o644)
@@ -112,6 +126,16 @@ def test_the_key_may_come_from_the_environment_or_a_command(ini):
     assert section.workspace.api_key.reveal() == "fromenv"
     ini(GOOD.replace("apiv1_key=k3y", "apiv1_key_command=pass show 'my key'"))
     assert config.load("export", "P", environ={}).workspace.key_command == ("pass", "show", "my key")
+
+
+def test_a_sections_own_key_or_command_wins_over_a_shared_one(ini):
+    own = GOOD.replace("[P]", "apiv1_key=shared\n[P]").replace("apiv1_key=k3y", "apiv1_key_command=pass show it")
+    ini(own)
+    workspace = config.load("export", "P", environ={}).workspace
+    assert (workspace.api_key.reveal(), workspace.key_command) == ("", ("pass", "show", "it"))
+    ini(GOOD.replace("[P]", "apiv1_key_command=pass show it\n[P]"))
+    workspace = config.load("export", "P", environ={}).workspace
+    assert (workspace.api_key.reveal(), workspace.key_command) == ("k3y", ())
 
 
 def test_ca_path_is_what_requests_takes(ini, tmp_path):
