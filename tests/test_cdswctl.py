@@ -1,4 +1,5 @@
 import io
+import resource
 import tarfile
 import time
 from dataclasses import replace
@@ -8,7 +9,7 @@ import yaml
 
 from cmlutils import interrupts
 from cmlutils.config import Secret, Workspace
-from cmlutils.errors import Interrupted, Rejected, TunnelError
+from cmlutils.errors import CommandError, Interrupted, Rejected, TunnelError
 from cmlutils.remote import cdswctl, orphans
 from cmlutils.remote.private import LOCK
 
@@ -21,14 +22,14 @@ def machine(monkeypatch):
     monkeypatch.setattr(cdswctl.platform, "machine", lambda: "x86_64")
 
 
-def archive(name="cdsw-2.0/cdswctl", kind=tarfile.REGTYPE):
+def archive(name="cdsw-2.0/cdswctl", kind=tarfile.REGTYPE, content=b"bin"):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         for path, what in (("cdsw-2.0", tarfile.DIRTYPE), ("../evil", tarfile.REGTYPE), (name, kind)):
             member = tarfile.TarInfo(path)
             member.type = what
-            member.size = 3 if what == tarfile.REGTYPE else 0
-            tar.addfile(member, io.BytesIO(b"bin"))
+            member.size = len(content) if what == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(content))
     return out.getvalue()
 
 
@@ -58,6 +59,20 @@ def test_private_client_comes_and_goes():
         assert client.mask(b"bad key sekrit") == "bad key ***"
         assert sorted(path.name for path in client.home.iterdir()) == [".cdsw", "cdswctl", LOCK]
     assert not client.home.exists()
+
+
+def test_a_disk_without_room_for_the_client_is_told_as_that():
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with (
+            pytest.raises(CommandError, match=r"^\S+ can't be written: File too large\.$") as caught,
+            cdswctl.private_client(SPACE, serve(archive(content=bytes(100_000)))),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "TMPDIR" in caught.value.hint
 
 
 @pytest.mark.parametrize(

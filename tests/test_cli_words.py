@@ -1,5 +1,6 @@
 """The words of the command line: help, examples, completion, colours, widths, quietness."""
 
+import errno
 import io
 import logging
 import os
@@ -7,6 +8,7 @@ import pty
 import shlex
 import subprocess
 import sys
+import tempfile
 
 import click
 import pytest
@@ -92,6 +94,15 @@ def test_a_full_disk_behind_standard_output_is_no_bug(home, ini, words):
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "error: Standard output can't be written: No space left on device." in done.stderr
+
+
+def test_a_full_disk_elsewhere_is_not_said_to_be_that_of_standard_output(run_line, monkeypatch):
+    def full(**_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    said = run_line("cmlutil demo", exit_code=1).err
+    assert said == "error: A file can't be written: No space left on device.\n"
 
 
 @pytest.mark.parametrize(("words", "code"), [

@@ -2,7 +2,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 
+import pytest
+
+from cmlutils.errors import CommandError
 from cmlutils.remote.private import LOCK, private_folder
 
 _HELD = """
@@ -42,3 +46,23 @@ def test_folders_that_are_not_provably_ours_stay(tmp_path):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {"cml-mine", "cml-theirs", "cml-link", "elsewhere"}
     assert (tmp_path / "elsewhere" / LOCK).exists()
+
+
+def test_where_one_place_can_not_be_written_the_one_for_temporary_files_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with private_folder(str(tmp_path / "not there")) as mine:
+        assert mine.parent == tmp_path
+
+
+def test_a_place_that_can_not_be_written_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    with (
+        pytest.raises(CommandError, match=r"/not there can't be written: No such file or directory\.") as caught,
+        private_folder(),
+    ):
+        pass
+    assert "TMPDIR" in caught.value.hint
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "not there")])
+    with pytest.raises(CommandError, match="No usable temporary directory"), private_folder():
+        pass

@@ -22,7 +22,7 @@ from cmlutils.cli.helpers import doctor, helpers
 from cmlutils.cli.init import init
 from cmlutils.cli.project import project
 from cmlutils.cli.signals import signals
-from cmlutils.cli.terminal import end_streams, usable_streams
+from cmlutils.cli.terminal import can_be_written, end_streams, usable_streams
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -90,8 +90,9 @@ def _translate(argv: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO} and not error.filename:
-        log.error("Standard output can't be written: %s.", error.strerror)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        what = error.filename or ("A file" if can_be_written(sys.stdout) else "Standard output")
+        log.error("%s can't be written: %s.", what, error.strerror)
         return ExitCode.FAILED
     log.debug("%s", traceback.format_exc())
     log.error("This is a bug in cmlutil: %s: %s. The log has the details.", type(error).__name__, error)

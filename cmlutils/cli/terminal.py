@@ -14,6 +14,7 @@ from cmlutils.screen import coloured, columns, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import TextIO
 
     from _typeshed import ReadableBuffer
 
@@ -43,6 +44,15 @@ def put(text: str, *, colours: bool | None = None) -> None:
         click.echo(text, color=colours)
     except BrokenPipeError:
         _to_nowhere()
+
+
+def can_be_written(stream: TextIO) -> bool:
+    """Tell whether a stream takes what was last written to it: what it did not take, it tries again."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _to_nowhere() -> None:

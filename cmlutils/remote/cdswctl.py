@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cmlutils.errors import Rejected, TunnelError
 from cmlutils.remote import process
-from cmlutils.remote.private import private_folder
+from cmlutils.remote.private import private_folder, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +94,9 @@ class Client:
 def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
     """Fetch the client and log it in, in a private folder that is gone when the block ends."""
     with private_folder() as folder:
-        yield log_in(workspace, fetch(download, folder), folder)
+        with writing(folder.parent):
+            client = log_in(workspace, fetch(download, folder), folder)
+        yield client
 
 
 def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
@@ -181,5 +183,7 @@ def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
                     pass
                 return path
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno:  # not the archive's fault
+            raise
         raise TunnelError(f"{where} can't be unpacked: {error}.", hint="Run the command again.") from error
     raise TunnelError(f"{where} holds no cdswctl.", hint="Check the url of the workspace.")

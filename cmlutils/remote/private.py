@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
+from cmlutils.errors import CommandError
 from cmlutils.remote import watchdog
 
 if TYPE_CHECKING:
@@ -26,14 +27,19 @@ _PREFIX = "cml-"
 
 @contextlib.contextmanager
 def private_folder(parent: str | None = None) -> Iterator[Path]:
-    """Make a folder of mode 0700 that is gone when the block ends, or a moment after a kill -9 of ours."""
+    """Make a folder of mode 0700 that is gone when the block ends, or a moment after a kill -9 of ours.
+
+    It lies in `parent`, or where temporary files go; raises CommandError where nothing can be written.
+    """
     folder, lock = None, -1
     try:
         with interrupts.held():
-            _remove_left(Path(parent or tempfile.gettempdir()))
-            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            watchdog.ours().folder(folder)
-            lock = _lock(folder)
+            place = _place(parent)
+            _remove_left(Path(place))
+            with writing(place):
+                folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+                watchdog.ours().folder(folder)
+                lock = _lock(folder)
         yield folder
     finally:
         with interrupts.held():
@@ -41,6 +47,28 @@ def private_folder(parent: str | None = None) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
             if lock >= 0:
                 os.close(lock)
+
+
+@contextlib.contextmanager
+def writing(place: str | Path) -> Iterator[None]:
+    """Raise CommandError for what can't be written in this place for temporary files within the block."""
+    try:
+        yield
+    except OSError as error:
+        if not error.errno:  # of a library, and nothing of the system's
+            raise
+        message = f"{place} can't be written: {error.strerror}."
+        raise CommandError(message, hint="Make room there, or let TMPDIR name another folder.") from error
+
+
+def _place(parent: str | None) -> str:
+    """Return this folder if it can be written, else the one for temporary files; raise CommandError."""
+    if parent and os.access(parent, os.W_OK | os.X_OK):
+        return parent
+    try:
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise CommandError(f"{error.strerror}.", hint="Let TMPDIR name a folder that can be written.") from error
 
 
 def _lock(folder: Path) -> int:
