@@ -6,6 +6,7 @@ import logging
 import os
 import pty
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -116,6 +117,18 @@ def test_a_standard_error_that_can_not_be_written_changes_no_exit_code(home, ini
     done = subprocess.run(["bash", "-c", f"exec 3>&1; {line}"], capture_output=True, text=True, check=False)
     assert done.stdout.split()[-1] == str(code)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("before", ["", "trap '' INT; "])
+def test_a_signal_while_modules_are_read_ends_it_without_a_traceback(tmp_path, before):
+    (tmp_path / "click.py").write_text("import time; print('reading', flush=True); time.sleep(60)")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    argv = ["bash", "-c", f"{before}exec {sys.executable} -m cmlutils --help"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, text=True) as started:
+        assert started.stdout.readline() == "reading\n"
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=30)
+    assert (started.returncode, said) == (-signal.SIGINT, "")
 
 
 A_SECTION = "url=https://x.test\nusername=me\napiv1_key=k\noutput_dir=~/out\n"
