@@ -135,6 +135,15 @@ def test_projects_of_the_same_name_get_slugs_of_their_own(workspace: Workspace, 
     assert workspace.project("dana", slugs[0]).description == "d"
 
 
+def test_a_project_may_have_the_folder_that_an_earlier_workspace_left(workspace: Workspace, api: Api) -> None:
+    left = workspace.state_dir / "dana/n/kept.txt"
+    left.parent.mkdir()
+    left.touch()
+    api.call(201, "POST", "users/dana/projects", {"name": "n", "template": "blank", "project_visibility": "private"})
+    assert workspace.project("dana", "n").files == left.parent
+    assert left.exists()
+
+
 def test_creating_projects_for_others(start: Callable[..., Workspace], login: Callable[..., Api]) -> None:
     api = login(start())
     body = {"name": "n", "template": "blank", "project_visibility": "private"}

@@ -74,7 +74,7 @@ def create_project(call: Call, username: str) -> Reply:
     if call.world.assume.project_create_settings:
         _settings(call, project)
     project.files = call.world.state_dir / project.path
-    project.files.mkdir(parents=True)
+    project.files.mkdir(parents=True, exist_ok=True)  # a workspace that had this --state-dir before may have left one
     call.world.projects.append(project)
     return Reply(project_json(call.world, project), 201)
 
