@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
         findings.append(Finding("-", "import", "error", error.message, error.hint))
         maps = load_maps([])
     findings += examine(sections, maps, deep=deep)
+    counts = Counter(one.severity for one in findings)
     if as_json:
         put(json_text([asdict(one) for one in findings]))
     else:
@@ -100,10 +102,10 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
             say(logs.one_line(f"{one.severity:<8} {one.side:<7} {one.section:<{width}}  {one.text}{fix}"))
-    severities = {one.severity for one in findings}
-    if "error" in severities:
+        put(f"errors: {counts['error']}, warnings: {counts['warning']}, ok: {counts['ok']}")
+    if counts["error"]:
         return ExitCode.FAILED
-    return ExitCode.NEEDS_HAND if "warning" in severities else ExitCode.OK
+    return ExitCode.NEEDS_HAND if counts["warning"] else ExitCode.OK
 
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[config.Section], list[Finding]]:

@@ -96,7 +96,7 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
     with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
         try:
-            user = v1.users.get(section.workspace.username)
+            user = v1.users.migrating(section.workspace.username)
         except NotFound as error:
             error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
             raise

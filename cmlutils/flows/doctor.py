@@ -142,7 +142,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         group.find("error", shared.silent[workspace.url].message, shared.silent[workspace.url].hint)
         return
     try:
-        v1.users.get(workspace.username)
+        v1.users.migrating(workspace.username)
         skew = _skew(v1.http.date)
         if abs(skew) > _SKEW:
             group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")

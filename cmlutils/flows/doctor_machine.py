@@ -106,8 +106,10 @@ def disks(sections: Sequence[Section]) -> list[Finding]:
     sections_by_disk: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
         sections_by_disk[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
-    obstacles = sorted({why for section in sections if (why := obstacle(bundle_of(section).folder))})
-    found = [here("error", why, OBSTACLE_FIX) for why in obstacles]
+    obstacles: dict[str, list[Section]] = defaultdict(list)
+    for section in sections:
+        obstacles[obstacle(bundle_of(section).folder)].append(section)
+    found = [Finding(label(mine), "here", "error", why, OBSTACLE_FIX) for why, mine in sorted(obstacles.items()) if why]
     return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in sections_by_disk.values()]
 
 

@@ -49,7 +49,7 @@ def key_from(command: str) -> str:
 def check_user(section: Section) -> None:
     """Ask the workspace who we are; raise when address, key or user is wrong."""
     with Http(resolve_key(section.workspace)) as http:
-        ApiV1(http).users.get(section.workspace.username)
+        ApiV1(http).users.migrating(section.workspace.username)
 
 
 def list_projects(section: Section) -> list[ListedProject]:

@@ -82,4 +82,4 @@ def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away
         return Away("no connection within the time allowed", hint=hint, sent=False)
     if isinstance(error, requests.Timeout):
         return Away("no answer within the time allowed", hint=hint)
-    return Away("the connection broke", hint=hint)
+    return Away("the connection broke", hint="Check url, https or http, and that this machine may reach it.")

@@ -1,6 +1,7 @@
 """The doctor finds everything at once, says what to do about it, and asks each workspace no more than it must."""
 
 import contextlib
+import re
 import socket
 import subprocess
 import sys
@@ -24,11 +25,18 @@ def found(line, severity):
 def test_everything_is_found_at_once(workspaces, run_line, home):
     source, target = workspaces(target_more={"runtimes": []})
     path = home / "cmlutils/export-config.ini"
-    path.write_text(path.read_text() + "colour=red\n[Nobody]\n[Other]\nusername=\n[Wrong]\napiv1_key=wrong\n")
+    more = path.read_text() + "colour=red\n[Nobody]\n[Other]\nusername=\n[Wrong]\napiv1_key=wrong\n"
+    more += f"[Who]\nusername=who\n[Shut]\noutput_dir={home}/shut\n"
+    (home / "shut").mkdir()
+    (home / "shut/Shut").symlink_to("elsewhere")
+    path.write_text(more)
     line = run_line("cmlutil doctor --json", exit_code=1)
     errors = found(line, "error")
     for word in ("'Nobody'", "username", "rsync-enabled runtime", "401"):
         assert any(word in one for one in errors), word
+    assert f"There is no user 'who' at {source.url} (404)." in errors
+    [shut] = [one for one in line.json if "is a symbolic link" in one["text"]]
+    assert (shut["section"], shut["side"]) == ("Shut", "here")
     assert any("colour" in one for one in found(line, "warning"))
     assert [one["section"] for one in line.json if one["text"] == "ready"] == ["Churn Model"]
     assert all(one["fix"] for one in line.json if one["severity"] == "error" and one["side"] != "-")
@@ -39,6 +47,7 @@ def test_it_says_ready(workspaces, run_line):
     workspaces()
     line = run_line("cmlutil doctor", exit_code=5)  # http is a warning
     assert line.out.count("ready") == 1
+    assert re.fullmatch(r"errors: 0, warnings: [1-9], ok: [1-9]", line.out.splitlines()[-1])
     assert "not exported yet" in line.out
     run_line(EXPORT)
     assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 1  # Board's open access is forbidden there

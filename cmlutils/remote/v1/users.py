@@ -6,7 +6,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING
 
 from cmlutils.config import Secret
-from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.errors import AnswerLost, NotFound, Rejected
 from cmlutils.log import hide
 from cmlutils.remote.routes import Json, Routes, a_list, an_object, segment
 
@@ -30,6 +30,17 @@ class Users:
     def get(self, username: str) -> Json:
         """Return the record of a user or a team."""
         return self._routes.an_object(address(username))
+
+    def migrating(self, username: str) -> Json:
+        """Return the record of who migrates; raise NotFound with what may be wrong of the configuration."""
+        try:
+            return self.get(username)
+        except NotFound as error:
+            raise NotFound(
+                f"There is no user {username!r} at {self._routes.http.workspace.url} ({error.status}).",
+                status=error.status,
+                hint="Check username and url: the url is the workspace's, without a path of a project.",
+            ) from error
 
     def is_member(self, team: str, username: str) -> bool:
         """Whether a team lists this user; a team that shows no members gets the benefit of the doubt."""
