@@ -13,7 +13,7 @@ from cmlutils.runtimes import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_LIVE = {"pending", "deploying", "deployed"}
+_NOT_LIVE = {"", "stopping", "stopped", "failed"}
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,10 @@ class Model:
 
 
 def live_status(record: Mapping[str, Any]) -> str:
-    """Return the status of a model's deployment in a workspace's record of it; empty where it is not deployed."""
+    """Return the status of a model's deployment in a workspace's record of it; empty where it is not deployed.
+
+    A status that nobody knows is one of a deployment: only what is known to have ended has.
+    """
     deployment = record.get("latestModelDeployment")
     status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""
-    return status if status in _LIVE else ""
+    return "" if status in _NOT_LIVE else status

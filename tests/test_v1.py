@@ -15,6 +15,7 @@ from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows.read_project import read_records
 from cmlutils.journal import Journal
+from cmlutils.model import live_status
 from cmlutils.project import ProjectRef
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
@@ -371,6 +372,19 @@ def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock,
     with ApiV2(api.http, V2Key(api, "dana", Journal(journal.path))):
         pass
     assert Journal(journal.path).step("v2 key") is None
+
+
+def test_a_status_is_known_in_whatever_letters_a_workspace_has_it(api, mock):
+    model = {"id": "5", "latestModelBuild": {"status": "BUILT"}, "latestModelDeployment": {"status": "Deployed"}}
+    mock.post(URL + f"{MODELS}/list-models", json=[model])
+    mock.post(URL + f"{MODELS}/get-model", json=model)
+    for found in (*api.models.of(REF), api.models.get(5)):
+        assert (found["latestModelBuild"]["status"], live_status(found)) == ("built", "deployed")
+    mock.get(f"{PROJECT}/applications", json=[{"id": 8, "status": "STOPPED"}])
+    mock.get(f"{PROJECT}/applications/8", json={"id": 8, "status": "Stopped"})
+    mock.post(f"{PROJECT}/applications", json={"id": 8, "status": "Stopped"})
+    shown = [*api.applications.of(REF), api.applications.get(REF, 8), api.applications.create(REF, {})]
+    assert {one["status"] for one in shown} == {"stopped"}
 
 
 @pytest.mark.parametrize("answer", [{"status": 502}, {"json": {"message": "no"}}, {"body": "<html>"}])

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from cmlutils.errors import ApiError, BundleError
+from cmlutils.model import live_status
 from cmlutils.project import ProjectRef, ProjectSettings
 from cmlutils.runtimes import Runtime
 from cmlutils.workloads import Application, Job, Model, differences
@@ -198,3 +199,13 @@ def test_a_project_reference_takes_the_slug_as_told():
     assert ref.path == "dana/my-p-2"
     ref = ProjectRef.from_v1({"id": 1, "name": "P", "slug_raw": "p", "owner": {"username": "kai"}})
     assert ref.path == "kai/p"
+
+
+@pytest.mark.parametrize("status", ["pending", "deploying", "deployed", "scaling"])
+def test_a_deployment_of_a_status_that_nobody_knows_counts_as_live(status):
+    assert live_status({"latestModelDeployment": {"status": status}}) == status
+
+
+@pytest.mark.parametrize("deployment", [None, {}, {"status": "stopping"}, {"status": "stopped"}, {"status": "failed"}])
+def test_a_deployment_that_is_known_to_have_ended_is_not_live(deployment):
+    assert not live_status({"latestModelDeployment": deployment})

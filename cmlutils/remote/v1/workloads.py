@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from cmlutils.project import ProjectRef
     from cmlutils.remote.routes import Routes
 
-_WHOLE = {"latestModelDeployment": True, "latestModelBuild": True}
+_PARTS = ("latestModelDeployment", "latestModelBuild")
+_WHOLE = dict.fromkeys(_PARTS, True)
 
 
 class Jobs:
@@ -55,15 +56,15 @@ class Applications:
 
     def of(self, project: ProjectRef) -> list[Json]:
         """Return the project's applications."""
-        return self._routes.numbered(f"{address(project)}/applications")
+        return [_in_small_letters(row) for row in self._routes.numbered(f"{address(project)}/applications")]
 
     def get(self, project: ProjectRef, application_id: object) -> Json:
         """Return one application."""
-        return self._routes.the_one(_application(project, application_id), application_id)
+        return _in_small_letters(self._routes.the_one(_application(project, application_id), application_id))
 
     def create(self, project: ProjectRef, body: Mapping[str, Any]) -> Json:
         """Create an application, which starts it."""
-        return self._routes.create(f"{address(project)}/applications", body)
+        return _in_small_letters(self._routes.create(f"{address(project)}/applications", body))
 
     def stop(self, project: ProjectRef, application_id: object) -> None:
         """Stop an application (a route that no public capture proves: read back)."""
@@ -91,15 +92,16 @@ class Models:
     def of(self, project: ProjectRef) -> list[Json]:
         """Return a project's models with their latest build and deployment."""
         rows = self._routes.numbered(_model("list-models"), question={"projectId": project.id, **_WHOLE})
-        return [row for row in rows if _in_project(row, project.id)]
+        return [_in_small_letters(row) for row in rows if _in_project(row, project.id)]
 
     def get(self, model_id: object) -> Json:
         """Return a whole model with its latest build and deployment."""
-        return self._routes.the_one(_model("get-model"), model_id, question={"id": str(model_id), **_WHOLE})
+        asked = {"id": str(model_id), **_WHOLE}
+        return _in_small_letters(self._routes.the_one(_model("get-model"), model_id, question=asked))
 
     def create(self, body: Mapping[str, Any]) -> Json:
         """Create a model; unless the body says otherwise it is built and deployed too."""
-        return self._routes.create(_model("create-model"), body)
+        return _in_small_letters(self._routes.create(_model("create-model"), body))
 
     def build(self, body: Mapping[str, Any]) -> None:
         """Build a model (which may deploy it too: read back)."""
@@ -116,6 +118,14 @@ class Models:
 
 def _model(verb: str) -> str:
     return f"/api/altus-ds-1/models/{verb}"
+
+
+def _in_small_letters(row: Json) -> Json:
+    """Spell the status of a workload, and of a model's build and deployment, in the way that public captures have."""
+    for one in (row, *map(row.get, _PARTS)):
+        if isinstance(one, dict) and isinstance(one.get("status"), str):
+            one["status"] = one["status"].lower()
+    return row
 
 
 def _in_project(row: Json, project_id: int) -> bool:
