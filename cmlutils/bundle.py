@@ -17,7 +17,7 @@ from cmlutils.errors import BundleError
 from cmlutils.journal import Journal
 from cmlutils.lock import Lock
 from cmlutils.ours import has_ours
-from cmlutils.urls import same_workspace
+from cmlutils.urls import same_workspace, workspace_at
 from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ class Bundle:
 
     def journal(self, url: str, owner: str) -> Journal:
         """Return the journal of what imports made for this owner on the workspace at this url."""
-        digest = hashlib.sha256(f"{url} {owner}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{workspace_at(url)} {owner}".encode()).hexdigest()[:16]
         return Journal(self.state / f"journal-{digest}.jsonl")
 
     def other_journals(self, mine: Journal) -> Iterator[Path]:

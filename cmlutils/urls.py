@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def same_workspace(one: str, other: str) -> bool:
     """Tell whether two addresses lead to the same workspace; https and http may."""
-    return _place(one) == _place(other)
+    return workspace_at(one) == workspace_at(other)
 
 
-def _place(url: str) -> tuple[str | None, int | None, str]:
+def workspace_at(url: str) -> str:
+    """Return what all spellings of a workspace's address have in common, by https and http."""
     parts = urlsplit(url)
-    return parts.hostname, parts.port, parts.path.rstrip("/")
+    port = "" if parts.port in {None, _DEFAULT_PORTS.get(parts.scheme)} else f":{parts.port}"
+    return f"{parts.hostname}{port}{parts.path.rstrip('/')}"

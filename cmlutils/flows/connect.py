@@ -21,6 +21,7 @@ from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
 from cmlutils.runtimes import rsync_runtime
 from cmlutils.section_values import could_be_key
+from cmlutils.urls import workspace_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +152,7 @@ def project_tunnel(
             )
         runtime_id = runtime.id
     ssh.check_keys(workspace)
-    digest = hashlib.sha256(workspace.url.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(workspace_at(workspace.url).encode()).hexdigest()[:16]
     with (
         cdswctl.private_client(workspace, connection.v1.http.download) as client,
         open_tunnel(

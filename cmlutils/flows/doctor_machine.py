@@ -15,6 +15,7 @@ from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.remote.child import PACKAGES
+from cmlutils.urls import workspace_at
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def same_subdomains(sections: Sequence[Section]) -> list[Finding]:
     found = []
     for section in sections:
         for subdomain in _subdomains(bundle_of(section)):
-            other = seen.setdefault((section.workspace.url, subdomain), section.name)
+            other = seen.setdefault((workspace_at(section.workspace.url), subdomain), section.name)
             if other != section.name:
                 what = f"subdomain {subdomain} is wanted by {other}, too: only one of them can have it"
                 found.append(Finding(section.name, "import", "error", what, "change it in one of the projects"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import interrupts, strict_json
 from cmlutils.errors import CommandError
+from cmlutils.urls import same_workspace
 from cmlutils.wholefile import write_json
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
             session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if url != client.workspace.url:
+        if not same_workspace(url, client.workspace.url):
             continue
         done = stop_session(client, project, session) if session else tell_of_nameless(client, project)
         if session and not done:

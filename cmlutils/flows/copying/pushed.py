@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
 from cmlutils.listfile import read_list, refuse_folder, write_list
+from cmlutils.urls import workspace_at
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Pushed:
     """
 
     def __init__(self, state: Path, url: str, project: str) -> None:
-        digest = hashlib.sha256(f"{url}\n{project}".encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{workspace_at(url)}\n{project}".encode()).hexdigest()[:16]
         self._list = state / f"pushed-{digest}.list"
         self._begun, self._resolution = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
         self._about: list[Entry] = []
