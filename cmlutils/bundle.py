@@ -224,10 +224,10 @@ class Bundle:
         """Return what the last import left for a person; nothing where none was."""
         return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
 
-    def journal(self, url: str, owner: str) -> Journal:
+    def journal(self, url: str, owner: str, *, read_only: bool = False) -> Journal:
         """Return the journal of what imports made for this owner on the workspace at this url."""
         digest = hashlib.sha256(f"{workspace_at(url)} {owner}".encode()).hexdigest()[:16]
-        return Journal(self.state / f"journal-{digest}.jsonl")
+        return Journal(self.state / f"journal-{digest}.jsonl", read_only=read_only)
 
     def other_journals(self, mine: Journal) -> Iterator[Path]:
         """Find the journals of all bundles beside this one, its own others too."""

@@ -13,6 +13,9 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.read_project import read_records
+from cmlutils.flows.replaying.journal_keys import keyed, named
+from cmlutils.flows.replaying.kinds import add_unlisted, kind_of
+from cmlutils.flows.replaying.project import imported_project
 from cmlutils.flows.replaying.target import map_file
 from cmlutils.flows.replaying.translate import Addons
 from cmlutils.guard import OBSTACLE_FIX, obstacle
@@ -21,19 +24,22 @@ from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import ProjectRef
 from cmlutils.report import join
 from cmlutils.runtimes import Runtime, rsync_runtime
-from cmlutils.workloads import FROM_V1, Application, Model
+from cmlutils.workloads import Application, Model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.bundle import Bundle
+    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.job import Job
+    from cmlutils.journal import Journal
     from cmlutils.project import ProjectSettings
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
+_BEGUN = "an interrupted import began it, and this one finishes it"
 MANY = 500  # so many projects are asked for their subdomains, no more
 
 
@@ -83,17 +89,16 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
         )
         for kind in bundle.missing_metadata()
     ]
-    project = _project(plan, v1, owner, settings)
+    journal = bundle.journal(workspace.url, owner, read_only=True)
+    project = _project(plan, v1, journal, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
-    records = read_records(v1, project) if project else {}
+    there = _there(v1, project, journal, contents) if project else {}
     addons = Addons(v1)
     for kind, wanted in contents.by_kind().items():
-        present = Counter(FROM_V1[kind](one, offer.runtimes).key for one in records.get(kind, []))
         planned = []
-        for one in wanted:
-            if present[one.key]:
-                present[one.key] -= 1
-                planned.append(Planned(one.kind, one.name, Action.PRESENT))
+        for key, one in keyed(wanted):
+            if key in there:
+                planned.append(Planned(one.kind, one.name, Action.PRESENT, there[key]))
             else:
                 planned.append(_with_addons(_engine(one) if engines else _workload(one, offer), addons.absent(one)))
         plan.actions += _with_parents(planned, contents.jobs) if kind == "jobs" else planned
@@ -104,15 +109,37 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     return plan
 
 
-def _project(plan: Plan, v1: ApiV1, owner: str, settings: ProjectSettings) -> ProjectRef | None:
+def _there(v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents) -> dict[str, str]:
+    """Return the keys of what is there, known to be an import's or else by its name, with what to note of it."""
+    records, found = read_records(v1, project), dict[str, str]()
+    add_unlisted(v1, project, journal, records)
+    inside = journal.is_in(project.id)
+    for kind, wanted in contents.by_kind().items():
+        singular = kind.removesuffix("s")
+        identity_of = kind_of(singular, v1, project).identity_of
+        rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(singular) if inside else set()
+        others = Counter(identity_of(row) for number, row in rows.items() if number not in ours)
+        for key, _ in keyed(wanted):
+            step, what = journal.step(key) if inside else None, named(key)
+            if step and step.target_id in rows and not step.doomed:
+                found[key] = "" if step.done else _BEGUN
+            elif what and others[what.identity]:
+                others[what.identity] -= 1
+                found[key] = _BEGUN if step and not step.target_id else ""
+    return found
+
+
+def _project(plan: Plan, v1: ApiV1, journal: Journal, owner: str, settings: ProjectSettings) -> ProjectRef | None:
     """Plan the project itself; return it where it is there already."""
-    name = plan.project
-    found = v1.projects.find(name, owner, owner) if not plan.blockers else None
-    if found is None:
+    name, ref = plan.project, None
+    if not plan.blockers:
+        ref = imported_project(v1, journal, owner, name)
+        found = None if ref else v1.projects.find(name, owner, owner)
+        ref = ProjectRef.from_v1(found, owner) if found else ref
+    if ref is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
         plan.actions.append(Planned("project", name, Action.CREATE, what))
         return None
-    ref = ProjectRef.from_v1(found, owner)
     plan.target = f"{plan.target.split(' ')[0]} {ref.path}"
     plan.actions.append(Planned("project", name, Action.PRESENT, "its settings and environment stay as they are"))
     plan.unknown.append("Whether it was an unfinished import that made it: then its settings are finished.")

@@ -15,11 +15,9 @@ from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
 from cmlutils.flows.replaying.journal_keys import unfinished
-from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.kinds import add_unlisted
 from cmlutils.flows.replaying.project import imported_project
-from cmlutils.flows.replaying.steps import asked_for
 from cmlutils.flows.replaying.translate import with_ids
-from cmlutils.journal import JournalStep
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 
@@ -123,7 +121,7 @@ class _Validation:
         compared = self._compared_side(connection, side, runtimes, journal)
         there, records = read_settings(v1, project), read_records(v1, project)
         if journal:
-            _ask_for_unlisted(connection, project, journal, records)
+            add_unlisted(v1, project, journal, records)
             self._ask_for_pauses(connection, project, journal, records["jobs"])
         if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
@@ -168,18 +166,6 @@ class _Validation:
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return ComparedSide(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
-
-
-def _ask_for_unlisted(
-    connection: Connection, project: ProjectRef, journal: Journal, records: dict[str, list[dict[str, Any]]]
-) -> None:
-    """Add what imports have made and a list does not show: it may lag behind."""
-    for kind, rows in records.items() if journal.is_in(project.id) else ():
-        singular = kind.removesuffix("s")
-        read = kind_of(singular, connection.v1, project).read
-        unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
-        found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
-        rows += [one for one in found if one is not None]
 
 
 def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:

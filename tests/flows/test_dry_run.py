@@ -93,6 +93,39 @@ def test_what_it_foresees_is_what_comes(workspaces, run_line):
     assert "Nothing was written" in run_line(f"{IMPORT} --dry-run").out
 
 
+def test_what_an_import_has_made_is_foreseen_to_stay_whatever_its_name_by_now(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    project = target.project("dana", "churn-model")
+    project.name = "renamed"
+    project.jobs[0].name, project.jobs[1].name = project.jobs[1].name, "another"
+    project.models[0].name = "another"
+    foreseen = run_line(f"{IMPORT} --dry-run --json").json["actions"]
+    done = run_line(f"{IMPORT} --json").json["outcomes"]
+    told = [[(one["kind"], one[word]) for one in some] for some, word in ((foreseen, "action"), (done, "status"))]
+    assert told[0] == told[1]
+    assert {what for _, what in told[0]} == {"present"}
+
+
+def test_what_an_interrupted_import_began_is_foreseen_to_be_finished(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    (journal,) = (home / "bundles/Churn Model/state").glob("journal-*")
+    lines = [line for line in journal.read_text().splitlines(True) if '"job ' not in line or '"begun"' in line]
+    journal.write_text("".join(lines) + '{"key": "to')  # torn, as by a crash
+    torn = journal.read_bytes()
+    line = run_line(f"{IMPORT} --dry-run --json")
+    assert journal.read_bytes() == torn
+    assert planned(line, "job") == dict.fromkeys(("ingest", "score", "mail"), "present")
+    assert {one["note"] for one in line.json["actions"] if one["kind"] == "job"} == {
+        "an interrupted import began it, and this one finishes it"
+    }
+    run_line(IMPORT)
+    assert len(target.project("dana", "churn-model").jobs) == 3
+
+
 def test_what_comes_without_add_ons_parent_or_build_is_foreseen(workspaces, run_line, sample):
     sample["jobs"][1]["runtime_id"] = 13
     sample["jobs"][0]["addons"] = [5]

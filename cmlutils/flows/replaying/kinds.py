@@ -6,13 +6,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cmlutils.flows.replaying.steps import Inventory
+from cmlutils.flows.replaying.steps import Inventory, asked_for
+from cmlutils.journal import JournalStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.flows.replaying.steps import Identity, Record
-    from cmlutils.journal import JournalStep
+    from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
 
@@ -53,3 +54,13 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
         read=lambda past: v1.jobs.get(project, past.target_id),
         remove=lambda one: v1.jobs.delete(project, one["id"]),
     )
+
+
+def add_unlisted(v1: ApiV1, project: ProjectRef, journal: Journal, records: dict[str, list[Record]]) -> None:
+    """Add what imports have made and a list does not show: it may lag behind."""
+    for kind, rows in records.items() if journal.is_in(project.id) else ():
+        singular = kind.removesuffix("s")
+        read = kind_of(singular, v1, project).read
+        unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
+        found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
+        rows += [one for one in found if one is not None]
