@@ -188,6 +188,13 @@ def test_project_settings_pass_through_the_bundle():
     assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
 
 
+def test_a_subdomain_has_no_capitals():
+    shown = Application.from_v1({"name": "Board", "subdomain": "My-Board", "environment": {}}, [])
+    assert shown.key == shown.to_v1()["subdomain"] == "my-board"
+    record = {**shown.to_bundle(), "subdomain": "My-Board"}
+    assert Application.from_bundle(record) == shown
+
+
 def test_a_collaborator_without_a_name_is_nobody():
     people = [{"username": None, "permissions": "write"}, {"permissions": "read"}, {"username": "kai"}]
     settings = ProjectSettings.from_v1({"name": "P"}, {}, people)

@@ -51,6 +51,8 @@ class Assumptions:
     """build-model honours an explicit autoDeployModel false; where it does not, every build is deployed."""
     model_auth_at_create: bool = True
     """create-model honours ``authEnabled``; where it does not, only set-model-auth changes it."""
+    model_settings_on_read: bool = True
+    """A model shows its ``visibility`` and its ``defaultReplicationPolicy``."""
     project_patch: bool = True
     """PATCH of a project takes name, description and shared_memory_limit."""
     project_create_settings: bool = True

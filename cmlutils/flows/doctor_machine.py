@@ -154,4 +154,4 @@ def _subdomains(bundle: Bundle) -> set[str]:
         records = read_json(bundle.metadata("applications"), list)
     except BundleError:  # not exported yet, or a finding of the section itself
         return set()
-    return {str(one.get("subdomain")) for one in records if isinstance(one, dict)}
+    return {str(one.get("subdomain")).lower() for one in records if isinstance(one, dict)}

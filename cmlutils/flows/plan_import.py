@@ -204,7 +204,7 @@ def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[
         key = (v1.http.host, ref.path)
         if key not in asked:
             try:
-                asked[key] = {str(one.get("subdomain")) for one in v1.applications.of(ref)}
+                asked[key] = {str(one.get("subdomain")).lower() for one in v1.applications.of(ref)}
             except Rejected:
                 continue
         found |= dict.fromkeys(asked[key], ref.path)

@@ -528,6 +528,17 @@ def test_a_project_that_the_target_calls_otherwise_is_not_made_again(target, bun
     assert of(target).name == renamed
 
 
+def test_what_a_target_does_not_show_of_a_model_is_left_to_be_looked_at(tmp_path):
+    models = [replace(MODELS[0], visibility="public"), replace(MODELS[0], name="Score", replicas=1)]
+    bundle = write_bundle(tmp_path / "bundle", models=models)
+    with target_of(tmp_path, without=["model_settings_on_read"]) as target:
+        run = replay(target, bundle)
+        assert run.code == 0
+        assert outcome(run, "Explain").todo == "when you deploy it, check that it has: 2 replicas, visibility public"
+        assert not outcome(run, "Score").todo
+        assert [one.visibility for one in of(target).models] == ["public", "private"]
+
+
 def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bundle):
     replay(target, bundle)
     application = started_by_now(target)

@@ -364,6 +364,19 @@ def test_what_this_run_made_must_not_be_live():
             assert [(row.group, row.expected) for row in rows] == [(Group.LIVE, not fresh)], kind
 
 
+@pytest.mark.parametrize(("shown", "expected"), [({}, True), ({"visibility": "private"}, False)])
+def test_a_visibility_is_excused_only_where_the_target_does_not_show_it(shown, expected):
+    wanted = [Model("m", visibility="public")]
+    [row] = compare_workloads("models", wanted, [{"id": "1", "name": "m", **shown}], compared_side())
+    assert (row.what, row.expected) == ("visibility", expected)
+
+
+def test_an_application_in_capitals_is_the_same():
+    record = {"id": 1, "name": "a", "subdomain": "A-b", "status": "stopped", "cpu": 1, "memory": 1}
+    wanted = [Application.from_v1({**record, "subdomain": "a-B"}, [])]
+    assert compare_workloads("applications", wanted, [record], compared_side()) == []
+
+
 def test_an_application_that_failed_does_not_run():
     record = {"id": 1, "name": "a", "subdomain": "a", "status": "failed"}
     side = compared_side(fresh={("application", "a")})

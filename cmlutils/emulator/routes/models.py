@@ -62,7 +62,10 @@ def _shown(call: Call, project: Project, model: Model) -> Json:
         "build": bool(call.body.get("latestModelBuild")),
         "deployment": bool(call.body.get("latestModelDeployment")),
     }
-    return model_json(project, model, **wants)
+    shown = model_json(project, model, **wants)
+    if not call.world.assume.model_settings_on_read:
+        del shown["visibility"], shown["defaultReplicationPolicy"]
+    return shown
 
 
 def list_models(call: Call) -> Reply:

@@ -123,6 +123,8 @@ def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: Comp
         return "the target adds it"
     if name == "timezone" and (left, right) == ("", "UTC"):
         return "a job without a timezone runs by UTC"
+    if name == "visibility" and record.get(name) is None:
+        return "the target does not show it"
     hidden = "the target does not show it while this is stopped or not deployed"
     return hidden if _hidden(wanted, record, name, right) else ""
 

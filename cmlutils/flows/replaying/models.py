@@ -190,9 +190,11 @@ class _ModelReplay:
             missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
         there = Model.from_v1(record, self.target.runtimes)
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
-        unseen = () if record.get("defaultReplicationPolicy") else ("replicas",)
+        shown = {"replicas": record.get("defaultReplicationPolicy"), "visibility": record.get("visibility")}
+        unseen = [name for name, value in shown.items() if not value]
         missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
-        of_deployment = [f"{model.replicas} replicas"] if unseen and model.replicas != 1 else []
+        of_deployment = [f"{model.replicas} replicas"] if "replicas" in unseen and model.replicas != 1 else []
+        of_deployment += ["visibility public"] if "visibility" in unseen and model.visibility == "public" else []
         of_deployment += [f"environment {name}" for name in sorted(model.environment)]
         todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
