@@ -528,6 +528,19 @@ def test_a_project_that_the_target_calls_otherwise_is_not_made_again(target, bun
     assert of(target).name == renamed
 
 
+def test_a_project_that_the_target_calls_otherwise_is_handed_over(target, bundle):
+    def cut(*_):
+        raise TunnelError("The tunnel dropped.")
+
+    assert replay(target, bundle, push=cut).code == 1
+    of(target).name = "something else"
+    assert replay(target, bundle).code == 0
+    assert (of(target).visibility, of(target).collaborators) == ("public", {"kai": "write"})
+    of(target).collaborators.clear()
+    assert replay(target, bundle).code == 0
+    assert not of(target).collaborators  # once
+
+
 def test_what_a_target_does_not_show_of_a_model_is_left_to_be_looked_at(tmp_path):
     models = [replace(MODELS[0], visibility="public"), replace(MODELS[0], name="Score", replicas=1)]
     bundle = write_bundle(tmp_path / "bundle", models=models)

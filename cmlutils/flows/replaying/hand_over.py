@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError, Rejected
-from cmlutils.flows.replaying.project import project_key
 from cmlutils.flows.replaying.target import tried
 from cmlutils.report import Outcome, Status
 
@@ -23,10 +22,9 @@ def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: Projec
 
     Returns what is left to do, None when that is nothing; the next import tries that again.
     """
-    created = journal.step(project_key(project.owner, project.name))
     key = f"hand over {project.id}"
     step = journal.step(key)
-    if created is None or created.target_id != str(project.id) or (step and step.done and not step.left):
+    if str(project.id) not in journal.ids("project") or (step and step.done and not step.left):
         return None
     try:
         todos = _hand_over(v1, project, settings, _Given(journal, key))
