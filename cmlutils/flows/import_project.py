@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
@@ -109,8 +109,10 @@ class Replay:
         if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
             replay(begun)
         push_files(project, runtimes)
+        made = {one.target_id: one for one in report.outcomes[known:] if one.kind == "job" and one.made}
         report.outcomes[known:] = [one for one in report.outcomes[known:] if one.kind != "job"]  # they come once more
         replay([one for one in workloads if one not in begun or isinstance(one, Job)])
+        report.outcomes = [_of_this_run(one, made) if one.kind == "job" else one for one in report.outcomes]
         with self.progress.phase("hand over"):
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
@@ -181,6 +183,15 @@ class Replay:
                 else:
                     note = "the import ended before this was done"
                     self.report.outcomes.append(Outcome(one.kind, one.name, Status.SKIPPED, note=note))
+
+
+def _of_this_run(job: Outcome, made: Mapping[str, Outcome]) -> Outcome:
+    """Say of a job that is there the second time what this run has said of it when it was made."""
+    first = made.get(job.target_id)
+    if first is None or job.status is not Status.PRESENT:
+        return job
+    mended = first.needs_hand and not job.needs_hand
+    return replace(job, status=Status.CREATED if mended else first.status)
 
 
 def _not_exported(bundle: Bundle) -> list[Outcome]:

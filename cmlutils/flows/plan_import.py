@@ -98,7 +98,8 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
         planned = []
         for key, one in keyed(wanted):
             if key in there:
-                planned.append(Planned(one.kind, one.name, Action.PRESENT, there[key]))
+                action = Action.CREATE if there[key] else Action.PRESENT
+                planned.append(Planned(one.kind, one.name, action, there[key]))
             else:
                 planned.append(_with_addons(_engine(one) if engines else _workload(one, offer), addons.absent(one)))
         plan.actions += _with_parents(planned, contents.jobs) if kind == "jobs" else planned

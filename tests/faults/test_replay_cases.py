@@ -641,6 +641,23 @@ def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the
     assert seen
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_what_is_made_by_the_import_after_a_crash_is_told_to_be_made_by_it(tmp_path, after):
+    bundle, made = write_bundle(tmp_path / "bundle"), set()
+    for crash in range(1, 60):
+        with target_of(tmp_path / str(crash)) as target:
+            if replay(target, bundle, crash, after=after).error is None:
+                break
+            there = {one.name for project in target.world.projects for one in _workloads(project)}
+            run = replay(target, bundle)
+            told = {one.name for one in run.report.outcomes if one.status is Status.CREATED} - {"Churn"}
+            assert {one.name for one in _workloads(of(target))} - there <= told, crash
+            made |= told
+    else:
+        pytest.fail("the import takes more calls than this test has crashes")
+    assert made == {"Explain", "Board", "ingest", "score"}
+
+
 def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path):
     bundle, less = write_bundle(tmp_path / "bundle"), 0
     for crash in range(1, 60):

@@ -118,11 +118,12 @@ def test_what_an_interrupted_import_began_is_foreseen_to_be_finished(workspaces,
     torn = journal.read_bytes()
     line = run_line(f"{IMPORT} --dry-run --json")
     assert journal.read_bytes() == torn
-    assert planned(line, "job") == dict.fromkeys(("ingest", "score", "mail"), "present")
+    assert planned(line, "job") == dict.fromkeys(("ingest", "score", "mail"), "create")
     assert {one["note"] for one in line.json["actions"] if one["kind"] == "job"} == {
         "an interrupted import began it, and this one finishes it"
     }
-    run_line(IMPORT)
+    done = run_line(f"{IMPORT} --json").json["outcomes"]
+    assert {one["status"] for one in done if one["kind"] == "job"} == {"created"}
     assert len(target.project("dana", "churn-model").jobs) == 3
 
 
