@@ -108,10 +108,12 @@ def target_of(tmp_path, without=(), **more):
         yield workspace
 
 
-def replay(workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", push=lambda *_: None, url=""):
+def replay(
+    workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", push=lambda *_: None, url="", username="dana"
+):
     """Import once, without the files; an error becomes the exit code that the command line would give."""
     time = Time()
-    place = Workspace(url or workspace.url, "dana", Secret(KEY))
+    place = Workspace(url or workspace.url, username, Secret(KEY))
     section = Section("import", name, place, "", bundle.folder.parent, Path("ini"))
     patience = Patience(600.0, time.sleep, time.now, lambda _: None)
     report = Report("import", name)

@@ -34,6 +34,8 @@ from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
+TEAM = [{"username": "crew", "id": 41, "members": {"dana": "owner"}}]
+SETTINGS_OF_TEAM = replace(SETTINGS, owner="crew", team="crew")
 PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collaborators": {}}
 
 
@@ -517,6 +519,17 @@ def test_a_project_that_another_made_after_a_kill_is_theirs(tmp_path, creator):
         theirs = creator == "kai"
         assert outcome(run, "Churn").status is (Status.PRESENT if theirs else Status.CREATED)
         assert of(target).description == ("theirs" if theirs else "monthly")
+
+
+def test_a_project_whose_answer_was_lost_is_not_made_again_where_a_team_is_said_to_migrate(tmp_path):
+    bundle, lost = write_bundle(tmp_path / "bundle", SETTINGS_OF_TEAM), 0
+    for crash in range(1, 10):
+        with target_of(tmp_path / str(crash), teams=TEAM) as target:
+            replay(target, bundle, crash, after=True, username="crew")
+            lost += len(target.world.projects)
+            assert replay(target, bundle, username="crew").code == 0
+            assert (of(target).creator, of(target).visibility) == ("dana", "public"), crash
+    assert lost
 
 
 @pytest.mark.parametrize("renamed", ["CHURN", "something else"])

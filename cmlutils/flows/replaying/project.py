@@ -54,7 +54,7 @@ def ensure_project(
         identity=(name,),
         identity_of=lambda one: (str(one.get("name")),),
         read=partial(_read, v1),
-        ours=lambda one: _made_by(one) in {username, ""},
+        ours=partial(_may_be_by, username),
         place_of=partial(_place, owner),
         create=lambda: v1.projects.create(owner, body),
         finish=settle,
@@ -94,10 +94,12 @@ def _place(owner: str, record: Record) -> str:
         return ""
 
 
-def _made_by(record: Record) -> str:
-    """Return who created a project; empty where the target does not show it."""
-    creator = record.get("creator")
-    return str(creator.get("username") or "") if isinstance(creator, dict) else ""
+def _may_be_by(username: str, record: Record) -> bool:
+    """Tell whether this user may have created a project; a team may have by whoever of it has the key."""
+    owner, creator = record.get("owner"), record.get("creator")
+    of_team = isinstance(owner, dict) and owner.get("type") == "organization" and owner.get("username") == username
+    made_by = creator.get("username") if isinstance(creator, dict) else None
+    return of_team or made_by in {username, "", None}
 
 
 @dataclass(frozen=True)
