@@ -41,7 +41,7 @@ def export_project(
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
-        known = survey(tunnel)  # rules that can't be used leave an earlier export as it is
+        known = survey(tunnel)  # what can't be used leaves an earlier export as it is
         bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
         counts = write_metadata(contents, bundle, report, values=values)
         note_files(report, pull(tunnel, bundle, here, known, progress))

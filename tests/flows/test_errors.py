@@ -290,6 +290,20 @@ def test_an_exportignore_that_can_not_be_used_leaves_the_export_before_as_it_was
     run_line('cmlutil project import -p "Churn Model"')
 
 
+def test_an_export_from_a_session_without_rsync_leaves_the_one_before_as_it_was(workspaces, run_line, home):
+    source, _ = workspaces()
+    run_line(EXPORT)
+    bundle = home / "bundles/Churn Model"
+    before = (bundle / "manifest.json").read_bytes()
+    files = source.project("dana", "churn-model").files
+    (files / "serve.py").rename(files / "another.py")
+    source.faults.add(Fault("no-rsync", times=None))
+    told(run_line(EXPORT, exit_code=1), "rsync")
+    assert (bundle / "manifest.json").read_bytes() == before
+    assert (bundle / "project-data/serve.py").exists()
+    run_line('cmlutil project import -p "Churn Model"')
+
+
 @pytest.mark.parametrize("action", ["port-taken", "no-port-flag"])
 def test_a_port_that_cannot_be_had_at_first(workspaces, run_line, action):
     source, _ = workspaces()

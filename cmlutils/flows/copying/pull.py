@@ -30,7 +30,6 @@ from cmlutils.flows.copying.mover import Mover, Receiver
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
-from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Change, Entry
+    from cmlutils.flows.copying.rsyncs import Rsyncs
     from cmlutils.flows.copying.survey import Survey
     from cmlutils.ignore import IgnoreRules
     from cmlutils.progress import Progress
@@ -99,7 +99,7 @@ class _Pull:
             self._drop_stale()
             large = [entry for entry in unlike if is_big(entry)]
             check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
-            mover = self._mover(known.version, recopies)
+            mover = self._mover(known.rsyncs, recopies)
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
@@ -128,7 +128,7 @@ class _Pull:
         grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
         delete_extras(self.staging, grown, [])
 
-    def _mover(self, version: bytes, recopies: Recopies) -> Mover:
+    def _mover(self, rsyncs: Rsyncs, recopies: Recopies) -> Mover:
         receiver = Receiver(
             end=f"{self.data}/",
             temp="",
@@ -142,7 +142,7 @@ class _Pull:
         )
         return Mover(
             self.tunnel, rsync.REMOTE_ROOT, receiver,
-            work=self.work, rsyncs=both_rsyncs(version), holes=self._holes, recopies=recopies, progress=self.progress,
+            work=self.work, rsyncs=rsyncs, holes=self._holes, recopies=recopies, progress=self.progress,
         )  # fmt: skip
 
     def _list(self, rules: IgnoreRules) -> None:

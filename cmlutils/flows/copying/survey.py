@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.flows.copying.ignore_files import EXPORT_RULES, rules_of
+from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.transfer import retrying
 
 if TYPE_CHECKING:
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Survey(NamedTuple):
-    """The rules of `.exportignore`, and what the source's rsync says of its version."""
+    """The rules of `.exportignore`, and what the rsyncs of both ends can."""
 
     rules: IgnoreRules
-    version: bytes
+    rsyncs: Rsyncs
 
 
 def survey(tunnel: Tunnel) -> Survey:
-    """Ask it all in one go; raise ConfigError or TransferError for rules that can't be used."""
+    """Ask it all in one go; raise ConfigError, CommandError or TransferError for what can't be used."""
     tunnel.prepare(3)  # for this, the listing, and what is asked or looked at next
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
     said = retrying(tunnel, lambda: tunnel.run(script, check=False))
     version, _, text = said.out.partition(b"\0")
-    return Survey(rules_of(said._replace(out=text)), version)
+    return Survey(rules_of(said._replace(out=text)), both_rsyncs(version))
