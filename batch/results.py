@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils import wholefile
 from cmlutils.errors import BundleError, ExitCode
+from cmlutils.log import one_line
 from cmlutils.screen import fold
 
 if TYPE_CHECKING:
@@ -103,13 +104,14 @@ def _first_trouble(code: int, metrics: dict[str, Any]) -> str:
 def table(results: Sequence[Result], columns: int | None = None) -> str:
     """Return the results as lines of three columns and the reason, or the log of what went well.
 
-    Reasons are folded to so many columns, paths are not: they are there to be copied.
+    What is done comes first: one looks at the end. Reasons are folded to so many columns, paths are not: they are there
+    to be copied.
     """
     width = max([len(one.project) for one in results] + [7])
     words = max([len(one.words) for one in results] + [18])
     lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
-    for one in results:
-        row = f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}"
+    for one in sorted(results, key=lambda one: one.exit_code != 0):
+        row = one_line(f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}")
         lines.append(fold(row, columns) if one.reason else row)
     return "\n".join(lines)
 

@@ -116,7 +116,7 @@ def _tell(record: Record, found: Sequence[Result], signum: int) -> int:
     """Print the table; return the exit code, a failure at least where a report or the table can't be written."""
     code = results.worst(found, signum)
     written = record.end(found, code)
-    table = results.table(found, columns(sys.stdout))
+    table = f"{results.table(found, columns(sys.stdout))}\n{results.summary(found)}"
     told = show.tell(f"{table}\n{record.words()}" if written else table)
     if signum:
         print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.cli.terminal import put
+from cmlutils.log import one_line
 from cmlutils.screen import can_redraw
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Tell what changed."""
-        print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+        print(time.strftime("%H:%M:%S"), one_line(line), file=sys.stderr, flush=True)
 
     def look(self, results: Sequence[Result], running: Sequence[Running]) -> None:
         """Sum up when it is time."""
@@ -64,7 +65,7 @@ class Table:
 
     def say(self, line: str) -> None:
         """Tell what changed."""
-        self._live.console.print(f"{time.strftime('%H:%M:%S')} {line}", markup=False, highlight=False)
+        self._live.console.print(f"{time.strftime('%H:%M:%S')} {one_line(line)}", markup=False, highlight=False)
 
     def look(self, results: Sequence[Result], running: Sequence[Running]) -> None:
         """Draw it anew, twice a second."""
@@ -79,7 +80,7 @@ class Table:
         table.add_column("step")
         table.add_column("seconds", justify="right")
         for one in running:
-            table.add_row(Text(one.task.project), one.task.verb, f"{one.seconds:.0f}")
+            table.add_row(Text(one_line(one.task.project)), one.task.verb, f"{one.seconds:.0f}")
         self._live.update(table, refresh=True)
 
 

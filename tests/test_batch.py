@@ -408,6 +408,7 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     ]
     out = capsys.readouterr().out
     assert "two & a half" not in out
+    assert "\n1 done\n" in out
     assert "have the same, and 1 done, 1 failed of earlier batches." in out
     page = (ini / "batch-report.html").read_text()
     assert "migrate of 3 projects" in page
@@ -534,7 +535,7 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
         "from pathlib import Path\n"
         "import plan, pool, show\n"
         "show.SUMMARY_SECONDS = 0.1\n"
-        "slow = [plan.Item('slow', {})]\n"
+        "slow = [plan.Item('slow \\x07', {})]\n"
         "with show.view() as view:\n"
         f"    what = plan.Plan(slow, ('export',), Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
         f"    one = pool.Pool({stub!r}, 1)\n"
@@ -547,7 +548,8 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
     os.close(ours)
     assert "1 running, 0 waiting" in seen
     assert ("\x1b" in seen) == drawn
-    assert "slow: export: done" in seen
+    assert "slow ?: export: done" in seen
+    assert "\x07" not in seen
 
 
 def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
@@ -565,9 +567,15 @@ def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
 def test_the_table_folds_reasons_and_leaves_paths_whole():
     rows = [Result("p", 1, reason="one two three four five six"), Result("q", 0, log="/a b/c d/e f/g h/i j/k l")]
     lines = results.table(rows, 60).splitlines()
-    assert max(len(line) for line in lines[1:-1]) <= 60
+    assert max(len(line) for line in lines[2:]) <= 60
     assert len(lines) == 4
-    assert lines[-1].endswith("/a b/c d/e f/g h/i j/k l")
+    assert lines[1].endswith("/a b/c d/e f/g h/i j/k l")  # what is done comes first
+
+
+def test_the_table_shows_no_control_character():
+    assert results.table([Result("a\tb \x1b[31m", 1, reason="why\x07")]).splitlines()[1].split() == [
+        "a", "b", "?[31m", "failed", "0", "why?",
+    ]  # fmt: skip
 
 
 def test_why_a_project_failed_is_set_apart(stub, tmp_path):
