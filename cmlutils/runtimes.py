@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -13,6 +15,9 @@ from cmlutils.errors import ApiError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+log = logging.getLogger(__name__)
+_ENGINES = ("python3", "python2", "r", "scala", "default")
 
 
 @dataclass(frozen=True)
@@ -189,11 +194,15 @@ class Maps:
 def load_maps(folders: Iterable[Path]) -> Maps:
     """Read runtime-map.yaml and engine-map.yaml from the first configuration folder that has each.
 
-    Raises ConfigError for a file that is not a flat YAML mapping of texts.
+    Raises ConfigError for a file that is not a flat YAML mapping of texts; warns of an engine that seems mistyped.
     """
     folders = list(folders)
     images = _read_map(folders, "runtime-map.yaml")
     engines = _read_map(folders, "engine-map.yaml")
+    for engine in engines or {}:
+        near = difflib.get_close_matches(engine.lower(), _ENGINES, n=1)
+        if near and engine not in _ENGINES:
+            log.warning("engine-map.yaml: there is no engine %s; did you mean %s?", engine, near[0])
     return Maps(images or {}, LEGACY_ENGINE_MAP if engines is None else engines)
 
 
@@ -210,12 +219,17 @@ def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
         except OSError as error:
             raise ConfigError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
         except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path} is not readable YAML.", hint="Write lines of the form from: to.") from error
+            mark = getattr(error, "problem_mark", None)
+            where = f"{path}, line {mark.line + 1}: this" if mark else f"{path}"
+            raise ConfigError(f"{where} is not readable YAML.", hint="Write lines of the form from: to.") from error
         content = {} if content is None else content
-        if not isinstance(content, dict) or not all(
-            isinstance(k, str) and isinstance(v, str) for k, v in content.items()
-        ):
+        if not isinstance(content, dict):
             raise ConfigError(f"{path} is not a map of texts.", hint="Write lines of the form from: to.")
+        for key, value in content.items():
+            if not (isinstance(key, str) and isinstance(value, str)):
+                raise ConfigError(
+                    f"{path} is not a map of texts: see {key!s:.100}.", hint="Write lines of the form from: to."
+                )
         if isinstance(node, yaml.MappingNode):
             counts = Counter(key.value for key, _ in node.value)
             if twice := [key for key, count in counts.items() if count > 1]:

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 
@@ -25,7 +26,12 @@ def test_a_mistake_is_not_blamed_on_a_file_that_is_not_there(run_line, home):
     assert "export-config.ini" not in line.err
 
 
-def test_no_answer_ends_it_and_nothing_is_written(home):
+@pytest.mark.parametrize(("typed", "code", "told"), [
+    (b"\x04", 1, rb"\r\n(\x1b\[31m)?error(\x1b\[0m)?: Nothing was written\."),
+    (b"", 130, rb"\r\nNothing was written\.\r\n"),
+    (b"https://x.test\n\x04", 1, rb"That is an address; it is asked for next\.\r\nFolder for the bundles"),
+])  # fmt: skip
+def test_no_answer_ends_it_and_nothing_is_written(home, typed, code, told):
     ours, theirs = pty.openpty()
     argv = [sys.executable, "-m", "cmlutils", "init"]
     process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
@@ -33,10 +39,13 @@ def test_no_answer_ends_it_and_nothing_is_written(home):
     seen = b""
     while not seen.endswith(b": "):
         seen += os.read(ours, 4096)
-    os.write(ours, b"\x04")
+    if typed:
+        os.write(ours, typed)
+    else:
+        process.send_signal(signal.SIGINT)
     while b"written" not in seen:
         seen += os.read(ours, 4096)
-    assert process.wait(30) == 1
-    assert re.search(rb"\r\n(\x1b\[31m)?error(\x1b\[0m)?: Nothing was written\.", seen)
+    assert process.wait(30) == code
+    assert re.search(told, seen), seen
     os.close(ours)
     assert not (home / "cmlutils").exists()

@@ -195,11 +195,26 @@ def test_maps_are_read_from_the_first_folder_that_has_them(tmp_path):
     assert load_maps([tmp_path / "none"]).engines["python3"]
 
 
-@pytest.mark.parametrize("text", ["- a\n", "a: [b]\n", "a: : b\n"])
-def test_a_map_that_is_none_is_told_by_name(tmp_path, text):
+@pytest.mark.parametrize(("text", "told"), [
+    ("- a\n", " is not a map of texts."),
+    ("x: y\na: [b]\n", " is not a map of texts: see a."),
+    ("a:1:\n", " is not a map of texts: see a:1."),
+    ("x: y\na: : b\n", ", line 2: this is not readable YAML."),
+])  # fmt: skip
+def test_a_map_that_is_none_is_told_by_name_and_place(tmp_path, text, told):
     (tmp_path / "runtime-map.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"runtime-map\.yaml"):
+    with pytest.raises(ConfigError) as caught:
         load_maps([tmp_path])
+    assert caught.value.message == f"{tmp_path / 'runtime-map.yaml'}{told}"
+
+
+def test_an_engine_that_is_mistyped_is_warned_of(tmp_path, caplog):
+    (tmp_path / "engine-map.yaml").write_text("pythn3: a\nR: b\nscala: c\nown: d\n")
+    load_maps([tmp_path])
+    assert caplog.messages == [
+        f"engine-map.yaml: there is no engine {typed}; did you mean {meant}?"
+        for typed, meant in (("pythn3", "python3"), ("R", "r"))
+    ]
 
 
 def test_a_line_that_a_map_has_twice_is_told(tmp_path):

@@ -12,7 +12,7 @@ import click
 from cmlutils import config
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions
-from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Unreachable
+from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Interrupted, Unreachable
 from cmlutils.inifile import can_be_section, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
@@ -84,6 +84,9 @@ def init(
     except click.Abort as error:  # the end of all answers, Ctrl-D
         click.echo(err=True)
         raise CmlutilError("Nothing was written.", hint="Type 'cmlutil init' to begin anew.") from error
+    except Interrupted:  # Ctrl-C
+        click.echo("\nNothing was written.", err=True)
+        raise
     for side, text in texts.items():
         _write(files[side], text)
         click.echo(f"{files[side]}: {count} {'project' if count == 1 else 'projects'}")

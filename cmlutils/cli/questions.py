@@ -53,7 +53,12 @@ class Questions:
     def folder(self) -> str:
         """Return the folder for the bundles."""
         default = "~/migration"
-        return self._ask("Folder for the bundles", default=default) if self.can_ask else default
+        while self.can_ask:
+            said = self._ask("Folder for the bundles", default=default)
+            if "://" not in said:
+                return said
+            click.echo("That is an address; it is asked for next.", err=True)
+        return default
 
     def key_command(self, side: Side) -> str:
         """Return the command that prints the legacy API key, empty if there is none: it is never asked for."""
