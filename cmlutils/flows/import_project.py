@@ -16,12 +16,13 @@ from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.push import push
 from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
-from cmlutils.flows.replaying.applications import applications, applications_again
+from cmlutils.flows.replaying.applications import application_replays
 from cmlutils.flows.replaying.hand_over import hand_over
 from cmlutils.flows.replaying.jobs import jobs
 from cmlutils.flows.replaying.journal_keys import unfinished
+from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
-from cmlutils.flows.replaying.models import models, models_again
+from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project
 from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.left_out import to_fill_in
@@ -150,19 +151,17 @@ class Replay:
         self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
     ) -> None:
         """Replay these, with one v2 key at most; the report grows as they go."""
-        v1 = self.connection.v1
-        some_models = [one for one in wanted if isinstance(one, Model)]
-        some_applications = [one for one in wanted if isinstance(one, Application)]
-        some_jobs = [one for one in wanted if isinstance(one, Job)]
         with api_v2(self.connection, self.bundle, journal, self.report) as v2:
-            target = Target(v1, v2, project, journal, runtimes, self.maps, self.clock)
-            made = self._phase("models", models(target, some_models))
-            started = self._phase("applications", applications(target, some_applications))
-            self._phase("jobs", jobs(target, some_jobs))
-            if made or started:
+            target = Target(self.connection.v1, v2, project, journal, runtimes, self.maps, self.clock)
+            models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
+            applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
+            built = self._phase("models", (one.ensure() for one in models))
+            stopped = self._phase("applications", (one.ensure() for one in applications))
+            self._phase("jobs", jobs(target, [one for one in wanted if isinstance(one, Job)]))
+            if built or stopped:
                 with self.progress.phase("last look"):
-                    self.report.amend(made, models_again(target, some_models, made))
-                    self.report.amend(started, applications_again(target, some_applications, started))
+                    self.report.amend(built, last_looks(target, models, built))
+                    self.report.amend(stopped, last_looks(target, applications, stopped))
 
     def _phase(self, name: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Replay one kind of workload; return what the report has got of it."""

@@ -464,13 +464,13 @@ def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp
 
 
 def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(target, tmp_path, monkeypatch):
-    real = replay_applications._ApplicationReplay._read
+    real = replay_applications.ApplicationReplay._read
 
     def not_yet(work, application_id):
         record = real(work, application_id)
         return {**record, "status": "stopped"} if work.target.clock.now() < 1.5 else record
 
-    monkeypatch.setattr(replay_applications._ApplicationReplay, "_read", not_yet)
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", not_yet)
     target.faults.add(Fault("status", method="PUT", path="/stop", status=422, times=1))
     run = replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
     assert outcome(run, "Board").status is Status.CREATED
@@ -480,7 +480,7 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
 
 def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
-    real = replay_applications._ApplicationReplay._read
+    real = replay_applications.ApplicationReplay._read
     starts = []
 
     def late(work, application_id):
@@ -493,8 +493,8 @@ def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_sta
         of(target).applications[0].status, of(target).applications[0].ahead = "stopped", []
         return {**made, "status": "stopped"}
 
-    monkeypatch.setattr(replay_applications._ApplicationReplay, "_read", late)
-    monkeypatch.setattr(replay_applications._ApplicationReplay, "_send", not_yet)
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", late)
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_send", not_yet)
     run = replay(target, bundle)
     assert outcome(run, "Board").status is Status.CREATED
     target.settle()
@@ -580,7 +580,7 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_applications._ApplicationReplay, "_finish", killed)
+        patch.setattr(replay_applications.ApplicationReplay, "_finish", killed)
         assert replay(target, bundle).code == 137
     (application,) = of(target).applications
     assert application.status != "stopped"

@@ -9,14 +9,13 @@ from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import Kind, kind_of
-from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.translate import Addons
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cmlutils.report import Outcome
 
@@ -26,22 +25,16 @@ _LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself
 _NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that says stopped, and refused to be stopped
 
 
-def applications(target: Target, wanted: Sequence[Application]) -> Iterator[Outcome]:
-    """Replay all applications, one at a time: each takes resources while it starts."""
-    return (one.ensure() for one in _replays(target, wanted))
+def application_replays(target: Target, wanted: Sequence[Application]) -> list[ApplicationReplay]:
+    """Return the applications on their way to the target, for one at a time, as each takes resources while it starts.
 
-
-def applications_again(target: Target, wanted: Sequence[Application], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Look again at what `applications` has made: one may start late, after it was seen stopped."""
-    return last_looks(target, _replays(target, wanted), outcomes)
-
-
-def _replays(target: Target, wanted: Sequence[Application]) -> Iterator[_ApplicationReplay]:
+    They need a last look: one may start late, after it was seen stopped.
+    """
     kind, addons = kind_of("application", target.v1, target.project), Addons(target.v1)
-    return (_ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted))
+    return [ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted)]
 
 
-class _ApplicationReplay:
+class ApplicationReplay:
     """One application on its way to the target."""
 
     def __init__(self, target: Target, application: Application, key: str, kind: Kind, addons: Addons) -> None:

@@ -9,14 +9,13 @@ from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import Kind, kind_of
-from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.model import Model, live_status
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from cmlutils.report import Outcome
 
@@ -29,22 +28,13 @@ _DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds before each look for a deployment tha
 _NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
 
 
-def models(target: Target, wanted: Sequence[Model]) -> Iterator[Outcome]:
-    """Replay all models."""
-    return (one.ensure() for one in _replays(target, wanted))
-
-
-def models_again(target: Target, wanted: Sequence[Model], outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Look again at what `models` has made: a deployment may begin late, though it was declined."""
-    return last_looks(target, _replays(target, wanted), outcomes)
-
-
-def _replays(target: Target, wanted: Sequence[Model]) -> Iterator[_ModelReplay]:
+def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
+    """Return the models on their way to the target; they need a last look, for a deployment may begin late."""
     kind = kind_of("model", target.v1, target.project)
-    return (_ModelReplay(target, model, key, kind) for key, model in keyed(wanted))
+    return [ModelReplay(target, model, key, kind) for key, model in keyed(wanted)]
 
 
-class _ModelReplay:
+class ModelReplay:
     """One model on its way to the target."""
 
     def __init__(self, target: Target, model: Model, key: str, kind: Kind) -> None:
