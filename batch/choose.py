@@ -14,11 +14,12 @@ from disk import parse_size
 
 from cmlutils import config
 from cmlutils.errors import ConfigError
+from cmlutils.section import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.config import Section, Side
+    from cmlutils.section import Section, Side
 
 
 def _size(text: str) -> int:
@@ -141,8 +142,7 @@ def check_words(words: Sequence[str], verb: str) -> None:
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:
     """Return each project's sections by side, as far as they can be read: cmlutil itself says what is wrong."""
     found: dict[str, dict[str, Section]] = {name: {} for name in names}
-    sides: tuple[Side, Side] = ("export", "import")
-    for side in sides:
+    for side in SIDES:
         try:
             ini = config.read_file(side, config_dir)
         except ConfigError:

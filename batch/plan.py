@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pool import Ended, Running
 
-    from cmlutils.config import Section, Side
+    from cmlutils.section import Section, Side
 
 TRIES = 3  # of a step that ended for no fault of its project
 _GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # with which the next step makes sense

@@ -14,7 +14,7 @@ from cmlutils.flows.connect import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmlutils.config import Section
+    from cmlutils.section import Section
 
 UNKNOWN_SECONDS = 60.0  # a workspace that never answered is more likely a wrong url than one that comes back
 _LONGEST_PAUSE = 60.0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from cmlutils.config import Section, Side
+    from cmlutils.section import Section, Side
 
 log = logging.getLogger(__name__)
 FORMAT = 1

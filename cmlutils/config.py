@@ -1,4 +1,4 @@
-"""Ini file and section name to a Section: who migrates, from or to where, and where bundles live."""
+"""Read ini files: where they are looked for, and how one of their sections becomes a Section."""
 
 from __future__ import annotations
 
@@ -7,57 +7,21 @@ import difflib
 import os
 import shlex
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
 from cmlutils.plain_values import check_plain
-from cmlutils.section_values import KEY_VARIABLES, KEYS, SIDES, Secret, Side
+from cmlutils.section import Section, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "KEYS", "KEY_VARIABLES", "SIDES", "IniFile", "Secret", "Section", "Side", "Workspace", "config_folders",
-    "find_file", "load", "nearest", "read_file", "section",
-]  # fmt: skip
+    from cmlutils.section import Side
+
 _FEW = 10  # so many sections are named
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Who we are and where: all that is needed to talk to one workspace.
-
-    `verify` is exactly what requests takes; `key_command` is run when there is no `api_key` in the file.
-    """
-
-    url: str
-    username: str
-    api_key: Secret
-    key_command: tuple[str, ...] = ()
-    verify: bool | str = True
-    identity_file: Path | None = None
-
-    @property
-    def host(self) -> str:
-        """The name that messages use for this workspace."""
-        return urlsplit(self.url).netloc
-
-
-@dataclass(frozen=True)
-class Section:
-    """One project of an ini file; `owner` is empty when the file names none."""
-
-    side: Side
-    name: str
-    workspace: Workspace
-    owner: str
-    output_dir: Path
-    file: Path
-    warnings: tuple[str, ...] = field(default=())
 
 
 def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[Path]:

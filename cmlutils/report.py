@@ -15,7 +15,7 @@ from cmlutils.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.config import Side
+    from cmlutils.section import Side
 
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
 _GUIDELINES = (  # of the user's document, each with the kinds of which one must be there

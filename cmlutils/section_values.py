@@ -8,16 +8,16 @@ import re
 import shlex
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cmlutils.errors import ConfigError
+from cmlutils.section import KEY_VARIABLES, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Side = Literal["export", "import"]
-SIDES: tuple[Side, Side] = ("export", "import")
+    from cmlutils.section import Side
 
 KEYS = {
     "username": "who migrates",
@@ -30,32 +30,7 @@ KEYS = {
     "identity_file": "the ssh private key to use",
     "owner_username": "the project's owner, when it is not username (user or team)",
 }
-KEY_VARIABLES: dict[Side, str] = {
-    "export": "CMLUTILS_SOURCE_APIV1_KEY",
-    "import": "CMLUTILS_TARGET_APIV1_KEY",
-}
 _TRUE, _FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off", ""}
-
-
-class Secret:
-    """A text that prints as ***; `reveal()` gives it to the one place that sends it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
 
 
 def required(where: str, values: Mapping[str, str], key: str) -> str:

@@ -11,8 +11,8 @@ import responses
 from standin import StandIn
 
 from cmlutils.cli.main import run
-from cmlutils.config import Secret, Workspace
 from cmlutils.remote import cdswctl, rsync, tunnel
+from cmlutils.section import Secret, Workspace
 
 
 @pytest.fixture(autouse=True)

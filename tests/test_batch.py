@@ -29,8 +29,8 @@ import run  # noqa: E402
 import workspaces  # noqa: E402
 from results import Result  # noqa: E402
 
-from cmlutils.config import Secret, Section, Workspace  # noqa: E402
 from cmlutils.errors import BundleError  # noqa: E402
+from cmlutils.section import Secret, Section, Workspace  # noqa: E402
 
 # Stands for cmlutil: the project's name says what it does.
 STUB = """

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from cmlutils import interrupts
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import CommandError, Interrupted, Rejected, TunnelError
 from cmlutils.remote import cdswctl, orphans
 from cmlutils.remote.private import LOCK
+from cmlutils.section import Secret, Workspace
 
 SPACE = Workspace("https://ws.test", "me", Secret("sekrit"), verify="/ca.pem")
 

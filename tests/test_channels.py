@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from until import until
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import TransferError, TunnelError
 from cmlutils.remote import cdswctl, channels, process, tunnel
+from cmlutils.section import Secret, Workspace
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 import requests
 
 from cmlutils import interrupts
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unauthorized, Unreachable
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.replies import MAX_REPLY
+from cmlutils.section import Secret, Workspace
 
 URL = "https://ws.example.com"
 KEY = "k3m9k3m9k3m9k3m9k3m9k3m9k3m9k3m9"

@@ -13,8 +13,9 @@ import words
 import yaml
 from words import LEAVES
 
-from cmlutils.config import KEY_VARIABLES, KEYS
 from cmlutils.errors import ExitCode
+from cmlutils.section import KEY_VARIABLES
+from cmlutils.section_values import KEYS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

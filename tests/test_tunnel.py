@@ -8,9 +8,9 @@ import time
 import pytest
 
 from cmlutils import interrupts
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import Interrupted, TransferError, TunnelError
 from cmlutils.remote import cdswctl, process, tunnel
+from cmlutils.section import Secret, Workspace
 
 
 @pytest.fixture

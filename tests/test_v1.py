@@ -11,7 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from cmlutils.bundle import Bundle
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows.read_project import read_records
 from cmlutils.journal import Journal
@@ -21,6 +20,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
+from cmlutils.section import Secret, Workspace
 
 URL = "https://ws.example.com"
 SUMMARY = f"{URL}/api/v1/users/dana/projects-summary"

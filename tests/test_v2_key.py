@@ -6,7 +6,6 @@ from datetime import datetime, timezone
 import pytest
 import responses
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.journal import Journal
 from cmlutils.remote import v2_key
@@ -14,6 +13,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import JOURNAL_KEY, V2Key
+from cmlutils.section import Secret, Workspace
 
 URL = "https://ws.example.com"
 KEYS = f"{URL}/api/v1/users/dana/apikey"

@@ -10,6 +10,7 @@ import click
 
 from cmlutils import config
 from cmlutils.errors import ConfigError
+from cmlutils.section import SIDES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,7 +48,7 @@ def sections(context: click.Context, _option: click.Parameter, typed: str) -> li
     """Return the sections of the ini files that begin with what was typed."""
     from click.shell_completion import CompletionItem
 
-    sides = [side for side in config.SIDES if side == context.info_name] or config.SIDES
+    sides = [side for side in SIDES if side == context.info_name] or SIDES
     names: dict[str, None] = {}
     for side in sides:
         try:

@@ -17,10 +17,12 @@ from cmlutils.cli.runs import load
 from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
+from cmlutils.section import SIDES
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from cmlutils.flows.doctor_machine import Finding
+    from cmlutils.section import Section, Side
 
 _ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where one looks in a terminal
 
@@ -108,15 +110,15 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     return ExitCode.NEEDS_HAND if counts["warning"] else ExitCode.OK
 
 
-def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[config.Section], list[Finding]]:
+def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Section], list[Finding]]:
     """Read the wanted sections of both files, and what is wrong with the others, as findings."""
     from cmlutils.flows.doctor_files import misfits
     from cmlutils.flows.doctor_machine import Finding
 
-    sections: list[config.Section] = []
+    sections: list[Section] = []
     found: list[Finding] = []
-    known: dict[config.Side, list[str]] = {}
-    for side in config.SIDES:
+    known: dict[Side, list[str]] = {}
+    for side in SIDES:
         try:
             ini = config.read_file(side, config_dir)
         except ConfigError as error:

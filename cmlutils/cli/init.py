@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from cmlutils.config import Section, Side
     from cmlutils.flows.list_projects import ListedProject
+    from cmlutils.section import Section, Side
 
 
 def _side_options(word: str) -> Callable[[Any], Any]:

@@ -23,12 +23,14 @@ from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
 from cmlutils.screen import can_redraw
+from cmlutils.section import KEY_VARIABLES, SIDES
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.flows.status import SideState
+    from cmlutils.section import Section
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +78,7 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
     return rows
 
 
-def _owner(section: config.Section) -> str:
+def _owner(section: Section) -> str:
     """Return whose the project is: on the target a team's where the bundle says so."""
     if section.side == "export":
         return section.owner or section.workspace.username
@@ -89,7 +91,7 @@ def _owner(section: config.Section) -> str:
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
     """Read those of the two files that there are; raise ConfigError for a malformed one, or when there is neither."""
     folders = config.config_folders(config_dir, os.environ)
-    there = [side for side in config.SIDES if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
+    there = [side for side in SIDES if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
     if not there:
         raise ConfigError(
             f"There is neither export-config.ini nor import-config.ini in {', '.join(map(str, folders))}.",
@@ -133,10 +135,10 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
             return 128 + error.signum
 
 
-def _sections(names: tuple[str, ...], config_dir: str | None) -> list[config.Section]:
+def _sections(names: tuple[str, ...], config_dir: str | None) -> list[Section]:
     """Return the usable sections of both files; those that are not are told as warnings."""
     found, known = [], dict[str, None]()
-    keys = dict.fromkeys(config.KEY_VARIABLES.values(), "none")
+    keys = dict.fromkeys(KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
         known |= dict.fromkeys(ini.names())
         for one in ini.names():
@@ -155,12 +157,12 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> list[config.Sec
     return found
 
 
-def _status_json(states: Sequence[tuple[config.Section, SideState]]) -> str:
+def _status_json(states: Sequence[tuple[Section, SideState]]) -> str:
     rows = [{"section": section.name, "side": section.side, **asdict(state)} for section, state in states]
     return json_text(rows)
 
 
-def _status_lines(states: Sequence[tuple[config.Section, SideState]]) -> list[str]:
+def _status_lines(states: Sequence[tuple[Section, SideState]]) -> list[str]:
     """Return a line a section and side, and more below it, set in, where there is more to tell."""
     lines = []
     width = width_of(section.name for section, _ in states)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils.config import KEY_VARIABLES
 from cmlutils.log import mask
+from cmlutils.section import KEY_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.config import Side
     from cmlutils.flows.list_projects import ListedProject
+    from cmlutils.section import Side
 
 WORDS: dict[Side, str] = {"export": "source", "import": "target"}
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cmlutils.bundle import Bundle
-    from cmlutils.config import Section, Side
     from cmlutils.flows.connect import Connection
     from cmlutils.progress import Progress
     from cmlutils.report import Report
     from cmlutils.runtimes import Maps
+    from cmlutils.section import Section, Side
 
 log = logging.getLogger(__name__)
 

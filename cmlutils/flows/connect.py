@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
-from cmlutils.config import Secret
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
@@ -20,6 +19,7 @@ from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
 from cmlutils.runtimes import rsync_runtime
+from cmlutils.section import Secret
 from cmlutils.section_values import could_be_key
 from cmlutils.urls import workspace_at
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cmlutils.bundle import Bundle
-    from cmlutils.config import Section, Workspace
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtimes import Runtime
+    from cmlutils.section import Section, Workspace
 
 
 @dataclass(frozen=True)

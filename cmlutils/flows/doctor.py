@@ -29,8 +29,8 @@ from cmlutils.runtimes import rsync_runtime
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cmlutils.config import Secret, Section, Workspace
     from cmlutils.runtimes import Maps
+    from cmlutils.section import Secret, Section, Workspace
 
 _AT_ONCE = 8
 _PATIENCE = 20.0  # seconds that a workspace which answered once is waited for

@@ -12,7 +12,7 @@ from cmlutils.flows.doctor_machine import Finding, label
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.config import Section, Side
+    from cmlutils.section import Section, Side
 
 
 def misfits(names: Mapping[Side, Sequence[str]], sections: Sequence[Section]) -> list[Finding]:

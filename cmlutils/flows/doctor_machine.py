@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from cmlutils.config import Section, Workspace
+    from cmlutils.section import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
 _LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes from which on a disk is called nearly full

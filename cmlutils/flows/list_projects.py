@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils import config
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import CheckFailed, ConfigError
 from cmlutils.flows.connect import resolve_key
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
+from cmlutils.section import Secret, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from cmlutils.config import Section, Side
+    from cmlutils.section import Section, Side
 
 
 @dataclass(frozen=True)

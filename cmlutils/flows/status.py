@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cmlutils.bundle import Bundle
-    from cmlutils.config import Side
+    from cmlutils.section import Side
 
 
 @dataclass(frozen=True)

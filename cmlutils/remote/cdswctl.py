@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cmlutils.config import Workspace
+    from cmlutils.section import Workspace
 
     Download = Callable[[str, BinaryIO, int], None]
 

@@ -15,9 +15,9 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from cmlutils.config import KEY_VARIABLES
 from cmlutils.errors import CommandError
 from cmlutils.remote import watchdog
+from cmlutils.section import KEY_VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     import requests
 
-    from cmlutils.config import Workspace
     from cmlutils.remote.replies import Call
+    from cmlutils.section import Workspace
 
 log = logging.getLogger(__name__)
 

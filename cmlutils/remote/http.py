@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from cmlutils.config import Secret, Workspace
+    from cmlutils.section import Secret, Workspace
 
 __all__ = ["Http", "Patience"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from cmlutils.config import Secret, Workspace
+    from cmlutils.section import Secret, Workspace
 
 MAX_REPLY = 64 * 1024 * 1024
 MAX_MESSAGE = 300

@@ -18,7 +18,7 @@ from cmlutils.remote import agent, process
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.config import Workspace
+    from cmlutils.section import Workspace
 
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 20

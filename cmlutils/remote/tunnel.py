@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-    from cmlutils.config import Workspace
     from cmlutils.remote.cdswctl import Client
     from cmlutils.remote.endpoint import Endpoint
+    from cmlutils.section import Workspace
 
 log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"

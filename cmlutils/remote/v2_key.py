@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from cmlutils.config import Secret
     from cmlutils.remote.routes import Json
     from cmlutils.remote.v1 import ApiV1
+    from cmlutils.section import Secret
 
 log = logging.getLogger(__name__)
 

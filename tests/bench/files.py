@@ -25,7 +25,6 @@ from pathlib import Path
 
 from cmlutils.bundle import Bundle
 from cmlutils.cli.main import GC_THRESHOLD
-from cmlutils.config import Secret, Workspace
 from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.pull import listing_here, pull
 from cmlutils.flows.copying.push import push
@@ -33,6 +32,7 @@ from cmlutils.flows.copying.survey import survey
 from cmlutils.progress import Silent
 from cmlutils.remote import process, rsync, tunnel
 from cmlutils.remote.endpoint import Endpoint
+from cmlutils.section import Secret, Workspace
 
 FIRST, UNCHANGED, CHANGED = "first", "unchanged", "1 % changed"
 WORDS = b"the quick brown fox jumps over the lazy dog and 0123456789 prints {key: value}\n"

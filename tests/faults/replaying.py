@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cmlutils.application import ENDED, Application
 from cmlutils.bundle import Bundle
-from cmlutils.config import Secret, Section, Workspace
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
 from cmlutils.errors import CmlutilError
@@ -22,6 +21,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Report
 from cmlutils.runtimes import Maps, Runtime
+from cmlutils.section import Secret, Section, Workspace
 from cmlutils.wholefile import write_json
 
 KEY = "target0key0target0key0target0key0"

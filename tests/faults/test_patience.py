@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import TunnelError, Unreachable
 from cmlutils.remote import tunnel
 from cmlutils.remote.http import Http, Patience
+from cmlutils.section import Secret, Workspace
 
 SOURCE_KEY = "source0key0source0key0source0key0"
 EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")

@@ -20,7 +20,6 @@ from replaying import (
     write_bundle,
 )
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes import projects
 from cmlutils.emulator.routes.applications import start
@@ -33,6 +32,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
+from cmlutils.section import Secret, Workspace
 
 TEAM = [{"username": "crew", "id": 41, "members": {"dana": "owner"}}]
 SETTINGS_OF_TEAM = replace(SETTINGS, owner="crew", team="crew")

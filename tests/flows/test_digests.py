@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.flows.comparing import digests
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.localtree import walk
 from cmlutils.remote import cdswctl, tunnel
+from cmlutils.section import Secret, Workspace
 
 ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"]
 

@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.flows import doctor_machine
 from cmlutils.flows.doctor import _skew
 from cmlutils.remote import ssh
+from cmlutils.section import Secret, Workspace
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 

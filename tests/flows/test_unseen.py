@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import pytest
 from copying import At, difference, pull, push
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows.copying import remaining
@@ -18,6 +17,7 @@ from cmlutils.flows.copying.listing import KeptListing, is_unchanged
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.ignore import default_rules
 from cmlutils.remote import cdswctl, process, tunnel
+from cmlutils.section import Secret, Workspace
 
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
 

@@ -9,9 +9,9 @@ from copying import pull
 from standin import StandIn
 
 from cmlutils import filelist
-from cmlutils.config import Secret, Workspace
 from cmlutils.errors import CommandError, ConfigError, TransferError
 from cmlutils.remote import cdswctl, process, rsync, tunnel
+from cmlutils.section import Secret, Workspace
 
 ROOT = r"printf 'd\0000\0000.0\000755\000\000\000'; "
 ENDLESS_NAMES = ROOT + "exec seq -f 'f|1|1.0|644|%.0f|' inf | tr '|\\n' '\\000\\000'"

@@ -17,7 +17,6 @@ import trustme
 from spoil import spoilt
 
 from cmlutils.bundle import Bundle
-from cmlutils.config import Secret, Workspace
 from cmlutils.entries import Entry
 from cmlutils.errors import AnswerLost, ApiError, CmlutilError, CommandError, Rejected, TunnelError
 from cmlutils.flows.copying.landing import fix_folders
@@ -25,6 +24,7 @@ from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.ignore import IgnoreRules
 from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience
+from cmlutils.section import Secret, Workspace
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'

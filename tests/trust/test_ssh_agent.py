@@ -14,8 +14,8 @@ from standin import StandIn
 from test_secrets import EXPORT, IMPORT, Sampler, texts_of
 from until import until
 
-from cmlutils.config import Secret, Workspace
 from cmlutils.remote import agent, cdswctl, tunnel
+from cmlutils.section import Secret, Workspace
 
 PASSPHRASE = f"canary passphrase {uuid.uuid4()}"  # another worker's is no business of this one's sampler
 

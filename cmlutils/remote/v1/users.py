@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timezone
 from typing import TYPE_CHECKING
 
-from cmlutils.config import Secret
 from cmlutils.errors import AnswerLost, NotFound, Rejected
 from cmlutils.log import hide
 from cmlutils.remote.routes import Json, Routes, a_list, an_object, segment
+from cmlutils.section import Secret
 
 if TYPE_CHECKING:
     from datetime import datetime

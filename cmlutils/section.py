@@ -1,0 +1,71 @@
+"""A section: which project of which workspace, who migrates it, and where its bundle lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Side = Literal["export", "import"]
+SIDES: tuple[Side, Side] = ("export", "import")
+KEY_VARIABLES: dict[Side, str] = {
+    "export": "CMLUTILS_SOURCE_APIV1_KEY",
+    "import": "CMLUTILS_TARGET_APIV1_KEY",
+}
+
+
+class Secret:
+    """A text that prints as ***; `reveal()` gives it to the one place that sends it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Who we are and where: all that is needed to talk to one workspace.
+
+    `verify` is exactly what requests takes; `key_command` is run when there is no `api_key` in the file.
+    """
+
+    url: str
+    username: str
+    api_key: Secret
+    key_command: tuple[str, ...] = ()
+    verify: bool | str = True
+    identity_file: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """The name that messages use for this workspace."""
+        return urlsplit(self.url).netloc
+
+
+@dataclass(frozen=True)
+class Section:
+    """One project of an ini file; `owner` is empty when the file names none."""
+
+    side: Side
+    name: str
+    workspace: Workspace
+    owner: str
+    output_dir: Path
+    file: Path
+    warnings: tuple[str, ...] = field(default=())
