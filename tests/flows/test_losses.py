@@ -71,7 +71,7 @@ def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(proj
     (exported / "project-data/a").write_text("changed")
     result = put(exported)
     assert result.problems == ()
-    assert [one.startswith("The bundle has 'a' otherwise than") for one in result.notes] == [True]
+    assert [one.startswith("'a' changed in the bundle since its export") for one in result.notes] == [True]
     assert (project / "a").read_text() == "changed"
 
 

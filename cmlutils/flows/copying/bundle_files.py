@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class BundleListing(NamedTuple):
-    """What the bundle has, and what of that earlier pushes put on this target.
+    """What the bundle has, and what earlier pushes put on this target.
 
-    `pushed`: paths of `local` that one of them put there. `outdated`: what one put there and the bundle has no more, or
-    has otherwise by now. `losses` say what the bundle has lost since its export, or has otherwise.
+    `pushed`: paths of `local` that one of them put there. `outdated`: what one of them put there and the bundle has
+    lost or changed since. `losses` say what the bundle has lost or changed since its export.
     """
 
     local: KeptListing

@@ -34,13 +34,13 @@ head -c {MAX_BYTES + 1} "$file"
 def export_rules(tunnel: Tunnel) -> IgnoreRules:
     """Read the source's `.exportignore`, or take the built-in rules and say so.
 
-    One that is there and can't be read is a TransferError: what it would leave out may be what must not leave.
+    Raises TransferError for one that can't be read: what it would leave out may be what must not leave the source.
     """
     return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
 def rules_of(found: Result) -> IgnoreRules:
-    """Read what the script EXPORT_RULES came to."""
+    """Read the rules from what the script EXPORT_RULES printed; raise TransferError where it could not read them."""
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)

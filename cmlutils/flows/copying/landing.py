@@ -1,4 +1,4 @@
-"""The bundle's side of a pull: free space, what is too much here, the staging folder, folders' modes and mtimes."""
+"""The bundle's side of a pull: free space, extra files, the staging folder, folders' modes and mtimes."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ BLOCK = 4096  # what a file takes at least
 
 
 def walk_all(data: Path) -> Iterable[Entry]:
-    """List the local tree, making readable for us what is not; `fix_folders` gives back the mode."""
+    """List the local tree, after making its unreadable folders readable; `fix_folders` restores their modes."""
     return walk(data, locked=lambda path: _open(data, path))
 
 
 def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
-    """List it as `walk_all` does and make `use` of that, in a thread beside the block; yields what waits for it."""
+    """List as `walk_all` does and `use` the list, in a thread beside the block; yields what waits for the result."""
     return listed_beside(data, use, locked=lambda path: _open(data, path))
 
 
@@ -86,9 +86,9 @@ def check_room(data: Path, differences: Differences, partial_bytes: int, holes: 
 
 
 def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete what the source has not, or has as another kind; what we could not see there stays.
+    """Delete what the source does not have, or has as another kind; what could not be listed there stays.
 
-    It may be gone by now: an rsync that a kill -9 left takes a moment to end, and to remove what it was writing.
+    Some of it may be gone already: an rsync that outlives a kill -9 of ours for a moment removes what it was writing.
     """
     hidden = unseen(each for each in unread if not each.vanished)
     doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
@@ -123,7 +123,7 @@ def open_staging(folder: Path) -> Path:
 
 
 def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
-    """Move these names of the root from `staging` to `data`, unless something is there by now."""
+    """Move these names of the root from `staging` to `data`, unless something has come there since."""
     for name in names:
         place, goal = local_path(staging, name), local_path(data, name)
         with contextlib.suppress(FileNotFoundError):
@@ -156,7 +156,7 @@ def _land(staging: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
 
 
 def _entered(root: Path, folder: bytes) -> bool:
-    """Tell whether this is a folder, reached through no link, and make it ours to change; `fix_folders` gives back."""
+    """Tell whether this is a folder, reached through no link; make it writable, which `fix_folders` undoes."""
     for path in reversed([*upwards(folder)]):
         mode = os.lstat(local_path(root, path)).st_mode
         if not stat.S_ISDIR(mode):

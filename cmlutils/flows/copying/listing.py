@@ -1,4 +1,4 @@
-"""A project's folder on a workspace, listed: what the rules keep of it, some names alone, whether it is still so."""
+"""List a project's folder on a workspace: what the rules keep of it, single names, and whether it has changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 
 class KeptListing:
-    """A listing after the rules: `entries` stay, `ignored_tops` are the topmost of the others, `unread` is not known.
+    """A listing after the rules: `entries` are kept, `ignored_tops` are the topmost of the others.
+
+    `unread` is what could not be listed.
 
     `digest` is that of the listing as it came. `pruned`: what the rules' `prunes` name is not in it.
     On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
@@ -73,7 +75,7 @@ class KeptListing:
         return self.entries.get(name) or next((each for each in self.ignored_tops if each.path == name), None)
 
     def note_unread(self, complaints: Iterable[Unread]) -> None:
-        """Keep those complaints that are about something that would have been kept, or about nobody knows what."""
+        """Keep those complaints that are about something that the rules would keep, or that name no path."""
         ignored_tops = {entry.path for entry in self.ignored_tops}
         for each in complaints:
             path, parent = each.path, each.path.rpartition(b"/")[0]

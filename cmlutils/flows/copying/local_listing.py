@@ -30,9 +30,9 @@ def listed_beside(
     unread: list[Unread] | None = None,
     locked: Callable[[bytes], None] | None = None,
 ) -> Iterator[Callable[[], T]]:
-    """Begin to list `root` as `walk` does, and to make `use` of it, in a thread; what is yielded waits for the result.
+    """List `root` as `walk` does and `use` the list, in a thread beside the block; yields what waits for the result.
 
-    Whatever is not plain to find, such as a folder that may not be read, is left to `walk`, with `unread` and `locked`.
+    Where find complains, as of a folder that may not be read, `walk` lists it all, with `unread` and `locked`.
     """
     with contextlib.ExitStack() as stack:
         found = None

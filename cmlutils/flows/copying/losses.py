@@ -21,7 +21,7 @@ NAMED = 5  # of very many losses
 
 
 def losses(record: Path, local: KeptListing) -> list[str]:
-    """Compare the bundle's listing with what the export recorded; say what it has lost, or has otherwise by now.
+    """Compare the bundle's listing with what the export recorded; say what it has lost or changed since.
 
     Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
     """
@@ -40,12 +40,12 @@ def losses(record: Path, local: KeptListing) -> list[str]:
     told = []
     if lost:
         told.append(
-            f"The bundle lacks {_some([each.path for each in lost])} of what its export brought: what earlier imports "
-            "put there of that is removed from the target. Export again, if that is not meant."
+            f"The bundle lacks {_some([each.path for each in lost])} of what its export brought. What earlier imports "
+            "put on the target of these is removed there: export again, if that is not meant."
         )
     if found.changed:
         changed = [each.wanted.path for each in found.changed]
-        told.append(f"The bundle has {_some(changed)} otherwise than its export brought it: it is imported as it is.")
+        told.append(f"{_some(changed)} changed in the bundle since its export: what is there now is imported.")
     return told
 
 

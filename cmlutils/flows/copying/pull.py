@@ -124,7 +124,7 @@ class _Pull:
         )
 
     def _drop_stale(self) -> None:
-        """Delete what an interrupted pull left in staging and the source has no more: it would be moved in."""
+        """Delete what an interrupted pull left in staging and the source no longer has: it would be moved in."""
         grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
         delete_extras(self.staging, grown, [])
 
@@ -186,7 +186,7 @@ class _Pull:
         """Read the rules once more: they may be what has changed."""
         try:
             rules = export_rules(self.tunnel)
-        except ConfigError as error:  # by now, not all is as it was
+        except ConfigError as error:  # exit code 2 would say that nothing was touched
             raise TransferError(error.message, hint=error.hint) from error
         if rules.patterns != self.kept.rules.patterns:
             log.warning(".exportignore changed during the copy; it decides as it is now.")
@@ -206,7 +206,7 @@ class _Pull:
     def _arrived(self) -> Differences:
         """Compare what came, or if that is not as it should be, all, with the listing.
 
-        An rsync that ended in peace has touched only what it was told to.
+        An rsync that was not interrupted has touched only what it was told to.
         """
         names = self._asked_names()
         with contextlib.suppress(OSError):

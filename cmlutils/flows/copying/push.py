@@ -144,7 +144,7 @@ class _Push:
         )  # fmt: skip
 
     def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
-        """Delete what an interrupted push left in staging and the bundle has no more: it would be moved in."""
+        """Delete what an interrupted push left in staging and the bundle no longer has: it would be moved in."""
         above = len(self.ours + b"/new/")
         stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
         if stale:
@@ -161,14 +161,14 @@ class _Push:
         )
 
     def _look_again(self, *, cut: bool) -> Remaining:
-        """Look at what was sent, or if that is not as it should be, at all."""
+        """Look at what was sent, or at everything if that is not as it should be."""
         sent = [*_to_send(self.differences), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
         return remaining_of(_to_send(self.differences), self.there.partial_bytes, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
-        """Look at these names alone: an rsync that ended in peace has touched no other."""
+        """Look at these names alone: an rsync that was not interrupted has touched no others."""
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
         there = listed_names(self.tunnel, names)
         found = compare(names, there, folder_times=True, resolution_ns=self.resolution_ns)
@@ -201,7 +201,7 @@ class _Push:
         full = {each for path in self.there.entries for each in above(path)}
         left = (doomed.keys() & self.there.entries.keys()) - self.local.entries.keys() - full
         return {
-            path: f"{show(path)}: the bundle has it no more, and it can't be deleted on the target: {with_hint(reason)}"
+            path: f"{show(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
             for path, reason in why_not_deleted(self.tunnel, left, doomed).items()
         }
 
@@ -215,7 +215,7 @@ class _Push:
         return any(self.rules.ignored(each, is_dir=folder or each != put.path) for each in upwards(put.path))
 
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
-        """Remember what we put there and is there now; what is ignored by now, or can't be seen, stays remembered."""
+        """Remember what we put there and is still there, and also what is ignored since or can't be listed."""
         hidden = unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
         gone = [each for each in self.outdated if each.path not in self.local.entries]

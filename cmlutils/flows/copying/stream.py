@@ -33,7 +33,7 @@ def streaming(copy: Copy) -> Iterator[Stream]:
 
 
 class Stream:
-    """One rsync under way; of its output, maybe a line a file, only the last one now and then is worth the time."""
+    """One rsync under way. It may write a line a file, so only the last one is looked at, now and then."""
 
     def __init__(self, child: process.Running, lands: Entry | None) -> None:
         self._child, self.pid, self.lands = child, child.pid, lands

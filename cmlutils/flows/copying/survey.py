@@ -1,4 +1,4 @@
-"""What a pull has to know of the source before it touches the bundle: what is left out there, and its rsync."""
+"""What a pull has to know of the source before it touches the bundle: its `.exportignore`, and its rsync."""
 
 from __future__ import annotations
 

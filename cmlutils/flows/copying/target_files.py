@@ -1,4 +1,4 @@
-"""Deleting on a target: by names, each of which was put there by us."""
+"""Delete on a target, by name, what an earlier push put there."""
 
 from __future__ import annotations
 

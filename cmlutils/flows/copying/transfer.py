@@ -1,4 +1,4 @@
-"""What pull and push share: how a drop is survived, our folders, work in a thread."""
+"""What pull and push share: retries through a reopened tunnel, folders of our own, work in a thread, local errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -
 
 
 def in_thread(action: Callable[[], T]) -> Callable[[], T]:
-    """Begin to do it in a thread; what is returned waits for the result and returns it, or raises what it raised."""
+    """Start an action in a thread; return a function that waits for its result, or raises what it raised."""
     result: Future[T] = Future()
 
     def done() -> None:
@@ -68,7 +68,7 @@ def in_thread(action: Callable[[], T]) -> Callable[[], T]:
 
 
 def emptied(folder: Path) -> Path:
-    """Make this folder of ours anew, for us alone."""
+    """Make this folder of ours anew, empty and of mode 0700."""
     remove_non_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
@@ -76,7 +76,7 @@ def emptied(folder: Path) -> Path:
 
 
 def remove_non_folder(folder: Path) -> None:
-    """Remove what is in the place of a folder of ours and is none."""
+    """Remove what is in the place of a folder of ours and is no folder."""
     if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
         folder.unlink()
 
