@@ -64,7 +64,7 @@ class Unreachable(CmlutilError):
 
     @classmethod
     def told_in(cls, output: str) -> bool:
-        """Tell whether a run that printed this ended for want of a workspace."""
+        """Tell whether a run that printed this ended because a workspace was away."""
         errors = [line for line in output.splitlines() if line.startswith("error: ")]
         return any(f" {words}" in line for line in errors for words in cls.WORDS)
 

@@ -87,7 +87,7 @@ def _entry(path: bytes, status: os.stat_result, place: bytes) -> Entry:
 
 
 def _inside(place: bytes, folder: bytes) -> list[Entry]:
-    """List one folder; what vanishes meanwhile is left out."""
+    """List one folder; what vanishes under way is left out."""
     before = folder + b"/" if folder else b""
     found = []
     with os.scandir(place) as names:

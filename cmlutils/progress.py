@@ -1,4 +1,4 @@
-"""How far a run is: who is told, and what it keeps on disk of it, in `state/progress.json`, for other shells."""
+"""How far a run is, as it tells the terminal, and other processes by way of `state/progress.json`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FileProgress(NamedTuple):
 
 
 class Progress(Protocol):
-    """Who wants to know how far a run is."""
+    """Hears how far a run is."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Name what goes on within the block, and take its time."""
@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Nobody wants to know."""
+    """Hears it, and tells nobody."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Say nothing."""

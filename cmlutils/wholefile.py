@@ -1,4 +1,4 @@
-"""Files of our own, written whole or not at all; what they lack or spoil is told by BundleError."""
+"""Files of our own, written whole or not at all; one that is missing or damaged is a BundleError."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def say(line: str) -> None:
 
 
 def put(text: str, *, colours: bool | None = None) -> None:
-    """Print to standard output; who no longer reads it, as `head`, does not change what the run comes to."""
+    """Print to standard output; a reader that has gone, as `head` does, does not change how the run ends."""
     try:
         click.echo(text, color=colours)
     except BrokenPipeError:
@@ -63,7 +63,7 @@ def _to_nowhere() -> None:
 
 
 class _Unheard(io.FileIO):
-    """A standard error that nobody may hear: what can't be written there is lost, and changes nothing."""
+    """A standard error that may be full or gone: what can't be written there is lost, and changes nothing."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -93,7 +93,7 @@ def usable_streams() -> None:
 def end_streams(code: int) -> int:
     """Write out what is left for standard output; return the exit code, which says so if that fails.
 
-    Who no longer reads it, as `head`, changes nothing. Left to Python, either would end the run with code 120.
+    A reader that has gone, as `head` does, changes nothing. Left to Python, either would end the run with code 120.
     """
     try:
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What an import and its dry run ask alike, before anything is written: another project, a team, engines."""
+"""What an import and its dry run check before anything is written: the project, its team, its engines."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _NO_MANIFEST = (
-    "The bundle has no manifest, though cmlutil wrote it, so nobody knows whether its export came to its end: verify "
-    "the import, or export again."
+    "The bundle has no manifest, though cmlutil wrote it, so its export may not have finished: verify the import, "
+    "or export again."
 )
 _FOREIGN = (
     "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "

@@ -1,4 +1,4 @@
-"""What a workspace says of a project: its settings and workloads, read and as they come."""
+"""Read a project's settings and workloads from a workspace, as dataclasses or as the workspace's own records."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SideState:
-    """One side of one section. `state` says it in words; `running` is true while a process is at it.
+    """One side of one section. `state` says it in words; `running` is true while a process works on it.
 
     `files` is that of a `RunState`, or has the counts of the last report; `workloads` counts outcomes by kind.
     """
@@ -37,7 +37,7 @@ class SideState:
 
 
 def status_of(bundle: Bundle, side: Side) -> SideState:
-    """Return how far this side of a bundle is; the lock alone tells whether a process is at it."""
+    """Return how far this side of a bundle is; the lock alone tells whether a process works on it."""
     try:
         holder, now = holder_of(bundle.lock_file), RunState.read(bundle.progress)
     except OSError as error:  # such as another user's bundle

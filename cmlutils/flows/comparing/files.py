@@ -109,7 +109,7 @@ class FileCheck:
         return found
 
     def _changed_here(self, path: bytes) -> bool:
-        """Tell whether a file of the bundle was written to after the export, whatever its mtime says."""
+        """Tell by its ctime whether a file of the bundle was written to after the export."""
         return bool(self._since) and os.lstat(local_path(self._data, path)).st_ctime_ns > self._since
 
 

@@ -119,7 +119,7 @@ class ApplicationReplay:
         )
 
     def _held(self, application_id: int) -> Record:
-        """Return it as it is; one that says it has ended may not have begun to start, so not at once."""
+        """Return it as it is; one that says it has ended may be about to start, so it is looked at for a while."""
         record = self._read(application_id)
         for pause in _NOT_YET_STARTED:
             if record.get("status") not in ENDED:
@@ -136,7 +136,7 @@ class ApplicationReplay:
         raise ApiError("It was asked to stop and does not.")
 
     def _watched(self, application_id: int) -> Record:
-        """Return the application once it is stopped, or stays what it is; each status gets its own time to pass."""
+        """Return the application once it is stopped, or has kept one status for longer than that one may last."""
         clock, pause = self.target.clock, 0.2
         last, since = "", clock.now()
         while True:

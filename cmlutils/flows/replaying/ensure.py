@@ -50,7 +50,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
 
 
 def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:
-    """Return the outcome of one that failed; what it may have left on the target is asked to stop, and said."""
+    """Return the outcome of one that failed; what it may have left on the target is asked to stop, and named."""
     todo, past = error.hint or "Run the import again.", journal.step(step.key)
     left = leftover_warning(step, past)
     if not left:
@@ -60,7 +60,7 @@ def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outc
 
 
 def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
-    """Quieten what we may just have made, before it is left; the next run finishes it."""
+    """Ask what we may just have made to stop, as this run goes on without it; the next one finishes it."""
     past = journal.step(step.key)
     if step.request_stop is None or past is None or past.done:
         return
@@ -159,7 +159,7 @@ def _unclaimed(journal: Journal, item: TargetItem, before: Sequence[str], there:
 
 
 def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep) -> Record:
-    """Create it; after a lost answer or a refusal look whether it is there; what was lost is tried once more."""
+    """Create it; after a lost answer or a refusal look whether it is there, and after a lost one try once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.inventory.rows())
     journal.begin(step.key, list(before))
@@ -191,7 +191,7 @@ def _look_for_lost(
 ) -> Record | None:
     """Look for what a lost answer may have created, more than once: it may take a moment to show.
 
-    Raises ApiError when the target could not be looked at in the end, so that nobody knows.
+    Raises ApiError when the last of these looks failed, so that nobody can tell.
     """
     trouble: ApiError | None = None
     for pause in looks:
@@ -211,7 +211,7 @@ def _look_for_lost(
 
 
 def _tried(step: Step, record: Record, sleep: Sleep, *, again: bool) -> Finished:
-    """Finish it, with a second try; what then can't be shown to be inert has to go."""
+    """Finish it, with a second try; raise CannotBeInertError for what then can't be shown to be inert."""
     work = step.again if again and step.again else step.finish
     try:
         return work(record)

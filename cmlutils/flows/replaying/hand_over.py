@@ -1,4 +1,4 @@
-"""What comes last of an import: collaborators and visibility of a project that we created."""
+"""The last step of an import: collaborators and visibility of a project that we created."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _left(project: ProjectRef, todo: str) -> Outcome:
 
 
 class _Given:
-    """What an earlier run has handed over: people may have changed it since, so it is not done again."""
+    """What earlier runs have handed over already: people may have changed it since, so it is not set again."""
 
     def __init__(self, journal: Journal, key: str) -> None:
         self._journal, self._key = journal, key

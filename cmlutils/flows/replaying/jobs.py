@@ -43,7 +43,7 @@ def jobs(target: Target, wanted: Sequence[Job]) -> Iterator[Outcome]:
 
 
 def _parents_first(every: list[tuple[str, Job]]) -> list[tuple[str, Job]]:
-    """Order by depth in the chain; a cycle or an unknown parent ends the climb."""
+    """Order by depth in the chain; a cycle or an unknown parent ends it."""
     by_id = {job.source_id: job for _, job in every if job.source_id}
 
     def depth(job: Job) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Kind:
     """One kind of workload in one project; `identity_of` is that of `journal_keys.Named`.
 
-    `claimed` are the ids that equals have got in this run, by their key.
+    `claimed` are the ids that workloads of the same key have got in this run, by that key.
     """
 
     inventory: Inventory

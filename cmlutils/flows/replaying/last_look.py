@@ -1,4 +1,4 @@
-"""The last look of a run at what it has made and what may come to life late; only then it counts as done."""
+"""The last look of a run at what it has made, as that may go live late; only then does it count as done."""
 
 from __future__ import annotations
 

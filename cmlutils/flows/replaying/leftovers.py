@@ -1,4 +1,4 @@
-"""What an interrupted import began and the bundle has no more: it may be live, and nobody wants it."""
+"""Take away what an interrupted import began and the bundle no longer has: it may be live, and nobody wants it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.workloads import Workload
 
-_WHY = "An interrupted import began it, and the bundle has it no more."
+_WHY = "An interrupted import began it, and the bundle no longer has it."
 
 
 def remove_leftovers(
     v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Sleep
 ) -> Iterator[Outcome]:
-    """Take away what the journal has begun and not finished, and is none of these."""
+    """Take away what the journal has as begun and not finished, and what is none of these."""
     keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
         what = None if key in keys else named(key)

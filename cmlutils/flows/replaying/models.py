@@ -139,7 +139,7 @@ class ModelReplay:
         return False
 
     def _asked_for_build(self, model_id: str) -> bool:
-        """Build what the target created without a build, for it did not heed the flag; tell whether it agrees."""
+        """Ask for the build that the target should have begun at creation; tell whether it agrees."""
         body = {**self.model.build_body(), **self._where(), "modelId": model_id}
         try:
             self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
@@ -163,7 +163,7 @@ class ModelReplay:
             pause = min(pause * 1.5, 10.0)
 
     def _stays_so(self, model_id: str) -> None:
-        """Look that no deployment follows a build that was asked for by itself: a target may then deploy it, too."""
+        """Make sure that no deployment follows a build that was asked for: a target may deploy what it builds."""
         for pause in _DEPLOYS_LATE:
             self.target.clock.sleep(pause)
             self._read(model_id)

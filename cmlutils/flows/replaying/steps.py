@@ -1,4 +1,4 @@
-"""What there is to say of one thing that an import leaves on the target: a step for `ensure`."""
+"""What `ensure` has to know of one thing that an import leaves on the target."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TargetItem:
     `identity` makes it one of its kind, and `identity_of` is that of a row of the inventory. `read` asks the target
     for one of which the journal knows the id. `remove` deletes one (None: it is never deleted), `request_stop` asks it
     to stop and does not wait (None: it does not run by itself). `claimed` are the ids that its equals have got in this
-    run. `ours` tells whether one of its identity that came while we were at it can be ours. `place_of` is what `read`
+    run. `ours` tells whether one of its identity that appeared after we began can be ours. `place_of` is what `read`
     needs beside the id.
     """
 

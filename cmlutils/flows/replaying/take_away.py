@@ -1,4 +1,4 @@
-"""What must not stay on the target, or must not run there: stopped, deleted, and shown to be gone."""
+"""Stop and delete what must not stay on the target, and make sure that it is gone."""
 
 from __future__ import annotations
 

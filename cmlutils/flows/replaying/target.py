@@ -1,4 +1,4 @@
-"""What every replay step needs of the target, and what they say alike."""
+"""What every replay of a workload needs of the target, and what they share."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> l
 
 
 def finished(note: str, todo: str, missing: Sequence[str], *, fallback: bool) -> Finished:
-    """Return what there is to say of a workload when the target did not take these fields."""
+    """Return the result for a workload of which the target did not take these fields."""
     if not missing:
         return Finished(note=note, todo=todo, fallback=fallback)
     names = ", ".join(missing)
