@@ -1,13 +1,14 @@
-"""A local tree as entries: all of it, or a few names. No link is followed."""
+"""A local tree as entries, all of it or a few names, and how fine its times are. No link is followed."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import MODES, Entry, above
+from cmlutils.entries import MODES, PROBE_MTIME, Entry, above, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show
 
@@ -24,6 +25,18 @@ _KIND_OF_FORMAT = {
     stat.S_IFBLK: "b",
     stat.S_IFCHR: "c",
 }
+
+
+def local_path(root: Path, path: bytes) -> bytes:
+    """Return the path of a listed name."""
+    return os.fsencode(root) + b"/" + path
+
+
+def local_resolution(folder: Path) -> int:
+    """Return the mtime resolution, in nanoseconds, of the file system that this folder of ours is on."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
+        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116
 
 
 def walk(

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
-from cmlutils.flows.copying.transfer import local_path, retrying
+from cmlutils.flows.copying.transfer import retrying
+from cmlutils.localtree import local_path
 from cmlutils.progress import FileProgress
 
 if TYPE_CHECKING:

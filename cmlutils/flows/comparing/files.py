@@ -9,14 +9,13 @@ from cmlutils.entries import compare
 from cmlutils.filelist import Unread, show
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.flows.copying.ignore_files import export_rules, import_rules
-from cmlutils.flows.copying.landing import local_resolution
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.pushed import coarsest_resolution
 from cmlutils.flows.copying.recopy import RecopyList
-from cmlutils.flows.copying.transfer import local_path, temp_name_beside
+from cmlutils.flows.copying.target_folder import temp_name_beside
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
-from cmlutils.localtree import walk
+from cmlutils.localtree import local_path, local_resolution, walk
 from cmlutils.report import Difference, Group
 
 if TYPE_CHECKING:

@@ -7,18 +7,17 @@ import errno
 import os
 import shutil
 import stat
-import tempfile
 from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
-from cmlutils.entries import PROBE_MTIME, Entry, resolution_of, upwards
+from cmlutils.entries import Entry, upwards
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show, unseen
 from cmlutils.flows.copying.local_listing import listed_beside
 from cmlutils.flows.copying.remaining import UNCOUNTED
 from cmlutils.flows.copying.stream import STREAMS
-from cmlutils.flows.copying.transfer import local_path, remove_non_folder
-from cmlutils.localtree import walk
+from cmlutils.flows.copying.transfer import remove_non_folder
+from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
@@ -46,13 +45,6 @@ def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextMan
 
 def _open(data: Path, path: bytes) -> None:
     os.chmod(local_path(data, path), 0o700)  # noqa: PTH101 - bytes
-
-
-def local_resolution(folder: Path) -> int:
-    """Return the mtime resolution, in nanoseconds, of the file system that this folder of ours is on."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
-        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116 - as above
 
 
 def free_space(data: Path) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import compare, upwards
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import show, unseen
-from cmlutils.flows.copying.landing import local_resolution
 from cmlutils.listfile import read_list
+from cmlutils.localtree import local_resolution
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,6 @@ from cmlutils.flows.copying.landing import (
     fix_folders,
     free_space,
     land,
-    local_resolution,
     move_in,
     open_staging,
     remove_tree,
@@ -32,7 +31,7 @@ from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big,
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.listfile import write_list
-from cmlutils.localtree import look, walk
+from cmlutils.localtree import local_resolution, look, walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:

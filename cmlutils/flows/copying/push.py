@@ -17,8 +17,9 @@ from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
-from cmlutils.flows.copying.target_folder import TargetFolder
-from cmlutils.flows.copying.transfer import emptied, local_errors, local_path, retrying, temp_name_beside
+from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
+from cmlutils.flows.copying.transfer import emptied, local_errors, retrying
+from cmlutils.localtree import local_path
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:

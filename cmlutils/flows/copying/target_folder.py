@@ -14,12 +14,22 @@ from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
 
+TEMP_NAME = b".cmlutil-tmp"
 IN_THE_WAY = 45
+
+
+def temp_name_beside(names: Collection[bytes]) -> bytes:
+    """Choose the folder's name so that it is none of the project's own."""
+    name, number = TEMP_NAME, 0
+    while name in names:
+        number += 1
+        name = TEMP_NAME + b"-%d" % number
+    return name
 
 
 def for_touch(time: int) -> str:

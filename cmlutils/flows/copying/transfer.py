@@ -13,23 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 from cmlutils.errors import CommandError, TransferError, TunnelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-TEMP_NAME = b".cmlutil-tmp"  # our folder at a target's root, while an import runs
-
-
-def temp_name_beside(names: Collection[bytes]) -> bytes:
-    """Choose our folder's name so that it is none of the project's own."""
-    name, number = TEMP_NAME, 0
-    while name in names:
-        number += 1
-        name = TEMP_NAME + b"-%d" % number
-    return name
 
 
 def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
@@ -79,11 +69,6 @@ def remove_non_folder(folder: Path) -> None:
     """Remove what is in the place of a folder of ours and is no folder."""
     if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
         folder.unlink()
-
-
-def local_path(root: Path, path: bytes) -> bytes:
-    """Return the local path of a listed name."""
-    return os.fsencode(root) + b"/" + path
 
 
 @contextlib.contextmanager
