@@ -15,13 +15,13 @@ from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_
 from cmlutils.flows.read_project import read_records
 from cmlutils.flows.replaying.journal_keys import keyed, named
 from cmlutils.flows.replaying.kinds import add_unlisted, kind_of
-from cmlutils.flows.replaying.project import imported_project
+from cmlutils.flows.replaying.project import imported_project, project_key
 from cmlutils.flows.replaying.target import map_file
 from cmlutils.flows.replaying.translate import Addons
 from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
-from cmlutils.project import ProjectRef
+from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.report import join
 from cmlutils.runtimes import Runtime, rsync_runtime
 from cmlutils.workloads import Application, Model
@@ -80,7 +80,6 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     v1, workspace = connection.v1, connection.section.workspace
     owner = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {owner}")
-    engines = stays_on_engines(settings, offer.maps)
     if lacking := lacks_team(v1, settings):
         plan.blockers.append(lacking)
     plan.actions += [
@@ -93,6 +92,9 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     project = _project(plan, v1, journal, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
     there = _there(v1, project, journal, contents) if project else {}
+    begun = journal.step(project_key(owner, plan.project))
+    settled = project if begun is None or begun.done else None  # one that is not settled yet is still set up
+    engines = settled.engine_type == LEGACY_ENGINE if settled else stays_on_engines(settings, offer.maps)
     addons = Addons(v1)
     for kind, wanted in contents.by_kind().items():
         planned = []
@@ -101,7 +103,8 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
                 action = Action.CREATE if there[key] else Action.PRESENT
                 planned.append(Planned(one.kind, one.name, action, there[key]))
             else:
-                planned.append(_with_addons(_engine(one) if engines else _workload(one, offer), addons.absent(one)))
+                made = _engine(one) if engines and one.runtime is None else _workload(one, offer)
+                planned.append(_with_addons(made, addons.absent(one)))
         plan.actions += _with_parents(planned, contents.jobs) if kind == "jobs" else planned
     if contents.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
@@ -136,7 +139,7 @@ def _project(plan: Plan, v1: ApiV1, journal: Journal, owner: str, settings: Proj
     if not plan.blockers:
         ref = imported_project(v1, journal, owner, name)
         found = None if ref else v1.projects.find(name, owner, owner)
-        ref = ProjectRef.from_v1(found, owner) if found else ref
+        ref = ProjectRef.from_v1(v1.projects.get(ProjectRef.from_v1(found, owner)), owner) if found else ref
     if ref is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
         plan.actions.append(Planned("project", name, Action.CREATE, what))

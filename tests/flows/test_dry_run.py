@@ -108,6 +108,20 @@ def test_what_an_import_has_made_is_foreseen_to_stay_whatever_its_name_by_now(wo
     assert {what for _, what in told[0]} == {"present"}
 
 
+@pytest.mark.parametrize("engine_type", ["ml_runtime", "legacy_engine"])
+def test_what_the_project_that_is_there_runs_on_is_foreseen(workspaces, run_line, home, sample, engine_type):
+    sample |= {"engine_type": "legacy_engine", "models": [], "applications": [], "jobs": sample["jobs"][:1]}
+    sample["jobs"][0] |= {"runtime_id": None, "kernel": "scala"}
+    there = {"owner": "dana", "name": "Churn Model", "engine_type": engine_type}
+    workspaces(target_more={"projects": [there], "engine_images": [{"id": 3, "repository": "engine", "tag": "15"}]})
+    (home / "cmlutils/engine-map.yaml").write_text("{}\n" if engine_type == "ml_runtime" else "scala: none:1\n")
+    run_line(EXPORT)
+    code, action, status = (5, "fail", "failed") if engine_type == "ml_runtime" else (0, "create", "created")
+    assert planned(run_line(f"{IMPORT} --dry-run --json", exit_code=code), "job") == {"ingest": action}
+    done = run_line(f"{IMPORT} --json", exit_code=code).json["outcomes"]
+    assert {one["name"]: one["status"] for one in done if one["kind"] == "job"} == {"ingest": status}
+
+
 def test_what_an_interrupted_import_began_is_foreseen_to_be_finished(workspaces, run_line, home):
     _, target = workspaces()
     run_line(EXPORT)
