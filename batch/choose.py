@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import results
 from disk import parse_size
@@ -52,9 +52,18 @@ def _minutes(text: str) -> float:
     return found
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says where an option belongs that is none of a script's own."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with 2."""
+        hint = "; what is for each cmlutil goes after --" if message.startswith("unrecognized") else ""
+        super().error(message + hint)
+
+
 def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
     """Return the parser of one script."""
-    one = argparse.ArgumentParser(
+    one = _Parser(
         description=f"Runs 'cmlutil project {verb}' for many projects. What follows -- goes to each cmlutil.",
     )
     if verb == "migrate":

@@ -466,6 +466,13 @@ def test_what_a_migration_removed_is_not_done_again(ini, monkeypatch):
     assert [one.exit_code for one in results.read(ini, "migrate")] == [0, 4]
 
 
+def test_an_option_of_cmlutil_is_told_its_place(capsys):
+    with pytest.raises(SystemExit):
+        run.main("import", 10, ["--dry-run"])
+    said = capsys.readouterr().err
+    assert said.endswith("unrecognized arguments: --dry-run; what is for each cmlutil goes after --\n")
+
+
 def test_shards_are_stable_and_share_everything():
     names = [f"project {number}" for number in range(300)]
     parts = [[name for name in names if choose.in_shard(name, (i, 3))] for i in (1, 2, 3)]
