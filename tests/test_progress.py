@@ -14,9 +14,9 @@ from until import until
 
 from cmlutils import log as logs
 from cmlutils.cli import progress
-from cmlutils.cli.render import human_time
 from cmlutils.progress import FileProgress
 from cmlutils.report import Report
+from cmlutils.units import human_time
 
 
 def copy(shown):

@@ -16,7 +16,7 @@ from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.render import human_size, human_time, json_text
+from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
 from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
@@ -24,6 +24,7 @@ from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
 from cmlutils.screen import can_redraw
 from cmlutils.section import KEY_VARIABLES, SIDES
+from cmlutils.units import human_size, human_time
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:

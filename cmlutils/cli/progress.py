@@ -13,9 +13,9 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from cmlutils import interrupts
-from cmlutils.cli.render import human_size, human_time
 from cmlutils.log import ROOT, is_quiet
 from cmlutils.screen import can_redraw, columns
+from cmlutils.units import human_size, human_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

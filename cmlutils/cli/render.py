@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.cli.terminal import put, say
 from cmlutils.log import masked, one_line
+from cmlutils.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,24 +21,6 @@ _PLAIN = {"created", "present"}
 _ALL = 30  # so many workloads are shown one by one; of more, those alone that need a look
 _ROWS = 5  # of each group of differences
 _NOTES = 20
-
-
-def human_size(count: int) -> str:
-    """Return bytes in the largest unit that keeps the number short."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def human_time(seconds: float) -> str:
-    """Return a time in the unit that a person would wait in."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def files_text(counts: Mapping[str, int]) -> str:

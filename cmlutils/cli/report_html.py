@@ -7,9 +7,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from cmlutils.cli.charts import bars, stacks
-from cmlutils.cli.render import files_text, human_size
+from cmlutils.cli.render import files_text
 from cmlutils.log import mask
 from cmlutils.report import join
+from cmlutils.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

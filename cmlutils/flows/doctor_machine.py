@@ -15,6 +15,7 @@ from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.remote.child import PACKAGES
+from cmlutils.units import human_size
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import read_json
 
@@ -127,8 +128,8 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     place = existing_folder(next(iter(bundles)).parent)
     space = os.statvfs(place)
     free, inodes = space.f_bavail * space.f_frsize, space.f_favail if space.f_files else _FEW
-    text = f"{place} has {free >> 20} MiB and {inodes} inodes free; bundles there: "
-    text += f"{len(bundles) - unknown} with {held >> 20} MiB in {names} names"
+    text = f"{place} has {human_size(free)} and {inodes} inodes free; bundles there: "
+    text += f"{len(bundles) - unknown} with {human_size(held)} in {names} names"
     if unknown:
         text += f", {unknown} not exported yet, of unknown size"
     if free < _LITTLE or inodes < _FEW:

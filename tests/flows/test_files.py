@@ -424,7 +424,7 @@ def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
     monkeypatch.setattr("cmlutils.flows.copying.landing.free_space", lambda _: (5, 100))
-    with pytest.raises(TransferError, match="5 bytes free, and 4096 are to come"):
+    with pytest.raises(TransferError, match=r"has 5 B free, and 4\.0 KiB are to come; 4\.0 MiB should stay"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
 

@@ -19,6 +19,7 @@ from cmlutils.flows.copying.stream import STREAMS
 from cmlutils.flows.copying.transfer import remove_non_folder
 from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
+from cmlutils.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,7 +68,8 @@ def check_room(data: Path, differences: Differences, partial_bytes: int, holes: 
     free, names = free_space(data)
     if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
         raise TransferError(
-            f"{data} has {free} bytes free, and {size} are to come; {SLACK >> 20} MiB should stay free.",
+            f"{data} has {human_size(free)} free, and {human_size(size)} are to come; "
+            f"{human_size(SLACK)} should stay free.",
             hint="Make room, choose another output_dir, or list more in .exportignore.",
         )
     if len(differences.only_left) > names:

@@ -1,0 +1,21 @@
+"""Sizes and times as a person reads them."""
+
+from __future__ import annotations
+
+
+def human_size(count: int) -> str:
+    """Return bytes in the largest unit that keeps the number short."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def human_time(seconds: float) -> str:
+    """Return a time in the unit that a person would wait in."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
