@@ -202,6 +202,8 @@ def _write_ini(workspace: Workspace, ini_dir: Path) -> str:
         return f"{path} is there already and was left as it is"
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+    if "\n[" not in text:  # [DEFAULT] is its begin
+        return f"written to {path}, without a section: neither the world nor an export-config.ini beside it has one"
     return f"written to {path}"
 
 

@@ -90,12 +90,14 @@ def test_the_target_takes_the_sections_of_the_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
+    alone = CliRunner().invoke(emulator, ["start", "--personality", "cml", "--ini-dir", str(tmp_path / "alone")])
+    assert "import-config.ini, without a section: neither the world nor" in alone.output
     (tmp_path / "export-config.ini").write_text("[DEFAULT]\nurl=x\n[A %]\n[B]\n")
     (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA x\n")
     words = ["start", "--personality", "cml", "--ini-dir", str(tmp_path), "--ssh-key", str(tmp_path / "key.pub")]
     first = CliRunner().invoke(emulator, words)
     assert first.exit_code == 0, first.output
-    assert "written to" in first.output
+    assert f"written to {tmp_path / 'import-config.ini'}\n" in first.output
     assert (tmp_path / "import-config.ini").read_text().endswith("\n[A %]\n\n[B]\n")
     second = CliRunner().invoke(emulator, words)
     assert "left as it is" in second.output
