@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
-from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound
+from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound, Unauthorized
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
 from cmlutils.remote.child import PACKAGES
@@ -100,6 +100,9 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
             user = v1.users.migrating(section.workspace.username)
         except NotFound as error:
             error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
+            raise
+        except Unauthorized as error:
+            error.hint = f"{error.hint} It is that of {where}."
             raise
         name = user.get("username")
         if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its case

@@ -319,3 +319,11 @@ def test_any_name_of_a_project_migrates(workspaces, run_line, sample, name):
     run_line(f"cmlutil project export -p '{name}'")
     run_line(f"cmlutil project import --verify -p '{name}'")
     assert [project.name for project in target.world.projects] == [name]
+
+
+def test_a_refused_key_is_told_with_its_file_and_section(workspaces, run_line, home):
+    workspaces()
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text() + "[Wrong]\napiv1_key=wrong\n")
+    said = run_line("cmlutil project export -p Wrong", exit_code=1).err
+    assert f"It is that of {path}, section [Wrong].\n" in said
