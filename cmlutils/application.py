@@ -19,7 +19,7 @@ ENDED = {"stopped", "failed"}  # does not run: one that failed is started again 
 
 @dataclass(frozen=True)
 class Application:
-    """An application; cpu in cores, memory in GiB; the subdomain in small letters, as they make no difference there."""
+    """An application; cpu in cores, memory in GiB."""
 
     name: str
     subdomain: str
@@ -37,8 +37,8 @@ class Application:
 
     @property
     def key(self) -> str:
-        """What makes it one of a kind on its workspace."""
-        return self.subdomain
+        """What makes it one of a kind on its workspace; names of hosts are the same in capitals."""
+        return self.subdomain.lower()
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:
@@ -48,7 +48,7 @@ class Application:
         has = board if board.data.get("cpu") is not None else top
         return cls(
             name=top.required_text("name"),
-            subdomain=top.required_text("subdomain").lower(),
+            subdomain=top.required_text("subdomain"),
             script=top.text("script"),
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),
@@ -86,7 +86,7 @@ class Application:
         top = Reader(record, "applications-metadata.json: an application", BundleError)
         return cls(
             name=top.required_text("name"),
-            subdomain=top.required_text("subdomain").lower(),
+            subdomain=top.required_text("subdomain"),
             script=top.text("script"),
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),

@@ -13,6 +13,7 @@ from cmlutils.runtimes import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+LIVE = {"pending", "deploying", "deployed"}  # of a deployment; what is in neither set, nobody knows
 _NOT_LIVE = {"", "stopping", "stopped", "failed"}
 
 
@@ -147,9 +148,9 @@ class Model:
 
 
 def live_status(record: Mapping[str, Any]) -> str:
-    """Return the status of a model's deployment in a workspace's record of it; empty where it is not deployed.
+    """Return the status of a model's deployment in a workspace's record of it; empty where that has ended, or is none.
 
-    A status that nobody knows is one of a deployment: only what is known to have ended has.
+    One that nobody knows is returned, too: it may be live.
     """
     deployment = record.get("latestModelDeployment")
     status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""

@@ -38,7 +38,7 @@ def differences(left: Workload, right: Workload) -> list[tuple[str, str, str]]:
     found = []
     for one in fields(left):
         a, b = getattr(left, one.name), getattr(right, one.name)
-        if one.name in _UNCOMPARED or a == b:
+        if one.name in _UNCOMPARED or a == b or (one.name == "subdomain" and a.lower() == b.lower()):
             continue
         if one.name == "environment":
             found += [

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -188,11 +189,12 @@ def test_project_settings_pass_through_the_bundle():
     assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
 
 
-def test_a_subdomain_has_no_capitals():
+def test_a_subdomain_keeps_its_capitals_and_is_the_same_without():
     shown = Application.from_v1({"name": "Board", "subdomain": "My-Board", "environment": {}}, [])
-    assert shown.key == shown.to_v1()["subdomain"] == "my-board"
-    record = {**shown.to_bundle(), "subdomain": "My-Board"}
-    assert Application.from_bundle(record) == shown
+    assert shown.to_v1()["subdomain"] == Application.from_bundle(shown.to_bundle()).subdomain == "My-Board"
+    assert shown.key == "my-board"
+    assert differences(shown, replace(shown, subdomain="my-board")) == []
+    assert differences(shown, replace(shown, subdomain="board")) == [("subdomain", "My-Board", "board")]
 
 
 def test_a_collaborator_without_a_name_is_nobody():

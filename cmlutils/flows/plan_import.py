@@ -168,8 +168,8 @@ def _workload(one: Workload, offer: Offer) -> Planned:
         return Planned(one.kind, one.name, Action.FAIL, note, add)
     note, fix = match.note or str(match.runtime), add if match.fallback else ""
     if isinstance(one, Application):
-        if one.subdomain in offer.taken:
-            where = f"subdomain {one.subdomain} is taken by {offer.taken[one.subdomain]}"
+        if one.key in offer.taken:
+            where = f"subdomain {one.subdomain} is taken by {offer.taken[one.key]}"
             return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
         if one.bypass_authentication and not offer.bypass_allowed:
             note = f"{note}; the target forbids unauthenticated access"

@@ -30,6 +30,7 @@ from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
+from cmlutils.remote.v1.workloads import Models
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 from cmlutils.section import Secret, Workspace
@@ -563,6 +564,16 @@ def test_what_a_target_does_not_show_of_a_model_is_left_to_be_looked_at(tmp_path
         assert outcome(run, "Explain").todo == "when you deploy it, check that it has: 2 replicas, visibility public"
         assert not outcome(run, "Score").todo
         assert [one.visibility for one in of(target).models] == ["public", "private"]
+
+
+def test_a_model_whose_deployment_has_a_status_that_nobody_knows_is_told_of_and_stays(target, bundle, monkeypatch):
+    shown, parked = Models.get, {"latestModelDeployment": {"status": "parked"}}
+    monkeypatch.setattr(Models, "get", lambda self, model_id: {**shown(self, model_id), **parked})
+    run = replay(target, bundle)
+    told = outcome(run, "Explain")
+    assert (run.code, told.status, "'parked', which may be live" in told.note) == (5, Status.CREATED, True)
+    assert told.todo.startswith("look whether it is deployed, and stop it")
+    assert [one.name for one in of(target).models] == ["Explain"]
 
 
 def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bundle):

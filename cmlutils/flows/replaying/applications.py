@@ -59,7 +59,7 @@ class ApplicationReplay:
             name=wanted.name,
             key=self.key,
             inventory=self.kind.inventory,
-            identity=(wanted.subdomain,),
+            identity=(wanted.key,),
             identity_of=self.kind.identity_of,
             read=self.kind.read,
             create=self._create,
@@ -165,7 +165,7 @@ class ApplicationReplay:
             if not project_id:
                 raise NotFound("the project has no public id", status=404)
             if not public_id:  # v1 need not show it; the subdomain is the workspace's own
-                rows, subdomain = self.target.v2.applications(project_id), self.application.subdomain
+                rows, subdomain = self.target.v2.applications(project_id), self.application.key
                 found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
                 public_id = found[0] if found else application_id
             self.target.v2.stop_application(project_id, str(public_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, Rejected
@@ -11,7 +12,7 @@ from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import Kind, kind_of
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
-from cmlutils.model import Model, live_status
+from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class ModelReplay:
         """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
         record = self.target.v1.models.get(model_id)
         status = live_status(record)
-        if status:
+        if status in LIVE:
             raise CannotBeInertError(
                 f"model {self.model.name} became {status} though deployment was declined.",
                 hint="Create it by hand when it may be deployed.",
@@ -187,7 +188,16 @@ class ModelReplay:
         of_deployment += ["visibility public"] if "visibility" in unseen and model.visibility == "public" else []
         of_deployment += [f"environment {name}" for name in sorted(model.environment)]
         todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
-        return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+        found = finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+        status = live_status(record)
+        if not status or status in LIVE:  # those are a person's by now
+            return found
+        return replace(
+            found,
+            note=join(found.note, f"its deployment is {status!r}, which may be live"),
+            todo=join("look whether it is deployed, and stop it", found.todo),
+            needs_hand=True,
+        )
 
 
 def _live(row: Record) -> str:
