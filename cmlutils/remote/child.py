@@ -104,7 +104,7 @@ def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a child's environment: none needs the API keys that may be in ours, nor what would change rsync's ways."""
+    """Return a child's environment: ours without API keys, and without what would change how rsync works."""
     ours = env or os.environ
     return {name: ours[name] for name in ours if name not in KEY_VARIABLES.values() and not name.startswith("RSYNC_")}
 

@@ -1,4 +1,4 @@
-"""The headers of a reply: given up when they drip, told when they are too long. What requests leaves to its user."""
+"""Limits on the headers of a reply that requests does not have: how long they may take, and how long they may be."""
 
 from __future__ import annotations
 

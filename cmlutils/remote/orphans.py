@@ -49,7 +49,7 @@ class Note:
         self.save()
 
     def ending(self, child: process.Running) -> None:
-        """Keep the client in mind, and whether it lives to be interrupted."""
+        """Remember the client that is about to be stopped, and whether it still runs."""
         self._child, self._lived = child, child.poll() is None
 
     @property
@@ -64,7 +64,7 @@ class Note:
         return self._lived and self.ended
 
     def closed(self) -> None:
-        """There is none any more."""
+        """Remove it: the session is gone."""
         if self.path:
             self.path.unlink(missing_ok=True)
 
@@ -119,7 +119,7 @@ def _warn(session: str, project: str) -> None:
 
 
 def look_for_nameless(client: Client, note: Note) -> None:
-    """Tell of what a client may have left that ended before it named its session, now or else in the next run."""
+    """Warn of a session that a client may have left without naming it, now or else in the next run."""
     if tell_of_nameless(client, note.project):
         note.closed()
     else:

@@ -101,7 +101,7 @@ def _make_roomy(pipe: int) -> None:
 
 
 class Running:
-    """A program beside us. Threads read both pipes, some way ahead of our reader; after `drop`, for nobody."""
+    """A program that runs beside us. Threads read its pipes ahead of our reader; after `drop` they throw it away."""
 
     def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
         self.pid = process.pid

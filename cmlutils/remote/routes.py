@@ -56,7 +56,7 @@ def _is_id(value: object) -> bool:
 
 
 def _numbered(rows: list[Json], route: str) -> list[Json]:
-    """Return a list of things that each have an id, of their own."""
+    """Return a list whose things each have an id, all of them different."""
     ids = [str(row["id"]) if _is_id(row.get("id")) else "" for row in rows]
     if "" in ids:
         raise ApiError(f"{route} gave a list with something without a usable id.")
@@ -66,7 +66,7 @@ def _numbered(rows: list[Json], route: str) -> list[Json]:
 
 
 def _the_one(reply: Json, wanted: object, route: str) -> Json:
-    """Return a reply that is about what was asked for; it may leave the id out."""
+    """Return a reply that has the id that was asked for, or none."""
     if str(reply.setdefault("id", wanted)) != str(wanted):
         raise ApiError(f"{route} gave something else than was asked for.")
     return reply

@@ -66,7 +66,7 @@ def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
 
 
 def _offered(key: str) -> list[str]:
-    """Name a key to ssh, which takes a % for the begin of a word of its own; `-i` looks for the file as it is named."""
+    """Name a key to ssh, for which % begins a token; `-i` looks for the file under the name as it is written."""
     if "%" not in key:
         return ["-i", key]
     escaped = key.replace("%", "%%").replace('"', r"\"")
@@ -76,7 +76,7 @@ def _offered(key: str) -> list[str]:
 def get_in(
     connect: Callable[[], None], pauses: Sequence[float], *, lives: Callable[[], bool], sleep: Callable[[float], None]
 ) -> None:
-    """Connect to a session that was just opened and may let nobody in yet: another would have to begin anew."""
+    """Connect to a session that was just opened, in several tries: it may let nobody in yet."""
     end = time.monotonic() + sum(pauses)
     for pause in pauses:
         try:

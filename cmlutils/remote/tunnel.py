@@ -58,7 +58,7 @@ class Tunnel:
         self._attempts = 0
 
     def open(self) -> None:
-        """Open a way in, the first; if the workspace is away or the way breaks just then, try again."""
+        """Open the first way in; if the workspace is away or the connection breaks just then, try again."""
         try:
             self._open(ssh.PAUSES)
         except TunnelError as error:
@@ -158,11 +158,11 @@ class Tunnel:
             return False
 
     def progressed(self) -> None:
-        """Something got through: the count of vain attempts begins again."""
+        """Note that something got through: the count of failed attempts begins again."""
         self._attempts = 0
 
     def reopen(self) -> None:
-        """Make the way in work again, waiting longer each time; raise TunnelError after six vain attempts."""
+        """Make the way in work again, waiting longer each time; raise TunnelError after six that failed."""
         self._hang_up()
         last = ""
         while True:
@@ -203,7 +203,7 @@ class Tunnel:
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
     """Raise TunnelError for a broken connection, TransferError for a script that ended in none of `ok`."""
     if code == 255 or code < 0:
-        raise TunnelError(f"The ssh connection broke: {process.text(err) or 'no word of why'}")
+        raise TunnelError(f"The ssh connection broke: {process.text(err) or 'it did not say why'}")
     if code == MISLED:
         raise TransferError(
             f"The session's shell does not begin in the project's folder, but in {process.text(err)}.",
@@ -226,7 +226,7 @@ def open_tunnel(
 ) -> Iterator[Tunnel]:
     """Open a session of `project` (owner/slug) and a connection into it; both end with the block.
 
-    `wait_until_back()` returns when the workspace answers and tells whether it was away: an outage is no vain attempt.
+    `wait_until_back()` returns when the workspace answers and tells whether it was away: outages are no attempts.
     """
     sessions = contextlib.ExitStack()
 

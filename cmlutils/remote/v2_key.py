@@ -153,7 +153,7 @@ class V2Key:
         return why
 
     def _orphan(self, step: JournalStep, *, patient: bool) -> str:
-        """Return the id of the key that we made without hearing it; empty when there is none that must be ours.
+        """Return the id of the key that we made and whose reply was lost; empty when none is surely ours.
 
         Where a list does not show when keys end, only one that came lately is ours: later it may be a person's.
         """

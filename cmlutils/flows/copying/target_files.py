@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
-# For each name of its input that is there after a vain attempt, it prints the name and the reason.
+# For each name of its input that is still there after one more attempt, it prints the name and the reason.
 _WHY = r"""
 export LC_ALL=C
 xargs -0 sh -c '

@@ -25,7 +25,7 @@ T = TypeVar("T")
 def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
     """Do it, and retry it through a reopened tunnel when that dropped meanwhile.
 
-    `lasting`: it need not be done again after the next drop, so the count of vain retries begins anew.
+    `lasting`: it need not be done again after the next drop, so the count of failed retries begins again.
     """
     while True:
         try:
