@@ -112,7 +112,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Section], list[Finding]]:
     """Read the wanted sections of both files, and what is wrong with the others, as findings."""
-    from cmlutils.flows.doctor_files import misfits
+    from cmlutils.flows.doctor_ini import misfits
     from cmlutils.flows.doctor_machine import Finding
 
     sections: list[Section] = []
