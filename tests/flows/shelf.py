@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cmlutils.errors import NotFound
 from cmlutils.flows.replaying.ensure import ensure
-from cmlutils.flows.replaying.steps import Finished, Inventory, Step
+from cmlutils.flows.replaying.steps import Finished, Inventory, Kind, Step
 from cmlutils.journal import Journal
 
 
@@ -108,20 +108,27 @@ class Shelf:
 
         self._call("request_stop", effect)
 
+    def kind(self, **changes):
+        """The kind of all these things, as those of workloads are."""
+        kind = Kind(
+            name="thing",
+            inventory=Inventory(self.list),
+            identity_of=lambda one: (one["name"],),
+            read=self.read,
+            remove=self.remove,
+        )
+        return replace(kind, **changes)
+
     def step(self, name="a", nth=0, **changes):
         """A step for one thing of this name, as the kinds of workloads have it."""
         step = Step(
-            kind="thing",
+            kind=self.kind(),
             name=name,
             key=f"thing {name} {nth}",
-            inventory=Inventory(self.list),
             identity=(name,),
-            identity_of=lambda one: (one["name"],),
-            read=self.read,
             create=lambda: self.create(name),
             finish=self.finish,
             again=lambda record: self.finish(record, "again"),
-            remove=self.remove,
             request_stop=self.request_stop,
         )
         return replace(step, **changes)

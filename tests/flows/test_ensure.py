@@ -80,12 +80,11 @@ def test_what_runs_and_nobody_knows_who_made_it_needs_a_person_and_stays_as_it_i
 def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
     there = shelf.put()
     for statuses in (["present", "created", "created"], ["present"] * 3):
-        claimed = set()
-        inventory = Inventory(shelf.list)
-        found = [shelf.ensure(shelf.step(nth=nth, claimed=claimed, inventory=inventory)) for nth in range(3)]
+        kind = shelf.kind()
+        found = [shelf.ensure(shelf.step(nth=nth, kind=kind)) for nth in range(3)]
         assert [outcome.status.value for outcome, _ in found] == statuses
         assert [outcome.target_id for outcome, _ in found] == [there, "8", "9"]
-        assert claimed == {there, "8", "9"}
+        assert kind.claimed == {("a",): {there, "8", "9"}}
     assert shelf.journal.step("thing a 1").before == (there,)
     assert shelf.journal.step("thing a 2").before == (there, "8")
 
@@ -392,9 +391,9 @@ def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
 
 def test_what_is_never_taken_away_is_finished_by_the_next_run(shelf):
     shelf.trouble["finish"] = [BROKEN, BROKEN]
-    assert shelf.ensure(shelf.step(remove=None)) == (failed("Broken.", "Run the import again."), None)
+    assert shelf.ensure(shelf.step(kind=shelf.kind(remove=None))) == (failed("Broken.", "Run the import again."), None)
     assert shelf.journal.step(KEY) == JournalStep((), "7")
-    assert shelf.ensure(shelf.step(remove=None))[0] == made(7)
+    assert shelf.ensure(shelf.step(kind=shelf.kind(remove=None)))[0] == made(7)
     assert shelf.writes == ["finish"]
 
 
@@ -540,7 +539,7 @@ def test_a_workspace_that_goes_away_ends_the_run_and_what_is_left_there_is_said(
 def test_of_what_is_not_there_or_never_taken_away_nothing_is_said(shelf, trouble):
     shelf.trouble.update(trouble)
     with pytest.raises(Unreachable) as caught:
-        shelf.ensure(shelf.step(remove=None))
+        shelf.ensure(shelf.step(kind=shelf.kind(remove=None)))
     assert (caught.value.message, caught.value.hint) == ("It is away.", "Wait.")
 
 
@@ -669,6 +668,6 @@ def test_a_listing_knows_what_was_added_once_it_was_read():
 
 @pytest.mark.parametrize("row", [{}, {"id": None}, {"id": [1]}])
 def test_something_without_an_id_stops_the_step_before_it_creates_anything(shelf, row):
-    outcome, _ = shelf.ensure(shelf.step(inventory=Inventory(lambda: [{"id": 1, "name": "b"}, row])))
+    outcome, _ = shelf.ensure(shelf.step(kind=shelf.kind(inventory=Inventory(lambda: [{"id": 1, "name": "b"}, row]))))
     assert outcome == failed("The target lists something without an id.", "Run the import again.")
     assert shelf.asked == []

@@ -8,8 +8,8 @@ from cmlutils.application import ENDED, Application
 from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
-from cmlutils.flows.replaying.kinds import Kind, kind_of
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
+from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Kind, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.translate import Addons
 from cmlutils.report import join
@@ -55,21 +55,16 @@ class ApplicationReplay:
         """Return what there is to do."""
         target, wanted = self.target, self.application
         return Step(
-            kind="application",
+            kind=self.kind,
             name=wanted.name,
             key=self.key,
-            inventory=self.kind.inventory,
             identity=(wanted.key,),
-            identity_of=self.kind.identity_of,
-            read=self.kind.read,
             create=self._create,
             finish=lambda record: self._finish(int(record["id"]), begun=record.get("status") not in ENDED),
             again=lambda record: self._look(self._read(int(record["id"]))),
-            remove=self.kind.remove,
             last_look=True,
             live=_live,
             request_stop=lambda record: self._request_stop(int(record["id"])),
-            claimed=self.kind.claimed[wanted.key],
             lacks=target.lacks(wanted, self.match),
         )
 

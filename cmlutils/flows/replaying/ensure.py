@@ -42,7 +42,7 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
         hint = "Import again as soon as it is back, to finish it or take it away."
         raise Unreachable(f"{error.message} {left}", hint=hint) from error
     except ApiError as error:
-        log.warning("%s %s failed: %s", step.kind, step.name, error)
+        log.warning("%s %s failed: %s", step.kind.name, step.name, error)
         return _failed(journal, step, error, sleep), None
     if record is not None:
         step.claimed.add(str(record["id"]))
@@ -54,9 +54,9 @@ def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outc
     todo, past = error.hint or "Run the import again.", journal.step(step.key)
     left = leftover_warning(step, past)
     if not left:
-        return Outcome(step.kind, step.name, Status.FAILED, note=str(error), todo=todo)
+        return Outcome(step.kind.name, step.name, Status.FAILED, note=str(error), todo=todo)
     _request_stop(journal, step, (0.0,), sleep)
-    return Outcome(step.kind, step.name, Status.FAILED, note=f"{error} {left}", todo=todo, needs_hand=True)
+    return Outcome(step.kind.name, step.name, Status.FAILED, note=f"{error} {left}", todo=todo, needs_hand=True)
 
 
 def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
@@ -69,9 +69,9 @@ def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: S
         if mine is not None:
             step.request_stop(mine)
     except NotFound:
-        log.debug("%s %s is gone", step.kind, step.name)
+        log.debug("%s %s is gone", step.kind.name, step.name)
     except (ApiError, Unreachable) as error:
-        log.warning("%s %s may be live until the next import: %s", step.kind, step.name, error)
+        log.warning("%s %s may be live until the next import: %s", step.kind.name, step.name, error)
 
 
 def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record | None]:
@@ -111,7 +111,7 @@ def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record
         return step.lacks, None
     record = mine or _create(journal, step, past, sleep)
     journal.made(step.key, str(record["id"]), step.place_of(record))
-    step.inventory.add(record)
+    step.kind.inventory.add(record)
     return _concluded(journal, step, record, sleep, again=False)
 
 
@@ -137,9 +137,9 @@ def _of_another(step: Step, theirs: Record) -> Finished:
 
 
 def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> Outcome:
-    log.info("%s %s: %s", step.kind, step.name, status.value)
+    log.info("%s %s: %s", step.kind.name, step.name, status.value)
     note = join(finished.note, step.live(record) if status is Status.PRESENT else "")
-    return Outcome(step.kind, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
+    return Outcome(step.kind.name, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
 def find_ours(journal: Journal, item: TargetItem, sleep: Sleep) -> Record | None:
@@ -154,14 +154,14 @@ def find_ours(journal: Journal, item: TargetItem, sleep: Sleep) -> Record | None
 
 def _unclaimed(journal: Journal, item: TargetItem, before: Sequence[str], there: Sequence[Record]) -> Record | None:
     """Return the first of these that was not there before, and that no equal has claimed."""
-    known = {*before, *item.claimed, *journal.ids(item.kind, item.key)}
+    known = {*before, *item.claimed, *journal.ids(item.kind.name, item.key)}
     return next((one for one in there if str(one["id"]) not in known), None)
 
 
 def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep) -> Record:
     """Create it; after a lost answer or a refusal look whether it is there, and after a lost one try once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
-    before = past.before if past and begun else tuple(str(one["id"]) for one in step.inventory.rows())
+    before = past.before if past and begun else tuple(str(one["id"]) for one in step.kind.inventory.rows())
     journal.begin(step.key, list(before))
     try:
         return step.create()
@@ -173,7 +173,7 @@ def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep
             journal.gone(step.key)
         raise
     except AnswerLost as error:
-        log.warning("%s Looking whether %s %s was created.", error, step.kind, step.name)
+        log.warning("%s Looking whether %s %s was created.", error, step.kind.name, step.name)
     found = _look_for_lost(journal, step, before, sleep)
     if found is not None:
         return found
@@ -199,7 +199,7 @@ def _look_for_lost(
         try:
             rows, trouble = item.find_alike(), None
         except ApiError as error:
-            log.debug("%s %s: %s", item.kind, item.name, error)
+            log.debug("%s %s: %s", item.kind.name, item.name, error)
             trouble = error
             continue
         found = _unclaimed(journal, item, before, [one for one in rows if item.ours(one)])
@@ -216,12 +216,12 @@ def _tried(step: Step, record: Record, sleep: Sleep, *, again: bool) -> Finished
     try:
         return work(record)
     except ApiError as error:
-        log.warning("%s %s: %s Trying once more.", step.kind, step.name, error)
+        log.warning("%s %s: %s Trying once more.", step.kind.name, step.name, error)
     sleep(1.0)
     try:
         return work(record)
     except ApiError as error:
-        if step.remove is None or again:
+        if step.kind.remove is None or again:
             raise
         hint = error.hint or "Run the import again."
         raise CannotBeInertError(f"It can't be shown to be inert: {error.message}", hint=hint) from error

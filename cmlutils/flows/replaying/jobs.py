@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.job_triggers import JobState, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.replaying.journal_keys import keyed
-from cmlutils.flows.replaying.kinds import Kind, kind_of
-from cmlutils.flows.replaying.steps import Finished, Record, Step
+from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.steps import Finished, Kind, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost
 from cmlutils.flows.replaying.translate import Addons, People
 from cmlutils.job import Job
@@ -68,18 +68,13 @@ def _job(run: _Run, job: Job, key: str) -> Outcome:
         return create(lambda one: v1.jobs.create(project, one), body)
 
     step = Step(
-        kind="job",
+        kind=run.kind,
         name=job.name,
         key=key,
-        inventory=run.kind.inventory,
         identity=(job.name, job.script),
-        identity_of=run.kind.identity_of,
-        read=run.kind.read,
         create=make,
         finish=lambda record: _finish(run, job, int(record["id"]), match),
         again=lambda record: _again(run, job, int(record["id"]), match),
-        remove=run.kind.remove,
-        claimed=run.kind.claimed[job.key],
         lacks=target.lacks(job, match),
     )
     outcome, record = ensure(target.journal, step, target.clock.sleep)

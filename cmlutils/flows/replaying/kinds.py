@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cmlutils.flows.replaying.steps import Inventory, asked_for
+from cmlutils.flows.replaying.steps import Inventory, Kind
 from cmlutils.journal import JournalStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cmlutils.flows.replaying.steps import Identity, Record
+    from cmlutils.flows.replaying.steps import Record
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of workload in one project; `identity_of` is that of `journal_keys.Named`.
-
-    `claimed` are the ids that workloads of the same key have got in this run, by that key.
-    """
-
-    inventory: Inventory
-    identity_of: Callable[[Record], Identity]
-    read: Callable[[JournalStep], Record]
-    remove: Callable[[Record], None]
-    claimed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
-    """Return what there is to know of models, applications or jobs; `name` is the singular."""
+    """Return what there is to know of a project's models, applications or jobs; `name` is the singular."""
     if name == "model":
         return Kind(
+            name=name,
             inventory=Inventory(lambda: v1.models.of(project)),
             identity_of=lambda one: (str(one.get("name")),),
             read=lambda past: v1.models.get(past.target_id),
@@ -43,12 +26,14 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
         )
     if name == "application":
         return Kind(
+            name=name,
             inventory=Inventory(lambda: v1.applications.of(project)),
             identity_of=lambda one: (str(one.get("subdomain")).lower(),),
             read=lambda past: v1.applications.get(project, past.target_id),
             remove=lambda one: v1.applications.delete(project, one["id"]),
         )
     return Kind(
+        name=name,
         inventory=Inventory(lambda: v1.jobs.of(project)),
         identity_of=lambda one: (str(one.get("name")), str(one.get("script") or "")),
         read=lambda past: v1.jobs.get(project, past.target_id),
@@ -60,7 +45,7 @@ def add_unlisted(v1: ApiV1, project: ProjectRef, journal: Journal, records: dict
     """Add what imports have made and a list does not show: it may lag behind."""
     for kind, rows in records.items() if journal.is_in(project.id) else ():
         singular = kind.removesuffix("s")
-        read = kind_of(singular, v1, project).read
+        of = kind_of(singular, v1, project)
         unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
-        found = [asked_for(read, JournalStep(target_id=number)) for number in sorted(unlisted)]
+        found = [of.asked_for(JournalStep(target_id=number)) for number in sorted(unlisted)]
         rows += [one for one in found if one is not None]

@@ -48,7 +48,7 @@ def _last_look(target: Target, replay: WorkloadReplay, outcome: Outcome) -> Outc
     except CannotBeInertError as error:
         return taken_away(journal, step, record, error, target.clock.sleep)
     except ApiError as error:
-        log.warning("%s %s can't be looked at again: %s", step.kind, step.name, error)
+        log.warning("%s %s can't be looked at again: %s", step.kind.name, step.name, error)
         return outcome
     journal.done(step.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
     return outcome

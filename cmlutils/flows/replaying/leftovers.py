@@ -48,19 +48,9 @@ def _taken_back(journal: Journal, item: TargetItem, sleep: Sleep) -> Outcome | N
     if stays:
         return still_there(item, _WHY, stays)
     name = str(mine.get("name") or item.name)
-    return Outcome(item.kind, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
+    return Outcome(item.kind.name, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
 
 
 def _item(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> TargetItem:
     """Return what is known of a workload by its key alone."""
-    kind = kind_of(what.kind, v1, project)
-    return TargetItem(
-        kind=what.kind,
-        name=what.name,
-        key=key,
-        inventory=kind.inventory,
-        identity=what.identity,
-        identity_of=kind.identity_of,
-        read=kind.read,
-        remove=kind.remove,
-    )
+    return TargetItem(kind=kind_of(what.kind, v1, project), name=what.name, key=key, identity=what.identity)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
-from cmlutils.flows.replaying.kinds import Kind, kind_of
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
+from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Kind, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
@@ -54,20 +54,15 @@ class ModelReplay:
         """Return what there is to do."""
         target, model = self.target, self.model
         return Step(
-            kind="model",
+            kind=self.kind,
             name=model.name,
             key=self.key,
-            inventory=self.kind.inventory,
             identity=(model.name,),
-            identity_of=self.kind.identity_of,
-            read=self.kind.read,
             create=self._create,
             finish=lambda record: self._finish(str(record["id"])),
             again=lambda record: self._again(str(record["id"])),
-            remove=self.kind.remove,
             last_look=True,
             live=_live,
-            claimed=self.kind.claimed[model.key],
             lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
         )
 

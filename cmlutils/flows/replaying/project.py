@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.ensure import ensure
-from cmlutils.flows.replaying.steps import Finished, Inventory, Record, Step
+from cmlutils.flows.replaying.steps import Finished, Inventory, Kind, Record, Step
 from cmlutils.flows.replaying.target import tried
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
 from cmlutils.report import join
@@ -47,13 +47,15 @@ def ensure_project(
 
     body = {"name": name, "template": "blank", "project_visibility": "private"}
     step = Step(
-        kind="project",
+        kind=Kind(
+            name="project",
+            inventory=Inventory(find),
+            identity_of=lambda one: (str(one.get("name")),),
+            read=partial(_read, v1),
+        ),
         name=name,
         key=project_key(owner, name),
-        inventory=Inventory(find),
         identity=(name,),
-        identity_of=lambda one: (str(one.get("name")),),
-        read=partial(_read, v1),
         ours=partial(_may_be_by, username),
         place_of=partial(_place, owner),
         create=lambda: v1.projects.create(owner, body),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -62,62 +63,71 @@ class Inventory:
         self._rows = None if self._rows is None else [one for one in self._rows if str(one["id"]) != number]
 
 
-def asked_for(read: Callable[[JournalStep], Record], past: JournalStep) -> Record | None:
-    """Ask the target for the journal's id by `read`; None when there is none."""
-    try:
-        reply = read(past)
-    except Rejected as error:
-        if error.status in _GONE:
-            return None
-        raise
-    return reply if str(reply.get("id")) == past.target_id else None
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How things of one kind are listed, told apart, asked for and deleted on a target.
+
+    `identity_of` is what makes a row of the inventory the one that is meant. `read` asks the target for one of which
+    the journal knows the id. `remove` deletes one (None: it is never deleted). `claimed` are the ids that those of one
+    identity have got in this run.
+    """
+
+    name: str
+    inventory: Inventory
+    identity_of: Callable[[Record], Identity]
+    read: Callable[[JournalStep], Record]
+    remove: Callable[[Record], None] | None = None
+    claimed: dict[Identity, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def asked_for(self, past: JournalStep) -> Record | None:
+        """Ask the target for the journal's id itself; None when there is none."""
+        try:
+            reply = self.read(past)
+        except Rejected as error:
+            if error.status in _GONE:
+                return None
+            raise
+        return reply if str(reply.get("id")) == past.target_id else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetItem:
     """One thing that may be on the target.
 
-    `identity` makes it one of its kind, and `identity_of` is that of a row of the inventory. `read` asks the target
-    for one of which the journal knows the id. `remove` deletes one (None: it is never deleted), `request_stop` asks it
-    to stop and does not wait (None: it does not run by itself). `claimed` are the ids that its equals have got in this
-    run. `ours` tells whether one of its identity that appeared after we began can be ours. `place_of` is what `read`
-    needs beside the id.
+    `request_stop` asks it to stop and does not wait (None: it does not run by itself). `ours` tells whether one of its
+    identity that appeared after we began can be ours. `place_of` is what the kind's `read` needs beside the id.
     """
 
-    kind: str
+    kind: Kind
     name: str
     key: str
-    inventory: Inventory
     identity: Identity
-    identity_of: Callable[[Record], Identity]
-    read: Callable[[JournalStep], Record]
-    remove: Callable[[Record], None] | None = None
     request_stop: Callable[[Record], object] | None = None
-    claimed: set[str] = field(default_factory=set)
     ours: Callable[[Record], bool] = lambda _: True
     place_of: Callable[[Record], str] = lambda _: ""
 
-    def find(self, *, anew: bool = False) -> list[Record]:
+    @property
+    def claimed(self) -> set[str]:
+        """The ids that it and its equals have got in this run."""
+        return self.kind.claimed[self.identity]
+
+    def find(self) -> list[Record]:
         """Return all of this identity that are there, oldest first."""
-        return [one for one in self.inventory.rows(anew=anew) if self.identity_of(one) == self.identity]
+        return [one for one in self.kind.inventory.rows() if self.kind.identity_of(one) == self.identity]
 
     def find_alike(self) -> list[Record]:
         """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
-        wanted = _bare(self.identity)
-        alike = [one for one in self.inventory.rows(anew=True) if _bare(self.identity_of(one)) == wanted]
-        return sorted(alike, key=lambda one: self.identity_of(one) != self.identity)
+        wanted, identity_of = _bare(self.identity), self.kind.identity_of
+        alike = [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
+        return sorted(alike, key=lambda one: identity_of(one) != self.identity)
 
     def known(self, past: JournalStep) -> Record | None:
         """Return the one that has the journal's id, whatever its name by now; None when it is gone.
 
         A listing may lag behind, so what it lacks is asked for by its id.
         """
-        listed = [one for one in self.inventory.rows() if str(one["id"]) == past.target_id]
-        return listed[0] if listed else self.asked_for(past)
-
-    def asked_for(self, past: JournalStep) -> Record | None:
-        """Ask the target for the journal's id itself; None when there is none."""
-        return asked_for(self.read, past)
+        listed = [one for one in self.kind.inventory.rows() if str(one["id"]) == past.target_id]
+        return listed[0] if listed else self.kind.asked_for(past)
 
 
 @dataclass(frozen=True, kw_only=True)

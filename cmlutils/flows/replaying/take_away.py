@@ -19,7 +19,7 @@ _LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
 
 def take_away(journal: Journal, item: TargetItem, record: Record, why: str, sleep: Sleep) -> str:
     """Stop it, delete it, and check that it is gone; return why it may still be there (empty: it is gone)."""
-    assert item.remove is not None  # noqa: S101
+    assert item.kind.remove is not None  # noqa: S101
     journal.made(item.key, str(record["id"]), item.place_of(record))
     journal.doom(item.key, why)
     _request_stop(item, record)
@@ -30,7 +30,7 @@ def take_away(journal: Journal, item: TargetItem, record: Record, why: str, slee
         sleep(pause)
         stays = _deleted(item, record, past)
         if not stays:
-            item.inventory.forget(past.target_id)
+            item.kind.inventory.forget(past.target_id)
             journal.gone(item.key)
             break
     return stays
@@ -41,16 +41,16 @@ def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
 
     It is asked for by its id, as a listing may lag behind, and also when the deletion failed.
     """
-    assert item.remove is not None  # noqa: S101
+    assert item.kind.remove is not None  # noqa: S101
     why = ""
     try:
-        item.remove(record)
+        item.kind.remove(record)
     except NotFound:
-        log.debug("%s %s is gone already", item.kind, item.name)
+        log.debug("%s %s is gone already", item.kind.name, item.name)
     except ApiError as error:
         why = error.message
     try:
-        return "" if item.asked_for(past) is None else why or "it is still there"
+        return "" if item.kind.asked_for(past) is None else why or "it is still there"
     except ApiError as error:
         return why or error.message
 
@@ -62,9 +62,9 @@ def _request_stop(item: TargetItem, record: Record) -> None:
     try:
         item.request_stop(record)
     except NotFound:
-        log.debug("%s %s is gone already", item.kind, item.name)
+        log.debug("%s %s is gone already", item.kind.name, item.name)
     except ApiError as error:
-        log.warning("%s %s can't be stopped: %s", item.kind, item.name, error)
+        log.warning("%s %s can't be stopped: %s", item.kind.name, item.name, error)
 
 
 def taken_away(journal: Journal, item: TargetItem, record: Record, error: CannotBeInertError, sleep: Sleep) -> Outcome:
@@ -74,14 +74,14 @@ def taken_away(journal: Journal, item: TargetItem, record: Record, error: Cannot
         return still_there(item, error.message, stays)
     log.warning("%s It was deleted again.", error)
     note = f"{error.message} It was deleted again."
-    return Outcome(item.kind, item.name, Status.FAILED, note=note, todo=error.hint)
+    return Outcome(item.kind.name, item.name, Status.FAILED, note=note, todo=error.hint)
 
 
 def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
     """Say loudly what could not be taken away."""
-    log.error("%s %s %s: %s", item.kind, item.name, _LOUD, stays)
+    log.error("%s %s %s: %s", item.kind.name, item.name, _LOUD, stays)
     return Outcome(
-        item.kind,
+        item.kind.name,
         item.name,
         Status.FAILED,
         note=f"{why} IT {_LOUD}: it could not be deleted again ({stays}).",
@@ -92,7 +92,7 @@ def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
 
 def leftover_warning(item: TargetItem, past: JournalStep | None) -> str:
     """Return what is left, or may be, of a thing on a target that can't be asked any more; empty for nothing."""
-    if item.remove is None or past is None or past.done:
+    if item.kind.remove is None or past is None or past.done:
         return ""
     what = _LOUD if past.target_id else "MAY BE ON THE TARGET, AND LIVE"
-    return f"{item.kind} {item.name} {what}."
+    return f"{item.kind.name} {item.name} {what}."
