@@ -103,8 +103,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
                 action = Action.CREATE if there[key] else Action.PRESENT
                 planned.append(Planned(one.kind, one.name, action, there[key]))
             else:
-                made = _engine(one) if engines and one.runtime is None else _workload(one, offer)
-                planned.append(_with_addons(made, addons.absent(one)))
+                planned.append(_with_addons(_workload(one, offer, engines=engines), addons.absent(one)))
         plan.actions += _with_parents(planned, contents.jobs) if kind == "jobs" else planned
     if contents.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
@@ -150,23 +149,21 @@ def _project(plan: Plan, v1: ApiV1, journal: Journal, owner: str, settings: Proj
     return ref
 
 
-def _engine(one: Workload) -> Planned:
-    return Planned(one.kind, one.name, Action.CREATE, "on the target's default engine image")
-
-
-def _workload(one: Workload, offer: Offer) -> Planned:
-    """Plan one workload that is not there yet, with the runtime that it would get."""
+def _workload(one: Workload, offer: Offer, *, engines: bool) -> Planned:
+    """Plan one workload that is not there yet, with the runtime that it would get, or in a project on engines none."""
     if isinstance(one, Model) and not one.file:
         fix = "build it on the source and export again, or create it by hand"
         return Planned(one.kind, one.name, Action.FALLBACK, "never built on the source: it may be refused", fix)
-    match = offer.maps.find(one.runtime, one.kernel, offer.runtimes)
+    on_engine = engines and one.runtime is None
+    match = None if on_engine else offer.maps.find(one.runtime, one.kernel, offer.runtimes)
     add = f"add the runtime to the target's catalogue, or name another in {map_file(one)}"
-    if match is None:
+    if match is None and not on_engine:
         named = offer.maps.named(one.runtime, one.kernel)
         lacking = f"the target has no runtime for {one.runtime or one.kernel or 'its engine'}"
         note = f"{named}, which the target does not have" if named else lacking
         return Planned(one.kind, one.name, Action.FAIL, note, add)
-    note, fix = match.note or str(match.runtime), add if match.fallback else ""
+    note = (match.note or str(match.runtime)) if match else "on the target's default engine image"
+    fix = add if match and match.fallback else ""
     if isinstance(one, Application):
         if one.key in offer.taken:
             where = f"subdomain {one.subdomain} is taken by {offer.taken[one.key]}"

@@ -196,6 +196,19 @@ def test_a_taken_subdomain_is_foreseen(workspaces, run_line):
     assert "taken by dana/other" in line.out
 
 
+def test_what_an_application_on_an_engine_may_not_have_is_foreseen(workspaces, run_line, home, sample):
+    sample |= {"engine_type": "legacy_engine", "models": [], "jobs": []}
+    for one in sample["applications"]:
+        one |= {"runtime_id": None, "kernel": "python3"}
+    taken = {"name": "x", "script": "x.py", "subdomain": "what-if", "runtime_id": 72}
+    other = {"owner": "dana", "name": "Other", "applications": [taken]}
+    workspaces(target_more={"projects": [other], "engine_images": [{"id": 3, "repository": "engine", "tag": "15"}]})
+    (home / "cmlutils/engine-map.yaml").write_text("{}\n")
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --dry-run --json", exit_code=5)
+    assert planned(line, "application") == {"What if": "fail", "Board": "fallback"}
+
+
 def test_what_stands_in_the_way_is_an_error(workspaces, run_line, sample):
     sample["owner"] = "crew"
     team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
