@@ -183,12 +183,14 @@ def _with_addons(planned: Planned, absent: Sequence[str]) -> Planned:
 
 def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Planned]:
     """Note of each job whether the one that would start it is going to be there."""
-    failing = {job.source_id for job, one in zip(jobs, planned, strict=True) if one.action is Action.FAIL}
+    failing = {job.source_id: one.action is Action.FAIL for job, one in zip(jobs, planned, strict=True)}
     found = []
     for job, one in zip(jobs, planned, strict=True):
-        if job.parent_id in failing - {0} and one.action in {Action.CREATE, Action.FALLBACK}:
-            note = join(one.note, "without its parent, which fails")
-            found.append(replace(one, action=Action.FALLBACK, note=note))
+        fails = failing.get(job.parent_id)  # None: the bundle does not have it
+        lost = job.parent_id and not job.schedule and fails is not False
+        if lost and one.action in {Action.CREATE, Action.FALLBACK}:
+            note = f"without its parent, which {'fails' if fails else 'the bundle does not have'}"
+            found.append(replace(one, action=Action.FALLBACK, note=join(one.note, note)))
         else:
             found.append(one)
     return found

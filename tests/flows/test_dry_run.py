@@ -1,5 +1,6 @@
 """A dry run reads only: it says what would come, be made, mapped and left out, and what it can't foresee."""
 
+import json
 import os
 
 import pytest
@@ -157,6 +158,21 @@ def test_what_comes_without_add_ons_parent_or_build_is_foreseen(workspaces, run_
     assert "Spark 3.2.0" in foreseen["ingest"]["fix"]
     assert "Spark 3.2.0" in done["ingest"]["todo"]
     assert "never built" in foreseen["Score"]["note"]
+
+
+def test_a_parent_that_the_bundle_does_not_have_is_foreseen(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    path = home / "bundles/Churn Model/project-metadata/jobs-metadata.json"
+    path.write_text(json.dumps([one for one in json.loads(path.read_text()) if one["name"] != "ingest"]))
+    (home / "bundles/Churn Model/manifest.json").unlink()
+    foreseen = run_line(f"{IMPORT} --dry-run --json")
+    assert planned(foreseen, "job") == {"score": "fallback", "mail": "create"}
+    done = run_line(f"{IMPORT} --json", exit_code=5).json["outcomes"]
+    assert {one["name"]: one["status"] for one in done if one["kind"] == "job"} == {
+        "score": "fallback",
+        "mail": "created",
+    }
 
 
 def test_what_can_not_even_be_foreseen_is_told_as_json_too(workspaces, run_line):
