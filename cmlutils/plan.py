@@ -19,6 +19,7 @@ class Action(str, Enum):
     PRESENT = "present"  # it is there already and stays as it is
     FALLBACK = "fallback"  # would be made with a difference, which is named
     FAIL = "fail"
+    REMOVE = "remove"  # an interrupted import began it, and nobody wants it
 
 
 @dataclass(frozen=True)

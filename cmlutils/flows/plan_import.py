@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
+    from cmlutils.flows.replaying.steps import Record
     from cmlutils.job import Job
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectSettings
@@ -91,7 +92,11 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     journal = bundle.journal(workspace.url, owner, read_only=True)
     project = _project(plan, v1, journal, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
-    there = _there(v1, project, journal, contents) if project else {}
+    records = read_records(v1, project) if project else {}
+    if project:
+        add_unlisted(v1, project, journal, records)
+    there = _there(v1, project, journal, contents, records) if project else {}
+    plan.actions += _leftovers(journal, contents, records) if project and journal.is_in(project.id) else []
     begun = journal.step(project_key(owner, plan.project))
     settled = project if begun is None or begun.done else None  # one that is not settled yet is still set up
     engines = settled.engine_type == LEGACY_ENGINE if settled else stays_on_engines(settings, offer.maps)
@@ -112,11 +117,11 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     return plan
 
 
-def _there(v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents) -> dict[str, str]:
+def _there(
+    v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
+) -> dict[str, str]:
     """Return the keys of what is there, known to be an import's or else by its name, with what to note of it."""
-    records, found = read_records(v1, project), dict[str, str]()
-    add_unlisted(v1, project, journal, records)
-    inside = journal.is_in(project.id)
+    found, inside = dict[str, str](), journal.is_in(project.id)
     for kind, wanted in contents.by_kind().items():
         singular = kind.removesuffix("s")
         identity_of = kind_of(singular, v1, project).identity_of
@@ -130,6 +135,18 @@ def _there(v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents)
                 others[what.identity] -= 1
                 found[key] = _BEGUN if step and not step.target_id else ""
     return found
+
+
+def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[Record]]) -> list[Planned]:
+    """Plan to take away what an interrupted import is known to have made, and the bundle has no more."""
+    wanted = {key for key, _ in keyed(contents.workloads())}
+    names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
+    begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
+    found = [
+        (what.kind, names.get((f"{what.kind}s", step.target_id))) for what, step in begun.values() if what and step
+    ]
+    note = "an interrupted import began it, and the bundle has it no more"
+    return [Planned(kind, name, Action.REMOVE, note) for kind, name in found if name is not None]
 
 
 def _project(plan: Plan, v1: ApiV1, journal: Journal, owner: str, settings: ProjectSettings) -> ProjectRef | None:

@@ -109,6 +109,22 @@ def test_what_an_import_has_made_is_foreseen_to_stay_whatever_its_name_by_now(wo
     assert {what for _, what in told[0]} == {"present"}
 
 
+def test_what_an_interrupted_import_began_and_nobody_wants_is_foreseen_to_go(workspaces, run_line, home):
+    source, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    (journal,) = (home / "bundles/Churn Model/state").glob("journal-*")
+    lines = journal.read_text().splitlines(True)
+    journal.write_text("".join(line for line in lines if not ("mail" in line and '"done"' in line)))
+    source.project("dana", "churn-model").jobs.pop()
+    run_line(EXPORT)
+    assert planned(run_line(f"{IMPORT} --dry-run --json"), "job") == dict.fromkeys(("ingest", "score"), "present") | {
+        "mail": "remove"
+    }
+    run_line(IMPORT)
+    assert {one.name for one in target.project("dana", "churn-model").jobs} == {"ingest", "score"}
+
+
 @pytest.mark.parametrize("engine_type", ["ml_runtime", "legacy_engine"])
 def test_what_the_project_that_is_there_runs_on_is_foreseen(workspaces, run_line, home, sample, engine_type):
     sample |= {"engine_type": "legacy_engine", "models": [], "applications": [], "jobs": sample["jobs"][:1]}
