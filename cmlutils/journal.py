@@ -117,14 +117,20 @@ class Journal:
         last = self._steps.get(_PROJECT)
         return last is not None and last.target_id == str(project_id)
 
-    def enter(self, project_id: int) -> None:
-        """Forget workloads of another project: they went with it, and their ids may be those of others by now."""
+    def enter(self, project_id: int) -> list[str]:
+        """Forget workloads of another project: they went with it, and their ids may be those of others by now.
+
+        Returns the keys of those that were begun there and not finished.
+        """
         if self.is_in(project_id):
-            return
-        for each in [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]:
+            return []
+        left = [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]
+        unfinished = [each for each in left if each in self.unfinished()]
+        for each in left:
             self.gone(each)
         self.made(_PROJECT, str(project_id))
         self.done(_PROJECT)
+        return unfinished
 
     def begin(self, key: str, before: list[str]) -> None:
         """Say that it is about to be created; `before` are the ids of its kind that exist already."""

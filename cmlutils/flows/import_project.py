@@ -19,7 +19,7 @@ from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_
 from cmlutils.flows.replaying.applications import application_replays
 from cmlutils.flows.replaying.hand_over import hand_over
 from cmlutils.flows.replaying.jobs import jobs
-from cmlutils.flows.replaying.journal_keys import unfinished
+from cmlutils.flows.replaying.journal_keys import Named, named, unfinished
 from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
 from cmlutils.flows.replaying.models import model_replays
@@ -142,9 +142,11 @@ class Replay:
         project, outcome = ensure_project(
             self.connection, journal, owner, settings, engines=engines, sleep=self.clock.sleep
         )
-        journal.enter(project.id)
-        self.report.target = f"{section.workspace.url} {project.path}"
-        self.report.outcomes.append(outcome)
+        left = [what for what in map(named, journal.enter(project.id)) if what]
+        report = self.report
+        report.todos += [_left_elsewhere(what) for what in left]
+        report.target = f"{section.workspace.url} {project.path}"
+        report.outcomes.append(outcome)
         return project, runtimes
 
     def _workloads(
@@ -182,6 +184,13 @@ class Replay:
                 else:
                     note = "the import ended before this was done"
                     self.report.outcomes.append(Outcome(one.kind, one.name, Status.SKIPPED, note=note))
+
+
+def _left_elsewhere(what: Named) -> str:
+    return (
+        f"An interrupted import began {what.kind} {what.name} in a project that is not found any more: if it is still "
+        "there (somebody else's by now?), look whether it runs, and stop it."
+    )
 
 
 def _of_this_run(job: Outcome, made: Mapping[str, Outcome]) -> Outcome:

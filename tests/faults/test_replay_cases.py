@@ -1,5 +1,6 @@
 """What an import makes of one thing or another on the target."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -716,6 +717,25 @@ def test_what_a_crash_has_left_is_finished_though_the_address_is_spelled_anew(tm
         pytest.fail("the import takes more calls than this test has crashes")
     assert all(one == made[0] for one in made)
     assert made[0]["jobs"][0][3] == "0 2 * * *"
+
+
+def test_what_a_crash_has_left_in_a_project_that_is_somebody_elses_by_now_is_told(tmp_path):
+    bundle, told = write_bundle(tmp_path / "bundle"), set()
+    for crash in range(1, 60):
+        shutil.rmtree(bundle.state)
+        bundle.state.mkdir()
+        with target_of(tmp_path / str(crash)) as target:
+            if replay(target, bundle, crash, after=True).error is None:
+                break
+            left = running(target)
+            for project in target.world.projects:
+                project.owner, project.files = "kai", project.files.rename(project.files.with_name("moved"))
+            todos = replay(target, bundle).report.todos
+            assert any("began application board" in one for one in todos) or not left, crash
+            told |= {one.split(" in a project")[0] for one in todos}
+    else:
+        pytest.fail("the import takes more calls than this test has crashes")
+    assert {"An interrupted import began application board", "An interrupted import began job ingest"} <= told
 
 
 def test_of_equals_only_what_is_wanted_no_more_is_taken_away(tmp_path, target):
