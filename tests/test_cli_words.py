@@ -257,6 +257,11 @@ def test_watching_clears_the_screen_where_there_is_one_to_clear(home, kind, clea
     os.close(ours)
 
 
+def test_where_there_is_nothing_to_tell_but_the_report_one_line_sets_it_apart(capsys):
+    show(Report("export", "p"), as_json=False, report_file="/r.html")
+    assert capsys.readouterr().out == "\n  report: /r.html\n"
+
+
 def test_the_path_of_a_report_is_one_line_however_narrow_the_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     show(Report("export", "p"), as_json=False, report_file="/a/folder/of bundles/with spaces/Churn Model/report.html")

@@ -43,7 +43,8 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     if as_json:
         put(json_text(report.to_json()))
         return
-    for line in _lines(report):
+    lines = _lines(report)
+    for line in lines if any(lines) else []:
         say(one_line(line))
     if report_file:
         put("")
