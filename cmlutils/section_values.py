@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -143,15 +144,22 @@ def verify(where: str, values: Mapping[str, str]) -> bool | str:
         return True
     hint = "Name a file of CA certificates (PEM)."
     place = _file(f"{where}: ca_path", ca_path, hint)
-    import ssl
-
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
+        status = place.stat()
+        _load_certificates(place, status.st_mtime_ns, status.st_size)
     except PermissionError as error:
         raise ConfigError(f"{where}: ca_path can't be read: {place}: {error.strerror}.", hint=hint) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: ca_path holds no certificate that can be read: {place}.", hint=hint) from error
     return str(place)
+
+
+@lru_cache
+def _load_certificates(place: Path, _changed: int, _size: int) -> None:
+    """Load a file of certificates, once for all sections: the system's takes longer than all else of a section."""
+    import ssl
+
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
 
 
 def _is_host(name: str) -> bool:

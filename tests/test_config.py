@@ -1,4 +1,5 @@
 import os
+import ssl
 from pathlib import Path
 
 import certifi
@@ -147,6 +148,27 @@ def test_ca_path_is_what_requests_takes(ini, tmp_path):
         ca.write_bytes(spoiled)
         with pytest.raises(ConfigError, match=r"section \[P\]: ca_path holds no certificate"):
             config.load("export", "P", environ={})
+
+
+def test_hundreds_of_sections_share_a_look_at_their_ca_file(ini, tmp_path, monkeypatch):
+    ca, loaded = tmp_path / "ca.pem", []
+    ca.write_bytes(Path(certifi.where()).read_bytes())
+    load = ssl.SSLContext.load_verify_locations
+    monkeypatch.setattr(
+        ssl.SSLContext, "load_verify_locations", lambda context, place: loaded.append(place) or load(context, place)
+    )
+    names = [f"P{number}" for number in range(300)]
+    ini(
+        GOOD.replace("[P]", f"ca_path={ca}\n[P]").partition("[P]")[0]
+        + "username=u\napiv1_key=k\n"
+        + "".join(f"[{name}]\n" for name in names)
+    )
+    file = config.read_file("export", environ={})
+    assert {config.section(file, name, {}).workspace.verify for name in names} == {str(ca)}
+    assert loaded == [ca]
+    ca.write_bytes(b"no certificate\n")
+    with pytest.raises(ConfigError, match="ca_path holds no certificate"):
+        config.section(file, "P1", {})
 
 
 @pytest.mark.parametrize(("key", "mistyped"), [("username", "user"), ("apiv1_key", "api_key"), ("url", "uri")])
