@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import time
+from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,10 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
     """Return a row a section; raise ConfigError when there is neither file."""
+    from cmlutils.flows.doctor_machine import label
+
     rows: list[dict[str, str]] = []
-    warnings: list[str] = []
+    warnings: dict[str, dict[str, Section]] = defaultdict(dict)
     for ini in _ini_files(config_dir):
         for name in ini.names():
             try:
@@ -70,12 +73,14 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
             except ConfigError as error:
                 rows.append({"side": ini.side, "section": name, "problem": error.message})
                 continue
-            warnings += one.warnings
+            for text in one.warnings:
+                warnings[text.replace(f", section [{name}]", "")][text] = one
             project = f"{_owner(one)}/{name}"
             url, folder = one.workspace.url, str(bundle_of(one).folder)
             rows.append({"side": ini.side, "section": name, "url": url, "project": project, "folder": folder})
-    for warning in dict.fromkeys(warnings):
-        log.warning("%s", warning)
+    for text, told in warnings.items():
+        several = f"{text} Sections: {label([*told.values()])}."
+        log.warning("%s", several if len(told) > 1 else next(iter(told)))
     return rows
 
 

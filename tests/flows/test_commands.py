@@ -24,6 +24,20 @@ def test_list_shows_what_each_section_would_address(workspaces, run_line, home):
     assert source.requests == target.requests == []
 
 
+def test_list_tells_what_many_sections_share_once(run_line, home):
+    path = home / "cmlutils/export-config.ini"
+    path.parent.mkdir()
+    shared = "[DEFAULT]\nurl=http://x.test\nusername=u\napiv1_key=k\noutput_dir=~/b\n"
+    path.write_text(shared + "".join(f"[{name}]\n" for name in "abcde") + "colour=red\n")
+    path.chmod(0o644)
+    warnings = [line.removeprefix("warning: ") for line in run_line("cmlutil project list").err.splitlines()]
+    assert warnings == [
+        f"{path} holds API keys and others may read it: run 'chmod 600 {path}'.",
+        f"{path}: url is http: keys and files travel unencrypted. Sections: a, b, c and 2 more.",
+        f"{path}, section [e]: the key colour is unknown.",
+    ]
+
+
 def test_list_without_any_file_says_so(run_line):
     for command in ("list", "status"):
         said = run_line(f"cmlutil project {command}", exit_code=2).err
