@@ -2,6 +2,7 @@
 import contextlib
 import filecmp
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -646,6 +647,14 @@ def test_an_exportignore_behind_a_link_counts_and_one_that_leads_nowhere_fails(w
     (project / "rules").write_text("f\n")
     pull(way, bundle)
     assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "rules"]
+
+
+@pytest.mark.parametrize(("shell", "why"), [("exit 7", "code 7"), ("exit 0", "code 0"), ("PATH=", "not found|No such")])
+def test_a_login_shell_that_runs_nothing_is_told_as_that(way, bundle, monkeypatch, shell, why):
+    real = way.run
+    monkeypatch.setattr(way, "run", lambda script, *a, **k: real(f"{shell}\nsh -c {shlex.quote(script)}", *a, **k))
+    with pytest.raises(TransferError, match=f"shell.*{why}"):
+        pull(way, bundle)
 
 
 def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
