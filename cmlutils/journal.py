@@ -125,7 +125,7 @@ class Journal:
         if self.is_in(project_id):
             return []
         left = [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]
-        unfinished = [each for each in left if each in self.unfinished()]
+        unfinished = [each for each in left if not self._steps[each].done]
         for each in left:
             self.gone(each)
         self.made(_PROJECT, str(project_id))

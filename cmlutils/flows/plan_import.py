@@ -92,11 +92,12 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     journal = bundle.journal(workspace.url, owner, read_only=True)
     project = _project(plan, v1, journal, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
-    records = read_records(v1, project) if project else {}
+    there: dict[str, str] = {}
     if project:
+        records = read_records(v1, project)
         add_unlisted(v1, project, journal, records)
-    there = _there(v1, project, journal, contents, records) if project else {}
-    plan.actions += _leftovers(journal, contents, records) if project and journal.is_in(project.id) else []
+        there = _there(v1, project, journal, contents, records)
+        plan.actions += _leftovers(journal, contents, records) if journal.is_in(project.id) else []
     begun = journal.step(project_key(owner, plan.project))
     settled = project if begun is None or begun.done else None  # one that is not settled yet is still set up
     engines = settled.engine_type == LEGACY_ENGINE if settled else stays_on_engines(settings, offer.maps)
