@@ -20,7 +20,8 @@ from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_machine import Finding, disks, label, programs, same_subdomains, ssh_keys
-from cmlutils.flows.plan_import import Offer, plan_target, taken_subdomains
+from cmlutils.flows.plan_import import plan_target
+from cmlutils.flows.plan_workloads import Offer, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1

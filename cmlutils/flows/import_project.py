@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CheckFailed, CmlutilError
@@ -18,15 +18,16 @@ from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.replaying.applications import application_replays
 from cmlutils.flows.replaying.hand_over import hand_over
-from cmlutils.flows.replaying.jobs import jobs
+from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import Named, named, unfinished
 from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
 from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project
+from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.left_out import to_fill_in
-from cmlutils.project import ProjectRef
+from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
+    from cmlutils.flows.replaying.workload_replay import WorkloadReplay
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectSettings
@@ -154,24 +156,26 @@ class Replay:
     ) -> None:
         """Replay these, with one v2 key at most; the report grows as they go."""
         with api_v2(self.connection, self.bundle, journal, self.report) as v2:
-            target = Target(self.connection.v1, v2, project, journal, runtimes, self.maps, self.clock)
+            choice = RuntimeChoice(runtimes, self.maps, engines=project.engine_type == LEGACY_ENGINE)
+            target = Target(self.connection.v1, v2, project, journal, choice, self.clock)
             models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
             applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
-            built = self._phase("models", (one.ensure() for one in models))
-            stopped = self._phase("applications", (one.ensure() for one in applications))
-            self._phase("jobs", jobs(target, [one for one in wanted if isinstance(one, Job)]))
+            jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
+            built = self._phase("models", models)
+            stopped = self._phase("applications", applications)
+            self._phase("jobs", jobs)
             if built or stopped:
                 with self.progress.phase("last look"):
                     self.report.amend(built, last_looks(target, models, built))
                     self.report.amend(stopped, last_looks(target, applications, stopped))
 
-    def _phase(self, name: str, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    def _phase(self, name: str, replays: Iterable[WorkloadReplay[Any]]) -> list[Outcome]:
         """Replay one kind of workload; return what the report has got of it."""
         found = []
         with self.progress.phase(name):
-            for outcome in outcomes:
-                found.append(outcome)
-                self.report.outcomes.append(outcome)
+            for one in replays:
+                found.append(one.ensure())
+                self.report.outcomes.append(found[-1])
         return found
 
     def _say_what_was_not_reached(self) -> None:

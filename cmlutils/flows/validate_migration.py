@@ -138,9 +138,8 @@ class _Validation:
 
     def _filled(self, connection: Connection, journal: Journal) -> ProjectRef:
         """Return the project that an import has made or filled, as the next import would find it."""
-        owner, name = self._owner(connection), connection.section.name
-        made = imported_project(connection.v1, journal, owner, name)
-        return made or find_project(connection, owner)
+        owner = self._owner(connection)
+        return imported_project(connection, journal, owner) or find_project(connection, owner)
 
     def _owner(self, connection: Connection) -> str:
         """Return whose project an import makes or fills: the team's, or else the migrating user's."""

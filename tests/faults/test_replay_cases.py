@@ -387,16 +387,25 @@ def test_ids_that_a_rebuilt_workspace_gave_to_others_are_not_taken_for_ours(targ
     assert sorted(job.name for job in of(target).jobs) == ["ingest", "other", "score"]
 
 
-def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(target, bundle, monkeypatch):
-    real = import_project.jobs
+def when_jobs_begin(patch, happens):
+    """Have this happen in the midst of an import, when models and applications are done."""
+    real = import_project.job_replays
 
-    def deployed_by_now(one, wanted):
-        body = {"modelBuildId": of(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
-        one.v1.http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+    def late(one, wanted):
+        happens()
         yield from real(one, wanted)
 
+    patch.setattr(import_project, "job_replays", late)
+
+
+def killed():
+    """End the run as a kill does."""
+    raise Crash
+
+
+def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(target, bundle, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(import_project, "jobs", deployed_by_now)
+        when_jobs_begin(patch, lambda: deploy(target))
         run = replay(target, bundle)
     assert "It was deleted again" in outcome(run, "Explain").note
     assert of(target).models == []
@@ -420,14 +429,8 @@ def started_by_now(target):
 
 
 def test_an_application_that_starts_after_it_was_seen_stopped_is_stopped_again(target, bundle, monkeypatch):
-    real = import_project.jobs
-
-    def late(one, wanted):
-        started_by_now(target)
-        yield from real(one, wanted)
-
     with monkeypatch.context() as patch:
-        patch.setattr(import_project, "jobs", late)
+        when_jobs_begin(patch, lambda: started_by_now(target))
         run = replay(target, bundle)
     assert (run.code, outcome(run, "Board").status) == (0, Status.CREATED)
     assert of(target).applications[0].status == "stopped"
@@ -435,11 +438,8 @@ def test_an_application_that_starts_after_it_was_seen_stopped_is_stopped_again(t
 
 
 def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_choice(target, bundle, monkeypatch):
-    def killed(one, wanted):
-        raise Crash
-
     with monkeypatch.context() as patch:
-        patch.setattr(import_project, "jobs", killed)
+        when_jobs_begin(patch, killed)
         assert replay(target, bundle).code == 137
     application = started_by_now(target)
     deploy(target)
@@ -450,15 +450,12 @@ def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_
 
 
 def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp_path, monkeypatch):
-    def killed(one, wanted):
-        raise Crash
-
     with target_of(tmp_path, ["build_at_create"]) as target:
         bundle = write_bundle(tmp_path / "bundle")
         target.faults.add(Fault("status", path="build-model", status=403, times=2))
         assert replay(target, bundle).code == ExitCode.NEEDS_HAND
         with monkeypatch.context() as patch:
-            patch.setattr(import_project, "jobs", killed)
+            when_jobs_begin(patch, killed)
             assert replay(target, bundle).code == 137
         deploy(target)
         assert "It was deleted again" in outcome(replay(target, bundle), "Explain").note

@@ -158,6 +158,26 @@ def test_what_an_interrupted_import_began_is_foreseen_to_be_finished(workspaces,
     assert len(target.project("dana", "churn-model").jobs) == 3
 
 
+@pytest.mark.parametrize("answer_lost", [False, True])
+def test_a_project_that_an_interrupted_import_began_is_foreseen_to_be_set_up(
+    workspaces, run_line, home, sample, answer_lost
+):
+    sample["collaborators"] = {"kai": "write"}
+    workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    (journal,) = (home / "bundles/Churn Model/state").glob("journal-*")
+    begun, made = [line for line in journal.read_text().splitlines(True) if '"project ' in line][:2]
+    journal.write_text(begun if answer_lost else begun + made)
+    line = run_line(f"{IMPORT} --dry-run --json")
+    assert planned(line, "project") == {"Churn Model": "create"}
+    assert planned(line, "collaborator") == {"kai": "set"}
+    run_line(IMPORT)
+    line = run_line(f"{IMPORT} --dry-run --json")
+    assert planned(line, "project") == {"Churn Model": "present"}
+    assert planned(line, "collaborator") == {}
+
+
 def test_what_comes_without_add_ons_parent_or_build_is_foreseen(workspaces, run_line, sample):
     sample["jobs"][1]["runtime_id"] = 13
     sample["jobs"][0]["addons"] = [5]

@@ -8,11 +8,12 @@ import pytest
 
 from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.steps import Finished
 from cmlutils.flows.replaying.target import Clock, Target, create, finished, join, lost
 from cmlutils.job import Job
 from cmlutils.model import Model
-from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef
+from cmlutils.project import ProjectRef
 from cmlutils.report import Outcome, Status
 from cmlutils.runtimes import Maps, Match, Runtime
 
@@ -21,9 +22,12 @@ THERE = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2
 OTHER = Runtime("reg/r:1", "R 4.1", id=72)
 
 
-def target(images=(), engines=(), runtimes=(THERE,), engine_type=ML_RUNTIME):
-    project = ProjectRef("dana", "p", 1, "P", engine_type=engine_type)
-    return Target(None, None, project, None, runtimes, Maps(dict(images), dict(engines)))
+def choice(images=(), engines=(), runtimes=(THERE,), *, on_engines=False):
+    return RuntimeChoice(runtimes, Maps(dict(images), dict(engines)), on_engines)
+
+
+def target(**maps):
+    return Target(None, None, ProjectRef("dana", "p", 1, "P"), None, choice(**maps))
 
 
 # Runtimes
@@ -31,15 +35,15 @@ def target(images=(), engines=(), runtimes=(THERE,), engine_type=ML_RUNTIME):
 
 def test_a_workload_gets_its_runtime_by_the_maps_and_what_the_target_has():
     wanted, engine = Job("a", "s.py", runtime=WANTED), Job("a", "s.py", kernel="python3")
-    assert target().match(wanted) == Match(THERE)
-    assert target(runtimes=(OTHER,)).match(wanted) is None
-    assert target({"reg/py:1": "reg/r:1"}, runtimes=(THERE, OTHER)).match(wanted).runtime is OTHER
-    assert target(engines={"python3": "reg/py:1"}).match(engine).runtime is THERE
-    assert target(engines={"python3": "reg/py:1"}).match(replace(engine, kernel="r")) is None
+    assert choice().match(wanted) == Match(THERE)
+    assert choice(runtimes=(OTHER,)).match(wanted) is None
+    assert choice({"reg/py:1": "reg/r:1"}, runtimes=(THERE, OTHER)).match(wanted).runtime is OTHER
+    assert choice(engines={"python3": "reg/py:1"}).match(engine).runtime is THERE
+    assert choice(engines={"python3": "reg/py:1"}).match(replace(engine, kernel="r")) is None
 
 
 def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
-    on_engines = target(engines={"python3": "reg/py:1"}, engine_type=LEGACY_ENGINE)
+    on_engines = choice(engines={"python3": "reg/py:1"}, on_engines=True)
     assert on_engines.match(Job("a", "s.py", kernel="python3")) is None
     assert not on_engines.needs_runtime(Job("a", "s.py", kernel="python3"))
     assert on_engines.match(Job("a", "s.py", runtime=WANTED)) == Match(THERE)
@@ -59,9 +63,9 @@ def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
     ],
 )
 def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, wanted, file):
-    todo = f"Add a runtime for {wanted} to the target (or map it in {file}), import again."
+    todo = f"add a runtime for {wanted} to the target, or map it in {file}, and import again"
     note = f"the target has no runtime for {wanted}"
-    assert target().lacks(workload, None) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
+    assert target(runtimes=(OTHER,)).lacks(workload) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +81,11 @@ def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, want
 )
 def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
     note += ", which the target does not have"
-    todo = "Add that image to the target's catalogue, or correct the map, and import again."
-    assert target(**maps).lacks(workload, None) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
+    todo = "add that image to the target's catalogue, or correct the map, and import again"
+    assert target(**maps).lacks(workload) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
 
 
-def test_a_target_is_on_runtimes_and_has_the_time_of_the_machine():
-    assert not target().on_engines
+def test_a_target_has_the_time_of_the_machine():
     assert target().clock == Clock(time.monotonic, time.sleep)
 
 

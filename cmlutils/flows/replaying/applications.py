@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED, Application
 from cmlutils.errors import ApiError, NotFound, Rejected
-from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Kind, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.translate import Addons
+from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cmlutils.report import Outcome
 
 _ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
@@ -34,16 +33,12 @@ def application_replays(target: Target, wanted: Sequence[Application]) -> list[A
     return [ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted)]
 
 
-class ApplicationReplay:
-    """One application on its way to the target."""
+class ApplicationReplay(WorkloadReplay[Application]):
+    """One application on its way to the target: stopped there."""
 
-    def __init__(self, target: Target, application: Application, key: str, kind: Kind, addons: Addons) -> None:
-        self.target, self.application, self.key, self.kind, self.addons = target, application, key, kind, addons
-        self.match = target.match(application)
-
-    def ensure(self) -> Outcome:
-        """Leave it stopped, or say why not."""
-        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+    def __init__(self, target: Target, wanted: Application, key: str, kind: Kind, addons: Addons) -> None:
+        super().__init__(target, wanted, key, kind)
+        self.addons = addons
 
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
@@ -53,7 +48,7 @@ class ApplicationReplay:
 
     def step(self) -> Step:
         """Return what there is to do."""
-        target, wanted = self.target, self.application
+        target, wanted = self.target, self.wanted
         return Step(
             kind=self.kind,
             name=wanted.name,
@@ -65,12 +60,12 @@ class ApplicationReplay:
             last_look=True,
             live=_live,
             request_stop=lambda record: self._request_stop(int(record["id"])),
-            lacks=target.lacks(wanted, self.match),
+            lacks=target.lacks(wanted),
         )
 
     def _create(self) -> Record:
         """Create it, without open access where the target forbids that."""
-        body = {**self.application.to_v1(), **self.addons.body(self.application)}
+        body = {**self.wanted.to_v1(), **self.addons.body(self.wanted)}
         if self.match:
             body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
         if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
@@ -83,7 +78,7 @@ class ApplicationReplay:
                 return create(self._send, {**body, "bypass_authentication": False})
             if "subdomain" in text or error.status == 409:
                 error.hint = (
-                    f"The subdomain {self.application.subdomain!r} is taken, by another project's application perhaps. "
+                    f"The subdomain {self.wanted.subdomain!r} is taken, by another project's application perhaps. "
                     "Free it and import again, or create this application by hand under another one."
                 )
             raise
@@ -109,7 +104,7 @@ class ApplicationReplay:
             if not another_round:
                 break
         raise CannotBeInertError(
-            f"application {self.application.name} can't be shown to be stopped on the target.",
+            f"application {self.wanted.name} can't be shown to be stopped on the target.",
             hint="Create it by hand, and stop it.",
         )
 
@@ -160,7 +155,7 @@ class ApplicationReplay:
             if not project_id:
                 raise NotFound("the project has no public id", status=404)
             if not public_id:  # v1 need not show it; the subdomain is the workspace's own
-                rows, subdomain = self.target.v2.applications(project_id), self.application.key
+                rows, subdomain = self.target.v2.applications(project_id), self.wanted.key
                 found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
                 public_id = found[0] if found else application_id
             self.target.v2.stop_application(project_id, str(public_id))
@@ -169,8 +164,8 @@ class ApplicationReplay:
 
     def _look(self, record: Record) -> Finished:
         """Return what of the application the target does not show as it should be."""
-        wanted, note = self.application, self.match.note if self.match else ""
-        there = Application.from_v1(record, self.target.runtimes)
+        wanted, note = self.wanted, self.match.note if self.match else ""
+        there = Application.from_v1(record, self.target.choice.runtimes)
         fallback = bool(self.match and self.match.fallback)
         todo = self.addons.todo(wanted, record)
         if wanted.bypass_authentication and not there.bypass_authentication:

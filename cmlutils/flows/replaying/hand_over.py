@@ -10,6 +10,8 @@ from cmlutils.flows.replaying.target import tried
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef, ProjectSettings
     from cmlutils.remote.v1 import ApiV1
@@ -22,16 +24,41 @@ def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: Projec
 
     Returns what is left to do, None when that is nothing; the next import tries that again.
     """
-    key = f"hand over {project.id}"
-    step = journal.step(key)
-    if str(project.id) not in journal.ids("project") or (step and step.done and not step.left):
+    if not _is_due(journal, project):
         return None
     try:
-        todos = _hand_over(v1, project, settings, _Given(journal, key))
+        todos = _hand_over(v1, project, settings, _Given(journal, project))
     except ApiError as error:
         return _left(project, f"import again to set collaborators and visibility: {error.message}")
-    journal.done(key, left=bool(todos))
+    journal.done(_key(project), left=bool(todos))
     return _left(project, "; ".join(todos)) if todos else None
+
+
+def people_to_add(
+    journal: Journal, settings: ProjectSettings, owner: str, project: ProjectRef | None
+) -> dict[str, str]:
+    """Return whom an import has still to add, with their permission; `project` is None when it is to be set up."""
+    if project is None:
+        return _people(settings, owner)
+    return _people(settings, project.owner, _Given(journal, project)) if _is_due(journal, project) else {}
+
+
+def _is_due(journal: Journal, project: ProjectRef) -> bool:
+    step = journal.step(_key(project))
+    return str(project.id) in journal.ids("project") and not (step and step.done and not step.left)
+
+
+def _key(project: ProjectRef) -> str:
+    return f"hand over {project.id}"
+
+
+def _people(settings: ProjectSettings, owner: str, given: Container[str] = ()) -> dict[str, str]:
+    """Return the source's collaborators with their permission, but the owner and who was added already."""
+    return {
+        str(one["username"]): str(one.get("permissions") or "read")
+        for one in settings.collaborators
+        if one.get("username") and one["username"] != owner and f"collaborator {one['username']}" not in given
+    }
 
 
 def _left(project: ProjectRef, todo: str) -> Outcome:
@@ -42,10 +69,10 @@ def _left(project: ProjectRef, todo: str) -> Outcome:
 class _Given:
     """What earlier runs have handed over already: people may have changed it since, so it is not set again."""
 
-    def __init__(self, journal: Journal, key: str) -> None:
-        self._journal, self._key = journal, key
+    def __init__(self, journal: Journal, project: ProjectRef) -> None:
+        self._journal, self._key = journal, _key(project)
 
-    def __contains__(self, what: str) -> bool:
+    def __contains__(self, what: object) -> bool:
         step = self._journal.step(f"{self._key}: {what}")
         return step is not None and step.done
 
@@ -76,11 +103,7 @@ def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given:
 
 def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> dict[str, str]:
     """Add those that are not there yet; return those that then are still not, with their permission."""
-    wanted = {
-        str(one["username"]): str(one.get("permissions") or "read")
-        for one in settings.collaborators
-        if one.get("username") and one["username"] != project.owner and f"collaborator {one['username']}" not in given
-    }
+    wanted = _people(settings, project.owner, given)
 
     def absent() -> dict[str, str]:
         there = {str(one.get("username")): one.get("permissions") for one in v1.projects.collaborators(project)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.steps import CannotBeInertError
@@ -12,24 +12,14 @@ from cmlutils.flows.replaying.take_away import taken_away
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cmlutils.flows.replaying.steps import Record, Step
     from cmlutils.flows.replaying.target import Target
+    from cmlutils.flows.replaying.workload_replay import WorkloadReplay
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
 
 
-class WorkloadReplay(Protocol):
-    """One workload on its way to the target."""
-
-    def step(self) -> Step:
-        """Return what there is to do."""
-
-    def look_again(self, record: Record) -> None:
-        """Raise CannotBeInertError when it is live by now."""
-
-
-def last_looks(target: Target, replays: Iterable[WorkloadReplay], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def last_looks(target: Target, replays: Iterable[WorkloadReplay[Any]], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Look at what this run has made or touched, and say in the journal that it is done; return what became of each.
 
     What is live by now is taken away. What can't be looked at is not done, so the next run looks.
@@ -37,7 +27,7 @@ def last_looks(target: Target, replays: Iterable[WorkloadReplay], outcomes: Sequ
     return [_last_look(target, one, outcome) for one, outcome in zip(replays, outcomes, strict=True)]
 
 
-def _last_look(target: Target, replay: WorkloadReplay, outcome: Outcome) -> Outcome:
+def _last_look(target: Target, replay: WorkloadReplay[Any], outcome: Outcome) -> Outcome:
     step = replay.step()
     journal, past = target.journal, target.journal.step(step.key)
     if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:

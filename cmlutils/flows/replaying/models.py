@@ -7,18 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Kind, Record, Step
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
+from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
 BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
@@ -35,16 +34,8 @@ def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
     return [ModelReplay(target, model, key, kind) for key, model in keyed(wanted)]
 
 
-class ModelReplay:
-    """One model on its way to the target."""
-
-    def __init__(self, target: Target, model: Model, key: str, kind: Kind) -> None:
-        self.target, self.model, self.key, self.kind = target, model, key, kind
-        self.match = target.match(model)
-
-    def ensure(self) -> Outcome:
-        """Leave it built and not deployed, or say why not."""
-        return ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+class ModelReplay(WorkloadReplay[Model]):
+    """One model on its way to the target: built there, and not deployed."""
 
     def look_again(self, record: Record) -> None:
         """Raise CannotBeInertError when it is deployed by now."""
@@ -52,7 +43,7 @@ class ModelReplay:
 
     def step(self) -> Step:
         """Return what there is to do."""
-        target, model = self.target, self.model
+        target, model = self.target, self.wanted
         return Step(
             kind=self.kind,
             name=model.name,
@@ -63,14 +54,14 @@ class ModelReplay:
             again=lambda record: self._again(str(record["id"])),
             last_look=True,
             live=_live,
-            lacks=target.lacks(model, self.match) if model.file or model.runtime else None,
+            lacks=target.lacks(model) if model.file or model.runtime else None,
         )
 
     def _create(self) -> Record:
         try:
-            return create(self.target.v1.models.create, {**self.model.to_v1(), **self._where()})
+            return create(self.target.v1.models.create, {**self.wanted.to_v1(), **self._where()})
         except Rejected as error:
-            if not self.model.file:
+            if not self.wanted.file:
                 error.hint = (
                     "It was never built on the source, so there is nothing to build here: build it there and export "
                     "again, or create it by hand."
@@ -82,7 +73,7 @@ class ModelReplay:
         body: dict[str, Any] = {"projectId": self.target.project.id}
         if self.match:
             return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
-        if self.target.on_engines:
+        if self.target.choice.engines:
             image = self.target.v1.projects.engine_image(self.target.project).get("id")
             body |= {"engineImageId": image} if image else {}
         return body
@@ -93,14 +84,14 @@ class ModelReplay:
         status = live_status(record)
         if status in LIVE:
             raise CannotBeInertError(
-                f"model {self.model.name} became {status} though deployment was declined.",
+                f"model {self.wanted.name} became {status} though deployment was declined.",
                 hint="Create it by hand when it may be deployed.",
             )
         return record
 
     def _finish(self, model_id: str) -> Finished:
         v1 = self.target.v1
-        if self.model.file:
+        if self.wanted.file:
             asked = False
             for _ in range(_TRIES):
                 if asked or self._has_build(model_id):
@@ -112,9 +103,9 @@ class ModelReplay:
         else:
             record = self._read(model_id)
         for _ in range(_TRIES):
-            if record.get("authEnabled") is self.model.auth_enabled:
+            if record.get("authEnabled") is self.wanted.auth_enabled:
                 break
-            tried("set-model-auth", lambda: v1.models.set_auth(model_id, enabled=self.model.auth_enabled))
+            tried("set-model-auth", lambda: v1.models.set_auth(model_id, enabled=self.wanted.auth_enabled))
             record = self._read(model_id)
         return self._look(record)
 
@@ -136,11 +127,11 @@ class ModelReplay:
 
     def _asked_for_build(self, model_id: str) -> bool:
         """Ask for the build that the target should have begun at creation; tell whether it agrees."""
-        body = {**self.model.build_body(), **self._where(), "modelId": model_id}
+        body = {**self.wanted.build_body(), **self._where(), "modelId": model_id}
         try:
             self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
         except (Rejected, AnswerLost) as error:
-            log.warning("model %s: %s", self.model.name, error)
+            log.warning("model %s: %s", self.wanted.name, error)
             return False
         return True
 
@@ -166,7 +157,7 @@ class ModelReplay:
 
     def _look(self, record: Record) -> Finished:
         """Return what of the model the target does not show as it should be."""
-        model, note = self.model, self.match.note if self.match else ""
+        model, note = self.wanted, self.match.note if self.match else ""
         build, missing = _build_status(record), []
         if not model.file:
             note = join(note, "it was never built on the source, so it is not built here")
@@ -174,7 +165,7 @@ class ModelReplay:
             missing = [f"its build, which ended as {build!r} (look at the build's log, build it again)"]
         elif build not in _BUILT:
             missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
-        there = Model.from_v1(record, self.target.runtimes)
+        there = Model.from_v1(record, self.target.choice.runtimes)
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
         shown = {"replicas": record.get("defaultReplicationPolicy"), "visibility": record.get("visibility")}
         unseen = [name for name, value in shown.items() if not value]

@@ -69,16 +69,28 @@ def ensure_project(
     return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
 
 
-def imported_project(v1: ApiV1, journal: Journal, owner: str, name: str) -> ProjectRef | None:
+def imported_project(connection: Connection, journal: Journal, owner: str) -> ProjectRef | None:
     """Return the project that an import has made and that is still there, whatever its name by now."""
-    past = journal.step(project_key(owner, name))
-    if past is None or not past.target_id:
+    v1, section = connection.v1, connection.section
+    past = journal.step(project_key(owner, section.name))
+    if past is None:
         return None
     try:
-        there = _read(v1, past)
+        there = _read(v1, past) if past.target_id else v1.projects.find(section.name, owner, owner)
     except NotFound:
         return None
-    return ProjectRef.from_v1(there, owner) if str(there.get("id")) == past.target_id else None
+    if there is None:
+        return None
+    number = str(there.get("id"))
+    lost_answer = not past.target_id and number not in past.before
+    ours = lost_answer and _may_be_by(section.workspace.username, there)
+    return ProjectRef.from_v1(there, owner) if ours or number == past.target_id else None
+
+
+def is_settled(journal: Journal, owner: str, name: str) -> bool:
+    """Tell whether no import has begun this project without setting it up."""
+    past = journal.step(project_key(owner, name))
+    return past is None or past.done
 
 
 def _read(v1: ApiV1, past: JournalStep) -> Record:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.replaying.steps import Finished
-from cmlutils.project import LEGACY_ENGINE
 from cmlutils.report import Outcome, Status, join
 from cmlutils.workloads import PRIVATE, differences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.remote.v2 import ApiV2
-    from cmlutils.runtimes import Maps, Match, Runtime
+    from cmlutils.runtimes import Match
     from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
@@ -43,42 +43,16 @@ class Target:
     v2: ApiV2
     project: ProjectRef
     journal: Journal
-    runtimes: Sequence[Runtime]
-    maps: Maps
+    choice: RuntimeChoice
     clock: Clock = field(default_factory=Clock)
 
-    @property
-    def on_engines(self) -> bool:
-        """Whether the project has legacy engines."""
-        return self.project.engine_type == LEGACY_ENGINE
-
-    def needs_runtime(self, workload: Workload) -> bool:
-        """Tell whether it needs a runtime: in a project on engines only one that has a runtime on the source."""
-        return not self.on_engines or workload.runtime is not None
-
-    def match(self, workload: Workload) -> Match | None:
-        """Return the runtime for a workload; None when it needs none, or the target has none of its kernel."""
-        if not self.needs_runtime(workload):
-            return None
-        return self.maps.find(workload.runtime, workload.kernel, self.runtimes)
-
-    def lacks(self, workload: Workload, match: Match | None) -> Outcome | None:
+    def lacks(self, workload: Workload) -> Outcome | None:
         """Return the outcome of a workload that is not there yet, and for which the target has no runtime."""
-        if match is not None or not self.needs_runtime(workload):
+        lack = self.choice.lack(workload)
+        if lack is None:
             return None
-        wanted = str(workload.runtime or workload.kernel or "its engine")
-        mapped = self.maps.named(workload.runtime, workload.kernel)
-        note = f"the target has no runtime for {wanted}"
-        todo = f"Add a runtime for {wanted} to the target (or map it in {map_file(workload)}), import again."
-        if mapped:
-            note = f"{mapped} for {wanted}, which the target does not have"
-            todo = "Add that image to the target's catalogue, or correct the map, and import again."
-        return Outcome(workload.kind, workload.name, Status.FAILED, note=note, todo=todo)
-
-
-def map_file(workload: Workload) -> str:
-    """Name the file in which a user may map this one's runtime, or engine."""
-    return "runtime-map.yaml" if workload.runtime else "engine-map.yaml"
+        todo = f"{lack.fix}, and import again"
+        return Outcome(workload.kind, workload.name, Status.FAILED, note=lack.note, todo=todo)
 
 
 def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> list[str]:

@@ -1,0 +1,160 @@
+"""Foresee what an import would do with each workload: reads only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cmlutils.errors import Rejected
+from cmlutils.flows.read_project import read_records
+from cmlutils.flows.replaying.journal_keys import keyed, named
+from cmlutils.flows.replaying.kinds import add_unlisted, kind_of
+from cmlutils.flows.replaying.runtime_choice import RuntimeChoice, map_file
+from cmlutils.flows.replaying.translate import Addons
+from cmlutils.plan import Action, Planned
+from cmlutils.project import ProjectRef
+from cmlutils.report import join
+from cmlutils.workloads import Application, Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmlutils.contents import Contents
+    from cmlutils.flows.replaying.steps import Record
+    from cmlutils.job import Job
+    from cmlutils.journal import Journal
+    from cmlutils.remote.v1 import ApiV1
+    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.workloads import Workload
+
+BEGUN = "an interrupted import began it, and this one finishes it"
+MANY = 500  # so many projects are asked for their subdomains, no more
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a target has for whatever project: runtimes, taken subdomains (and by which project), open access."""
+
+    maps: Maps
+    runtimes: Sequence[Runtime]
+    taken: Mapping[str, str]
+    bypass_allowed: bool
+
+
+def plan_workloads(
+    v1: ApiV1, contents: Contents, offer: Offer, journal: Journal, project: ProjectRef | None, *, engines: bool
+) -> list[Planned]:
+    """Plan each workload of a bundle; `project` is where they go (None: it is not there yet)."""
+    there: dict[str, str] = {}
+    planned: list[Planned] = []
+    if project:
+        records = read_records(v1, project)
+        add_unlisted(v1, project, journal, records)
+        there = _there(v1, project, journal, contents, records)
+        planned += _leftovers(journal, contents, records) if journal.is_in(project.id) else []
+    choice, addons = RuntimeChoice(offer.runtimes, offer.maps, engines=engines), Addons(v1)
+    for kind, wanted in contents.by_kind().items():
+        found = []
+        for key, one in keyed(wanted):
+            if key in there:
+                action = Action.CREATE if there[key] else Action.PRESENT
+                found.append(Planned(one.kind, one.name, action, there[key]))
+            else:
+                found.append(_with_addons(_workload(one, offer, choice), addons.absent(one)))
+        planned += _with_parents(found, contents.jobs) if kind == "jobs" else found
+    return planned
+
+
+def _there(
+    v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
+) -> dict[str, str]:
+    """Return the keys of what is there, known to be an import's or else by its name, with what to note of it."""
+    found, inside = dict[str, str](), journal.is_in(project.id)
+    for kind, wanted in contents.by_kind().items():
+        singular = kind.removesuffix("s")
+        identity_of = kind_of(singular, v1, project).identity_of
+        rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(singular) if inside else set()
+        others = Counter(identity_of(row) for number, row in rows.items() if number not in ours)
+        for key, _ in keyed(wanted):
+            step, what = journal.step(key) if inside else None, named(key)
+            if step and step.target_id in rows and not step.doomed:
+                found[key] = "" if step.done else BEGUN
+            elif what and others[what.identity]:
+                others[what.identity] -= 1
+                found[key] = BEGUN if step and not step.target_id else ""
+    return found
+
+
+def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[Record]]) -> list[Planned]:
+    """Plan to take away what an interrupted import is known to have made, and the bundle has no more."""
+    wanted = {key for key, _ in keyed(contents.workloads())}
+    names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
+    begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
+    found = [
+        (what.kind, names.get((f"{what.kind}s", step.target_id))) for what, step in begun.values() if what and step
+    ]
+    note = "an interrupted import began it, and the bundle has it no more"
+    return [Planned(kind, name, Action.REMOVE, note) for kind, name in found if name is not None]
+
+
+def _workload(one: Workload, offer: Offer, choice: RuntimeChoice) -> Planned:
+    """Plan one workload that is not there yet."""
+    never_built = isinstance(one, Model) and not one.file
+    lack = choice.lack(one) if one.runtime or not never_built else None
+    if lack:
+        return Planned(one.kind, one.name, Action.FAIL, lack.note, lack.fix)
+    if never_built:
+        fix = "build it on the source and export again, or create it by hand"
+        return Planned(one.kind, one.name, Action.FALLBACK, "never built on the source: it may be refused", fix)
+    match = choice.match(one)
+    note = (match.note or str(match.runtime)) if match else "on the target's default engine image"
+    fix = f"add the runtime to the target, or map it in {map_file(one)}" if match and match.fallback else ""
+    if isinstance(one, Application):
+        if one.key in offer.taken:
+            where = f"subdomain {one.subdomain} is taken by {offer.taken[one.key]}"
+            return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
+        if one.bypass_authentication and not offer.bypass_allowed:
+            note = f"{note}; the target forbids unauthenticated access"
+            fix = join(fix, "let the target's admin allow it, or do without")
+    return Planned(one.kind, one.name, Action.FALLBACK if fix else Action.CREATE, note, fix)
+
+
+def _with_addons(planned: Planned, absent: Sequence[str]) -> Planned:
+    if not absent or planned.action is Action.FAIL:
+        return planned
+    fix = join(planned.fix, f"choose its add-ons by hand: {', '.join(absent)}")
+    return replace(planned, fix=fix)
+
+
+def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Planned]:
+    """Note of each job whether the one that would start it is going to be there."""
+    failing = {job.source_id: one.action is Action.FAIL for job, one in zip(jobs, planned, strict=True)}
+    found = []
+    for job, one in zip(jobs, planned, strict=True):
+        fails = failing.get(job.parent_id)  # None: the bundle does not have it
+        lost = job.parent_id and not job.schedule and fails is not False
+        if lost and one.action in {Action.CREATE, Action.FALLBACK}:
+            note = f"without its parent, which {'fails' if fails else 'the bundle does not have'}"
+            found.append(replace(one, action=Action.FALLBACK, note=join(one.note, note)))
+        else:
+            found.append(one)
+    return found
+
+
+def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
+    """Return each subdomain in the projects that this user sees, with the project that has it.
+
+    `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
+    """
+    found: dict[str, str] = {}
+    for row in v1.projects.visible_to(username)[:MANY]:
+        ref = ProjectRef.from_v1(row)
+        key = (v1.http.host, ref.path)
+        if key not in asked:
+            try:
+                asked[key] = {str(one.get("subdomain")).lower() for one in v1.applications.of(ref)}
+            except Rejected:
+                continue
+        found |= dict.fromkeys(asked[key], ref.path)
+    return found
