@@ -130,6 +130,22 @@ def test_key_not_uploaded_and_locked_key(standin, space, client, tmp_path):
         pass
 
 
+def test_ssh_that_has_no_cipher_or_key_type_in_common_is_told_at_once_with_its_reason(
+    standin, space, client, monkeypatch
+):
+    monkeypatch.setattr(tunnel.ssh, "SETTINGS", ("HostKeyAlgorithms=ssh-rsa", *tunnel.ssh.SETTINGS))
+    began = time.monotonic()
+    with (
+        pytest.raises(TunnelError, match="no matching host key type found") as caught,
+        tunnel.open_tunnel(space, "me/p", client),
+    ):
+        pass
+    assert time.monotonic() - began < 15
+    assert "Permanently added" not in caught.value.message
+    assert ".ssh/config" in caught.value.hint
+    assert not standin.open_session()
+
+
 def test_reopens(standin, space, client, monkeypatch):
     monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
     with tunnel.open_tunnel(space, "me/p", client) as one:

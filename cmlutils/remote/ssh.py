@@ -38,8 +38,8 @@ class Broken(TunnelError):
     """ssh could not connect, though nothing says that it never will."""
 
 
-class KeyRefused(TunnelError):
-    """The session is there and accepts none of our keys; no repetition helps."""
+class Refused(TunnelError):
+    """The session is there and does not let us in, with these keys or settings; no repetition helps."""
 
 
 def identities(workspace: Workspace) -> list[Path]:
@@ -89,23 +89,34 @@ def get_in(
     return connect()
 
 
+def telling(argv: Sequence[str]) -> list[str]:
+    """Have ssh tell why it can't connect: at LogLevel=ERROR it keeps most reasons to itself."""
+    return [argv[0], "-o", "LogLevel=INFO", *argv[1:]]
+
+
 def refusal(workspace: Workspace, said: bytes) -> TunnelError:
     """Say why ssh did not get in."""
     host = workspace.host
     if b"Permission denied" not in said:
-        return Broken(f"ssh can't connect through the tunnel to {host}: {process.text(said)}")
+        lines = [line for line in said.splitlines() if not line.startswith(b"Warning: Permanently added ")]
+        reason = process.text(b"\n".join(lines)) or "it ended without a word"
+        message = f"ssh can't connect through the tunnel to {host}: {reason}"
+        if b"Unable to negotiate" not in said:
+            return Broken(message)
+        settings = "HostKeyAlgorithms, KexAlgorithms, Ciphers and MACs"
+        return Refused(message, hint=f"Look at {settings} in ~/.ssh/config and /etc/ssh/ssh_config.")
     keys = identities(workspace)
     if unusable := _unusable(keys):
         return unusable
     names = ", ".join(map(str, keys)) or "none; there is no key in ~/.ssh"
-    return KeyRefused(
+    return Refused(
         f"{host} accepted no ssh key (offered: {names}).",
         hint=f"Upload the public key in User Settings > Remote Editing of {workspace.url}.",
     )
 
 
 def check_keys(workspace: Workspace) -> None:
-    """Raise KeyRefused where none of our keys can be used: before a session is opened for nothing.
+    """Raise Refused where none of our keys can be used: before a session is opened for nothing.
 
     An agent may hold one of them, and ssh's own configuration may name others: then only ssh can tell.
     """
@@ -117,7 +128,7 @@ def check_keys(workspace: Workspace) -> None:
             raise unusable
 
 
-def _unusable(keys: Sequence[Path]) -> KeyRefused | None:
+def _unusable(keys: Sequence[Path]) -> Refused | None:
     """Say why the first of these keys can't be used, if none can."""
     first: tuple[Path, str, str] | None = None
     for key in keys:
@@ -128,7 +139,7 @@ def _unusable(keys: Sequence[Path]) -> KeyRefused | None:
     if first is None:
         return None
     key, why, fix = first
-    return KeyRefused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
+    return Refused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
 
 
 def trouble(key: Path) -> tuple[str, str]:

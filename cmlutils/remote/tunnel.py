@@ -78,7 +78,7 @@ class Tunnel:
 
     def _connect(self) -> None:
         """Start the master and wait for it; where none comes up, plain connections must do."""
-        argv = [*self.ssh_argv, "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
+        argv = [*ssh.telling(self.ssh_argv), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
         master = self._master.enter_context(process.running(argv, grace=1.0))
         end = time.monotonic() + ssh.CONNECT_SECONDS + 5
         while time.monotonic() < end and master.poll() is None:
@@ -100,7 +100,7 @@ class Tunnel:
             self._channels.prepare(channels)
 
     def _plain(self, script: str) -> process.Result:
-        argv = [*self.ssh_argv, "-n", LOGIN, script]
+        argv = [*ssh.telling(self.ssh_argv), "-n", LOGIN, script]
         return process.run(argv, timeout=ssh.CONNECT_SECONDS + 10, check=False)
 
     def run(
@@ -181,7 +181,7 @@ class Tunnel:
                     self._connect()
                 else:
                     self._open()
-            except ssh.KeyRefused:
+            except ssh.Refused:
                 raise
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)

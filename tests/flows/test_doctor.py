@@ -160,7 +160,7 @@ def test_a_key_that_can_not_be_used_is_told_before_a_session_is_opened(workspace
 def test_an_agent_or_a_configuration_may_have_another_key(home, keys, other, monkeypatch):
     space = Workspace("http://ws.test", "me", Secret("k"))
     subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret phrase", "-f", home / ".ssh/id_ed25519"], check=True)
-    with pytest.raises(ssh.KeyRefused, match="has a passphrase"):
+    with pytest.raises(ssh.Refused, match="has a passphrase"):
         ssh.check_keys(space)
     if other == "config":
         (home / ".ssh/config").touch()
@@ -182,7 +182,7 @@ def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=tmp_path / "id")
     (finding,) = doctor_machine.ssh_keys([space])
     assert (finding.severity, finding.text) == ("error", f"the ssh key {tmp_path}/id {told}")
-    with pytest.raises(ssh.KeyRefused, match=told):
+    with pytest.raises(ssh.Refused, match=told):
         ssh.check_keys(space)
 
 
