@@ -22,7 +22,7 @@ from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import Named, named, unfinished
 from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
-from cmlutils.flows.replaying.models import model_replays
+from cmlutils.flows.replaying.models import built_side_by_side, model_replays
 from cmlutils.flows.replaying.project import ensure_project
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.target import Clock, Target
@@ -161,7 +161,7 @@ class Replay:
             models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
             applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
             jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
-            built = self._phase("models", models)
+            built = self._phase("models", built_side_by_side(target, models))
             stopped = self._phase("applications", applications)
             self._phase("jobs", jobs)
             if built or stopped:

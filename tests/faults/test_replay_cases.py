@@ -1,6 +1,5 @@
 """What an import makes of one thing or another on the target."""
 
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -521,8 +520,9 @@ def test_a_project_that_another_made_after_a_kill_is_theirs(tmp_path, creator):
 
 
 def test_a_project_whose_answer_was_lost_is_not_made_again_where_a_team_is_said_to_migrate(tmp_path):
-    bundle, lost = write_bundle(tmp_path / "bundle", SETTINGS_OF_TEAM), 0
+    lost = 0
     for crash in range(1, 10):
+        bundle = write_bundle(tmp_path / f"bundle {crash}", SETTINGS_OF_TEAM)
         with target_of(tmp_path / str(crash), teams=TEAM) as target:
             replay(target, bundle, crash, after=True, username="crew")
             lost += len(target.world.projects)
@@ -648,8 +648,9 @@ def _keys_after_a_kill(target, bundle, nth):
 
 @pytest.mark.parametrize("after", [False, True])
 def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the_map(tmp_path, after):
-    bundle, seen = write_bundle(tmp_path / "bundle"), 0
+    seen = 0
     for crash in range(1, 60):
+        bundle = write_bundle(tmp_path / f"bundle {crash}")
         with target_of(tmp_path / str(crash)) as target:
             if replay(target, bundle, crash, after=after).error is None:
                 break
@@ -665,8 +666,9 @@ def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the
 
 @pytest.mark.parametrize("after", [False, True])
 def test_what_is_made_by_the_import_after_a_crash_is_told_to_be_made_by_it(tmp_path, after):
-    bundle, made = write_bundle(tmp_path / "bundle"), set()
+    made = set()
     for crash in range(1, 60):
+        bundle = write_bundle(tmp_path / f"bundle {crash}")
         with target_of(tmp_path / str(crash)) as target:
             if replay(target, bundle, crash, after=after).error is None:
                 break
@@ -681,8 +683,9 @@ def test_what_is_made_by_the_import_after_a_crash_is_told_to_be_made_by_it(tmp_p
 
 
 def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path):
-    bundle, less = write_bundle(tmp_path / "bundle"), 0
+    less = 0
     for crash in range(1, 60):
+        bundle = write_bundle(tmp_path / f"bundle {crash}")
         with target_of(tmp_path / str(crash)) as target:
             if replay(target, bundle, crash, after=True).error is None:
                 break
@@ -695,15 +698,15 @@ def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path
             gone = [one.name for one in done.report.outcomes if one.status is Status.SKIPPED]
             assert {one.name for one in left} - {one.name for one in _workloads(of(target))} == {*gone}
             less += len(gone)
-            write_bundle(bundle.folder)
     else:
         pytest.fail("the import takes more calls than this test has crashes")
     assert less > 3
 
 
 def test_what_a_crash_has_left_is_finished_though_the_address_is_spelled_anew(tmp_path):
-    bundle, made = write_bundle(tmp_path / "bundle"), []
+    made = []
     for crash in range(1, 60):
+        bundle = write_bundle(tmp_path / f"bundle {crash}")
         with target_of(tmp_path / str(crash)) as target:
             url = target.url.replace("127.0.0.1", "localhost")
             if replay(target, bundle, crash, after=True, url=url).error is None:
@@ -717,10 +720,9 @@ def test_what_a_crash_has_left_is_finished_though_the_address_is_spelled_anew(tm
 
 
 def test_what_a_crash_has_left_in_a_project_that_is_somebody_elses_by_now_is_told(tmp_path):
-    bundle, told = write_bundle(tmp_path / "bundle"), set()
+    told = set()
     for crash in range(1, 60):
-        shutil.rmtree(bundle.state)
-        bundle.state.mkdir()
+        bundle = write_bundle(tmp_path / f"bundle {crash}")
         with target_of(tmp_path / str(crash)) as target:
             if replay(target, bundle, crash, after=True).error is None:
                 break

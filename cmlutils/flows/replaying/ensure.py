@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
@@ -13,12 +13,13 @@ from cmlutils.flows.replaying.take_away import leftover_warning, still_there, ta
 from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.flows.replaying.steps import Record, Sleep, Step, TargetItem
     from cmlutils.journal import Journal, JournalStep
 
 log = logging.getLogger(__name__)
+AnyOutcome = TypeVar("AnyOutcome")
 _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made
 _LAST_LOOKS = (0.0, 1.0, 2.0)  # the same, where a run that ends has seconds in all
 
@@ -29,24 +30,51 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
     Returns the outcome and the thing's record (None: there is none); a failure of this one is an outcome, not an
     exception. Losing the workspace altogether (Unreachable) goes through: nothing else would work either.
     """
+
+    def whole() -> tuple[Outcome, Record | None]:
+        created = _created(journal, step, sleep)
+        return created if isinstance(created, tuple) else _concluded(journal, step, created, sleep)
+
+    return _guarded(journal, step, sleep, whole)
+
+
+def begin(journal: Journal, step: Step, sleep: Sleep) -> Outcome | None:
+    """Do the first half of `ensure`: leave one there, not finished; return the outcome where no second half is left."""
+
+    def half() -> tuple[Outcome | None, Record | None]:
+        created = _created(journal, step, sleep)
+        return created if isinstance(created, tuple) else (None, created)
+
+    return _guarded(journal, step, sleep, half)[0]
+
+
+def _guarded(
+    journal: Journal, step: Step, sleep: Sleep, work: Callable[[], tuple[AnyOutcome, Record | None]]
+) -> tuple[AnyOutcome | Outcome, Record | None]:
+    """Do this work; what goes wrong is stopped, where it may run, and told."""
     try:
-        outcome, record = _ensure(journal, step, sleep)
+        outcome, record = work()
     except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
         with interrupts.held():
             _request_stop(journal, step, _LAST_LOOKS, sleep)
         raise
     except Unreachable as error:
-        left = leftover_warning(step, journal.step(step.key))
-        if not left:
-            raise
-        hint = "Import again as soon as it is back, to finish it or take it away."
-        raise Unreachable(f"{error.message} {left}", hint=hint) from error
+        raise with_leftovers(error, journal, [step]) from error
     except ApiError as error:
         log.warning("%s %s failed: %s", step.kind.name, step.name, error)
         return _failed(journal, step, error, sleep), None
     if record is not None:
         step.claimed.add(str(record["id"]))
     return outcome, record
+
+
+def with_leftovers(error: Unreachable, journal: Journal, steps: Sequence[Step]) -> Unreachable:
+    """Return the error, with what of these steps is left on the target, or may be."""
+    left = [leftover_warning(one, journal.step(one.key)) for one in steps]
+    if not any(left):
+        return error
+    hint = "Import again as soon as it is back, to finish it or take it away."
+    return Unreachable(" ".join(filter(None, [error.message, *left])), hint=hint)
 
 
 def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:
@@ -74,8 +102,8 @@ def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: S
         log.warning("%s %s may be live until the next import: %s", step.kind.name, step.name, error)
 
 
-def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record | None]:
-    """Do what the journal and the target call for.
+def _created(journal: Journal, step: Step, sleep: Sleep) -> Record | tuple[Outcome, Record | None]:
+    """Return the one to be finished, created where none was there; or the outcome, when there is nothing to finish.
 
     ====================  ===================  =====================================================
     the journal says      on the target        what happens
@@ -83,8 +111,8 @@ def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record
     doomed                ours                 it is taken away; if it stays, that is said
     nothing, done, made   somebody else's      present, as it is
     done                  ours                 present; `again`, if something was left to a person
-    nothing, begun, made  none                 `lacks`, or else it is created and finished
-    begun, made           ours                 it is finished
+    nothing, begun, made  none                 `lacks`, or else it is created, to be finished
+    begun, made           ours                 it is to be finished
     ====================  ===================  =====================================================
     """
     past = journal.step(step.key)
@@ -106,19 +134,19 @@ def _ensure(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome, Record
     if mine is not None and past is not None and past.done:
         if not past.left or step.again is None:
             return _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT), mine
-        return _concluded(journal, step, mine, sleep, again=True)
+        return mine
     if mine is None and step.lacks:
         return step.lacks, None
     record = mine or _create(journal, step, past, sleep)
     journal.made(step.key, str(record["id"]), step.place_of(record))
     step.kind.inventory.add(record)
-    return _concluded(journal, step, record, sleep, again=False)
+    return record
 
 
-def _concluded(
-    journal: Journal, step: Step, record: Record, sleep: Sleep, *, again: bool
-) -> tuple[Outcome, Record | None]:
+def _concluded(journal: Journal, step: Step, record: Record, sleep: Sleep) -> tuple[Outcome, Record | None]:
     """Finish it and say so in the journal, unless a last look comes; take away what can't be made inert."""
+    past = journal.step(step.key)
+    again = bool(past and past.done)  # an earlier run has finished it, and left something
     try:
         finished = _tried(step, record, sleep, again=again)
     except CannotBeInertError as error:

@@ -6,9 +6,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
+from cmlutils.flows.replaying.ensure import begin, with_leftovers
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
+from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status, longer
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
@@ -16,16 +18,13 @@ from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from cmlutils.flows.replaying.steps import Kind
+    from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
-BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
-_BUILT, _BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
-_TRIES = 2  # for what may be asked for again when the first answer got lost
-_NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
-_DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds before each look for a deployment that may follow a build
-_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
+AT_ONCE = 5  # so many builds of a project are under way at a time
 
 
 def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
@@ -34,8 +33,67 @@ def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
     return [ModelReplay(target, model, key, kind) for key, model in keyed(wanted)]
 
 
+def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterator[ModelReplay]:
+    """Create these models and have a few built at the same time; yield each when all builds have ended.
+
+    All that were begun are looked at in each turn. The time that builds may take begins anew when one of them has
+    ended: the target may build them one after another.
+    """
+    begun: list[ModelReplay] = []
+    building, pause = 0, 0.2
+    try:
+        while building or len(begun) < len(models):
+            for one in models[len(begun) : len(begun) + AT_ONCE - building]:
+                begun.append(one)
+                one.begin()
+                building += 1
+            under_way = [one for one in begun if one.is_being_built()]
+            if len(under_way) < building:
+                for one in under_way:
+                    one.build.wait_longer()
+            building = len(under_way)
+            if building:
+                target.clock.sleep(pause)
+                pause = longer(pause)
+    except Unreachable as error:
+        raise with_leftovers(error, target.journal, [one.step() for one in begun]) from error
+    yield from models
+
+
 class ModelReplay(WorkloadReplay[Model]):
     """One model on its way to the target: built there, and not deployed."""
+
+    def __init__(self, target: Target, wanted: Model, key: str, kind: Kind) -> None:
+        super().__init__(target, wanted, key, kind)
+        self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
+        self._outcome: Outcome | None = None
+
+    def begin(self) -> None:
+        """Create it if it is not there, and have its build begun; what comes of it, `ensure` tells."""
+        self._outcome = begin(self.target.journal, self.step(), self.target.clock.sleep)
+        self._looked(self.build.begin)
+
+    def is_being_built(self) -> bool:
+        """Look at it, and tell whether its build is under way; it is taken away at once when it is deployed."""
+        return bool(self._looked(self.build.is_under_way))
+
+    def _looked(self, look: Callable[[str], bool | None]) -> bool | None:
+        """Do this with a model that is to be built; `ensure` sees to whatever goes wrong."""
+        past = self.target.journal.step(self.key)
+        if self._outcome or past is None or past.done or not self.wanted.file:
+            return None
+        try:
+            return look(past.target_id)
+        except CannotBeInertError:
+            self.ensure()
+        except ApiError as error:
+            log.debug("model %s: %s", self.wanted.name, error)
+        return None
+
+    def ensure(self) -> Outcome:
+        """Leave it built and not deployed, or say why not; once in a run."""
+        self._outcome = self._outcome or super().ensure()
+        return self._outcome
 
     def look_again(self, record: Record) -> None:
         """Raise CannotBeInertError when it is deployed by now."""
@@ -92,17 +150,11 @@ class ModelReplay(WorkloadReplay[Model]):
     def _finish(self, model_id: str) -> Finished:
         v1 = self.target.v1
         if self.wanted.file:
-            asked = False
-            for _ in range(_TRIES):
-                if asked or self._has_build(model_id):
-                    break
-                asked = self._asked_for_build(model_id)
-            record = self._await_build(model_id)
-            if asked:
-                self._stays_so(model_id)
+            self.build.begin(model_id)
+            record = self.build.wait(model_id)
         else:
             record = self._read(model_id)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             if record.get("authEnabled") is self.wanted.auth_enabled:
                 break
             tried("set-model-auth", lambda: v1.models.set_auth(model_id, enabled=self.wanted.auth_enabled))
@@ -117,15 +169,7 @@ class ModelReplay(WorkloadReplay[Model]):
         self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
         return self._finish(model_id)
 
-    def _has_build(self, model_id: str) -> bool:
-        """Tell whether a build is there; one that was asked for at creation may take a moment to show."""
-        for pause in _NO_BUILD_LOOKS:
-            self.target.clock.sleep(pause)
-            if self._read(model_id).get("latestModelBuild"):
-                return True
-        return False
-
-    def _asked_for_build(self, model_id: str) -> bool:
+    def _ask_for_build(self, model_id: str) -> bool:
         """Ask for the build that the target should have begun at creation; tell whether it agrees."""
         body = {**self.wanted.build_body(), **self._where(), "modelId": model_id}
         try:
@@ -135,35 +179,15 @@ class ModelReplay(WorkloadReplay[Model]):
             return False
         return True
 
-    def _await_build(self, model_id: str) -> Record:
-        """Wait for the build to end, looking at each turn that nothing is deployed; return the model."""
-        clock = self.target.clock
-        start, pause = clock.now(), 0.2
-        while True:
-            record = self._read(model_id)
-            status = _build_status(record)
-            patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
-            if status in _BUILT | _BROKEN or clock.now() - start >= patience:
-                clock.sleep(pause)  # a deployment that follows the build has a moment to show
-                return self._read(model_id)
-            clock.sleep(pause)
-            pause = min(pause * 1.5, 10.0)
-
-    def _stays_so(self, model_id: str) -> None:
-        """Make sure that no deployment follows a build that was asked for: a target may deploy what it builds."""
-        for pause in _DEPLOYS_LATE:
-            self.target.clock.sleep(pause)
-            self._read(model_id)
-
     def _look(self, record: Record) -> Finished:
         """Return what of the model the target does not show as it should be."""
         model, note = self.wanted, self.match.note if self.match else ""
-        build, missing = _build_status(record), []
+        build, missing = build_status(record), []
         if not model.file:
             note = join(note, "it was never built on the source, so it is not built here")
-        elif build in _BROKEN:
+        elif build in BROKEN:
             missing = [f"its build, which ended as {build!r} (look at the build's log, build it again)"]
-        elif build not in _BUILT:
+        elif build not in BUILT:
             missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
         there = Model.from_v1(record, self.target.choice.runtimes)
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
@@ -188,8 +212,3 @@ class ModelReplay(WorkloadReplay[Model]):
 
 def _live(row: Record) -> str:
     return f"it is {live_status(row)} on the target" if live_status(row) else ""
-
-
-def _build_status(record: Record) -> str:
-    build = record.get("latestModelBuild")
-    return str(build.get("status") or "") if isinstance(build, dict) else ""

@@ -1,0 +1,146 @@
+"""The models of a project are built at the same time, and none of them is left out of sight meanwhile."""
+
+from dataclasses import replace
+
+import pytest
+from replaying import KEY, MODELS, replay, target_of, write_bundle
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.errors import ExitCode, Unreachable
+from cmlutils.flows.replaying import model_build, models
+from cmlutils.remote.http import Http, Patience
+from cmlutils.report import Status
+from cmlutils.section import Secret, Workspace
+
+SLOW = {"polls": 4}  # looks at a status before it goes on
+TWO = [MODELS[0], replace(MODELS[0], name="Score")]
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "bundle", models=TWO, applications=[], jobs=[])
+
+
+def of(target):
+    (project,) = target.world.projects
+    return {one.name: one for one in project.models}
+
+
+def outcomes(run):
+    return {one.name: one for one in run.report.outcomes if one.kind == "model"}
+
+
+def called(target, path):
+    return [number for number, one in enumerate(target.requests) if one.path.endswith(path)]
+
+
+def each_turn(monkeypatch, first, then=lambda: None):
+    """Have this happen at the end of the first turn of waiting for builds, and then of each."""
+    turns = []
+
+    def longer(pause):
+        turns.append(pause)
+        (first if len(turns) == 1 else then)()
+        return model_build.longer(pause)
+
+    monkeypatch.setattr(models, "longer", longer)
+    return turns
+
+
+def building(target, **looks):
+    """Have the builds of these models end after so many more looks at each."""
+    target.world.pace = replace(target.world.pace, polls=0)
+    for name, number in looks.items():
+        progress = of(target)[name].builds[-1].progress
+        progress.status, progress.ahead = "building", [*["building"] * (number - 1), "built"]
+
+
+def deploy(target, model):
+    body = {"modelBuildId": model.builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
+    with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
+        http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+
+
+def test_no_model_waits_for_the_build_of_another(tmp_path, bundle):
+    with target_of(tmp_path, pace=SLOW) as target:
+        assert replay(target, bundle).code == 0
+        first, second = called(target, "create-model")
+        assert len([one for one in called(target, "get-model") if first < one < second]) < 4
+        assert not target.went_live
+
+
+def test_a_few_builds_are_under_way_at_a_time_and_no_more(tmp_path, monkeypatch):
+    many, seen = [replace(MODELS[0], name=f"model {number}") for number in range(2 * models.AT_ONCE + 1)], []
+
+    def look():
+        seen.append(sum(one.builds[-1].progress.status != "built" for one in of(target).values()))
+
+    each_turn(monkeypatch, look, look)
+    with target_of(tmp_path, pace=SLOW) as target:
+        run = replay(target, write_bundle(tmp_path / "bundle", models=many, applications=[], jobs=[]))
+        assert max(seen) == models.AT_ONCE
+        assert [one.status for one in outcomes(run).values()] == [Status.CREATED] * len(many)
+
+
+def test_a_model_that_is_deployed_while_another_is_built_is_taken_away_at_once(tmp_path, bundle, monkeypatch):
+    seen = []
+
+    def then():
+        there = of(target)
+        seen.append((sorted(there), there["Score"].builds[-1].progress.status))
+        if "Explain" in there and there["Explain"].builds[-1].progress.status == "built":
+            deploy(target, there["Explain"])
+
+    each_turn(monkeypatch, lambda: building(target, Explain=2, Score=30), then)
+    with target_of(tmp_path, pace=SLOW) as target:
+        run = replay(target, bundle)
+        assert (["Explain", "Score"], "building") in seen
+        assert (["Score"], "building") in seen
+        assert "It was deleted again" in outcomes(run)["Explain"].note
+        assert outcomes(run)["Score"].status is Status.CREATED
+        assert run.code == ExitCode.NEEDS_HAND
+        assert all(one.stopped for one in target.went_live)
+
+
+def test_builds_that_the_target_does_one_after_another_are_all_waited_for(tmp_path, bundle, monkeypatch):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=9, Score=13))
+    monkeypatch.setattr(model_build, "BUILD_DEADLINE", 30.0)
+    with target_of(tmp_path, pace=SLOW) as target:
+        run = replay(target, bundle)
+        assert sum(turns) > 40
+        assert {one.status for one in outcomes(run).values()} == {Status.CREATED}
+
+
+def test_a_build_that_does_not_end_is_named_and_the_other_model_is_made(tmp_path, bundle, monkeypatch):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=10_000, Score=2))
+    with target_of(tmp_path, pace=SLOW) as target:
+        run = replay(target, bundle)
+        assert 1200 <= sum(turns) < 1300
+        assert "its build, which is building" in outcomes(run)["Explain"].todo
+        assert outcomes(run)["Score"].status is Status.CREATED
+        assert run.code == ExitCode.NEEDS_HAND
+
+
+def test_a_model_that_is_refused_is_asked_for_once_and_the_others_are_made(tmp_path, bundle):
+    with target_of(tmp_path) as target:
+        target.faults.add(Fault("status", path="create-model", status=422))
+        run = replay(target, bundle)
+        assert len(called(target, "create-model")) == 2
+        assert {name: one.status for name, one in outcomes(run).items()} == {
+            "Explain": Status.FAILED,
+            "Score": Status.CREATED,
+        }
+        assert replay(target, bundle).code == 0
+        assert sorted(of(target)) == ["Explain", "Score"]
+
+
+def test_a_workspace_that_goes_away_while_models_are_built_has_all_of_them_named(tmp_path, bundle):
+    with target_of(tmp_path, pace=SLOW) as target:
+        target.faults.add(Fault("reset", path="get-model", nth=6, times=None))
+        run = replay(target, bundle)
+        assert isinstance(run.error, Unreachable)
+        for name in ("Explain", "Score"):
+            assert f"model {name} IS STILL ON THE TARGET" in run.error.message
+        target.faults.clear()
+        assert replay(target, bundle).code == 0
+        assert sorted(of(target)) == ["Explain", "Score"]
