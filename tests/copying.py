@@ -8,7 +8,7 @@ from cmlutils.entries import compare
 from cmlutils.flows.copying import pull as pulling
 from cmlutils.flows.copying import push as pushing
 from cmlutils.flows.copying.bundle_files import reading_bundle
-from cmlutils.flows.copying.survey import survey
+from cmlutils.flows.copying.survey import listing_here, survey
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
 
@@ -25,9 +25,9 @@ def difference(left, right):
 
 
 def pull(way, folder, progress=None):
-    bundle = Bundle(folder)
-    with pulling.listing_here(bundle.data) as here:
-        return pulling.pull(way, bundle, here, survey(way), progress or Silent())
+    bundle, progress = Bundle(folder), progress or Silent()
+    with listing_here(bundle.data) as here:
+        return pulling.pull(way, bundle, survey(way, bundle, here, progress), progress)
 
 
 def push(way, folder, progress=None):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.flows.connect import Connection, find_project, session
-from cmlutils.flows.copying.pull import listing_here, pull
+from cmlutils.flows.copying.pull import pull
 from cmlutils.flows.copying.result import note_files
-from cmlutils.flows.copying.survey import survey
+from cmlutils.flows.copying.survey import listing_here, survey
 from cmlutils.flows.read_project import read_project
 from cmlutils.left_out import leave_out
 from cmlutils.report import Outcome, Status
@@ -41,10 +41,10 @@ def export_project(
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
-        known = survey(tunnel)  # what can't be used leaves an earlier export as it is
+        known = survey(tunnel, bundle, here, progress)  # what can't be used leaves an earlier export as it is
         bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
         counts = write_metadata(contents, bundle, report, values=values)
-        note_files(report, pull(tunnel, bundle, here, known, progress))
+        note_files(report, pull(tunnel, bundle, known, progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 

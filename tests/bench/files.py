@@ -26,9 +26,9 @@ from pathlib import Path
 from cmlutils.bundle import Bundle
 from cmlutils.cli.main import GC_THRESHOLD
 from cmlutils.flows.copying.bundle_files import reading_bundle
-from cmlutils.flows.copying.pull import listing_here, pull
+from cmlutils.flows.copying.pull import pull
 from cmlutils.flows.copying.push import push
-from cmlutils.flows.copying.survey import survey
+from cmlutils.flows.copying.survey import listing_here, survey
 from cmlutils.progress import Silent
 from cmlutils.remote import process, rsync, tunnel
 from cmlutils.remote.endpoint import Endpoint
@@ -176,7 +176,7 @@ class Case:
                 else:
                     with listing_here(bundle.data) as here:
                         one.open()
-                        result = pull(one, bundle, here, survey(one), Silent())
+                        result = pull(one, bundle, survey(one, bundle, here, Silent()), Silent())
                 assert not result.problems, result.problems
             finally:
                 one.close()

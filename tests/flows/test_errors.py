@@ -268,40 +268,39 @@ def test_a_session_that_cannot_be_used(workspaces, run_line, fault, words):
     assert source.sessions == []
 
 
-def test_an_export_that_gets_no_session_leaves_the_one_before_as_it_was(workspaces, run_line, home):
-    source, _ = workspaces()
-    run_line(EXPORT)
-    before = (home / "bundles/Churn Model/manifest.json").read_bytes()
-    source.faults.add(Fault("unauthorized", times=None))
-    assert "exported" not in run_line(EXPORT, exit_code=1).out
-    assert (home / "bundles/Churn Model/manifest.json").read_bytes() == before
-    run_line('cmlutil project import -p "Churn Model"')
-
-
-def test_an_exportignore_that_can_not_be_used_leaves_the_export_before_as_it_was(workspaces, run_line, home):
-    source, _ = workspaces()
-    run_line(EXPORT)
-    bundle = home / "bundles/Churn Model"
-    before = (bundle / "manifest.json").read_bytes()
-    (source.project("dana", "churn-model").files / ".exportignore").write_bytes(b"/x\n" * 20_000)
-    told(run_line(EXPORT, exit_code=2), ".exportignore")
-    assert (bundle / "manifest.json").read_bytes() == before
-    assert (bundle / "project-data/serve.py").exists()
-    run_line('cmlutil project import -p "Churn Model"')
-
-
-def test_an_export_from_a_session_without_rsync_leaves_the_one_before_as_it_was(workspaces, run_line, home):
+@pytest.fixture
+def exported_before(workspaces, run_line, home):
+    """The source of an export, which is still whole after the test: whatever an export was refused for."""
     source, _ = workspaces()
     run_line(EXPORT)
     bundle = home / "bundles/Churn Model"
     before = (bundle / "manifest.json").read_bytes()
     files = source.project("dana", "churn-model").files
     (files / "serve.py").rename(files / "another.py")
-    source.faults.add(Fault("no-rsync", times=None))
-    told(run_line(EXPORT, exit_code=1), "rsync")
+    yield source
     assert (bundle / "manifest.json").read_bytes() == before
     assert (bundle / "project-data/serve.py").exists()
     run_line('cmlutil project import -p "Churn Model"')
+
+
+def test_an_export_that_gets_no_session_leaves_the_one_before_as_it_was(exported_before, run_line):
+    exported_before.faults.add(Fault("unauthorized", times=None))
+    assert "exported" not in run_line(EXPORT, exit_code=1).out
+
+
+def test_an_exportignore_that_can_not_be_used_leaves_the_export_before_as_it_was(exported_before, run_line):
+    (exported_before.project("dana", "churn-model").files / ".exportignore").write_bytes(b"/x\n" * 20_000)
+    told(run_line(EXPORT, exit_code=2), ".exportignore")
+
+
+def test_an_export_from_a_session_without_rsync_leaves_the_one_before_as_it_was(exported_before, run_line):
+    exported_before.faults.add(Fault("no-rsync", times=None))
+    told(run_line(EXPORT, exit_code=1), "rsync")
+
+
+def test_an_export_that_will_not_fit_leaves_the_one_before_as_it_was(exported_before, run_line, monkeypatch):
+    monkeypatch.setattr("cmlutils.flows.copying.room.free_space", lambda _: (5, 100))
+    told(run_line(EXPORT, exit_code=1), "5 B free", "output_dir")
 
 
 @pytest.mark.parametrize("action", ["port-taken", "no-port-flag"])

@@ -424,10 +424,24 @@ def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch
 
 def test_no_room(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
-    monkeypatch.setattr("cmlutils.flows.copying.landing.free_space", lambda _: (5, 100))
+    monkeypatch.setattr("cmlutils.flows.copying.room.free_space", lambda _: (5, 100))
     with pytest.raises(TransferError, match=r"has 5 B free, and 4\.0 KiB are to come; 4\.0 MiB should stay"):
         pull(way, bundle)
     assert os.listdir(bundle / "project-data") == []
+
+
+@pytest.mark.parametrize("linked", [False, True], ids=["", "with another hard link"])
+def test_what_will_be_deleted_gives_back_its_room(way, project, bundle, monkeypatch, linked):
+    old, new = bundle / "project-data/old", os.urandom(8 << 20)
+    old.write_bytes(new[:-1])
+    (project / "new").write_bytes(new)
+    if linked:
+        (bundle / "link").hardlink_to(old)
+    monkeypatch.setattr("cmlutils.flows.copying.room.free_space", lambda _: (5 << 20, 0))
+    refused = pytest.raises(TransferError, match=r"5\.0 MiB free, and 8\.0 MiB are to come")
+    with refused if linked else contextlib.nullcontext():
+        pull(way, bundle)
+    assert os.listdir(bundle / "project-data") == ["old" if linked else "new"]
 
 
 def test_no_rsync_there(way, project, monkeypatch, bundle):
@@ -796,7 +810,7 @@ def test_holes_need_no_room(way, project, bundle, monkeypatch):
     with (project / "sparse").open("wb") as file:
         file.truncate(100 << 20)
         file.write(b"begin")
-    monkeypatch.setattr("cmlutils.flows.copying.landing.free_space", lambda _: (8 << 20, 100))
+    monkeypatch.setattr("cmlutils.flows.copying.room.free_space", lambda _: (8 << 20, 100))
     assert pull(way, bundle).problems == ()
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data/sparse").stat().st_blocks < 4096

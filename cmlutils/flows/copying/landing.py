@@ -1,4 +1,4 @@
-"""The bundle's side of a pull: free space, extra files, the staging folder, folders' modes and mtimes."""
+"""The bundle's side of a pull: extra files, the staging folder, folders' modes and mtimes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ import errno
 import os
 import shutil
 import stat
-from heapq import nlargest
 from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.entries import Entry, upwards
-from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show, unseen
 from cmlutils.flows.copying.local_listing import listed_beside
-from cmlutils.flows.copying.remaining import UNCOUNTED
-from cmlutils.flows.copying.stream import STREAMS
 from cmlutils.flows.copying.transfer import remove_non_folder
 from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
-from cmlutils.units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +25,6 @@ if TYPE_CHECKING:
     from cmlutils.flows.copying.listing import KeptListing
 
 T = TypeVar("T")
-SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
-BLOCK = 4096  # what a file takes at least
 
 
 def walk_all(data: Path) -> Iterable[Entry]:
@@ -48,45 +41,19 @@ def _open(data: Path, path: bytes) -> None:
     os.chmod(local_path(data, path), 0o700)  # noqa: PTH101 - bytes
 
 
-def free_space(data: Path) -> tuple[int, int]:
-    """Return how many bytes and how many inodes are free."""
-    space = os.statvfs(data)
-    return space.f_bavail * space.f_frsize, space.f_favail if space.f_files else UNCOUNTED
-
-
-def check_room(data: Path, differences: Differences, partial_bytes: int, holes: Callable[[], int]) -> None:
-    """Raise TransferError before the first byte if what is to come will not fit.
-
-    `partial_bytes` are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
-    A file that is here in another state takes its growth, and all of its size while it comes, as a few do at once.
-    """
-    changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
-    size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
-    size += sum(max(0, wanted - found) for wanted, found in changed)
-    size += sum(nlargest(STREAMS, (wanted for wanted, _ in changed)))
-    size = max(0, size - partial_bytes)
-    free, names = free_space(data)
-    if size + SLACK > free and (size := max(0, size - holes())) + SLACK > free:
-        raise TransferError(
-            f"{data} has {human_size(free)} free, and {human_size(size)} are to come; "
-            f"{human_size(SLACK)} should stay free.",
-            hint="Make room, choose another output_dir, or list more in .exportignore.",
-        )
-    if len(differences.only_left) > names:
-        raise TransferError(
-            f"{data} has {names} inodes free, and {len(differences.only_left)} files are to come.",
-            hint="Make room, choose another output_dir, or list more in .exportignore.",
-        )
+def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
+    """Name what the source does not have, or has as another kind, but for what could not be listed there."""
+    hidden = unseen(each for each in unread if not each.vanished)
+    found = [entry for entry in differences.only_right if not hidden(entry.path)]
+    return found + [each.found for each in differences.changed if "kind" in each.what]
 
 
 def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete what the source does not have, or has as another kind; what could not be listed there stays.
+    """Delete the `extras`; return how many they are.
 
-    Some of it may be gone already: an rsync that outlives a kill -9 of ours for a moment removes what it was writing.
+    Some may be gone already: an rsync that outlives a kill -9 of ours for a moment removes what it was writing.
     """
-    hidden = unseen(each for each in unread if not each.vanished)
-    doomed = [entry for entry in differences.only_right if not hidden(entry.path)]
-    doomed += [each.found for each in differences.changed if "kind" in each.what]
+    doomed = extras(differences, unread)
     for entry in sorted(doomed, reverse=True):
         place = local_path(data, entry.path)
         remove = os.rmdir if entry.kind == "d" else os.unlink
@@ -114,6 +81,11 @@ def open_staging(folder: Path) -> Path:
                 folder.mkdir(mode=0o700)
                 break
     return folder
+
+
+def staged_bytes(staging: Path) -> int:
+    """Return how many bytes of files the staging folder holds."""
+    return sum(entry.size for entry in walk(staging, unread=[]) if entry.kind == "f")
 
 
 def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Entry, above
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 class KeptListing:
     """A listing after the rules: `entries` are kept, `ignored_tops` are the topmost of the others.
 
-    `unread` is what could not be listed.
-
-    `digest` is that of the listing as it came. `pruned`: what the rules' `prunes` name is not in it.
+    `unread` is what could not be listed, `digest` that of the listing as it came. It took `seconds`, and ended at
+    `ended` of the monotonic clock. `pruned`: what the rules' `prunes` name is not in it.
     On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
     is there, `partial_bytes` how much its partial files hold, `grown` what an interrupted copy left in staging.
     """
@@ -48,6 +48,7 @@ class KeptListing:
         self.ignored_tops: list[Entry] = []
         self.rules, self.ours = rules, ours
         self.found_ours, self.partial_bytes, self.digest = False, 0, b""
+        self.seconds = self.ended = 0.0
         self.grown: dict[bytes, Entry] = {}
         rules_left = rules.beyond_prunes() if pruned else rules
         if not rules_left.patterns and not ours:
@@ -98,6 +99,7 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
     """List the project's folder on the workspace and decide."""
 
     def listed() -> KeptListing:
+        began = time.monotonic()
         err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
 
         def chunks() -> Generator[bytes, None, None]:
@@ -108,7 +110,8 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: byt
         with contextlib.closing(chunks()) as listing:
             found = KeptListing(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
-        found.digest = digest.digest()
+        found.digest, found.ended = digest.digest(), time.monotonic()
+        found.seconds = found.ended - began
         return found
 
     return retrying(tunnel, listed, lasting=False)
@@ -125,6 +128,14 @@ def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]
     found = {entry.path: entry for entry in parse_names(stat_names(tunnel, names)) if entry.path in names}
     folders = {path for path, entry in found.items() if entry.kind == "d"}
     return {path: entry for path, entry in found.items() if folders.issuperset(above(path))}
+
+
+def holes_there(tunnel: Tunnel, files: Iterable[Entry]) -> dict[bytes, int]:
+    """Ask the workspace how many bytes of these files are holes, which take no room; a file without any is left out."""
+    sizes = {entry.path: entry.size for entry in files}
+    told = (each.partition(b" ./") for each in stat_names(tunnel, sizes, "%b %P\\0").split(b"\0"))
+    holes = {path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()}
+    return {path: size for path, size in holes.items() if size > 0}
 
 
 def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:

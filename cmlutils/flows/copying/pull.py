@@ -5,43 +5,39 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, compare, totals, totals_by_folder, upwards
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.ignore_files import RULES_NAME, export_rules
 from cmlutils.flows.copying.landing import (
-    check_room,
     delete_extras,
     fix_folders,
-    free_space,
     land,
     move_in,
-    open_staging,
     remove_tree,
+    staged_bytes,
     using_all,
     walk_all,
 )
-from cmlutils.flows.copying.listing import is_unchanged, listed_names, remote_listing, stat_names
+from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver
-from cmlutils.flows.copying.recopy import Recopies, RecopyList
-from cmlutils.flows.copying.remaining import Remaining, free_space_text, is_big, is_short, remaining_of
+from cmlutils.flows.copying.recopy import RecopyList
+from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
+from cmlutils.flows.copying.room import free_space, free_space_text
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.listfile import write_list
-from cmlutils.localtree import local_resolution, look, walk
+from cmlutils.localtree import look
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from cmlutils.bundle import Bundle
-    from cmlutils.entries import Change, Entry
-    from cmlutils.flows.copying.rsyncs import Rsyncs
+    from cmlutils.entries import Entry
     from cmlutils.flows.copying.survey import Survey
     from cmlutils.ignore import IgnoreRules
     from cmlutils.progress import Progress
@@ -50,68 +46,51 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 BRIEF = 3  # times as long as the source's listing took: in so short a copy only what was copied is looked at again
 
-PendingListing = Callable[[], list["Entry"]]
 
-
-def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
-    """List what is here beside what the block does, such as opening a tunnel."""
-    with local_errors(data):
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data.chmod(0o700)
-    return using_all(data, list)
-
-
-def pull(tunnel: Tunnel, bundle: Bundle, here: PendingListing, known: Survey, progress: Progress) -> FileResult:
+def pull(tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> FileResult:
     """Make the bundle's files equal to what the project's `.exportignore` keeps; the source is only read.
 
-    `here` and `known` are what `listing_here` and `survey` gave.
+    `known` is what `survey` gave: the bundle may be changed.
     Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
     """
     with local_errors(bundle.data):
-        return _Pull(tunnel, bundle, progress).run(here, known)
+        return _Pull(tunnel, bundle, known, progress).run()
 
 
 class _Pull:
-    """One pull: what is kept there, and how what is here differs from it."""
+    """One pull: what is kept there, how what is here differs from it, and what of that was asked for."""
 
-    def __init__(self, tunnel: Tunnel, bundle: Bundle, progress: Progress) -> None:
+    def __init__(self, tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> None:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
-        self.data, state = bundle.data, bundle.state
-        self.work, self.staging = emptied(state / "tmp"), open_staging(state / "arriving")
-        self.recopy_list = RecopyList(state, "source")
-        self.resolution_ns = local_resolution(self.work)
+        self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", known.staging
+        self.rsyncs, self.recopies, self.resolution_ns = known.rsyncs, known.recopies, known.resolution_ns
+        self.kept, self.differences = known.kept, known.differences
         self.deleted = 0
-        self.differences = Differences()
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
 
-    def run(self, here: PendingListing, known: Survey) -> FileResult:
+    def run(self) -> FileResult:
         """Do it all and say what was done."""
-        self.progress.step("listing")
-        self._list(known.rules)
-        self.differences = self._compared(here())
-        recopies = self.recopy_list.due(self.kept.entries, self.differences)
+        emptied(self.work)
+        recopies, state = self.recopies, self.bundle.state
         unlike = self._next(recopies.entries)
         first = self.asked
         complaints: list[rsync.Complaint] = []
         if first:
-            self._drop_stale()
-            large = [entry for entry in unlike if is_big(entry)]
-            check_room(self.data, self.differences, self._partial_bytes(), lambda: sum(self._holes(large).values()))
-            mover = self._mover(known.rsyncs, recopies)
+            mover = self._mover()
             mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         write_list(self.bundle.file_list, self.kept.entries.values())
-        left = replace(self.differences, changed=_but_folders(self.differences.changed))
+        left = replace(self.differences, changed=but_folders(self.differences.changed))
         problems = problems_of(left, complaints, self.restless)
         problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.staging)
         if copied := recopies.copied():
-            RecopyList(self.bundle.state, "target").add(entry.path for entry in copied)  # they look equal there, too
-        self.recopy_list.settle(recopies, self.kept.entries)
+            RecopyList(state, "target").add(entry.path for entry in copied)  # they look equal there, too
+        RecopyList(state, "source").settle(recopies, self.kept.entries)
         emptied(self.work)
         return FileResult(
             totals=totals(self.kept.entries.values()),
@@ -122,12 +101,7 @@ class _Pull:
             folders=totals_by_folder(self.kept.entries.values()),
         )
 
-    def _drop_stale(self) -> None:
-        """Delete what an interrupted pull left in staging and the source no longer has: it would be moved in."""
-        grown = compare(self.kept.entries, walk_all(self.staging), resolution_ns=self.resolution_ns)
-        delete_extras(self.staging, grown, [])
-
-    def _mover(self, rsyncs: Rsyncs, recopies: Recopies) -> Mover:
+    def _mover(self) -> Mover:
         receiver = Receiver(
             end=f"{self.data}/",
             temp="",
@@ -141,15 +115,9 @@ class _Pull:
         )
         return Mover(
             self.tunnel, rsync.REMOTE_ROOT, receiver,
-            work=self.work, rsyncs=rsyncs, holes=self._holes, recopies=recopies, progress=self.progress,
+            work=self.work, rsyncs=self.rsyncs, holes=partial(holes_there, self.tunnel), recopies=self.recopies,
+            progress=self.progress,
         )  # fmt: skip
-
-    def _list(self, rules: IgnoreRules) -> None:
-        """List the source, all of it."""
-        began = time.monotonic()
-        self.kept = remote_listing(self.tunnel, rules, "the source's listing")
-        self.listed_at = time.monotonic()
-        self.listed_in = self.listed_at - began
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)
@@ -160,7 +128,7 @@ class _Pull:
         Notes what has changed since it was asked for.
         """
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
-        wanted = _to_fetch(self.differences)
+        wanted = to_fetch(self.differences)
         asked = {entry.path: entry for entry in (*wanted, *also)}
         self.restless |= {path for path, entry in asked.items() if self.asked.get(path, entry) != entry}
         self.asked = asked
@@ -170,16 +138,16 @@ class _Pull:
         """Look at both sides at once: a source in use may have changed while it was copied."""
         self.data.chmod(0o700)
         few = not cut and is_short(self.asked)
-        brief = few and time.monotonic() - self.listed_at < BRIEF * self.listed_in
+        brief = few and time.monotonic() - self.kept.ended < BRIEF * self.kept.seconds
         looking = contextlib.nullcontext(in_thread(self._arrived)) if few else using_all(self.data, self._compared)
         with looking as differences:
             same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
-            self._list(self._rules_now())
+            self.kept = remote_listing(self.tunnel, self._rules_now(), "the source's listing")
             self.differences = self._compared(walk_all(self.data))
-        return remaining_of(self._next(), self._partial_bytes(), self.differences)
+        return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
 
     def _rules_now(self) -> IgnoreRules:
         """Read the rules once more: they may be what has changed."""
@@ -210,29 +178,6 @@ class _Pull:
         names = self._asked_names()
         with contextlib.suppress(OSError):
             found = compare(names, look(self.data, names), folder_times=True, resolution_ns=self.resolution_ns)
-            if not _to_fetch(found):
+            if not to_fetch(found):
                 return replace(found, not_carried=self.differences.not_carried)
         return self._compared(walk_all(self.data))
-
-    def _holes(self, large: Iterable[Entry]) -> dict[bytes, int]:
-        """Ask the source how many bytes of these large files are holes, which take no room here either."""
-        sizes = {entry.path: entry.size for entry in large}
-        said = stat_names(self.tunnel, sizes, "%b %P\\0")
-        told = (each.partition(b" ./") for each in said.split(b"\0"))
-        holes = {
-            path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()
-        }
-        return {path: size for path, size in holes.items() if size > 0}
-
-    def _partial_bytes(self) -> int:
-        return sum(entry.size for entry in walk(self.staging, unread=[]) if entry.kind == "f")
-
-
-def _to_fetch(differences: Differences) -> list[Entry]:
-    """Name what rsync has to do."""
-    return [*differences.only_left, *(each.wanted for each in _but_folders(differences.changed))]
-
-
-def _but_folders(changes: Iterable[Change]) -> list[Change]:
-    """Leave out existing folders' modes and times: `fix_folders` sets them at the end."""
-    return [each for each in changes if each.wanted.kind != "d" or "kind" in each.what]

@@ -11,12 +11,10 @@ from cmlutils.remote import rsync
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Sized
 
-    from cmlutils.entries import Differences, Entry
+    from cmlutils.entries import Change, Differences, Entry
     from cmlutils.flows.copying.listing import KeptListing
 
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
-
-UNCOUNTED = 1 << 62  # inodes, where a file system has no number of them
 
 
 class Remaining(NamedTuple):
@@ -44,6 +42,16 @@ def remaining_of(wanted: list[Entry], partial_bytes: int, differences: Differenc
     )
 
 
+def to_fetch(differences: Differences) -> list[Entry]:
+    """Name what a pull has to copy."""
+    return [*differences.only_left, *(each.wanted for each in but_folders(differences.changed))]
+
+
+def but_folders(changes: Iterable[Change]) -> list[Change]:
+    """Leave out existing folders' modes and times: a pull sets them itself, at the end."""
+    return [each for each in changes if each.wanted.kind != "d" or "kind" in each.what]
+
+
 def is_big(entry: Entry) -> bool:
     """Tell whether a file is worth being resumed in its middle."""
     return entry.kind == "f" and entry.size >= rsync.BIG
@@ -69,12 +77,6 @@ def worth_staging(now: Remaining, kept: KeptListing) -> bool:
     few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
     return any(islice(few, SHORT, None)) and others <= rsync.MAX_LITERALS
-
-
-def free_space_text(bytes_free: int | None = None, inodes: int | None = None) -> str:
-    """Say what is free on a disk, as far as it is known."""
-    count = "an unknown number of" if bytes_free is None else f"{bytes_free}"
-    return f"{count} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")
 
 
 class Parts(NamedTuple):

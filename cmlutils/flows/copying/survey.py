@@ -1,29 +1,86 @@
-"""What a pull has to know of the source before it touches the bundle: its `.exportignore`, and its rsync."""
+"""What a pull looks at before it changes anything: the source, the bundle's files, and whether there is room."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils.entries import Differences, Entry, compare
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying.ignore_files import EXPORT_RULES, rules_of
+from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes, using_all, walk_all
+from cmlutils.flows.copying.listing import KeptListing, holes_there, remote_listing
+from cmlutils.flows.copying.recopy import Recopies, RecopyList
+from cmlutils.flows.copying.remaining import is_big, to_fetch
+from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
-from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.transfer import local_errors, retrying
+from cmlutils.localtree import local_resolution
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cmlutils.bundle import Bundle
     from cmlutils.ignore import IgnoreRules
+    from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
+
+PendingListing = Callable[[], list[Entry]]
 
 
 class Survey(NamedTuple):
-    """The rules of `.exportignore`, and what the rsyncs of both ends can."""
+    """What is kept of the source, how what is here differs from that, and what has to be copied anew.
 
-    rules: IgnoreRules
+    `rsyncs`: what those of both ends can. `staging`: the folder here where an interrupted copy goes on.
+    `resolution_ns`: how fine the times of files are here.
+    """
+
     rsyncs: Rsyncs
+    kept: KeptListing
+    differences: Differences
+    recopies: Recopies
+    staging: Path
+    resolution_ns: int
 
 
-def survey(tunnel: Tunnel) -> Survey:
-    """Ask it all in one go; raise ConfigError, CommandError or TransferError for what can't be used."""
+def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
+    """List what is here beside what the block does, such as opening a tunnel."""
+    with local_errors(data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    return using_all(data, list)
+
+
+def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progress) -> Survey:
+    """Look at both sides; `here` is what `listing_here` gave.
+
+    Raises ConfigError, CommandError or TransferError for what can't be used, and where there is no room.
+    """
+    with local_errors(bundle.data):
+        rules, rsyncs = _rules_and_rsyncs(tunnel)
+        progress.step("listing")
+        kept = remote_listing(tunnel, rules, "the source's listing")
+        resolution_ns = local_resolution(bundle.state)
+        differences = compare(kept.entries, here(), folder_times=True, resolution_ns=resolution_ns)
+        recopies = RecopyList(bundle.state, "source").due(kept.entries, differences)
+        staging = open_staging(bundle.state / "arriving")
+        wanted = to_fetch(differences)
+        if wanted or recopies.entries:
+            # what an interrupted pull left there and the source no longer has would be moved in
+            delete_extras(staging, compare(kept.entries, walk_all(staging), resolution_ns=resolution_ns), [])
+            partial_bytes = staged_bytes(staging)
+            large = [entry for entry in wanted if is_big(entry)]
+            doomed = extras(differences, kept.unread)
+            check_room(
+                bundle.data, differences, doomed, partial_bytes, lambda: sum(holes_there(tunnel, large).values())
+            )
+    return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns)
+
+
+def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[IgnoreRules, Rsyncs]:
+    """Ask the source for its `.exportignore` and its rsync, all in one go."""
     tunnel.prepare(3)  # for this, the listing, and what is asked or looked at next
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
     said = retrying(tunnel, lambda: tunnel.run(script, check=False))
@@ -34,4 +91,4 @@ def survey(tunnel: Tunnel) -> Survey:
             f"The session's shell does not run what it is told: {why}",
             hint="Let .bashrc and the like end the shell, and set PATH, only where the shell is interactive.",
         )
-    return Survey(rules_of(said._replace(out=text)), both_rsyncs(version))
+    return rules_of(said._replace(out=text)), both_rsyncs(version)

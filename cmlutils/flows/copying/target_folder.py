@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
-from cmlutils.flows.copying.remaining import free_space_text
+from cmlutils.flows.copying.room import free_space_text
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
