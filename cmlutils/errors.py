@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # it is full or broken: no setting is to blame
 
 
 class ExitCode(IntEnum):

@@ -76,6 +76,18 @@ def test_a_group_alone_and_an_unknown_command_are_usage(run_line):
     assert "No such command 'porject'" in run_line("cmlutil porject", exit_code=2).err
 
 
+@pytest.mark.parametrize("line", [
+    "project export --json",
+    "project import -p x --quick --json",
+    "project status --patience 3 --json",
+    "doctor --json --patience x",
+])  # fmt: skip
+def test_a_line_that_is_not_understood_prints_json_where_that_is_asked_for(line, run_line):
+    said = run_line(f"cmlutil {line}", exit_code=2)
+    assert said.json["exit_code"] == 2
+    assert f"Error: {said.json['error']}" in said.err
+
+
 # Streams
 
 

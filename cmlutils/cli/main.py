@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import logging
 import os
@@ -21,9 +20,10 @@ from cmlutils.cli.emulator import emulator
 from cmlutils.cli.helpers import doctor, helpers
 from cmlutils.cli.init import init
 from cmlutils.cli.project import project
+from cmlutils.cli.render import show_error
 from cmlutils.cli.signals import signals
 from cmlutils.cli.terminal import can_be_written, end_streams, usable_streams
-from cmlutils.errors import CmlutilError, ExitCode, Interrupted
+from cmlutils.errors import DISK_TROUBLE, CmlutilError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,8 @@ def _translate(argv: Sequence[str]) -> int:
         return 130
     except click.ClickException as error:
         error.show()
+        if "--json" in argv:
+            show_error(ExitCode.USAGE, error.format_message())
         return ExitCode.USAGE
     except CmlutilError as error:
         tell(error)
@@ -90,7 +92,7 @@ def _translate(argv: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
         what = error.filename or ("A file" if can_be_written(sys.stdout) else "Standard output")
         log.error("%s can't be written: %s.", what, error.strerror)
         return ExitCode.FAILED

@@ -13,6 +13,7 @@ from cmlutils.units import human_size
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cmlutils.errors import ExitCode
     from cmlutils.plan import Plan
     from cmlutils.report import Difference, Outcome, Report
 
@@ -49,6 +50,11 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     if report_file:
         put("")
         put(one_line(f"  report: {report_file}"))  # not folded, so that it can be copied
+
+
+def show_error(code: ExitCode, message: str, hint: str = "") -> None:
+    """Print as JSON what ended a command that has no report."""
+    put(json_text({"exit_code": int(code), "error": message, "hint": hint}))
 
 
 def _lines(report: Report) -> list[str]:

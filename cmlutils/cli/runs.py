@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
-from cmlutils.cli.render import json_text, show, show_plan
-from cmlutils.cli.terminal import put
+from cmlutils.cli.render import json_text, show, show_error, show_plan
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
 from cmlutils.plan import Plan
 from cmlutils.wholefile import write_bytes
@@ -119,7 +118,7 @@ def failures_as_json(*, as_json: bool) -> Iterator[None]:
         yield
     except CmlutilError as error:
         if as_json:
-            put(json_text({"exit_code": int(error.exit_code), "error": error.message, "hint": error.hint}))
+            show_error(error.exit_code, error.message, error.hint)
         raise
 
 
