@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cmlutils import __version__, guard
-from cmlutils.errors import BundleError
+from cmlutils.errors import DISK_TROUBLE, BundleError, ConfigError
 from cmlutils.journal import Journal
 from cmlutils.lock import Lock
 from cmlutils.ours import has_ours
@@ -100,24 +100,26 @@ class Bundle:
         return self.folder / "project-metadata" / f"{kind}-metadata.json"
 
     def create(self) -> None:
-        """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others."""
+        """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others.
+
+        Raises ConfigError for an output_dir that can't be used, BundleError for a full disk or what `guard` finds.
+        """
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if warning := guard.place_warning(self.folder.parent):
                 log.warning("%s", warning)
             for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
                 if folder.is_symlink():
-                    raise BundleError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
+                    raise ConfigError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
                 folder.mkdir(mode=0o700, exist_ok=True)
                 if folder.stat().st_uid != os.geteuid():
-                    raise BundleError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
+                    raise ConfigError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
             guard.check_ours(self.folder / name for name in _FOLDERS if name != "project-data")
         except OSError as error:
-            raise BundleError(
-                f"{error.filename or self.folder} can't be created or written: {error.strerror}.",
-                hint="Choose an output_dir that you may write to.",
-            ) from error
+            text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."
+            kind = BundleError if error.errno in DISK_TROUBLE else ConfigError
+            raise kind(text, hint="Choose an output_dir that you may write to.") from error
 
     def check(self, *, changed: bool = False) -> None:
         """Raise BundleError when there is no export that an import can use; writes nothing.

@@ -7,7 +7,7 @@ import pytest
 
 from cmlutils import __version__
 from cmlutils.bundle import METADATA, Bundle, folder_name
-from cmlutils.errors import BundleError
+from cmlutils.errors import BundleError, ConfigError
 from cmlutils.guard import existing_folder
 from cmlutils.wholefile import read_json, write_json
 
@@ -118,7 +118,7 @@ def test_the_lock_says_who_holds_it(bundle):
 def test_a_planted_link_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "p").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BundleError, match="symbolic link"):
+    with pytest.raises(ConfigError, match="symbolic link"):
         Bundle(tmp_path / "p").create()
 
 
@@ -275,7 +275,7 @@ def test_folders_that_were_there_become_private_and_links_of_the_project_are_its
 
 def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BundleError, match=f"^{tmp_path}/file can't be created or written: "):
+    with pytest.raises(ConfigError, match=f"^{tmp_path}/file can't be created or written: "):
         Bundle(tmp_path / "file" / "p").create()
 
 

@@ -284,7 +284,7 @@ def foreseen_to_fail(run_line, words):
     assert words in blocker
     assert planned(run_line(f"{EXPORT} --dry-run --json", exit_code=1), "job")
     assert words in run_line("cmlutil doctor", exit_code=1).out
-    run_line(EXPORT, exit_code=1)
+    run_line(EXPORT, exit_code=2)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

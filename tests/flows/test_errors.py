@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -219,7 +220,14 @@ def test_an_absent_program(workspaces, run_line, monkeypatch, tmp_path, program)
 def test_an_output_folder_that_cannot_be_written(workspaces, run_line, home):
     workspaces()
     (home / "bundles").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
-    told(run_line(EXPORT, exit_code=1), "bundles", "output_dir")
+    told(run_line(EXPORT, exit_code=2), "bundles", "output_dir")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
+def test_an_output_folder_that_cannot_be_made(workspaces, run_line, edit):
+    workspaces()
+    edit("export", "output_dir=~/bundles", "output_dir=/proc/bundles")
+    told(run_line(EXPORT, exit_code=2), "/proc/bundles can't be created or written", "output_dir")
 
 
 def test_an_output_folder_that_is_a_file(workspaces, run_line, home):

@@ -7,7 +7,7 @@ import pytest
 
 from cmlutils import config, guard
 from cmlutils.bundle import Bundle
-from cmlutils.errors import BundleError, ConfigError
+from cmlutils.errors import BundleError, CmlutilError, ConfigError
 from cmlutils.log import to_file
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to somebody else")
@@ -65,7 +65,7 @@ def test_what_belongs_to_somebody_else_is_refused(bundle, place):
     if not path.exists():
         path.write_text("")
     os.chown(path, 65534, 65534)
-    with pytest.raises(BundleError, match="belongs to another user"):
+    with pytest.raises(CmlutilError, match="belongs to another user"):
         bundle.create()
 
 
