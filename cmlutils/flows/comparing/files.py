@@ -12,7 +12,7 @@ from cmlutils.flows.copying.ignore_files import export_rules, import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.pushed import coarsest_resolution
 from cmlutils.flows.copying.recopy import RecopyList
-from cmlutils.flows.copying.target_folder import temp_name_beside
+from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
 from cmlutils.localtree import local_path, local_resolution, walk
@@ -68,7 +68,7 @@ class FileCheck:
         """Compare the target with the bundle; what `.importignore` names does not count."""
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
-        ours = temp_name_beside(self.here)  # what an interrupted import left is nobody's file
+        ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left is nobody's file
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}

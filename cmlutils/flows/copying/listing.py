@@ -25,8 +25,9 @@ from cmlutils.ignore import decided
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable
 
+    from cmlutils.flows.copying.target_folder import TargetFolder
     from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
 
@@ -36,40 +37,23 @@ class KeptListing:
 
     `unread` is what could not be listed, `digest` that of the listing as it came. It took `seconds`, and ended at
     `ended` of the monotonic clock. `pruned`: what the rules' `prunes` name is not in it.
-    On a target `ours` names our own folder at the root, which is no part of the project: `found_ours` tells whether it
-    is there, `partial_bytes` how much its partial files hold, `grown` what an interrupted copy left in staging.
     """
 
-    def __init__(
-        self, entries: Iterable[Entry], rules: IgnoreRules, ours: bytes = b"", *, pruned: bool = False
-    ) -> None:
+    def __init__(self, entries: Iterable[Entry], rules: IgnoreRules, *, pruned: bool = False) -> None:
         self.entries: dict[bytes, Entry] = {}
         self.unread: list[Unread] = []
         self.ignored_tops: list[Entry] = []
-        self.rules, self.ours = rules, ours
-        self.found_ours, self.partial_bytes, self.digest = False, 0, b""
+        self.rules, self.digest = rules, b""
         self.seconds = self.ended = 0.0
-        self.grown: dict[bytes, Entry] = {}
         rules_left = rules.beyond_prunes() if pruned else rules
-        if not rules_left.patterns and not ours:
+        if not rules_left.patterns:
             self.entries = {entry.path: entry for entry in entries}
             return
-        for entry, ignored in decided(self._but_ours(entries), rules_left):
+        for entry, ignored in decided(entries, rules_left):
             if not ignored:
                 self.entries[entry.path] = entry
             elif not (parent := entry.path.rpartition(b"/")[0]) or parent in self.entries:
                 self.ignored_tops.append(entry)
-
-    def _but_ours(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Leave out our own folder, and note what is in it."""
-        for entry in entries:
-            if self.ours and entry.path.startswith(self.ours) and entry.path[len(self.ours) :][:1] in b"/":
-                self.found_ours = True
-                self.partial_bytes += entry.size if entry.kind == "f" else 0
-                if entry.path.startswith(self.ours + b"/new/"):
-                    self.grown[entry.path] = entry
-            else:
-                yield entry
 
     def at_root(self, name: bytes) -> Entry | None:
         """Return what is at the root by this name, ignored or not."""
@@ -87,28 +71,29 @@ class KeptListing:
 
     def excludes(self) -> list[bytes]:
         """Return rsync's filter rules for the same decision: literal names while they are few."""
-        ours = [rsync.literal(b"/" + self.ours, folder=True)] if self.ours else []
         if len(self.ignored_tops) > rsync.MAX_LITERALS:
             with contextlib.suppress(ConfigError):  # rsync has no words for some pattern
-                return ours + self.rules.rsync_filters()
+                return self.rules.rsync_filters()
         names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.ignored_tops]
-        return ours + names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
+        return names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
 
 
-def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: bytes = b"") -> KeptListing:
-    """List the project's folder on the workspace and decide."""
+def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: TargetFolder | None = None) -> KeptListing:
+    """List the project's folder on the workspace and decide; on a target `ours` is left out, and looked into."""
 
     def listed() -> KeptListing:
         began = time.monotonic()
         err, digest, prunes = bytearray(), hashlib.sha256(), rules.prunes()
+        name = ours.name.encode() if ours else b""
 
         def chunks() -> Generator[bytes, None, None]:
-            for chunk in tunnel.stream(find_script(prunes, ours), ok=(0, 1), err=err):
+            for chunk in tunnel.stream(find_script(prunes, name), ok=(0, 1), err=err):
                 digest.update(chunk)
                 yield chunk
 
         with contextlib.closing(chunks()) as listing:
-            found = KeptListing(parse_find(listing, source=source), rules, ours, pruned=fit_to_prune(prunes))
+            entries = parse_find(listing, source=source)
+            found = KeptListing(ours.left_out(entries) if ours else entries, rules, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
         found.digest, found.ended = digest.digest(), time.monotonic()
         found.seconds = found.ended - began

@@ -57,16 +57,14 @@ class _Push:
         self.data, self.rules = files.bundle.data, files.rules
         self.work = emptied(files.bundle.state / "tmp")
         self.recopy_list = RecopyList(files.bundle.state, "target")
-        self.ours = temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()])
-        self.folder = TargetFolder(tunnel, self.ours.decode())
+        self.folder = TargetFolder(tunnel, temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()]))
         self.resolution_ns = files.memory.read_resolution()
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
         self.progress.step("listing")
-        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder)
         self.local, self.pushed, self.outdated, losses = self.files.read()
-        self.local.ours = self.ours
         self._compare()
         doomed = self._doomed(self.there.entries)
         stuck: dict[bytes, str] = {}
@@ -98,7 +96,7 @@ class _Push:
         if first:
             self.files.memory.begin(first)
             mover = self._prepare()
-            self._drop_stale(self.there.grown)
+            self._drop_stale()
             mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
             complaints = mover.complaints
         self.recopy_list.settle(self.recopies, self.local.entries)
@@ -112,7 +110,7 @@ class _Push:
 
     def close(self, *, done: bool) -> None:
         """Take away our folder there; after a failure the half-copied files stay, for the next push."""
-        if done and (self.folder.opened or self.there.found_ours):
+        if done and (self.folder.opened or self.folder.found):
             self.folder.remove()
         elif self.folder.opened and not done:
             self.folder.leave()
@@ -144,16 +142,16 @@ class _Push:
             work=self.work, rsyncs=rsyncs, holes=self._holes, recopies=self.recopies, progress=self.progress,
         )  # fmt: skip
 
-    def _drop_stale(self, grown: Mapping[bytes, Entry]) -> None:
+    def _drop_stale(self) -> None:
         """Delete what an interrupted push left in staging and the bundle no longer has: it would be moved in."""
-        above = len(self.ours + b"/new/")
-        stale = {path: each for path, each in grown.items() if path[above:] not in self.local.entries}
+        grown = self.folder.grown
+        stale = {each.path: each for path, each in grown.items() if path not in self.local.entries}
         if stale:
-            delete_there(self.tunnel, stale, grown)
+            delete_there(self.tunnel, stale, {each.path: each for each in grown.values()})
 
     def _list_again(self) -> None:
         """List the target, all of it, and compare."""
-        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.ours)
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder)
         self._compare()
 
     def _compare(self) -> None:
@@ -166,7 +164,7 @@ class _Push:
         sent = [*_to_send(self.differences), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
-        return remaining_of(_to_send(self.differences), self.there.partial_bytes, self.differences)
+        return remaining_of(_to_send(self.differences), self.folder.partial_bytes, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
         """Look at these names alone: an rsync that was not interrupted has touched no others."""

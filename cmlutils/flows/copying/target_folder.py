@@ -14,7 +14,7 @@ from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
@@ -23,13 +23,13 @@ TEMP_NAME = b".cmlutil-tmp"
 IN_THE_WAY = 45
 
 
-def temp_name_beside(names: Collection[bytes]) -> bytes:
+def temp_name_beside(names: Collection[bytes]) -> str:
     """Choose the folder's name so that it is none of the project's own."""
     name, number = TEMP_NAME, 0
     while name in names:
         number += 1
         name = TEMP_NAME + b"-%d" % number
-    return name
+    return name.decode()
 
 
 def for_touch(time: int) -> str:
@@ -107,11 +107,31 @@ class Root(NamedTuple):
 
 
 class TargetFolder:
-    """The folder `name` at the root of the project behind the tunnel."""
+    """The folder `name` at the root of the project behind the tunnel.
+
+    The last listing has shown whether it is there (`found`), how many bytes its files have (`partial_bytes`), and what
+    an interrupted copy left in staging (`grown`, by the path in the project).
+    """
 
     def __init__(self, tunnel: Tunnel, name: str) -> None:
         self.tunnel, self.name = tunnel, name
         self.opened, self._time, self._resolution_ns = False, "", 1
+        self.found, self.partial_bytes = False, 0
+        self.grown: dict[bytes, Entry] = {}
+
+    def left_out(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield a listing without this folder, and note what is in it."""
+        self.found, self.partial_bytes, self.grown = False, 0, {}
+        name = self.name.encode()
+        inside, staging = name + b"/", name + b"/new/"
+        for entry in entries:
+            if entry.path != name and not entry.path.startswith(inside):
+                yield entry
+                continue
+            self.found = True
+            self.partial_bytes += entry.size if entry.kind == "f" else 0
+            if entry.path.startswith(staging):
+                self.grown[entry.path.removeprefix(staging)] = entry
 
     def open(self) -> Root:
         """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
