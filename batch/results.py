@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from cmlutils import wholefile
+from cmlutils.cli.terminal import cells, padded
 from cmlutils.errors import BundleError, ExitCode
 from cmlutils.log import one_line
 from cmlutils.screen import fold
@@ -107,11 +108,12 @@ def table(results: Sequence[Result], columns: int | None = None) -> str:
     What is done comes first: one looks at the end. Reasons are folded to so many columns, paths are not: they are there
     to be copied.
     """
-    width = max([len(one.project) for one in results] + [7])
+    width = max([cells(one.project) for one in results] + [7])
     words = max([len(one.words) for one in results] + [18])
     lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
     for one in sorted(results, key=lambda one: one.exit_code != 0):
-        row = one_line(f"{one.project:<{width}}  {one.words:<{words}}  {one.seconds:7.0f}  {one.reason or one.log}")
+        name, end = padded(one.project, width), one.reason or one.log
+        row = one_line(f"{name}  {one.words:<{words}}  {one.seconds:7.0f}  {end}")
         lines.append(fold(row, columns) if one.reason else row)
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ import tempfile
 
 import click
 import pytest
+from rich.cells import cell_len
 from words import COMMANDS, LEAVES, examples, understood
 
 from cmlutils import log as logs
@@ -20,8 +21,9 @@ from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
 from cmlutils.cli.main import cli
 from cmlutils.cli.render import show
+from cmlutils.cli.terminal import padded, width_of
 from cmlutils.errors import ConfigError
-from cmlutils.report import Report
+from cmlutils.report import Outcome, Report, Status
 
 
 @pytest.mark.parametrize("words", LEAVES)
@@ -86,6 +88,19 @@ def test_a_line_that_is_not_understood_prints_json_where_that_is_asked_for(line,
     said = run_line(f"cmlutil {line}", exit_code=2)
     assert said.json["exit_code"] == 2
     assert f"Error: {said.json['error']}" in said.err
+
+
+@pytest.mark.parametrize("name", ["モデル", "🚀 x", "e\u0301", "x" * 40, ""])
+def test_a_column_of_names_ends_in_one_place_whatever_their_letters(name):
+    assert cell_len(padded(name, 32)) == max(32, len(name))
+    assert width_of(["ab", name]) == min(max(cell_len(name), 2), 30)
+
+
+def test_wide_letters_do_not_shift_a_report(capsys):
+    jobs = [Outcome("job", name, Status.CREATED) for name in ("夜間バッチ", "nightly")]
+    show(Report("import", "p", outcomes=jobs), as_json=False)
+    rows = [line for line in capsys.readouterr().out.splitlines() if " job " in line]
+    assert len({cell_len(row.partition("created")[0]) for row in rows}) == 1
 
 
 # Streams

@@ -14,7 +14,7 @@ from cmlutils import log as logs
 from cmlutils.cli.options import config_dir_option, json_option, name_option, verbose_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import load
-from cmlutils.cli.terminal import put, say, width_of
+from cmlutils.cli.terminal import padded, put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
 from cmlutils.section import SIDES
@@ -103,7 +103,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
         width = width_of(one.section for one in findings)
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
-            say(logs.one_line(f"{one.severity:<8} {one.side:<7} {one.section:<{width}}  {one.text}{fix}"))
+            say(logs.one_line(f"{one.severity:<8} {one.side:<7} {padded(one.section, width)}  {one.text}{fix}"))
         put(f"errors: {counts['error']}, warnings: {counts['warning']}, ok: {counts['ok']}")
     if counts["error"]:
         return ExitCode.FAILED

@@ -19,7 +19,7 @@ from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
-from cmlutils.cli.terminal import put, say, width_of
+from cmlutils.cli.terminal import padded, put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
@@ -57,7 +57,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     for row in rows:
         problem = f"not usable: {row['problem']}" if "problem" in row else ""
         what = problem or " ".join(row[key] for key in ("url", "project", "folder"))
-        say(logs.one_line(f"{row['side']:<7}  {row['section']:<{width}}  {what}"))
+        say(logs.one_line(f"{row['side']:<7}  {padded(row['section'], width)}  {what}"))
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
@@ -175,7 +175,7 @@ def _status_lines(states: Sequence[tuple[Section, SideState]]) -> list[str]:
     for section, state in states:
         what = " ".join(filter(None, (state.phase, f"({state.step})" if state.step else "")))
         text = f"{what or 'running'}; {state.state}" if state.running else state.state
-        lines.append(f"{section.name:<{width}}  {section.side:<7} {text}")
+        lines.append(f"{padded(section.name, width)}  {section.side:<7} {text}")
         more = [*_files(_numbers(state.files)), *_workloads(state.workloads, exported=section.side == "export")]
         if state.running and state.error:
             more.append(f"last warning: {state.error}")

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from cmlutils.cli.terminal import put, say
+from cmlutils.cli.terminal import padded, put, say
 from cmlutils.log import masked, one_line
 from cmlutils.units import human_size
 
@@ -90,7 +90,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     for one in plan.actions:
         note = f"  ({one.note})" if one.note else ""
         fix = f" → {one.fix}" if one.fix else ""
-        lines.append(f"  {one.kind:<14}{one.name:<32.60} {one.action.value}{note}{fix}")
+        lines.append(f"  {one.kind:<14}{padded(one.name[:60], 32)} {one.action.value}{note}{fix}")
     lines += [f"  ! {one}" for one in plan.blockers]
     lines += [f"  ? {one}" for one in plan.unknown]
     counts = ", ".join(f"{count} {action}" for action, count in plan.counts().items())
@@ -116,7 +116,7 @@ def _outcomes(outcomes: Sequence[Outcome], *, exported: bool) -> list[str]:
         for one in told[:_NOTES]:
             note = f"  ({one.note})" if one.note else ""
             state = "exported" if exported else one.status.value
-            lines.append(f"  {_MARKS[one.status.value]} {kind:<12}{one.name:<32.60} {state}{note}")
+            lines.append(f"  {_MARKS[one.status.value]} {kind:<12}{padded(one.name[:60], 32)} {state}{note}")
         if len(told[:_NOTES]) < len(mine):
             counts = Counter("exported" if exported else one.status.value for one in mine)
             lines.append(f"    {kind + 's':<12}" + ", ".join(f"{count} {state}" for state, count in counts.items()))

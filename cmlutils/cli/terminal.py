@@ -24,9 +24,21 @@ _COLOURS = {  # by the mark or word that a line begins with
 }  # fmt: skip
 
 
+def cells(text: str) -> int:
+    """Return how many places a terminal takes for a text: two for a wide letter, none for an accent of its own."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with as many spaces behind it as fill a column of this width."""
+    return text + " " * (width - cells(text))
+
+
 def width_of(names: Iterable[str]) -> int:
     """Return how wide a column of these names is to be."""
-    return min(max(map(len, names), default=0), _WIDEST)
+    return min(max(map(cells, names), default=0), _WIDEST)
 
 
 def say(line: str) -> None:
