@@ -98,11 +98,8 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
         v1 = ApiV1(http)
         try:
             user = v1.users.migrating(section.workspace.username)
-        except NotFound as error:
-            error.hint = f"Check username and url in {where}: the url is the workspace's, without a path of a project."
-            raise
-        except Unauthorized as error:
-            error.hint = f"{error.hint} It is that of {where}."
+        except (NotFound, Unauthorized) as error:
+            error.hint = f"{error.hint} See {where}."
             raise
         name = user.get("username")
         if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its case

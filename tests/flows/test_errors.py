@@ -333,4 +333,4 @@ def test_a_refused_key_is_told_with_its_file_and_section(workspaces, run_line, h
     path = home / "cmlutils/export-config.ini"
     path.write_text(path.read_text() + "[Wrong]\napiv1_key=wrong\n")
     said = run_line("cmlutil project export -p Wrong", exit_code=1).err
-    assert f"It is that of {path}, section [Wrong].\n" in said
+    assert f"See {path}, section [Wrong].\n" in said
