@@ -21,6 +21,15 @@ def test_run():
         process.run(["sleep", "9"], timeout=0.2)
 
 
+def test_a_program_starts_though_the_folder_that_we_are_in_was_deleted(tmp_path, monkeypatch):
+    here = tmp_path / "gone"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert process.run(["pwd", "-P"], timeout=5).out == f"{here}\n".encode()
+    here.rmdir()
+    assert process.run(["rsync", "-r", f"{tmp_path}/", f"{tmp_path}/copy"], timeout=5).code == 0
+
+
 def test_much_goes_in_while_as_much_comes_out():
     data = os.urandom(3 << 20)
     assert process.run(["cat"], input=data, timeout=20).out == data

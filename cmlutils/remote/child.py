@@ -51,6 +51,7 @@ class Child(subprocess.Popen[bytes]):
                 stderr=writers[1],
                 pass_fds=readers,
                 start_new_session=True,
+                cwd=_standing_place(),
             )
             self._number = self._dog.enrol(self.pid)
             if readers:
@@ -101,6 +102,15 @@ def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
             on_failure.callback(os.close, reader)
         yield readers, writers
         on_failure.pop_all()
+
+
+def _standing_place() -> str | None:
+    """Return where a child is to begin when the folder that we are in was deleted: rsync would not start there."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "/"
+    return None
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
