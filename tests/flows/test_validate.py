@@ -433,6 +433,21 @@ def test_a_description_that_differs_is_not_repeated():
     assert (row.what, row.left, row.right) == ("description", "***", "none")
 
 
+@pytest.mark.parametrize(
+    ("exported", "there", "engines", "expected"),
+    [
+        ("legacy_engine", "ml_runtime", {"python3": "image:1"}, True),
+        ("legacy_engine", "ml_runtime", {}, False),
+        ("ml_runtime", "legacy_engine", {"python3": "image:1"}, False),
+    ],
+)
+def test_engines_may_become_runtimes_where_a_map_says_so_and_never_the_other_way(exported, there, engines, expected):
+    side = ComparedSide("target", (), Maps({}, engines), "dana")
+    wanted, found = (ProjectSettings("p", engine_type=one) for one in (exported, there))
+    [row] = compare_settings(wanted, found, side)
+    assert (row.what, row.expected) == ("engine_type", expected)
+
+
 def test_an_owner_who_migrates_is_expected_and_another_is_not():
     wanted = ProjectSettings("p", owner="kai")
     for owner, expected in (("dana", True), ("eve", False)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cmlutils.project import LEGACY_ENGINE
 from cmlutils.workloads import shown
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: Comp
         if left == right:
             continue
         row = side.difference("project", name, shown(name, left), shown(name, right))
-        mapped = side.on_target and name == "engine_type" and side.maps.engines
+        mapped = side.on_target and name == "engine_type" and left == LEGACY_ENGINE and side.maps.engines
         rows.append(row.excused("engines became runtimes" if mapped else ""))
     owner = wanted.team or wanted.owner
     if owner and there.owner not in {owner, ""}:
