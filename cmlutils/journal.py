@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import strict_json
 from cmlutils.errors import BundleError
+from cmlutils.wholefile import read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class Journal:
         self.path = path
         self._steps: dict[str, JournalStep] = {}
         self._taken_away: set[tuple[str, str]] = set()  # kind and target id
-        content = path.read_bytes() if path.exists() else b""
+        content = read_bytes(path) if path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content and not read_only:
             with path.open("r+b") as file:

@@ -35,7 +35,7 @@ def holder_of(path: Path) -> Holder | None:
     find it taken by us.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe has no end
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

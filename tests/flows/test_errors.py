@@ -160,6 +160,21 @@ def test_a_full_disk_or_a_folder_in_place_of_a_file_is_named(workspaces, run_lin
     told(run_line(EXPORT, exit_code=1), "state/lock", "No space left")
 
 
+@pytest.mark.parametrize("dry", ["", " --dry-run"])
+@pytest.mark.parametrize("what", ["folder", "pipe", "endless"])
+def test_what_stands_in_place_of_a_journal_is_named_and_not_read(workspaces, run_line, home, what, dry):
+    workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    [journal] = (home / "bundles/Churn Model/state").glob("journal-*.jsonl")
+    journal.unlink()
+    {"folder": journal.mkdir, "pipe": lambda: os.mkfifo(journal), "endless": lambda: journal.symlink_to("/dev/zero")}[
+        what
+    ]()
+    told(run_line(f"{IMPORT}{dry}", exit_code=1), str(journal))
+    assert str(journal) in run_line(f"{IMPORT}{dry} --json", exit_code=1).out
+
+
 @pytest.mark.parametrize(("before", "after"), [("username=dana", "username=dan"), (":{port}", ":{port}/dana/churn")])
 def test_a_wrong_username_or_address_names_the_key(workspaces, run_line, edit, before, after):
     source, _ = workspaces()

@@ -113,6 +113,11 @@ def test_a_state_that_can_not_be_read_is_told(bundle):
     assert "can't be read" in status_of(bundle, "export").state
 
 
+def test_a_pipe_in_place_of_the_lock_holds_nobody_up(bundle):
+    os.mkfifo(bundle.state / "lock")
+    assert status_of(bundle, "export").state == "not begun"
+
+
 def test_it_is_told_in_lines_that_a_narrow_terminal_holds(workspaces, run_line, monkeypatch):
     workspaces()
     run_line('cmlutil project export -p "Churn Model"')
