@@ -6,6 +6,7 @@ import errno
 from enum import IntEnum
 
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # it is full or broken: no setting is to blame
+_OPENED = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
 
 
 class ExitCode(IntEnum):
@@ -98,3 +99,18 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(f"ended by signal {signum}")
         self.signum = signum
+
+
+def of_this_machine(error: BaseException | None, nameless: str = "A file") -> CmlutilError | None:
+    """Return a failure for what this machine alone is to blame for: a full disk, a path that can't be opened.
+
+    `nameless` is named where the error names no path; None: it is something else.
+    """
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in {*DISK_TROUBLE, errno.EROFS}:
+        return CmlutilError(f"{error.filename or nameless} can't be written: {error.strerror}.")
+    if error.errno in _OPENED and error.filename:
+        what = f"{error.filename} can't be read or written: {error.strerror}."
+        return CmlutilError(what, hint="Fix what it is or its permissions, and run it again.")
+    return None

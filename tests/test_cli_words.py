@@ -133,6 +133,15 @@ def test_a_full_disk_elsewhere_is_not_said_to_be_that_of_standard_output(run_lin
     assert said == "error: A file can't be written: No space left on device.\n"
 
 
+def test_a_path_that_may_not_be_used_is_named_and_no_bug(run_line, monkeypatch):
+    def forbidden(**_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/somewhere")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", forbidden)
+    said = run_line("cmlutil demo", exit_code=1).err
+    assert said.startswith("error: /somewhere can't be read or written: Permission denied.\n")
+
+
 @pytest.mark.parametrize(("words", "code"), [
     ("project list", 0),
     ("project lst", 2),

@@ -23,7 +23,7 @@ from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
 from cmlutils.cli.signals import signals
 from cmlutils.cli.terminal import can_be_written, end_streams, usable_streams
-from cmlutils.errors import DISK_TROUBLE, CmlutilError, ExitCode, Interrupted
+from cmlutils.errors import CmlutilError, ExitCode, Interrupted, of_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +92,10 @@ def _translate(argv: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
-        what = error.filename or ("A file" if can_be_written(sys.stdout) else "Standard output")
-        log.error("%s can't be written: %s.", what, error.strerror)
-        return ExitCode.FAILED
+    failure = of_this_machine(error, "A file" if can_be_written(sys.stdout) else "Standard output")
+    if failure:
+        tell(failure)
+        return failure.exit_code
     log.debug("%s", traceback.format_exc())
     log.error("This is a bug in cmlutil: %s: %s. The log has the details.", type(error).__name__, error)
     return ExitCode.BUG

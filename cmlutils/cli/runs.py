@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cmlutils import config, interrupts
 from cmlutils import log as logs
 from cmlutils.cli.render import json_text, show, show_error, show_plan
-from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted
+from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted, of_this_machine
 from cmlutils.plan import Plan
 from cmlutils.wholefile import write_bytes
 
@@ -123,6 +123,7 @@ def failures_as_json(*, as_json: bool) -> Iterator[None]:
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
+    error = of_this_machine(error) or error
     if error is None:
         return
     report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__

@@ -175,6 +175,17 @@ def test_what_stands_in_place_of_a_journal_is_named_and_not_read(workspaces, run
     assert str(journal) in run_line(f"{IMPORT}{dry} --json", exit_code=1).out
 
 
+@pytest.mark.parametrize("dry", ["", " --dry-run"])
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_that_may_not_be_read_is_named_and_no_bug(workspaces, run_line, home, dry):
+    workspaces()
+    run_line(EXPORT)
+    bundle = home / "bundles/Churn Model"
+    bundle.chmod(0)
+    told(run_line(f"{IMPORT}{dry}", exit_code=1), f"{bundle}", "can't be read or written: Permission denied.")
+    bundle.chmod(0o700)
+
+
 @pytest.mark.parametrize(("before", "after"), [("username=dana", "username=dan"), (":{port}", ":{port}/dana/churn")])
 def test_a_wrong_username_or_address_names_the_key(workspaces, run_line, edit, before, after):
     source, _ = workspaces()
