@@ -400,6 +400,37 @@ def test_equal_names_are_paired_with_whom_they_resemble():
     assert row.group is Group.MISSING
 
 
+def test_a_parent_is_more_than_its_name():
+    first, second = Job("j", "a.py", source_id=1, arguments="1"), Job("j", "a.py", source_id=2, arguments="2")
+    other, child = Job("j", "b.py", source_id=3), Job("child", "c.py", source_id=4, parent_id=1)
+    records = [job_record(id=10 + job.source_id, script=job.script, arguments=job.arguments) for job in (second, other)]
+    records.append(job_record(id=11, script="a.py", arguments="1"))
+
+    def rows(wanted, parent, **changed):
+        there = job_record(id=14, name="child", script="c.py", parent={"id": parent})
+        found = [{**one, **changed} if one["id"] == 11 else one for one in records]
+        compared = compare_workloads("jobs", [first, second, other, *wanted], [*found, there], compared_side())
+        return [(row.where, row.what, row.left, row.right) for row in compared if row.what != "type"]
+
+    assert rows([child], 11) == []
+    assert rows([child], 12) == [("target job child", "parent", "j (a.py)", "another j (a.py)")]
+    assert rows([child], 13) == [("target job child", "parent", "j (a.py)", "another j (b.py)")]
+    assert rows([child], 99) == [("target job child", "parent", "j", "one that is not there")]
+    assert [row[:2] for row in rows([child], 11, cpu=9)] == [("target job j", "cpu")]
+
+
+def test_children_of_equals_are_paired_by_their_parents():
+    parents = [Job("j", "a.py", source_id=number, arguments=str(number)) for number in (1, 2)]
+    children = [Job("child", "c.py", source_id=number + 2, parent_id=number) for number in (1, 2)]
+    records = [job_record(id=10 + one.source_id, script="a.py", arguments=one.arguments) for one in parents]
+    there = [job_record(id=20 - n, name="child", script="c.py", parent={"id": 10 + n}) for n in (2, 1)]
+    assert not [
+        row
+        for row in compare_workloads("jobs", [*parents, *children], [*records, *there], compared_side())
+        if row.what != "type"
+    ]
+
+
 def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_one_itself():
     job = Job("j", "j.py", addons=(7,), notifications=({"user_id": 3, "failure": True},))
     shown = {"addons": [7], "notifications": [{"user_id": 3, "failure": True, "id": 1}]}

@@ -32,20 +32,21 @@ def compare_workloads(
         left[one.key].append(one)
     for pair in read:
         right[pair[0].key].append(pair)
-    mine, theirs = _parent_names(wanted), _parent_names([one for one, _ in read])
+    mine, theirs = _parents(wanted), _parents([one for one, _ in read])
 
     def unlike(one: Workload, other: Workload) -> int:
-        return len(differences(one, other)) + (mine.get(id(one)) != theirs.get(id(other)))
+        return len(differences(one, other)) + (not _alike(mine.get(id(one)), theirs.get(id(other))))
 
+    pairs = {key: _partners(left[key], right[key], unlike) for key in {**left, **right}}
+    partner = {id(one): best for same in pairs.values() for one, best, _ in same}
     found = []
-    for key in {**left, **right}:
-        pairs = _partners(left[key], right[key], unlike)
-        for one, best, record in pairs:
+    for key, same in pairs.items():
+        for one, best, record in same:
             found += _pair(one, best, record, side)
-            parents = mine.get(id(one)), theirs.get(id(best))
-            if parents[0] != parents[1]:
-                found.append(side.difference(f"job {one.name}", "parent", *(name or "none" for name in parents)))
-        taken = {id(either) for pair in pairs for either in pair[:2]}
+            parent, there = mine.get(id(one)), theirs.get(id(best))
+            if not (_alike(parent, there) or (parent and partner.get(id(parent)) is there)):
+                found.append(side.difference(f"job {one.name}", "parent", *_parents_shown(parent, there)))
+        taken = {id(either) for pair in same for either in pair[:2]}
         found += [_alone(one, side, Group.MISSING) for one in left[key] if id(one) not in taken]
         found += [_alone(one, side, Group.EXTRA) for one, _ in right[key] if id(one) not in taken]
     return found
@@ -64,11 +65,29 @@ def _partners(
     return pairs
 
 
-def _parent_names(workloads: Sequence[Workload]) -> dict[int, str]:
-    """Return the name of each job's parent, by the job object's identity: equals have only that."""
+_GONE = Job("one that is not there", "")
+
+
+def _parents(workloads: Sequence[Workload]) -> dict[int, Job]:
+    """Return each job's parent, by the job object's identity: equals have only that."""
     jobs = [one for one in workloads if isinstance(one, Job)]
-    names = {job.source_id: job.name for job in jobs if job.source_id}
-    return {id(job): names.get(job.parent_id, "one that is not there") for job in jobs if job.parent_id}
+    known = {job.source_id: job for job in jobs if job.source_id}
+    return {id(job): known.get(job.parent_id, _GONE) for job in jobs if job.parent_id}
+
+
+def _alike(one: Job | None, other: Job | None) -> bool:
+    """Tell whether two parents, or none and none, can't be told apart."""
+    if one is None or other is None:
+        return one is other
+    return one.key == other.key and not differences(one, other)
+
+
+def _parents_shown(one: Job | None, other: Job | None) -> tuple[str, str]:
+    """Return two parents by name, and by script where they share that."""
+    names = one.name if one else "none", other.name if other else "none"
+    if one is None or other is None or names[0] != names[1]:
+        return names
+    return f"{one.name} ({one.script})", f"another {other.name} ({other.script})"
 
 
 def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
