@@ -449,6 +449,16 @@ def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_on
         assert {row.what: row.expected for row in rows} == expected, changed
 
 
+@pytest.mark.parametrize("odd", [None, 7, True, ["user"]])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_notification_that_is_no_object_is_of_someone(odd, side):
+    wanted, other = (Job("j", "j.py", source_id=1, notifications=(one,)) for one in (odd, {"user_id": 3}))
+    compared = ComparedSide(side, (), Maps({}, {}), "dana")
+    assert compare_workloads("jobs", [wanted], [job_record(notifications=[odd])], compared) == []
+    [row] = compare_workloads("jobs", [other], [job_record(notifications=[odd])], compared)
+    assert (row.what, row.left, row.right) == ("notifications", "user 3", "someone")
+
+
 def test_a_model_that_was_not_built_is_a_difference():
     wanted = [Model("m", file="m.py", function="f", environment={"A": "secret"})]
     build = {"status": "build failed", "targetFilePath": "m.py", "targetFunctionName": "f"}

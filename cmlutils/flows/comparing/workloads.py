@@ -128,7 +128,9 @@ def _addon(one: Any) -> str:
 
 
 def _notification(one: Any) -> str:
-    return one if isinstance(one, str) else person({**one, "username": f"user {one.get('user_id')}"})
+    if isinstance(one, dict):
+        one = {**one, "username": f"user {one.get('user_id')}"}
+    return one if isinstance(one, str) else person(one)
 
 
 def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
