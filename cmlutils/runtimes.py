@@ -41,15 +41,22 @@ class Runtime:
             number = int(number)
         if type(number) is not int or not isinstance(reply.get("imageIdentifier", ""), str):
             raise ApiError("The workspace lists a runtime without a numeric id or an image.")
+
+        def text(name: str) -> str:
+            value = reply.get(name)
+            if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
+                raise ApiError(f"The workspace lists runtime {number} without a usable {name!r}.")
+            return str(value or "")
+
         return cls(
-            image=str(reply.get("imageIdentifier") or ""),
-            kernel=str(reply.get("kernel") or ""),
-            editor=str(reply.get("editor") or ""),
-            edition=str(reply.get("edition") or ""),
-            short_version=str(reply.get("shortVersion") or ""),
-            full_version=str(reply.get("fullVersion") or ""),
+            image=text("imageIdentifier"),
+            kernel=text("kernel"),
+            editor=text("editor"),
+            edition=text("edition"),
+            short_version=text("shortVersion"),
+            full_version=text("fullVersion"),
             id=number,
-            enabled=str(reply.get("status") or "ENABLED").upper() in {"ENABLED", "AVAILABLE"},
+            enabled=(text("status") or "ENABLED").upper() in {"ENABLED", "AVAILABLE"},
         )
 
     def among(self, known: Sequence[Runtime]) -> Runtime:

@@ -43,6 +43,13 @@ def test_a_runtime_without_a_number_or_an_image_is_none(odd):
         Runtime.from_v1(LISTED | odd)
 
 
+@pytest.mark.parametrize("name", ["kernel", "editor", "edition", "shortVersion", "fullVersion", "status"])
+@pytest.mark.parametrize("odd", [True, False, ["x"], {}])
+def test_a_runtime_with_something_else_than_a_text_is_refused(name, odd):
+    with pytest.raises(ApiError, match=f"lists runtime 7 without a usable '{name}'"):
+        Runtime.from_v1(LISTED | {name: odd})
+
+
 def test_a_workload_shows_its_runtime_by_number_by_image_or_by_words():
     known = [replace(READ, id=8, full_version="2023.05.1-b1", image="reg/py:0"), READ]
     for shown in ({"id": READ.id}, {"id": str(READ.id)}, {"imageIdentifier": READ.image}):
