@@ -31,6 +31,13 @@ def parent_of(reply: Mapping[str, Any]) -> int:
     return int(parent) if re.fullmatch(r"[0-9]{1,18}", str(parent)) else ELSEWHERE
 
 
+def _recipients(reader: Reader) -> dict[str, tuple[str, ...]]:
+    """Return who gets which mail: a list's item may hold several of them, as a text does, or none."""
+    texts = {name: ",".join(reader.texts(name)).split(",") for name in RECIPIENTS}
+    found = {name: tuple(one.strip() for one in parts if one.strip()) for name, parts in texts.items()}
+    return {name: people for name, people in found.items() if people}
+
+
 @dataclass(frozen=True)
 class Job:
     """A job; `source_id` and `parent_id` count on the source only; timeout is carried as it was read."""
@@ -89,7 +96,7 @@ class Job:
             timeout=None if timeout is None else top.whole("timeout"),
             timeout_kill=top.flag("timeout_kill"),
             attachments=report.texts("attachments") or top.texts("attachments"),
-            recipients={name: report.texts(name) for name in RECIPIENTS if report.texts(name)},
+            recipients=_recipients(report),
             notifications=top.items("notifications"),
             addons=top.items("addons"),
         )
@@ -149,7 +156,7 @@ class Job:
             timeout=None if top.data.get("timeout") is None else top.whole("timeout"),
             timeout_kill=top.flag("kill_on_timeout"),
             attachments=top.texts("attachments"),
-            recipients={name: top.texts(name) for name in RECIPIENTS if top.texts(name)},
+            recipients=_recipients(top),
             notifications=ours.items("notifications"),
             addons=ours.items("addons"),
         )

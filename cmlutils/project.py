@@ -103,9 +103,9 @@ class ProjectSettings:
             owner=owner.text("username"),
             team=owner.text("username") if owner.text("type") == "organization" else "",
             collaborators=tuple(
-                {"username": str(one["username"]), "permissions": str(one.get("permissions") or "read")}
-                for one in collaborators
-                if one.get("username")  # a deleted user may have none
+                {"username": name, "permissions": one.text("permissions") or "read"}
+                for one in (Reader(person, f"{top.what}, a collaborator") for person in collaborators)
+                if (name := one.text("username"))  # a deleted user may have none
             ),
             engine_image=engine_image,
         )

@@ -203,6 +203,19 @@ def test_a_collaborator_without_a_name_is_nobody():
     assert settings.collaborators == ({"username": "kai", "permissions": "read"},)
 
 
+@pytest.mark.parametrize("odd", [{"username": 7}, {"username": False}, {"username": ["kai"]}, {"permissions": {}}])
+def test_a_collaborator_of_another_type_is_refused(odd):
+    with pytest.raises(ApiError, match=f"collaborator.* has no usable '{next(iter(odd))}'"):
+        ProjectSettings.from_v1({"name": "P"}, {}, [{"username": "kai", "permissions": "write"} | odd])
+
+
+@pytest.mark.parametrize("shown", [["a@x", "b@x"], ["a@x, b@x"], [" a@x", "", "b@x "], "a@x,b@x", " a@x , , b@x"])
+def test_recipients_are_the_same_in_the_bundle_however_they_are_listed(shown):
+    job = Job.from_v1(JOB | {"report": {"failure_recipients": shown, "success_recipients": [""]}}, KNOWN)
+    assert job.recipients == {"failure_recipients": ("a@x", "b@x")}
+    assert Job.from_bundle(job.to_bundle()).recipients == job.recipients
+
+
 def test_a_project_reference_takes_the_slug_as_told():
     ref = ProjectRef.from_v1({"id": 1, "name": "My P", "slug": "dana/my-p-2", "public_identifier": "x-y"})
     assert ref.path == "dana/my-p-2"
