@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
-_FOLDERS = ("project-data", "project-metadata", "logs", "state")
+_FOLDERS = ("project-data", *guard.OWN_FOLDERS)
 
 
 def folder_name(section: str) -> str:
@@ -115,7 +115,7 @@ class Bundle:
                 if folder.stat().st_uid != os.geteuid():
                     raise ConfigError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
-            guard.check_ours(self.folder / name for name in _FOLDERS if name != "project-data")
+            guard.check_ours(self.folder / name for name in guard.OWN_FOLDERS)
         except OSError as error:
             text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."
             kind = BundleError if error.errno in DISK_TROUBLE else ConfigError

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
+OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: what is in them is ours alone
 LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_staging`
 
 
@@ -59,6 +60,20 @@ def existing_folder(folder: Path) -> Path:
 
 def obstacle(folder: Path) -> str:
     """Say why nothing can be written to a bundle's folder; empty: it can be, or can be made. `Bundle.create` tries."""
+    own = [folder / name for name in OWN_FOLDERS]
+    for one in (folder, folder / "project-data", *own):
+        if why := _no_folder_of_ours(one):
+            return why
+    try:
+        check_ours(own)
+    except BundleError as error:
+        return error.message.removesuffix(".")
+    except OSError as error:
+        return f"{error.filename} can't be read"
+    return ""
+
+
+def _no_folder_of_ours(folder: Path) -> str:
     if folder.is_symlink():
         return f"{folder} is a symbolic link"
     if folder.is_dir():

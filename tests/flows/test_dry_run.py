@@ -306,6 +306,22 @@ def test_a_bundle_that_can_not_be_written_is_foreseen(workspaces, run_line, home
     foreseen_to_fail(run_line, told)
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [("state/files.list", "is neither a file nor a folder"), ("logs", "is a symbolic link")],
+)
+def test_a_link_within_a_bundle_is_foreseen(workspaces, run_line, home, place, told):
+    workspaces()
+    run_line(EXPORT)
+    there = home / "bundles/Churn Model" / place
+    there.rename(home / "moved")
+    there.symlink_to(home / "moved")
+    foreseen_to_fail(run_line, told)
+    line = run_line(f"{IMPORT} --dry-run --json", exit_code=1)
+    assert [told in one for one in line.json["blockers"]] == [True]
+    assert told in run_line(IMPORT, exit_code=1).err
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_a_bundle_of_another_user_is_foreseen(workspaces, run_line, home):
     workspaces()
