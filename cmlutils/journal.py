@@ -19,7 +19,7 @@ from cmlutils.wholefile import read_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-_EVENTS = {"begun", "made", "doomed", "done", "gone"}
+_EVENTS = ("begun", "made", "doomed", "done", "gone")
 _WORKLOADS = {"model", "application", "job"}
 _PROJECT = "in project"  # the key of the project in which all workloads are
 

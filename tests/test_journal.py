@@ -130,6 +130,7 @@ def test_the_ids_of_what_was_taken_away_are_known_as_long_as_it_is_the_same_proj
     "line",
     [
         "{}", "[]", "no", '{"key": 1, "event": "done"}', '{"key": "a", "event": "odd"}',
+        '{"key": "a", "event": []}', '{"key": "a", "event": {}}',
         pytest.param("[" * 100_000, id="too deep"),
     ],
 )  # fmt: skip
