@@ -35,7 +35,7 @@ class Reader:
     def of(cls, kind: str, reply: object) -> Reader:
         """Read what a workspace says of one thing, which its name tells from others of its kind (such as "Job")."""
         found = cls(reply, f"A {kind.lower()}" if kind[0] not in "AEIOU" else f"An {kind.lower()}")
-        found.what = f"{kind} {found.required_text('name')!r}"
+        found.what = f"{kind} {found.required_text('name')[:80]!r}"
         return found
 
     def text(self, key: str, default: str = "") -> str:

@@ -67,3 +67,9 @@ def test_an_environment_holds_texts_and_not_what_was_left_out():
     for value in ({"A": {}}, "x", [1], 7):
         with pytest.raises(ApiError, match="environment"):
             read(value).environment("x")
+
+
+def test_a_name_without_end_is_not_repeated_as_a_whole():
+    with pytest.raises(ApiError) as caught:
+        Reader.of("Job", {"name": "x" * 70_000, "cpu": []}).number("cpu")
+    assert str(caught.value) == f"Job '{'x' * 80}' has no usable 'cpu'."
