@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from cmlutils.application import ENDED
 from cmlutils.bundle import Bundle
 from cmlutils.errors import AnswerLost, ApiError, ConfigError, NotFound, Unauthorized
 from cmlutils.flows.read_project import read_records
@@ -385,6 +386,14 @@ def test_a_status_is_known_in_whatever_letters_a_workspace_has_it(api, mock):
     mock.post(f"{PROJECT}/applications", json={"id": 8, "status": "Stopped"})
     shown = [*api.applications.of(REF), api.applications.get(REF, 8), api.applications.create(REF, {})]
     assert {one["status"] for one in shown} == {"stopped"}
+
+
+@pytest.mark.parametrize("odd", [["stopped"], {"is": "built"}, 7, False])
+def test_a_status_of_another_type_is_a_text_that_nobody_knows(api, mock, odd):
+    mock.post(URL + f"{MODELS}/get-model", json={"id": "5", "latestModelDeployment": {"status": odd}})
+    mock.post(f"{PROJECT}/applications", json={"id": 8, "status": odd})
+    assert live_status(api.models.get(5)) == api.applications.create(REF, {})["status"] == str(odd).lower()
+    assert api.applications.create(REF, {})["status"] not in ENDED
 
 
 @pytest.mark.parametrize("answer", [{"status": 502}, {"json": {"message": "no"}}, {"body": "<html>"}])

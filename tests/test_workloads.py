@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from cmlutils.errors import ApiError, BundleError
+from cmlutils.flows.replaying.job_triggers import JobState, armed_as_wanted
 from cmlutils.model import live_status
 from cmlutils.project import ProjectRef, ProjectSettings
 from cmlutils.runtimes import Runtime
@@ -214,6 +215,14 @@ def test_recipients_are_the_same_in_the_bundle_however_they_are_listed(shown):
     job = Job.from_v1(JOB | {"report": {"failure_recipients": shown, "success_recipients": [""]}}, KNOWN)
     assert job.recipients == {"failure_recipients": ("a@x", "b@x")}
     assert Job.from_bundle(job.to_bundle()).recipients == job.recipients
+
+
+@pytest.mark.parametrize(
+    ("zone", "armed"), [("UTC", True), (None, True), ("CET", False), (["UTC"], False), ({}, False)]
+)
+def test_a_time_zone_of_any_type_is_compared(zone, armed):
+    state = JobState({"id": 1, "schedule": "@daily", "timezone": zone}, paused=True, by_v2=False, parent_id=0)
+    assert armed_as_wanted(state, Job("j", "j.py", schedule="@daily"), 0) is armed
 
 
 def test_a_project_reference_takes_the_slug_as_told():

@@ -105,7 +105,7 @@ def armed_as_wanted(state: JobState, job: Job, parent_id: int) -> bool:
     """Tell whether the job shows its schedule and time zone, or else its parent (0: not on the target)."""
     if job.schedule:
         zone = state.record.get("timezone")
-        return state.schedule == job.schedule and zone in {None, job.timezone or "UTC"}
+        return state.schedule == job.schedule and zone in (None, job.timezone or "UTC")  # of any type, so no set
     return state.parent_id == parent_id and bool(parent_id) == bool(job.parent_id)
 
 

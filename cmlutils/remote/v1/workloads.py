@@ -121,10 +121,13 @@ def _model(verb: str) -> str:
 
 
 def _in_small_letters(row: Json) -> Json:
-    """Spell the status of a workload, and of a model's build and deployment, in the way that public captures have."""
+    """Spell the status of a workload, and of a model's build and deployment, in the way that public captures have.
+
+    One of another type becomes a text that nobody knows.
+    """
     for one in (row, *map(row.get, _PARTS)):
-        if isinstance(one, dict) and isinstance(one.get("status"), str):
-            one["status"] = one["status"].lower()
+        if isinstance(one, dict) and one.get("status") is not None:
+            one["status"] = str(one["status"]).lower()
     return row
 
 
