@@ -112,5 +112,5 @@ def of_this_machine(error: BaseException | None, nameless: str = "A file") -> Cm
         return CmlutilError(f"{error.filename or nameless} can't be written: {error.strerror}.")
     if error.errno in _OPENED and error.filename:
         what = f"{error.filename} can't be read or written: {error.strerror}."
-        return CmlutilError(what, hint="Fix what it is or its permissions, and run it again.")
+        return CmlutilError(what, hint="Look at its permissions, and at those of the folders above it.")
     return None
