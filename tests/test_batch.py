@@ -130,11 +130,11 @@ def test_the_place_of_a_killed_one_stays_empty_until_its_session_is_closed(stub,
         ([0, None], 2, 130),
     ],
 )
-def test_worst(codes, signum, expected):
+def test_a_signal_and_then_the_worst_of_the_projects_is_the_exit_code(codes, signum, expected):
     assert results.worst([Result("p", code) for code in codes], signum) == expected
 
 
-def test_words():
+def test_each_exit_code_has_its_words():
     assert Result("p").words == "not started"
     assert Result("p", 130).words == "ended by signal 2"
     assert Result("p", 4).words == "differences"
@@ -301,7 +301,7 @@ def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path,
     assert f"{data} can't be removed: Input/output error." in capsys.readouterr().err
 
 
-def test_sizes():
+def test_a_size_has_a_number_and_a_unit():
     assert disk.parse_size("200G") == 200 << 30
     assert disk.parse_size("1.5 MiB") == 3 << 19
     for wrong in ("", "0", "G", "-1G", "ten"):

@@ -85,7 +85,7 @@ def test_netrc_is_not_used(http, mock, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("verify", "sent"), [("/ca.pem", "/ca.pem"), (False, False), (True, "/env.pem")])
-def test_verify(clock, verify, sent, monkeypatch):
+def test_requests_is_told_which_certificates_to_take_and_how_long_to_wait(clock, verify, sent, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/env.pem")
     seen = {}
 
@@ -101,7 +101,7 @@ def test_verify(clock, verify, sent, monkeypatch):
     assert seen["allow_redirects"] is False
 
 
-def test_unreadable_ca_bundle(clock):
+def test_a_ca_bundle_that_is_not_there_is_told_as_that(clock):
     with pytest.raises(Unreachable) as error:
         make(clock, verify="/nowhere.pem").get("/x")
     assert "ca_path" in error.value.hint
@@ -111,7 +111,7 @@ def test_unreadable_ca_bundle(clock):
     ("status", "kind"),
     [(401, Unauthorized), (403, Unauthorized), (404, NotFound), (422, Rejected), (409, Rejected)],
 )
-def test_refusals(http, mock, clock, status, kind):
+def test_a_refusal_is_told_at_once_with_the_call_and_its_status(http, mock, clock, status, kind):
     mock.get(f"{URL}/x", json={"message": "no\x1b[31m way"}, status=status)
     with pytest.raises(kind) as error:
         http.get("/x")
@@ -131,7 +131,7 @@ def test_refusals(http, mock, clock, status, kind):
         ([1], "(400)"),
     ],
 )
-def test_server_message(http, mock, body, text):
+def test_a_refusal_ends_with_what_the_workspace_says(http, mock, body, text):
     mock.post(f"{URL}/x", json=body, status=400)
     with pytest.raises(Rejected) as error:
         http.send("POST", "/x", {"environment": {"PASSWORD": "geheim"}})
@@ -182,13 +182,13 @@ def test_redirect_is_not_followed(http, mock):
 
 
 @pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
-def test_odd_redirects(http, mock, where):
+def test_a_write_that_is_redirected_elsewhere_may_have_had_its_effect(http, mock, where):
     mock.post(f"{URL}/x", status=307, headers={"Location": where})
     with pytest.raises(AnswerLost, match=f"^{http.host} redirects .* another page"):  # the effect may be there
         http.send("POST", "/x", {})
 
 
-def test_html(http, mock):
+def test_html_in_place_of_json_is_told_as_that(http, mock):
     mock.get(f"{URL}/x", body="<html>", content_type="text/html")
     mock.post(f"{URL}/x", body="<html>", content_type="text/html")
     with pytest.raises(ApiError, match=r"answered GET /x with HTML, not JSON \(status 200\)") as error:
@@ -199,7 +199,7 @@ def test_html(http, mock):
         http.send("POST", "/x", {})
 
 
-def test_cut_json(http, mock):
+def test_json_that_is_cut_leaves_open_whether_a_write_had_its_effect(http, mock):
     mock.get(f"{URL}/x", body='{"a": [1, ')
     mock.put(f"{URL}/x", body='{"a": [1, ')
     mock.post(f"{URL}/q", body='{"a": [1, ')
@@ -213,18 +213,18 @@ def test_cut_json(http, mock):
     assert not isinstance(error.value, AnswerLost)
 
 
-def test_deep_json(http, mock):
+def test_json_too_deep_to_be_read_is_told_as_none(http, mock):
     mock.get(f"{URL}/x", body="[" * 200_000)
     with pytest.raises(ApiError, match="not JSON"):
         http.get("/x")
 
 
-def test_empty_reply(http, mock):
+def test_a_reply_without_a_body_is_nothing(http, mock):
     mock.put(f"{URL}/x", status=204)
     assert http.send("PUT", "/x", {}, idempotent=True) is None
 
 
-def test_size_cap(http, mock):
+def test_a_download_larger_than_allowed_is_refused(http, mock):
     mock.get(f"{URL}/cli", body=b"x" * 100)
     to = io.BytesIO()
     with pytest.raises(ApiError, match="larger than 10 bytes"):
@@ -233,13 +233,13 @@ def test_size_cap(http, mock):
         http.content("/cli", 10)
 
 
-def test_json_size_cap(http, mock):
+def test_json_larger_than_allowed_is_refused(http, mock):
     mock.get(f"{URL}/x", body=b" " * (MAX_REPLY + 1))
     with pytest.raises(ApiError, match="larger"):
         http.get("/x")
 
 
-def test_reply_that_drips(mock, clock):
+def test_a_reply_that_drips_is_given_up_at_its_deadline(mock, clock):
     http = Http(Workspace(URL, "dana", Secret(KEY)), Patience(now=lambda: clock.sleep(500) or clock.time))
     mock.get(f"{URL}/x", body=b" " * 200_000)
     mock.post(f"{URL}/x", body=b" " * 200_000)
@@ -249,7 +249,7 @@ def test_reply_that_drips(mock, clock):
         http.send("POST", "/x", {})
 
 
-def test_download(http, mock):
+def test_a_download_is_tried_again_begins_anew_and_needs_no_key(http, mock):
     mock.get(f"{URL}/cli", status=503)
     mock.get(f"{URL}/cli", body=b"archive")
     to = io.BytesIO(b"longer than the archive")
@@ -290,7 +290,7 @@ def test_429_is_an_answer(clock, mock):
 
 
 @pytest.mark.parametrize("status", [502, 503, 504, 429])
-def test_waits_once_answered(http, mock, clock, status):
+def test_a_workspace_that_has_answered_before_is_waited_for(http, mock, clock, status):
     mock.get(f"{URL}/x", json=[1])
     assert http.get("/x") == [1]
     mock.get(f"{URL}/y", status=status)
@@ -303,7 +303,7 @@ def test_waits_once_answered(http, mock, clock, status):
     assert len(clock.said) == 1
 
 
-def test_patience_ends(http, mock, clock):
+def test_waiting_ends_when_patience_does(http, mock, clock):
     mock.get(f"{URL}/x", status=503)
     with pytest.raises(Unreachable, match="stayed away for 3600 s"):
         http.get("/x")
@@ -320,7 +320,7 @@ def test_retry_after_is_capped(clock, mock):
     assert clock.pauses == [60.0]
 
 
-def test_retry_after_date(http, mock, clock):
+def test_retry_after_is_heeded_as_a_date_and_ignored_as_anything_else(http, mock, clock):
     when = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
     mock.get(f"{URL}/x", status=429, headers={"Retry-After": when})
     mock.get(f"{URL}/x", status=429, headers={"Retry-After": "soon"})
@@ -330,7 +330,7 @@ def test_retry_after_date(http, mock, clock):
     assert 1 <= clock.pauses[1] <= 2
 
 
-def test_plain_500(http, mock, clock):
+def test_a_plain_500_is_tried_again_three_times_within_seconds(http, mock, clock):
     mock.get(f"{URL}/x", status=500, json={"message": "oops"})
     with pytest.raises(Rejected, match="oops") as error:
         http.get("/x")
@@ -338,7 +338,7 @@ def test_plain_500(http, mock, clock):
     assert clock.pauses == [0.5, 1.0, 2.0]
 
 
-def test_501(http, mock, clock):
+def test_a_501_is_waited_for_when_reading_and_ends_a_write(http, mock, clock):
     mock.get(f"{URL}/api/v1/runtimes", status=501)
     mock.get(f"{URL}/api/v1/runtimes", json={"runtimes": []})
     mock.put(f"{URL}/x", status=501)
@@ -361,28 +361,28 @@ def test_post_is_never_repeated(http, mock, clock, status):
 @pytest.mark.parametrize(
     "failure", [requests.ReadTimeout(), requests.ConnectionError(ConnectionResetError(104, "reset"))]
 )
-def test_lost_answers(http, mock, failure):
+def test_a_post_without_an_answer_is_never_sent_again(http, mock, failure):
     mock.post(f"{URL}/x", body=failure)
     with pytest.raises(AnswerLost):
         http.send("POST", "/x", {})
     assert len(mock.calls) == 1
 
 
-def test_repeatable_write_waits(http, mock, clock):
+def test_a_write_that_may_be_repeated_is(http, mock, clock):
     mock.put(f"{URL}/x", body=requests.ReadTimeout())
     mock.put(f"{URL}/x", status=204)
     assert http.send("PUT", "/x", {}, idempotent=True) is None
     assert len(clock.pauses) == 1
 
 
-def test_post_after_429(http, mock, clock):
+def test_a_post_that_was_turned_away_for_a_moment_is_sent_again(http, mock, clock):
     mock.post(f"{URL}/x", status=429, headers={"Retry-After": "3"})
     mock.post(f"{URL}/x", json={"id": 1}, status=201)
     assert http.send("POST", "/x", {}) == {"id": 1}
     assert clock.pauses == [3.0]
 
 
-def test_impatient_call(http, mock, clock):
+def test_a_call_without_patience_is_tried_once(http, mock, clock):
     mock.delete(f"{URL}/x", status=503)
     mock.delete(f"{URL}/y", status=500)
     with pytest.raises(Unreachable):
@@ -425,7 +425,7 @@ def test_refused_and_never_answered(clock):
     assert "url" in error.value.hint
 
 
-def test_unknown_name(clock):
+def test_a_name_that_no_server_knows_is_told_as_that(clock):
     with (
         make(clock, "http://nowhere.invalid", answered=False) as http,
         pytest.raises(Unreachable, match="resolved"),
@@ -534,7 +534,7 @@ class TlsPeer(Peer):
         self.listener.close()
 
 
-def test_tls(clock, tmp_path):
+def test_a_certificate_of_the_ca_bundle_is_taken_and_any_when_that_is_asked_for(clock, tmp_path):
     peer = TlsPeer("127.0.0.1", GOOD, GOOD, GOOD)
     bundle = tmp_path / "ca.pem"
     peer.authority.cert_pem.write_to_path(bundle)
@@ -549,7 +549,7 @@ def test_tls(clock, tmp_path):
     peer.join()
 
 
-def test_tls_other_name(clock, tmp_path):
+def test_a_certificate_of_another_name_is_refused(clock, tmp_path):
     peer = TlsPeer("other.example.com", GOOD)
     bundle = tmp_path / "ca.pem"
     peer.authority.cert_pem.write_to_path(bundle)

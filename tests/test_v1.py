@@ -64,19 +64,19 @@ def paged(rows):
 
 
 @pytest.mark.parametrize("count", [0, 1, 29, 30, 31, 60, 75])
-def test_paging_on_cml(api, mock, count):
+def test_a_cml_is_asked_page_by_page_until_all_projects_are_there(api, mock, count):
     mock.add_callback("GET", SUMMARY, paged([row(number) for number in range(count)]))
     assert [found["id"] for found in api.projects.visible_to("dana", "Churn")] == list(range(count))
 
 
 @pytest.mark.parametrize("count", [0, 1, 30, 31, 75])
-def test_paging_on_cdsw(api, mock, count):
+def test_a_cdsw_that_gives_all_projects_at_once_is_not_asked_for_more_of_them(api, mock, count):
     mock.get(SUMMARY, json=[row(number) for number in range(count)])
     assert len(api.projects.visible_to("dana", "Churn")) == count
     assert len(mock.calls) <= 2
 
 
-def test_summary_query(api, mock):
+def test_projects_are_asked_for_by_name_in_pages_of_thirty(api, mock):
     mock.get(SUMMARY, json=[])
     api.projects.visible_to("dana", "A & B/%")
     assert query(mock.calls[0]) == {
@@ -90,7 +90,7 @@ def test_summary_query(api, mock):
     }
 
 
-def test_rows_without_id(api, mock):
+def test_projects_without_an_id_are_told_apart_by_what_else_names_them(api, mock):
     rows = [row(1), row(2), row(2)]
     for one in rows:
         del one["id"]
@@ -99,7 +99,7 @@ def test_rows_without_id(api, mock):
     assert len(api.projects.visible_to("dana")) == 3
 
 
-def test_endless_paging(api, mock, monkeypatch):
+def test_pages_without_end_are_refused(api, mock, monkeypatch):
     monkeypatch.setattr("cmlutils.remote.v1.projects.MAX_PAGES", 3)
 
     def answer(request):
@@ -117,7 +117,7 @@ def test_exact_name_among_like(api, mock):
     assert api.projects.find("Churn", "dana") is None
 
 
-def test_owner_order(api, mock):
+def test_the_project_of_the_owner_that_is_named_is_found_or_else_ones_own(api, mock):
     rows = [row(1, owner="kai"), row(2, owner="risk", kind="organization"), row(3)]
     mock.get(SUMMARY, json=rows)
     assert api.projects.find("Churn Model", "dana")["id"] == 3
@@ -133,7 +133,7 @@ def test_owner_that_has_none_is_asked_itself(api, mock):
     assert api.projects.find("Churn Model", "dana", "none") is None
 
 
-def test_only_team(api, mock, caplog):
+def test_the_project_of_the_only_team_of_a_user_is_found_and_said_so(api, mock, caplog):
     caplog.set_level(logging.INFO)
     rows = [row(number, owner=f"t{number}", kind="organization", creator="kai") for number in (1, 2)]
     mock.get(SUMMARY, json=[*rows, row(3, owner="kai", creator="kai"), {"name": "Churn Model", "owner": "odd"}])
@@ -144,7 +144,7 @@ def test_only_team(api, mock, caplog):
     assert api.projects.teams_of("dana") == ["t2"]
 
 
-def test_several_teams(api, mock):
+def test_projects_of_several_teams_need_their_owner_named(api, mock):
     mock.get(SUMMARY, json=[row(number, owner=f"t{number}", kind="organization", creator="") for number in (1, 2)])
     mock.get(f"{URL}/api/v1/users/t1", json={})
     mock.get(f"{URL}/api/v1/users/t2", status=403)
@@ -153,7 +153,7 @@ def test_several_teams(api, mock):
     assert "owner_username" in error.value.hint
 
 
-def test_same_name_twice(api, mock):
+def test_two_projects_of_one_name_and_owner_are_refused(api, mock):
     mock.get(SUMMARY, json=[row(1), row(2)])
     with pytest.raises(ConfigError) as error:
         api.projects.find("Churn Model", "dana")
@@ -214,7 +214,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("name", "args", "method", "path", "body"), WRITES)
-def test_writes(api, mock, name, args, method, path, body):
+def test_each_write_goes_to_its_address_with_its_body(api, mock, name, args, method, path, body):
     mock.add(method, URL + path, json={"id": 1})
     attrgetter(name)(api)(*args)
     request = mock.calls[0].request
@@ -237,7 +237,7 @@ def test_only_what_may_be_repeated_is(api, mock, name, args, method, path, body)
 
 
 @pytest.mark.parametrize("reply", [{"message": "hm"}, [], None])
-def test_created_without_id(api, mock, reply):
+def test_a_create_whose_reply_has_no_id_may_have_had_its_effect(api, mock, reply):
     mock.post(f"{PROJECT}/jobs", json=reply, status=201)
     with pytest.raises(AnswerLost):
         api.jobs.create(REF, {})
@@ -268,13 +268,13 @@ def test_a_variable_without_a_value_is_empty(api, mock):
     assert api.projects.environment(REF) == {"A": "", "B": "x", "C": "0.5"}
 
 
-def test_model_auth(api, mock):
+def test_a_models_authentication_is_set_by_its_id(api, mock):
     mock.post(f"{URL}/api/altus-ds-1/models/set-model-auth", json={})
     api.models.set_auth("7", enabled=False)
     assert sent(mock) == {"id": "7", "enableAuth": False}
 
 
-def test_runtimes(api, mock):
+def test_all_runtimes_of_the_catalogue_are_asked_for_and_a_reply_without_a_list_is_refused(api, mock):
     mock.get(f"{URL}/api/v1/runtimes", json={"runtimes": [{"id": 84}]})
     assert [one.id for one in api.runtimes.all()] == [84]
     assert query(mock.calls[0]) == {"includeAll": "true", "runtimeCatalog": "true"}
@@ -283,7 +283,7 @@ def test_runtimes(api, mock):
         api.runtimes.all()
 
 
-def test_file(api, mock):
+def test_a_file_is_read_as_its_bytes_by_its_quoted_path(api, mock):
     mock.get(f"{PROJECT}/files/a%20b/.exportignore", body=b"\xff*.log")
     assert api.projects.file(REF, "a b/.exportignore") == b"\xff*.log"
     mock.get(f"{PROJECT}/files/none", status=404, json={"message": "gone"})

@@ -422,7 +422,7 @@ def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch
     assert landing.open_staging(bundle / "state/arriving").is_dir()
 
 
-def test_no_room(way, project, bundle, monkeypatch):
+def test_what_will_not_fit_is_refused_before_the_first_byte(way, project, bundle, monkeypatch):
     (project / "x").write_text("1")
     monkeypatch.setattr("cmlutils.flows.copying.room.free_space", lambda _: (5, 100))
     with pytest.raises(TransferError, match=r"has 5 B free, and 4\.0 KiB are to come; 4\.0 MiB should stay"):
@@ -444,7 +444,7 @@ def test_what_will_be_deleted_gives_back_its_room(way, project, bundle, monkeypa
     assert os.listdir(bundle / "project-data") == ["old" if linked else "new"]
 
 
-def test_no_rsync_there(way, project, monkeypatch, bundle):
+def test_a_session_without_rsync_is_told_so(way, project, monkeypatch, bundle):
     (project / "x").touch()
     real = way.run
     monkeypatch.setattr(way, "run", lambda script, *a, **k: real(script.replace("rsync", "rsink"), *a, **k))
@@ -453,7 +453,7 @@ def test_no_rsync_there(way, project, monkeypatch, bundle):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs a mount")
-def test_read_only_place_is_named(way, project, bundle):
+def test_a_read_only_place_is_named(way, project, bundle):
     (project / "ro").mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "x", project / "ro"], check=False).returncode:
         pytest.skip("no mounts here")
