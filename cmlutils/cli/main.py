@@ -16,8 +16,9 @@ from cmlutils import __version__
 from cmlutils import log as logs
 from cmlutils.cli.completion import completion
 from cmlutils.cli.demo import demo
+from cmlutils.cli.doctor import doctor
 from cmlutils.cli.emulator import emulator
-from cmlutils.cli.helpers import doctor, helpers
+from cmlutils.cli.helpers import helpers
 from cmlutils.cli.init import init
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
