@@ -10,10 +10,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from cmlutils import wholefile
-from cmlutils.cli.terminal import cells, padded
 from cmlutils.errors import BundleError, ExitCode
 from cmlutils.log import one_line
-from cmlutils.screen import fold
+from cmlutils.screen import cells, fold, padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,8 +111,8 @@ def table(results: Sequence[Result], columns: int | None = None) -> str:
     words = max([len(one.words) for one in results] + [18])
     lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
     for one in sorted(results, key=lambda one: one.exit_code != 0):
-        name, end = padded(one.project, width), one.reason or one.log
-        row = one_line(f"{name}  {one.words:<{words}}  {one.seconds:7.0f}  {end}")
+        why = one.reason or one.log
+        row = one_line(f"{padded(one.project, width)}  {one.words:<{words}}  {one.seconds:7.0f}  {why}")
         lines.append(fold(row, columns) if one.reason else row)
     return "\n".join(lines)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import textwrap
+import re
 from typing import TYPE_CHECKING
+from unicodedata import category, east_asian_width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,7 @@ def can_redraw(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def columns(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
-    """Return how many letters a line may have: $COLUMNS, else the terminal's width; None where there is no limit."""
+    """Return how many columns a line may take: $COLUMNS, else the terminal's width; None where there is no limit."""
     if environ.get("COLUMNS", "").isdigit():
         return max(int(environ["COLUMNS"]), _NARROWEST)
     try:
@@ -40,17 +41,27 @@ def fold(text: str, width: int | None) -> str:
     """Return a text with each line that is too wide as several, those after the first set in; no word is cut."""
     if width is None:
         return text
-    return "\n".join(_folded(line, width) if len(line) > width else line for line in text.split("\n"))
+    return "\n".join(_folded(line, width) if cells(line) > width else line for line in text.split("\n"))
 
 
 def _folded(line: str, width: int) -> str:
     margin = " " * (len(line) - len(line.lstrip()) + 4)
-    lines = textwrap.wrap(
-        line,
-        width,
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=False,
-    )
+    lines = [""]
+    for gap, word in re.findall(r"(\s*)(\S+)", line, re.ASCII):
+        if lines[-1].strip() and cells(f"{lines[-1]}{gap}{word}") > width:
+            lines.append(margin + word)
+        else:
+            lines[-1] += gap + word
     return "\n".join(lines)
+
+
+def cells(text: str) -> int:
+    """Return how many columns a text takes: some letters take two, as those of East Asia do, and accents none."""
+    if text.isascii():
+        return len(text)
+    return sum(1 + (east_asian_width(one) in "WF") for one in text if category(one) not in {"Mn", "Me", "Cf"})
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with spaces behind it, so that what follows stands in that column."""
+    return text + " " * (width - cells(text))

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from until import gone, until
 
 BATCH = Path(__file__).parent.parent / "batch"
@@ -577,6 +578,11 @@ def test_the_table_folds_reasons_and_leaves_paths_whole():
     assert max(len(line) for line in lines[2:]) <= 60
     assert len(lines) == 4
     assert lines[1].endswith("/a b/c d/e f/g h/i j/k l")  # what is done comes first
+
+
+def test_the_table_stands_below_its_head_whatever_letters_a_name_has():
+    lines = results.table([Result(name, 1, reason="why") for name in ("plain", "売上予測モデル")]).splitlines()
+    assert len({cell_len(line[: line.index("why")]) for line in lines}) == 1
 
 
 def test_the_table_shows_no_control_character():

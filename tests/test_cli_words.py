@@ -20,9 +20,10 @@ from cmlutils import log as logs
 from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
 from cmlutils.cli.main import cli
-from cmlutils.cli.render import show
-from cmlutils.cli.terminal import padded, width_of
+from cmlutils.cli.render import show, show_plan
+from cmlutils.cli.terminal import width_of
 from cmlutils.errors import ConfigError
+from cmlutils.plan import Action, Plan, Planned
 from cmlutils.report import Outcome, Report, Status
 
 
@@ -88,19 +89,6 @@ def test_a_line_that_is_not_understood_prints_json_where_that_is_asked_for(line,
     said = run_line(f"cmlutil {line}", exit_code=2)
     assert said.json["exit_code"] == 2
     assert f"Error: {said.json['error']}" in said.err
-
-
-@pytest.mark.parametrize("name", ["モデル", "🚀 x", "e\u0301", "x" * 40, ""])
-def test_a_column_of_names_ends_in_one_place_whatever_their_letters(name):
-    assert cell_len(padded(name, 32)) == max(32, len(name))
-    assert width_of(["ab", name]) == min(max(cell_len(name), 2), 30)
-
-
-def test_wide_letters_do_not_shift_a_report(capsys):
-    jobs = [Outcome("job", name, Status.CREATED) for name in ("夜間バッチ", "nightly")]
-    show(Report("import", "p", outcomes=jobs), as_json=False)
-    rows = [line for line in capsys.readouterr().out.splitlines() if " job " in line]
-    assert len({cell_len(row.partition("created")[0]) for row in rows}) == 1
 
 
 # Streams
@@ -353,6 +341,33 @@ def test_a_line_is_folded_between_words_and_set_in():
     assert screen.fold(line, 80) == line
     assert screen.fold(line, 20) == "  + job   one two\n      three four\n      five"
     assert screen.fold(f"  report: {'x' * 90}", 40).endswith("x" * 90)
+    assert screen.fold("  + job   予測 需要 売上 分析", 20) == "  + job   予測 需要\n      売上 分析"
+
+
+WIDE_NAMES = ["plain", "売上予測モデル", "\N{ROCKET} launch", "e\N{COMBINING ACUTE ACCENT}te"]
+
+
+@pytest.mark.parametrize("name", ["モデル", "🚀 x", "e\u0301", "x" * 40, ""])
+def test_a_column_of_names_ends_in_one_place_whatever_their_letters(name):
+    assert cell_len(screen.padded(name, 32)) == max(32, len(name))
+    assert width_of(["ab", name]) == min(max(cell_len(name), 2), 30)
+
+
+def starts(lines, word):
+    """Return in which columns of a terminal, as rich counts them, the word begins."""
+    return {cell_len(line[: line.index(word)]) for line in lines if word in line}
+
+
+def test_columns_stand_below_each_other_whatever_letters_a_name_has(capfd, home, run_line):
+    show(Report("import", "p", outcomes=[Outcome("job", name, Status.CREATED) for name in WIDE_NAMES]), as_json=False)
+    assert len(starts(capfd.readouterr().out.splitlines(), "created")) == 1
+    plan = Plan("import", "p", actions=[Planned("job", name, Action.CREATE) for name in WIDE_NAMES])
+    show_plan(plan, as_json=False)
+    assert len(starts(capfd.readouterr().out.splitlines()[2:-2], "create")) == 1
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text("".join(f"[{name}]\n{A_SECTION}" for name in WIDE_NAMES))
+    assert len(starts(run_line("cmlutil project list").out.splitlines(), "http")) == 1
+    assert len(starts(run_line("cmlutil project status").out.splitlines(), "export ")) == 1
 
 
 def test_it_runs_beside_a_folder_of_ini_files_called_like_the_package(ini, home):

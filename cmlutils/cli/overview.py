@@ -19,11 +19,11 @@ from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
-from cmlutils.cli.terminal import padded, put, say, width_of
+from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
-from cmlutils.screen import can_redraw
+from cmlutils.screen import can_redraw, padded
 from cmlutils.section import KEY_VARIABLES, SIDES
 from cmlutils.units import human_size, human_time
 from cmlutils.wholefile import read_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils.errors import ExitCode
-from cmlutils.screen import coloured, columns, fold
+from cmlutils.screen import cells, coloured, columns, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,18 +22,6 @@ _WIDEST = 30  # so wide a column of names may be
 _COLOURS = {  # by the mark or word that a line begins with
     "+": "green", "~": "yellow", "!": "red", "≠": "red", "ok": "green", "warning": "yellow", "error": "red",
 }  # fmt: skip
-
-
-def cells(text: str) -> int:
-    """Return how many places a terminal takes for a text: two for a wide letter, none for an accent of its own."""
-    from rich.cells import cell_len
-
-    return cell_len(text)
-
-
-def padded(text: str, width: int) -> str:
-    """Return a text with as many spaces behind it as fill a column of this width."""
-    return text + " " * (width - cells(text))
 
 
 def width_of(names: Iterable[str]) -> int:
