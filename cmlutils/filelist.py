@@ -51,7 +51,7 @@ class Unread(NamedTuple):
 
 
 def unseen(unread: Iterable[Unread]) -> Callable[[bytes], bool]:
-    """Return a test for paths of which a listing with these complaints says nothing: it did not see them."""
+    """Return a function that tells whether a path may be there unlisted, for it lies in what could not be read."""
     tops = {each.path for each in unread}
     if tops & {b"", b"."}:
         return lambda _: True

@@ -106,7 +106,7 @@ class IgnoreRules:
         return IgnoreRules([rule for rule in self.patterns if rule not in settled], source=self.source)
 
     def _last_words(self) -> list[Rule]:
-        """Return the rules that no later line could take back."""
+        """Return the rules whose decision no later line can change."""
         last = max((rule.line for rule in self.patterns if rule.negated), default=0)
         return [rule for rule in self.patterns if rule.line > last]
 
@@ -201,7 +201,7 @@ class _Matcher:
 
 
 def _decider(rules: Sequence[Rule]) -> Callable[[str], bool]:
-    """Hand the rules to pathspec, neighbours of the same sign as one pattern: any match there is as good."""
+    """Give the rules to pathspec, those of one sign in a row as one pattern: it does not matter which matches."""
     from pathspec import PathSpec  # not at the top: start-up time
     from pathspec.pattern import Pattern
 

@@ -114,7 +114,7 @@ class Journal:
         return (mine | {number for of, number in self._taken_away if of == kind}) - {""}
 
     def is_in(self, project_id: int) -> bool:
-        """Tell whether this project is the one in which the workloads are."""
+        """Tell whether this project is the one that the noted workloads are in."""
         last = self._steps.get(_PROJECT)
         return last is not None and last.target_id == str(project_id)
 
@@ -134,23 +134,23 @@ class Journal:
         return unfinished
 
     def begin(self, key: str, before: list[str]) -> None:
-        """Say that it is about to be created; `before` are the ids of its kind that exist already."""
+        """Note that this is about to be created; `before` are the ids of its kind that exist already."""
         self._write(key, "begun", before)
 
     def made(self, key: str, target_id: str, place: str = "") -> None:
-        """Say that the target has it under this id, and that it is not finished."""
+        """Note that the target has this under an id, and that it is not finished."""
         self._write(key, "made", {"id": target_id, "place": place} if place else target_id)
 
     def doom(self, key: str, why: str) -> None:
-        """Say that it is about to be taken away again, and why."""
+        """Note that this is about to be taken away again, and why."""
         self._write(key, "doomed", why)
 
     def done(self, key: str, *, left: bool = False, note: str = "", todo: str = "") -> None:
-        """Say that it is finished, inert and read back; `left`: but something of it needs a person."""
+        """Note that this is finished, inert and read back; `left`: but something of it needs a person."""
         self._write(key, "done", {"left": left, "note": note, "todo": todo})
 
     def gone(self, key: str) -> None:
-        """Say that it is not there: it was refused, or taken away again."""
+        """Note that this is not there: it was refused, or taken away again."""
         self._write(key, "gone")
 
     def unfinished(self) -> list[str]:

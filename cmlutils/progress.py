@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Hears it, and tells nobody."""
+    """A Progress that shows nothing."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002
         """Say nothing."""

@@ -50,7 +50,7 @@ class Reader:
         return value
 
     def number(self, key: str, default: float = 0) -> float:
-        """Return a number, neither endless nor a boolean; texts of digits count."""
+        """Return a finite number; a text of digits counts as one, a boolean does not."""
         value = self.data.get(key)
         if value is None or value == "":
             return default
@@ -69,7 +69,7 @@ class Reader:
         return int(value)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
-        """Return a boolean; the texts of it and 0 and 1 count."""
+        """Return a boolean; 0, 1 and the texts `true` and `false` count as one."""
         value = self.data.get(key)
         if value is None:
             return default

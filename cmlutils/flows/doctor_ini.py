@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def misfits(names: Mapping[Side, Sequence[str]], sections: Sequence[Section]) -> list[Finding]:
-    """Name the sections that seem to be one under two names, and those whose export and import miss each other.
+    """Find sections that seem to be one under two names, and those whose export and import name two folders.
 
     `names` has all sections of the files that there are, whether they can be used or not.
     """

@@ -157,7 +157,7 @@ class _Validation:
     def _compared_side(
         self, connection: Connection, side: str, runtimes: list[Runtime], journal: Journal | None
     ) -> ComparedSide:
-        """Say what a side is judged by; what an import made just now, or never finished, has no business to be live."""
+        """Say what a side is judged by; what an import made just now, or never finished, must not be live."""
         fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
         if journal:
             fresh |= {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())}

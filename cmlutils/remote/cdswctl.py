@@ -57,7 +57,7 @@ class Client:
 
     @property
     def flags(self) -> list[str]:
-        """What `login` and `ssh-endpoint` take besides, and of `sessions` nobody knows."""
+        """The flags for TLS: `login` and `ssh-endpoint` take them; whether `sessions` does, no public capture says."""
         return ["--insecure-skip-verify"] if self.workspace.verify is False else []
 
     def run(self, *words: str, timeout: float = 30) -> process.Result:

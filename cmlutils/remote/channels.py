@@ -44,7 +44,7 @@ class Channels:
         self._waiting: deque[Child] = deque()
 
     def prepare(self, count: int) -> None:
-        """Have this many waiting; one that can't be opened is none, and what needs it opens its own."""
+        """Have this many channels waiting; where one can't be opened, the command that needs it opens its own."""
         with interrupts.held():
             while len(self._waiting) < count:
                 self._waiting.append(self._start(_WAITER))

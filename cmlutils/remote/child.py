@@ -58,28 +58,28 @@ class Child(subprocess.Popen[bytes]):
                 self.stdout, self.stderr = (open(reader, "rb") for reader in readers)  # noqa: PTH123, SIM115
 
     def feed(self, data: bytes) -> None:
-        """Give it all its input, of which a pipe can hold the whole."""
+        """Write all of the program's input, which must be little enough for a pipe to hold."""
         assert self.stdin is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):
             self.stdin.write(data)
             self.stdin.close()
 
     def wait_for(self, seconds: float) -> int | None:
-        """Wait for its end, no longer than that; return its exit code or None."""
+        """Wait at most so many seconds for the program to end; return its exit code, or None."""
         try:
             return self.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def signal_group(self, number: int) -> None:
-        """Signal it and what it started."""
+        """Send a signal to the program and to what it started."""
         if number == signal.SIGINT:
             self._dog.told(self._number)
         with contextlib.suppress(OSError):
             os.killpg(self.pid, number)
 
     def end_group(self) -> int:
-        """Kill what is left of it and of what it started, once; return its exit code."""
+        """Kill what is left of the program and of what it started, once; return its exit code."""
         if not self._ended:
             self.signal_group(signal.SIGKILL)
             self.wait()

@@ -38,13 +38,13 @@ class Note:
         self._lived = False
 
     def save(self) -> None:
-        """Write it down; without an id as long as the session has not named itself."""
+        """Write the note; it has no id before the session has named itself."""
         if self.path:
             note = {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()}
             write_json(self.path, note)
 
     def opened(self, session: str) -> None:
-        """Write down its id, too."""
+        """Add the session's id to the note."""
         self.session = session
         self.save()
 
@@ -64,12 +64,12 @@ class Note:
         return self._lived and self.ended
 
     def closed(self) -> None:
-        """Remove it: the session is gone."""
+        """Remove the note: the session is gone."""
         if self.path:
             self.path.unlink(missing_ok=True)
 
     def put_aside(self) -> None:
-        """Keep it under another name, for the next run to try again."""
+        """Keep the note under another name, for the next run to try again."""
         if self.path and self.path.exists():
             _put_aside(self.path, self.session)
 

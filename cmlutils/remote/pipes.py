@@ -46,7 +46,7 @@ def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: 
 
 
 def _written(descriptor: int, data: memoryview) -> memoryview:
-    """Write some of it and return the rest; nothing is left for a program that reads no more."""
+    """Write some of the data and return the rest: nothing, where the program reads no more."""
     try:
         return data[os.write(descriptor, data[:_AT_ONCE]) :] if data else data
     except BrokenPipeError:

@@ -127,7 +127,7 @@ def names_file(paths: Iterable[bytes]) -> bytes:
 
 
 def _base(ssh: Sequence[str], temp: str, *, asked: bool = False) -> list[str]:
-    """Build what all have in common; with an empty `temp`, files grow beside their final name, which is fastest.
+    """Build what all argvs have in common; with an empty `temp`, files grow beside their final name, which is fastest.
 
     rsync opens every part of a temporary folder's path anew for each file, so it should be a short one.
     `asked`: it tells its progress when it is asked to, instead of after every file.

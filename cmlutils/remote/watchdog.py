@@ -131,7 +131,7 @@ class Watchdog:
         self._say(f"folder {path}")
 
     def end(self) -> None:
-        """Send it away and wait for its end."""
+        """End the shell, which then ends nothing itself, and wait until it has gone."""
         self._say("end")
         self._close(2)
 

@@ -69,7 +69,7 @@ _GONE = Job("one that is not there", "")
 
 
 def _parents(workloads: Sequence[Workload]) -> dict[int, Job]:
-    """Return each job's parent, by the job object's identity: equals have only that."""
+    """Return each job's parent, by the id() of the job: two jobs may be equal in all else."""
     jobs = [one for one in workloads if isinstance(one, Job)]
     known = {job.source_id: job for job in jobs if job.source_id}
     return {id(job): known.get(job.parent_id, _GONE) for job in jobs if job.parent_id}

@@ -32,7 +32,7 @@ class Users:
         return self._routes.an_object(address(username))
 
     def migrating(self, username: str) -> Json:
-        """Return the record of who migrates; raise NotFound with what may be wrong of the configuration."""
+        """Return the record of the user who migrates; raise NotFound with a hint on what to check."""
         try:
             return self.get(username)
         except NotFound as error:
