@@ -15,7 +15,7 @@ try:
     from pool import Pool
     from record import Record
 
-    from cmlutils.cli.terminal import end_streams, usable_streams
+    from cmlutils.cli.output import end_streams, usable_streams
     from cmlutils.errors import CmlutilError, ConfigError, ExitCode
     from cmlutils.screen import columns
 except ImportError as error:

@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.cli.terminal import put
+from cmlutils.cli.output import put
 from cmlutils.log import one_line
 from cmlutils.screen import can_redraw
 

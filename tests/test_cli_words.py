@@ -20,8 +20,8 @@ from cmlutils import log as logs
 from cmlutils import screen
 from cmlutils.cli.completion import VARIABLE
 from cmlutils.cli.main import cli
+from cmlutils.cli.output import width_of
 from cmlutils.cli.render import show, show_plan
-from cmlutils.cli.terminal import width_of
 from cmlutils.errors import ConfigError
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.report import Outcome, Report, Status

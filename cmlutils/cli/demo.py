@@ -19,7 +19,7 @@ import click
 
 from cmlutils.bundle import Bundle
 from cmlutils.cli.emulator import no_extra
-from cmlutils.cli.terminal import put, say
+from cmlutils.cli.output import put, say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
 from cmlutils.screen import coloured, columns

@@ -12,8 +12,8 @@ import click
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.cli.options import config_dir_option, json_option, name_option
+from cmlutils.cli.output import put, say, width_of
 from cmlutils.cli.render import json_text
-from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.runtimes import load_maps
 from cmlutils.screen import padded

@@ -20,10 +20,10 @@ from cmlutils.cli.doctor import doctor
 from cmlutils.cli.emulator import emulator
 from cmlutils.cli.helpers import helpers
 from cmlutils.cli.init import init
+from cmlutils.cli.output import can_be_written, end_streams, usable_streams
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
 from cmlutils.cli.signals import signals
-from cmlutils.cli.terminal import can_be_written, end_streams, usable_streams
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted, of_this_machine
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
+from cmlutils.cli.output import put, say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
-from cmlutils.cli.terminal import put, say, width_of
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from cmlutils.cli.terminal import put, say
+from cmlutils.cli.output import put, say
 from cmlutils.log import masked, one_line
 from cmlutils.screen import padded
 from cmlutils.units import human_size

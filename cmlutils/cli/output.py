@@ -1,4 +1,4 @@
-"""Lines of a report as the terminal can show them: folded to its width, with colours where they are wanted."""
+"""What is printed: lines folded to the terminal's width and coloured, and streams that may be full or gone."""
 
 from __future__ import annotations
 
