@@ -1,3 +1,5 @@
+"""A bundle: private, whole or told as unfinished, and never another's."""
+
 import hashlib
 import json
 import os

@@ -1,3 +1,5 @@
+"""The client comes from the workspace into a folder of its own, logs in there, and leaves nothing."""
+
 import io
 import resource
 import tarfile
@@ -42,7 +44,7 @@ def serve(data):
     return download
 
 
-def test_private_client_comes_and_goes():
+def test_a_private_client_comes_and_goes():
     with cdswctl.private_client(SPACE, serve(archive())) as client:
         assert client.path.read_bytes() == b"bin"
         assert client.path.stat().st_mode & 0o777 == 0o700
@@ -86,13 +88,13 @@ def test_a_disk_without_room_for_the_client_is_told_as_that():
     ],
     ids=["page", "empty", "cut", "other", "link"],
 )
-def test_odd_archives(data, words, tmp_path):
+def test_an_archive_without_a_client_is_refused(data, words, tmp_path):
     with pytest.raises(TunnelError, match=words):
         cdswctl.fetch(serve(data), tmp_path)
     assert list(tmp_path.glob("cdswctl")) == []
 
 
-def test_arm64(monkeypatch, tmp_path):
+def test_a_processor_that_the_workspace_has_no_client_for_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(cdswctl.platform, "machine", lambda: "aarch64")
 
     def download(path, file, limit):

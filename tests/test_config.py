@@ -1,3 +1,5 @@
+"""From ini files to sections: what is found where, and one sentence for each thing that is wrong."""
+
 import os
 import ssl
 from pathlib import Path

@@ -59,7 +59,7 @@ def bearer(request):
     return request.headers.get("Authorization")
 
 
-def test_key_is_the_basic_user(http, mock):
+def test_the_key_is_sent_as_the_user_of_basic_authentication(http, mock):
     mock.get(f"{URL}/x", json={"a": 1})
     assert http.get("/x", params={"q": "a b"}) == {"a": 1}
     request = mock.calls[0].request
@@ -68,7 +68,7 @@ def test_key_is_the_basic_user(http, mock):
     assert request.body is None
 
 
-def test_netrc_is_not_used(http, mock, tmp_path, monkeypatch):
+def test_a_netrc_gives_no_password(http, mock, tmp_path, monkeypatch):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine ws.example.com login other password stranger\n")
     netrc.chmod(0o600)
@@ -138,7 +138,7 @@ def test_a_refusal_ends_with_what_the_workspace_says(http, mock, body, text):
     assert error.value.message.endswith(text)
 
 
-def test_nothing_secret_is_said(http, mock, caplog):
+def test_neither_a_message_nor_the_log_has_a_secret(http, mock, caplog):
     caplog.set_level(logging.DEBUG)
     mock.post(f"{URL}/x", json={"message": f"key {KEY} or v2v2v2 unknown"}, status=400)
     with pytest.raises(Rejected) as error:
@@ -171,7 +171,7 @@ def test_no_value_of_an_environment_is_said_in_whichever_form_it_is_quoted(http,
     assert not any(part in error.value.message for part in ("SEKRIT", "geheim", "line1", "pä", "u00e4"))
 
 
-def test_redirect_is_not_followed(http, mock):
+def test_a_redirect_is_not_followed(http, mock):
     mock.get(f"{URL}/x", status=302, headers={"Location": "https://login.example.org/sso?token=abc"})
     with pytest.raises(ApiError) as error:
         http.get("/x")
@@ -258,20 +258,20 @@ def test_a_download_is_tried_again_begins_anew_and_needs_no_key(http, mock):
     assert all(bearer(call.request) is None for call in mock.calls)
 
 
-def test_download_of_a_login_page(http, mock):
+def test_a_login_page_is_no_file(http, mock):
     mock.get(f"{URL}/cli", body="<html>", content_type="text/html; charset=utf-8")
     with pytest.raises(ApiError, match="HTML, not a file"):
         http.download("/cli", io.BytesIO(), 100)
 
 
-def test_content_may_be_html(http, mock):
+def test_a_projects_file_may_be_html(http, mock):
     mock.get(f"{URL}/f", body="<p>", content_type="text/html")
     assert http.content("/f") == b"<p>"
     assert bearer(mock.calls[0].request).startswith("Basic")
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_never_answered_fails_at_once(clock, mock, status):
+def test_a_workspace_that_never_answered_is_not_waited_for(clock, mock, status):
     http = make(clock, answered=False)
     mock.get(f"{URL}/x", status=status)
     with pytest.raises(Unreachable) as error:
@@ -281,7 +281,7 @@ def test_never_answered_fails_at_once(clock, mock, status):
     assert http.answered is False
 
 
-def test_429_is_an_answer(clock, mock):
+def test_a_workspace_that_asks_to_wait_has_answered(clock, mock):
     http = make(clock, answered=False)
     mock.get(f"{URL}/x", status=429, headers={"Retry-After": "7"})
     mock.get(f"{URL}/x", json=[])
@@ -312,7 +312,7 @@ def test_waiting_ends_when_patience_does(http, mock, clock):
     assert 5 < len(clock.said) < 15
 
 
-def test_retry_after_is_capped(clock, mock):
+def test_nobody_waits_longer_than_patience_whatever_retry_after_says(clock, mock):
     http = make(clock, seconds=60.0)
     mock.get(f"{URL}/x", status=503, headers={"Retry-After": "999999"})
     with pytest.raises(Unreachable):
@@ -350,7 +350,7 @@ def test_a_501_is_waited_for_when_reading_and_ends_a_write(http, mock, clock):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_post_is_never_repeated(http, mock, clock, status):
+def test_a_post_is_never_repeated_after_a_server_error(http, mock, clock, status):
     mock.post(f"{URL}/x", status=status)
     with pytest.raises(AnswerLost, match=f"POST /x: status {status}"):
         http.send("POST", "/x", {})
@@ -409,14 +409,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_refused_post_was_not_sent(clock):
+def test_a_post_that_could_not_connect_waits_as_it_was_not_sent(clock):
     http = make(clock, f"http://127.0.0.1:{free_port()}", seconds=5.0)
     with http, pytest.raises(Unreachable, match="stayed away"):
         http.send("POST", "/x", {})
     assert clock.pauses
 
 
-def test_refused_and_never_answered(clock):
+def test_a_connection_refused_from_the_start_names_the_url(clock):
     with (
         make(clock, f"http://127.0.0.1:{free_port()}", answered=False) as http,
         pytest.raises(Unreachable, match="connection refused") as error,
@@ -559,7 +559,7 @@ def test_a_certificate_of_another_name_is_refused(clock, tmp_path):
     peer.join()
 
 
-def test_https_to_a_plain_server(clock):
+def test_https_to_a_plain_server_is_unreachable(clock):
     peer = Peer(GOOD)
     with make(clock, peer.url.replace("http:", "https:"), answered=False) as http, pytest.raises(Unreachable):
         http.get("/x")

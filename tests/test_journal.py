@@ -1,3 +1,5 @@
+"""The journal knows after a crash what was begun, and says so when it is damaged."""
+
 import os
 import stat
 from pathlib import Path

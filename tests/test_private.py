@@ -1,3 +1,5 @@
+"""Private folders go with their process, or with the next run; nobody else's does."""
+
 import os
 import signal
 import subprocess

@@ -12,7 +12,7 @@ from cmlutils.errors import CommandError
 from cmlutils.remote import pipes, process, watchdog
 
 
-def test_run():
+def test_a_program_is_run_to_its_end_or_its_deadline_and_a_failure_says_why():
     assert process.run(["cat"], input=b"a\0", timeout=5) == (0, b"a\0", b"")
     assert process.run(["sh", "-c", "exit 3"], timeout=5, check=False).code == 3
     with pytest.raises(CommandError, match="exit code 3: why"):
@@ -93,7 +93,7 @@ def test_output_that_both_hold_comes_to_its_end_and_no_descriptor_is_left():
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 
-def test_missing_program(monkeypatch):
+def test_a_program_that_is_missing_is_told_with_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(CommandError, match="rsync is not installed") as caught:
         process.run(["rsync"], timeout=5)
@@ -107,7 +107,7 @@ def test_secrets_are_not_logged(caplog):
     assert "sekrit" not in caplog.text
 
 
-def test_lines_and_stop():
+def test_lines_come_as_they_are_written_and_the_block_stops_what_still_runs():
     script = "printf 'a\\rb\\nc'; echo e >&2; sleep 60"
     with process.running(["sh", "-c", script]) as child:
         seen = list(child.lines(0.5))

@@ -1,3 +1,5 @@
+"""What rsync is told, and what its exit codes and words mean."""
+
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from cmlutils.remote import process, rsync
 
 
-def test_version():
+def test_the_version_of_an_rsync_is_read_and_of_nothing_else():
     assert rsync.version(process.run(["rsync", "--version"], timeout=5).out)
     assert rsync.version(b"rsync  version 3.1.2  protocol version 31\n") == rsync.Version((3, 1, 2), zstd=False)
     found = rsync.version(b"rsync  version 3.2.7  x\nCompress list:\n    zstd lz4 zlibx zlib none\n")
@@ -33,11 +35,11 @@ def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():
         (20, b"", "connection"), (137, b"", "connection"), (143, b"", "connection"), (127, b"", "fatal"),
     ],
 )  # fmt: skip
-def test_cause(code, err, cause):
+def test_an_exit_code_tells_the_cause(code, err, cause):
     assert rsync.cause(code, err) == cause
 
 
-def test_complaints():
+def test_complaints_name_a_path_and_a_reason():
     err = (
         b'rsync: [sender] send_files failed to open "/home/cdsw/a b": Permission denied (13)\n'
         b'rsync: [receiver] mkstemp "/x/\\#012y" failed: Read-only file system (30)\nrsync error: some\n'
@@ -55,14 +57,14 @@ def test_complaints():
     assert rsync.complaints(spoilt + b"update discarded.") == [(b"b", "failed verification")]
 
 
-def test_progress():
+def test_a_progress_line_tells_bytes_and_files():
     line = b"      1,234,567  12%  1.00MB/s    0:00:01 (xfr#3, to-chk=4/9)"
     assert rsync.progress(line) == rsync.ProgressLine(1234567, 3)
     assert rsync.progress(b"      32768   1%  1.00MB/s    0:00:01") == rsync.ProgressLine(32768)
     assert rsync.progress(b"skipping non-regular file") is None
 
 
-def test_words():
+def test_names_and_rules_are_quoted_as_rsync_reads_them():
     assert rsync.shell(["ssh", "-i", "it's a", "x"]) == "ssh -i 'it''s a' x"
     assert rsync.literal(b"/a\\b", folder=True) == b"- /a\\b/"
     assert rsync.literal(b"/a\\b*", folder=False) == b"- /a\\\\b\\*"

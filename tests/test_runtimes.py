@@ -1,3 +1,5 @@
+"""Which runtime takes another's place: the nearest, never one of another kernel; maps of the user's go first."""
+
 import os
 from dataclasses import replace
 

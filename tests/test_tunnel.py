@@ -1,3 +1,5 @@
+"""The tunnel, over a real sshd: it opens, runs, reopens, and leaves no session behind."""
+
 import json
 import os
 import shutil
@@ -23,7 +25,7 @@ def client(standin, space):
     return cdswctl.log_in(space, standin.client, standin.base)
 
 
-def test_runs_streams_and_leaves_nothing(standin, space, client, tmp_path):
+def test_it_runs_and_streams_and_leaves_nothing(standin, space, client, tmp_path):
     note = tmp_path / "session.json"
     (standin.project / "x").write_text("hello")
     with tunnel.open_tunnel(space, "me/p", client, session_file=note) as one:
@@ -59,7 +61,7 @@ def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before
         assert one.answered_in < 1
 
 
-def test_interrupt_closes_in_time(standin, space, client):
+def test_an_interrupt_closes_the_session_in_time(standin, space, client):
     with pytest.raises(KeyboardInterrupt), tunnel.open_tunnel(space, "me/p", client):
         begin = time.monotonic()
         raise KeyboardInterrupt
@@ -82,7 +84,7 @@ def test_a_signal_while_a_session_opens_waits_until_it_has_a_name(standin, space
 
 
 @pytest.mark.parametrize("mode", ["taken", "noport", "login", "stays"])
-def test_odd_clients(standin, space, client, mode, tmp_path):
+def test_a_client_may_start_in_other_ways(standin, space, client, mode, tmp_path):
     standin.mode(mode)
     with tunnel.open_tunnel(space, "me/p", client, session_file=tmp_path / "n", runtime_id=7) as one:
         assert one.run("true").code == 0
@@ -91,7 +93,7 @@ def test_odd_clients(standin, space, client, mode, tmp_path):
     assert any("-r 7" in call for call in standin.calls())
 
 
-def test_silent_client(standin, space, client):
+def test_a_client_that_says_nothing_is_given_up(standin, space, client):
     standin.mode("silent")
     with (
         pytest.raises(TunnelError, match="no output at all"),
@@ -100,7 +102,7 @@ def test_silent_client(standin, space, client):
         pass
 
 
-def test_denied_client_shows_no_key(standin, space, client):
+def test_a_client_that_was_denied_shows_no_key(standin, space, client):
     standin.mode("denied")
     with pytest.raises(TunnelError) as caught, tunnel.open_tunnel(space, "me/p", client):
         pass
@@ -108,7 +110,7 @@ def test_denied_client_shows_no_key(standin, space, client):
     assert "sekrit" not in caught.value.message
 
 
-def test_key_not_uploaded_and_locked_key(standin, space, client, tmp_path):
+def test_a_key_that_is_not_uploaded_or_locked_is_told(standin, space, client, tmp_path):
     (standin.base / "id.pub").write_text("")
     with (
         pytest.raises(TunnelError, match="accepted no ssh key") as caught,
@@ -146,7 +148,7 @@ def test_ssh_that_has_no_cipher_or_key_type_in_common_is_told_at_once_with_its_r
     assert not standin.open_session()
 
 
-def test_reopens(standin, space, client, monkeypatch):
+def test_a_tunnel_whose_client_died_reopens(standin, space, client, monkeypatch):
     monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
     with tunnel.open_tunnel(space, "me/p", client) as one:
         os.killpg(one._endpoint.child.pid, signal.SIGKILL)
@@ -167,7 +169,7 @@ def test_a_key_that_is_refused_on_reopening_is_not_tried_again(standin, space, c
     assert not standin.open_session()
 
 
-def test_orphan_is_closed(standin, space, client, tmp_path):
+def test_a_session_that_an_earlier_run_left_is_closed(standin, space, client, tmp_path):
     note = tmp_path / "session.json"
     (standin.base / "sessions").write_text("oldoldoldoldoldo")
     note.write_text(json.dumps({"id": "oldoldoldoldoldo", "project": "me/p", "url": space.url, "pid": 1}))

@@ -111,7 +111,7 @@ def test_pages_without_end_are_refused(api, mock, monkeypatch):
         api.projects.visible_to("dana")
 
 
-def test_exact_name_among_like(api, mock):
+def test_a_project_is_found_by_exactly_its_name(api, mock):
     mock.get(SUMMARY, json=[row(1, "Churn Model 2"), row(2, "churn model"), row(3)])
     assert api.projects.find("Churn Model", "dana")["id"] == 3
     assert api.projects.find("Churn", "dana") is None
@@ -180,7 +180,7 @@ READS = [
 
 
 @pytest.mark.parametrize(("name", "args", "method", "path", "reply"), READS)
-def test_reads_and_their_shapes(api, mock, name, args, method, path, reply):
+def test_each_read_asks_its_route_and_refuses_another_shape(api, mock, name, args, method, path, reply):
     mock.add(method, URL + path, json=reply)
     assert attrgetter(name)(api)(*args) == reply
     assert urlsplit(mock.calls[0].request.url).path == path
@@ -243,7 +243,7 @@ def test_a_create_whose_reply_has_no_id_may_have_had_its_effect(api, mock, reply
         api.jobs.create(REF, {})
 
 
-def test_models_of_other_projects(api, mock):
+def test_models_of_other_projects_are_left_out(api, mock):
     rows = [{"id": "1", "project": {"id": 7}}, {"id": "2", "project": {"id": 9}}, {"id": "3"}]
     mock.post(f"{URL}/api/altus-ds-1/models/list-models", json=rows)
     assert [model["id"] for model in api.models.of(REF)] == ["1", "3"]
@@ -292,7 +292,7 @@ def test_a_file_is_read_as_its_bytes_by_its_quoted_path(api, mock):
 
 
 @pytest.mark.parametrize("slug", ["", ".", ".."])
-def test_segments_that_change_the_path(api, slug):
+def test_what_would_change_the_path_is_not_asked(api, slug):
     with pytest.raises(ApiError, match="part of an address"):
         api.projects.get(ProjectRef("dana", slug, 7, "Churn Model"))
 

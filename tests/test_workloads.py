@@ -1,3 +1,5 @@
+"""Models, applications and jobs: from a reply to a bundle and back, and how two of them differ."""
+
 import json
 from dataclasses import replace
 

@@ -179,7 +179,7 @@ def test_progress_is_told_as_it_goes_and_ends_with_all(way, project, bundle, mon
     assert len({each.files_done for each in under_way}) > 2
 
 
-def test_importignore(way, project, bundle):
+def test_what_importignore_names_does_not_travel(way, project, bundle):
     (bundle / "project-data/.snapshot").mkdir()
     (bundle / "project-data/a").touch()
     (bundle / ".importignore").write_text(".snapshot/\n")
