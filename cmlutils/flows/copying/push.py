@@ -12,7 +12,7 @@ from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver
-from cmlutils.flows.copying.recopy import RecopyList
+from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.rsyncs import both_rsyncs
@@ -25,7 +25,8 @@ from cmlutils.remote import rsync
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from cmlutils.flows.copying.bundle_files import BundleFiles
+    from cmlutils.flows.copying.bundle_files import BundleFiles, BundleListing
+    from cmlutils.flows.copying.listing import KeptListing
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
@@ -37,7 +38,10 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
     """
     data = files.bundle.data
     with local_errors(data):
-        one = _Push(tunnel, files, progress)
+        folder = TargetFolder(tunnel, temp_name_beside([os.fsencode(path.name) for path in data.iterdir()]))
+        progress.step("listing")
+        there = remote_listing(tunnel, files.rules, "the target's listing", ours=folder)
+        one = _Push(tunnel, files, files.read(), folder, there, progress)
         done = False
         try:
             result = one.run()
@@ -52,20 +56,25 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
 class _Push:
     """One push: what is here, what is there, and what we remember to have put there."""
 
-    def __init__(self, tunnel: Tunnel, files: BundleFiles, progress: Progress) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        files: BundleFiles,
+        here: BundleListing,
+        folder: TargetFolder,
+        there: KeptListing,
+        progress: Progress,
+    ) -> None:
         self.tunnel, self.files, self.progress = tunnel, files, progress
         self.data, self.rules = files.bundle.data, files.rules
-        self.work = emptied(files.bundle.state / "tmp")
-        self.recopy_list = RecopyList(files.bundle.state, "target")
-        self.folder = TargetFolder(tunnel, temp_name_beside([os.fsencode(path.name) for path in self.data.iterdir()]))
+        self.local, self.pushed, self.outdated, self.losses = here
+        self.folder, self.there = folder, there
+        self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
         self.resolution_ns = files.memory.read_resolution()
+        self.differences = self._compared()
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
-        self.progress.step("listing")
-        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder)
-        self.local, self.pushed, self.outdated, losses = self.files.read()
-        self._compare()
         doomed = self._doomed(self.there.entries)
         stuck: dict[bytes, str] = {}
         if doomed:
@@ -82,7 +91,7 @@ class _Push:
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=sum(each.path not in known for each in self.differences.only_right),
             problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
-            notes=tuple(losses),
+            notes=tuple(self.losses),
             skipped=specials_of(self.differences),
             folders=totals_by_folder(self.local.entries.values()),
         )
@@ -139,7 +148,8 @@ class _Push:
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
         return Mover(
             self.tunnel, f"{self.data}/", receiver,
-            work=self.work, rsyncs=rsyncs, holes=self._holes, recopies=self.recopies, progress=self.progress,
+            work=emptied(self.files.bundle.state / "tmp"), rsyncs=rsyncs, holes=self._holes, recopies=self.recopies,
+            progress=self.progress,
         )  # fmt: skip
 
     def _drop_stale(self) -> None:
@@ -152,12 +162,10 @@ class _Push:
     def _list_again(self) -> None:
         """List the target, all of it, and compare."""
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder)
-        self._compare()
+        self.differences = self._compared()
 
-    def _compare(self) -> None:
-        self.differences = compare(
-            self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns
-        )
+    def _compared(self) -> Differences:
+        return compare(self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns)
 
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at what was sent, or at everything if that is not as it should be."""
