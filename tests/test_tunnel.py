@@ -53,6 +53,18 @@ def test_a_key_is_found_whatever_its_name_means_to_ssh(standin, client, name):
         assert one.run("echo in").out == b"in\n"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    ["AddressFamily inet6", "BindAddress 192.0.2.1", "CanonicalizeHostname always\nCanonicalizeFallbackLocal no"],
+)
+def test_settings_for_hosts_elsewhere_do_not_keep_ssh_from_this_one(standin, space, client, program, settings):
+    config = standin.base / "ssh_config"
+    config.write_text(f"Host *\n{settings}\n")
+    program("ssh", f'exec {shutil.which("ssh")} -F "{config}" "$@"')
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        assert one.run("echo in").out == b"in\n"
+
+
 def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):
     with tunnel.open_tunnel(space, "me/p", client) as one:
         list(one.stream("sleep 1; echo a; sleep 0.1; echo b"))

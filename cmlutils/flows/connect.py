@@ -151,6 +151,7 @@ def project_tunnel(
                 hint="Add cloudera/ml-runtime-workbench-python3.9-standard-rsync to it.",
             )
         runtime_id = runtime.id
+    ssh.check_settings()
     ssh.check_keys(workspace)
     digest = hashlib.sha256(workspace_at(workspace.url).encode()).hexdigest()[:16]
     with (

@@ -28,9 +28,10 @@ SETTINGS = (
     "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
     "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
-    "RemoteCommand=none", "RequestTTY=no",
+    "RemoteCommand=none", "RequestTTY=no", "CanonicalizeHostname=no", "AddressFamily=any", "BindAddress=localhost",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
+MEND_SETTINGS = "Mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes."
 OLDEST, PREFERS = (7, 6), (8, 1)  # versions by ssh's release notes: the first with accept-new, and with ^
 
 
@@ -113,6 +114,18 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
         f"{host} accepted no ssh key (offered: {names}).",
         hint=f"Upload the public key in User Settings > Remote Editing of {workspace.url}.",
     )
+
+
+def settings_trouble() -> str:
+    """Say why ssh can't use its own settings, of the user or of the machine; nothing when it can."""
+    result = process.run(["ssh", "-G", "localhost"], timeout=30, check=False)
+    return result.err.decode("utf-8", "backslashreplace").strip().partition("\n")[0] if result.code else ""
+
+
+def check_settings() -> None:
+    """Raise Refused where ssh can't use its own settings: before a session is opened for nothing."""
+    if why := settings_trouble():
+        raise Refused(f"ssh can't use its settings: {why}", hint=MEND_SETTINGS)
 
 
 def check_keys(workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -154,6 +155,20 @@ def test_a_key_that_can_not_be_used_is_told_before_a_session_is_opened(workspace
     )
     assert f"The ssh key {key} has a passphrase" in run_line(EXPORT, exit_code=1).err
     assert not [one.path for one in source.requests if one.path.startswith("/cli/")]
+
+
+@pytest.mark.parametrize("settings", ["Bogus yes", "Include"])
+def test_settings_that_ssh_can_not_use_are_told_before_a_session_opens(
+    workspaces, run_line, tmp_path, program, settings
+):
+    source, _ = workspaces()
+    config = tmp_path / "ssh_config"
+    config.write_text(f"Host *\n{settings}\n")
+    program("ssh", f'exec {shutil.which("ssh")} -F "{config}" "$@"')
+    told = f"ssh can't use its settings: {config}"
+    assert told in run_line(EXPORT, exit_code=1).err
+    assert not [one.path for one in source.requests if one.path.startswith("/cli/")]
+    assert any(told in one for one in found(run_line("cmlutil doctor --json", exit_code=1), "error"))
 
 
 @pytest.mark.parametrize("other", ["SSH_AUTH_SOCK", "config"])
