@@ -55,12 +55,20 @@ def test_a_key_is_found_whatever_its_name_means_to_ssh(standin, client, name):
 
 @pytest.mark.parametrize(
     "settings",
-    ["AddressFamily inet6", "BindAddress 192.0.2.1", "CanonicalizeHostname always\nCanonicalizeFallbackLocal no"],
+    [
+        "AddressFamily inet6",
+        "BindAddress 192.0.2.1",
+        "CanonicalizeHostname always\nCanonicalizeFallbackLocal no",
+        "PreferredAuthentications gssapi-with-mic,password",
+        "PubkeyAuthentication no",
+        "KnownHostsCommand /bin/false",
+    ],
 )
 def test_settings_for_hosts_elsewhere_do_not_keep_ssh_from_this_one(standin, space, client, program, settings):
     config = standin.base / "ssh_config"
     config.write_text(f"Host *\n{settings}\n")
     program("ssh", f'exec {shutil.which("ssh")} -F "{config}" "$@"')
+    tunnel.ssh.check_settings()
     with tunnel.open_tunnel(space, "me/p", client) as one:
         assert one.run("echo in").out == b"in\n"
 

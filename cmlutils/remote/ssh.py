@@ -29,10 +29,13 @@ SETTINGS = (
     "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
     "RemoteCommand=none", "RequestTTY=no", "CanonicalizeHostname=no", "AddressFamily=any", "BindAddress=localhost",
+    "PubkeyAuthentication=yes", "PreferredAuthentications=publickey",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 MEND_SETTINGS = "Mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes."
-OLDEST, PREFERS = (7, 6), (8, 1)  # versions by ssh's release notes: the first with accept-new, and with ^
+NO_COMMAND = "KnownHostsCommand=none"
+# versions by ssh's release notes: the first with accept-new, with ^, and with that command
+OLDEST, PREFERS, COMMANDS = (7, 6), (8, 1), (8, 5)
 
 
 class Broken(TunnelError):
@@ -57,13 +60,21 @@ def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
     """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
     argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
     known = f"UserKnownHostsFile={folder / f'known-{port}'}"
-    fast = [FAST] if version() >= PREFERS else []
-    for setting in (*SETTINGS, *fast, f"ConnectTimeout={CONNECT_SECONDS}", known):
-        argv += ["-o", setting]
+    argv += _set(*_settings(), f"ConnectTimeout={CONNECT_SECONDS}", known)
     for key in identities(workspace):
         argv += _offered(str(key))
     argv += ["-o", "IdentitiesOnly=yes"] if workspace.identity_file else []
     return [*argv, *agent.options()]
+
+
+def _settings() -> list[str]:
+    """Return the settings that go before the user's and the machine's, as far as our ssh knows them."""
+    newer = [setting for setting, since in ((FAST, PREFERS), (NO_COMMAND, COMMANDS)) if version() >= since]
+    return [*SETTINGS, *newer]
+
+
+def _set(*settings: str) -> list[str]:
+    return [word for setting in settings for word in ("-o", setting)]
 
 
 def _offered(key: str) -> list[str]:
@@ -117,9 +128,10 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
 
 
 def settings_trouble() -> str:
-    """Say why ssh can't use its own settings, of the user or of the machine; nothing when it can."""
-    result = process.run(["ssh", "-G", "localhost"], timeout=30, check=False)
-    return result.err.decode("utf-8", "backslashreplace").strip().partition("\n")[0] if result.code else ""
+    """Say why ssh can't use the user's settings or the machine's; nothing when it can."""
+    result = process.run(["ssh", *_set(*_settings()), "-G", "localhost"], timeout=30, check=False)
+    said = process.text(result.err) or f"it ended with exit code {result.code}"
+    return said.splitlines()[0] if result.code else ""
 
 
 def check_settings() -> None:
