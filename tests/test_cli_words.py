@@ -380,3 +380,14 @@ def test_help_loads_nothing_that_is_slow_to_load():
     script = "import sys; from cmlutils.cli.main import run; run(['--help']); print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
     assert not {"requests", "rich", "yaml", "pathspec", "flask", "asyncssh", "asyncio", "ssl"} & set(loaded)
+
+
+def test_a_relative_path_without_a_working_folder_is_told_in_a_sentence(run_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "gone"
+    place.mkdir()
+    os.chdir(place)
+    place.rmdir()
+    line = run_line("cmlutil init --config-dir here --all", exit_code=2)
+    assert line.err.startswith("error: The working folder is gone")
+    assert "bug" not in line.err
