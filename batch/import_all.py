@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Imports every project of import-config.ini, BATCH_SIZE at a time."""
 
-from run import script
+from start import script
 
 BATCH_SIZE = 10  # each project opens a session of 1 CPU and 0.5 GB on the workspace
 

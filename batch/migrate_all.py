@@ -4,7 +4,7 @@
 With --remove-bundles and --disk-budget, projects pass through a disk much smaller than they are.
 """
 
-from run import script
+from start import script
 
 BATCH_SIZE = 10  # each project opens a session of 1 CPU and 0.5 GB on a workspace
 

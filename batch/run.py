@@ -6,24 +6,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-try:
-    import choose
-    import results
-    import show
-    from disk import Disk
-    from plan import Item, Plan
-    from pool import Pool
-    from record import Record
+import choose
+import results
+import show
+from disk import Disk
+from plan import Item, Plan
+from pool import Pool
+from record import Record
 
-    from cmlutils.cli.output import end_streams, usable_streams
-    from cmlutils.errors import CmlutilError, ConfigError, ExitCode
-    from cmlutils.screen import columns
-except ImportError as error:
-    if not (error.name or "").startswith("cmlutils"):
-        raise
-    sys.exit(
-        "cmlutils is not installed for this Python: activate its environment, or run the script with that one's Python."
-    )
+from cmlutils.cli.output import end_streams, usable_streams
+from cmlutils.errors import CmlutilError, ConfigError, ExitCode
+from cmlutils.screen import columns
 
 if TYPE_CHECKING:
     import argparse

@@ -699,6 +699,26 @@ def test_a_signal_ends_the_batch_with_its_code_also_when_nobody_reads_it(tmp_pat
     assert json.loads((tmp_path / "r/batch-report.json").read_text())["exit_code"] == 130
 
 
+@pytest.mark.parametrize("before", ["", "trap '' INT; "])
+def test_a_signal_while_modules_are_read_ends_the_batch_without_a_traceback(tmp_path, before):
+    (tmp_path / "tempfile.py").write_text("import time; print('reading', flush=True); time.sleep(60)")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    argv = ["bash", "-c", f"{before}exec {sys.executable} {BATCH / 'export_all.py'}"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ, text=True) as started:
+        assert started.stdout.readline() == "reading\n"
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=30)
+    assert (started.returncode, said) == (-signal.SIGINT, "")
+
+
+def test_a_python_without_the_package_is_told_so():
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    argv = [sys.executable, "-S", str(BATCH / "export_all.py")]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cmlutils is not installed for this Python")
+
+
 def test_no_names_are_not_all_names(tmp_path, ini, capsys):
     (tmp_path / "none.txt").write_text("\n")
     assert run.main("export", 2, [f"--config-dir={tmp_path}", f"--from-file={tmp_path / 'none.txt'}"]) == 2
