@@ -119,7 +119,7 @@ class Bundle:
         except OSError as error:
             text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."
             kind = BundleError if error.errno in DISK_TROUBLE else ConfigError
-            raise kind(text, hint="Choose an output_dir that you may write to.") from error
+            raise kind(text, hint="Free disk space or fix the permissions, or choose another output_dir.") from error
 
     def check(self, *, changed: bool = False) -> None:
         """Raise BundleError when there is no export that an import can use; writes nothing.
