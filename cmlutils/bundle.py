@@ -102,18 +102,19 @@ class Bundle:
     def create(self) -> None:
         """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others.
 
-        Raises ConfigError for an output_dir that can't be used, BundleError for a full disk or what `guard` finds.
+        Raises ConfigError for an output_dir that can't be used, BundleError for a full disk or what is wrong within.
         """
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if warning := guard.place_warning(self.folder.parent):
                 log.warning("%s", warning)
             for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
+                kind = ConfigError if folder == self.folder else BundleError
                 if folder.is_symlink():
-                    raise ConfigError(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
+                    raise kind(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
                 folder.mkdir(mode=0o700, exist_ok=True)
                 if folder.stat().st_uid != os.geteuid():
-                    raise ConfigError(f"{folder} belongs to another user.", hint="Choose another output_dir.")
+                    raise kind(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
             guard.check_ours(self.folder / name for name in guard.OWN_FOLDERS)
         except OSError as error:

@@ -411,4 +411,4 @@ def test_metadata_that_is_no_json_is_told(packed_bundle, run_line, content):
 def test_a_folder_of_a_bundle_that_is_a_link_is_refused(packed_bundle, run_line, tmp_path, name):
     (packed_bundle / name).rename(tmp_path / "elsewhere")
     (packed_bundle / name).symlink_to(tmp_path / "elsewhere")
-    assert "symbolic link" in run_line(IMPORT, exit_code=2).err
+    assert "symbolic link" in run_line(IMPORT, exit_code=1).err
