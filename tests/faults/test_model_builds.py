@@ -121,6 +121,36 @@ def test_a_build_that_does_not_end_is_named_and_the_other_model_is_made(tmp_path
         assert run.code == ExitCode.NEEDS_HAND
 
 
+def test_builds_that_do_not_end_do_not_give_time_to_one_another(tmp_path, bundle, monkeypatch):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=10_000, Score=10_000))
+    with target_of(tmp_path, pace=SLOW) as target:
+        begin = models.ModelReplay.begin
+
+        def one_after_another(one):
+            begin(one)
+            one.target.clock.sleep(60)
+
+        monkeypatch.setattr(models.ModelReplay, "begin", one_after_another)
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        assert sum(turns) < 1300
+
+
+def test_a_model_of_which_the_build_could_not_be_asked_for_is_not_waited_for_without_end(tmp_path, bundle):
+    with target_of(tmp_path, ["build_at_create"]) as target:
+        target.faults.add(Fault("html", path="get-model"))
+        assert replay(target, bundle).code == 0
+        assert {one.builds[-1].progress.status for one in of(target).values()} == {"built"}
+
+
+def test_looks_that_fail_now_and_then_do_not_make_waiting_endless(tmp_path, bundle, monkeypatch):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=10_000, Score=10_000))
+    with target_of(tmp_path, pace=SLOW) as target:
+        for nth in range(20, 2000, 5):
+            target.faults.add(Fault("html", path="get-model", nth=nth))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        assert sum(turns) < 4000
+
+
 def test_a_model_that_is_refused_is_asked_for_once_and_the_others_are_made(tmp_path, bundle):
     with target_of(tmp_path) as target:
         target.faults.add(Fault("status", path="create-model", status=422))

@@ -27,6 +27,7 @@ class ModelBuild:
 
     def __init__(self, clock: Clock, read: Callable[[str], Record], ask: Callable[[str], bool]) -> None:
         self._clock, self._read, self._ask = clock, read, ask
+        self.ended = False  # as it was last seen
         self._asked = False
         self._since: float | None = None  # None: not begun
 
@@ -53,11 +54,12 @@ class ModelBuild:
         return False
 
     def is_under_way(self, model_id: str) -> bool:
-        """Look at the model, and tell whether its build may still end well and in time."""
+        """Look at the model, and tell whether its build was begun and may still end well and in time."""
         status = build_status(self._read(model_id))
         patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
-        late = self._since is not None and self._clock.now() - self._since >= patience
-        return not late and status not in BUILT | BROKEN
+        in_time = self._since is not None and self._clock.now() - self._since < patience
+        self.ended = status in BUILT | BROKEN
+        return in_time and not self.ended
 
     def wait(self, model_id: str) -> Record:
         """Wait for the build to end, looking at each turn that nothing is deployed; return the model."""

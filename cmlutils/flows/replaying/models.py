@@ -40,19 +40,19 @@ def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterato
     ended: the target may build them one after another.
     """
     begun: list[ModelReplay] = []
-    building, pause = 0, 0.2
+    under_way: list[ModelReplay] = []
+    ended: set[str] = set()
+    pause = 0.2
     try:
-        while building or len(begun) < len(models):
-            for one in models[len(begun) : len(begun) + AT_ONCE - building]:
+        while under_way or len(begun) < len(models):
+            for one in models[len(begun) : len(begun) + AT_ONCE - len(under_way)]:
                 begun.append(one)
                 one.begin()
-                building += 1
             under_way = [one for one in begun if one.is_being_built()]
-            if len(under_way) < building:
-                for one in under_way:
+            before, ended = ended, ended | {one.key for one in begun if one.build.ended}
+            if under_way:
+                for one in under_way if ended > before else ():
                     one.build.wait_longer()
-            building = len(under_way)
-            if building:
                 target.clock.sleep(pause)
                 pause = longer(pause)
     except Unreachable as error:
