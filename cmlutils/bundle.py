@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FORMAT = 1
 METADATA = ("project", "models", "applications", "jobs")
-_FOLDERS = ("project-data", *guard.OWN_FOLDERS)
 
 
 def folder_name(section: str) -> str:
@@ -108,7 +107,8 @@ class Bundle:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if warning := guard.place_warning(self.folder.parent):
                 log.warning("%s", warning)
-            for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
+            own = [self.folder / name for name in guard.OWN_FOLDERS]
+            for folder in (self.folder, self.data, *own):
                 kind = ConfigError if folder == self.folder else BundleError
                 if folder.is_symlink():
                     raise kind(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
@@ -116,10 +116,10 @@ class Bundle:
                 if folder.stat().st_uid != os.geteuid():
                     raise kind(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
-            guard.check_ours(self.folder / name for name in guard.OWN_FOLDERS)
+            guard.check_ours(own)
         except OSError as error:
-            text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."
             kind = BundleError if error.errno in DISK_TROUBLE else ConfigError
+            text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."
             raise kind(text, hint="Free disk space or fix the permissions, or choose another output_dir.") from error
 
     def check(self, *, changed: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished
-from cmlutils.flows.replaying.take_away import leftover_warning, still_there, take_away, taken_away
+from cmlutils.flows.replaying.take_away import leftover_warning, still_there, take_away, taken_away, with_leftovers
 from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
@@ -66,15 +66,6 @@ def _guarded(
     if record is not None:
         step.claimed.add(str(record["id"]))
     return outcome, record
-
-
-def with_leftovers(error: Unreachable, journal: Journal, steps: Sequence[Step]) -> Unreachable:
-    """Return the error, with what of these steps is left on the target, or may be."""
-    left = [leftover_warning(one, journal.step(one.key)) for one in steps]
-    if not any(left):
-        return error
-    hint = "Import again as soon as it is back, to finish it or take it away."
-    return Unreachable(" ".join(filter(None, [error.message, *left])), hint=hint)
 
 
 def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
-from cmlutils.flows.replaying.ensure import begin, with_leftovers
+from cmlutils.flows.replaying.ensure import begin
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status, longer
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
+from cmlutils.flows.replaying.take_away import with_leftovers
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.model import LIVE, Model, live_status

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import ApiError, NotFound
+from cmlutils.errors import ApiError, NotFound, Unreachable
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmlutils.flows.replaying.steps import CannotBeInertError, Record, Sleep, TargetItem
     from cmlutils.journal import Journal, JournalStep
 
@@ -96,3 +98,12 @@ def leftover_warning(item: TargetItem, past: JournalStep | None) -> str:
         return ""
     what = _LOUD if past.target_id else "MAY BE ON THE TARGET, AND LIVE"
     return f"{item.kind.name} {item.name} {what}."
+
+
+def with_leftovers(error: Unreachable, journal: Journal, items: Sequence[TargetItem]) -> Unreachable:
+    """Return the error, with what of these is left on the target, or may be."""
+    left = [leftover_warning(one, journal.step(one.key)) for one in items]
+    if not any(left):
+        return error
+    hint = "Import again as soon as it is back, to finish it or take it away."
+    return Unreachable(" ".join(filter(None, [error.message, *left])), hint=hint)
