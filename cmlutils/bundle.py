@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import re
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -40,59 +39,26 @@ def folder_name(section: str) -> str:
     return f"{quote(section, safe=' ', errors='replace').replace('.', '%2E')[:160]}-{digest}"
 
 
-@dataclass(frozen=True)
 class Bundle:
     """One section's folder below output_dir."""
 
-    folder: Path
-
-    @property
-    def data(self) -> Path:
-        """The project's files."""
-        return self.folder / "project-data"
-
-    @property
-    def logs(self) -> Path:
-        """Logs, metrics and reports."""
-        return self.folder / "logs"
-
-    @property
-    def state(self) -> Path:
-        """Journals and file lists."""
-        return self.folder / "state"
-
-    @property
-    def manifest(self) -> Path:
-        """The file that says that the export is whole."""
-        return self.folder / "manifest.json"
-
-    @property
-    def file_list(self) -> Path:
-        """What the last export brought, for `listfile.read_list`."""
-        return self.state / "files.list"
-
-    @property
-    def progress(self) -> Path:
-        """How far the run is that holds the lock."""
-        return self.state / "progress.json"
-
-    @property
-    def report_page(self) -> Path:
-        """The last run's report, for a browser."""
-        return self.logs / "report.html"
-
-    @property
-    def log_file(self) -> Path:
-        """What all runs have logged."""
-        return self.logs / "migration.log"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "project-data"  # the project's files
+        self.manifest = folder / "manifest.json"  # says that the export is whole
+        self.logs = folder / "logs"
+        self.log_file = self.logs / "migration.log"  # what all runs have logged
+        self.report_page = self.logs / "report.html"  # the last run's report
+        self.state = folder / "state"  # journals and file lists
+        self.file_list = self.state / "files.list"  # what the last export brought, for `listfile.read_list`
+        self.lock_file = self.state / "lock"  # held by the run that is at the bundle
+        self.progress = self.state / "progress.json"  # how far that run is
+        self._unfinished = self.state / "export-unfinished"
+        self._todo_file = self.state / "to-do.json"
 
     def metrics(self, side: Side) -> Path:
-        """Return the last report of this side."""
+        """Return the path of the last report of this side."""
         return self.logs / f"{side}_metrics.json"
-
-    @property
-    def _unfinished(self) -> Path:
-        return self.state / "export-unfinished"
 
     def metadata(self, kind: str) -> Path:
         """Return the path of one metadata file; `kind` is one of METADATA."""
@@ -215,10 +181,6 @@ class Bundle:
         )
         self._unfinished.unlink(missing_ok=True)
 
-    @property
-    def _todo_file(self) -> Path:
-        return self.state / "to-do.json"
-
     def keep_todos(self, texts: Iterable[str]) -> None:
         """Remember what an import leaves for a person: a later validation tells it again."""
         write_json(self._todo_file, list(texts))
@@ -235,11 +197,6 @@ class Bundle:
     def other_journals(self, mine: Journal) -> Iterator[Path]:
         """Find the journals of all bundles beside this one, its own others too."""
         return (path for path in self.folder.parent.glob("*/state/journal-*.jsonl") if path != mine.path)
-
-    @property
-    def lock_file(self) -> Path:
-        """What a run holds while it is at the bundle."""
-        return self.state / "lock"
 
     def lock(self) -> Lock:
         """Return the lock that keeps two runs apart."""
