@@ -13,7 +13,7 @@ from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _KIND_OF_FORMAT = {
@@ -39,13 +39,11 @@ def local_resolution(folder: Path) -> int:
         return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116
 
 
-def walk(
-    root: Path, *, unread: list[Unread] | None = None, locked: Callable[[bytes], None] | None = None
-) -> Iterator[Entry]:
+def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False) -> Iterator[Entry]:
     """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
 
     Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
-    `locked` may open a folder that may not be read, which is then tried once more.
+    With `unlock` they get mode 0700 instead, and are listed.
     """
     top = os.fsencode(root)
     folders = [b""]
@@ -56,9 +54,9 @@ def walk(
             try:
                 found = _inside(place, folder)
             except PermissionError:
-                if locked is None or not folder:
+                if not unlock or not folder:
                     raise
-                locked(folder)
+                os.chmod(place, 0o700)  # noqa: PTH101 - bytes
                 found = _inside(place, folder)
         except OSError as error:
             if folder and isinstance(error, FileNotFoundError):

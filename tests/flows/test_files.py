@@ -418,7 +418,7 @@ def test_what_the_rsync_of_a_killed_run_still_removes_is_no_trouble(way, project
 
 def test_what_vanishes_from_aside_at_the_begin_is_no_trouble(bundle, monkeypatch):
     ghost = Entry(b".f.Ab12Cd", "f", 1, 1, 0o600)
-    monkeypatch.setattr(landing, "walk_all", lambda folder: [*walk(folder), ghost])
+    monkeypatch.setattr(landing, "walk", lambda folder, **_: [*walk(folder), ghost])
     assert landing.open_staging(bundle / "state/arriving").is_dir()
 
 

@@ -7,7 +7,7 @@ from until import until
 
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying import local_listing
-from cmlutils.flows.copying.local_listing import listed_beside
+from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.localtree import walk
 from cmlutils.remote import watchdog
 
@@ -34,7 +34,7 @@ def all_of(entries):
 
 
 def listed(root, **more):
-    with listed_beside(root, list, **more) as found:
+    with listing_beside(root, list, **more) as found:
         return found()
 
 
@@ -77,15 +77,15 @@ def test_what_may_not_be_read_is_left_to_our_own_walk(tree, program, monkeypatch
     asked = []
     monkeypatch.setattr(local_listing, "walk", lambda root, **more: asked.append((root, more)) or [])
     unread = []
-    assert listed(tree, unread=unread, locked=print) == []
-    assert asked == [(tree, {"unread": unread, "locked": print})]
+    assert listed(tree, unread=unread, unlock=True) == []
+    assert asked == [(tree, {"unread": unread, "unlock": True})]
     assert asked[0][1]["unread"] is unread
 
 
 def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(tree, monkeypatch):
     gone = []
     monkeypatch.setattr(watchdog.Watchdog, "gone", lambda _, number: gone.append(number))
-    with listed_beside(tree, list) as found:
+    with listing_beside(tree, list) as found:
         assert len(found()) == len(list(walk(tree)))
         assert len(gone) == 1
 
@@ -93,7 +93,7 @@ def test_a_find_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_a
 def test_a_listing_that_nobody_waits_for_ends_with_the_block(tmp_path, program):
     pid = tmp_path / "pid"
     program("find", f"echo $$ > {pid}; exec sleep 60")
-    with listed_beside(tmp_path, list) as found:
+    with listing_beside(tmp_path, list) as found:
         until(lambda: pid.exists() and pid.read_text(), "a find that runs")
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)

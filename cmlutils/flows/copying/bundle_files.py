@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
-from cmlutils.flows.copying.local_listing import listed_beside
+from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.losses import losses
 from cmlutils.flows.copying.pushed import Pushed
 from cmlutils.flows.copying.transfer import local_errors
@@ -74,5 +74,5 @@ def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFil
             pushed, outdated = set(), []
         return BundleListing(local, pushed, outdated, [] if bundle.foreign else losses(bundle.file_list, local))
 
-    with listed_beside(bundle.data, contents, unread=unread) as read:
+    with listing_beside(bundle.data, contents, unread=unread) as read:
         yield BundleFiles(bundle, memory, rules, read)

@@ -1,4 +1,7 @@
-"""The bundle's side of a pull: extra files, the staging folder, folders' modes and mtimes."""
+"""The bundle's side of a pull: extra files, the staging folder, folders' modes and mtimes.
+
+Folders there are opened on the way (mode 0700), to be read or written; `fix_folders` gives them their modes.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,20 @@ import errno
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from cmlutils.entries import Entry, upwards
 from cmlutils.filelist import Unread, show, unseen
-from cmlutils.flows.copying.local_listing import listed_beside
 from cmlutils.flows.copying.transfer import remove_non_folder
 from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cmlutils.entries import Differences
     from cmlutils.flows.copying.listing import KeptListing
-
-T = TypeVar("T")
-
-
-def walk_all(data: Path) -> Iterable[Entry]:
-    """List the local tree, after making its unreadable folders readable; `fix_folders` restores their modes."""
-    return walk(data, locked=lambda path: _open(data, path))
-
-
-def using_all(data: Path, use: Callable[[list[Entry]], T]) -> AbstractContextManager[Callable[[], T]]:
-    """List as `walk_all` does and `use` the list, in a thread beside the block; yields what waits for the result."""
-    return listed_beside(data, use, locked=lambda path: _open(data, path))
-
-
-def _open(data: Path, path: bytes) -> None:
-    os.chmod(local_path(data, path), 0o700)  # noqa: PTH101 - bytes
 
 
 def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
@@ -73,7 +58,7 @@ def open_staging(folder: Path) -> Path:
     """
     remove_non_folder(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
-    for entry in walk_all(folder):
+    for entry in walk(folder, unlock=True):
         with contextlib.suppress(FileNotFoundError):
             status = os.lstat(local_path(folder, entry.path))
             if entry.kind not in "fdl" or status.st_uid != os.geteuid() or (entry.kind == "f" and status.st_nlink > 1):
@@ -122,7 +107,7 @@ def _land(staging: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
 
 
 def _entered(root: Path, folder: bytes) -> bool:
-    """Tell whether this is a folder, reached through no link; make it writable, which `fix_folders` undoes."""
+    """Tell whether this is a folder, reached through no link; make it writable."""
     for path in reversed([*upwards(folder)]):
         mode = os.lstat(local_path(root, path)).st_mode
         if not stat.S_ISDIR(mode):
@@ -134,7 +119,7 @@ def _entered(root: Path, folder: bytes) -> bool:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder of ours with all that is in it, whatever its modes."""
-    for entry in walk_all(folder):
+    for entry in walk(folder, unlock=True):
         if entry.kind == "d":
             os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
     shutil.rmtree(folder)

@@ -23,16 +23,12 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def listed_beside(
-    root: Path,
-    use: Callable[[list[Entry]], T],
-    *,
-    unread: list[Unread] | None = None,
-    locked: Callable[[bytes], None] | None = None,
+def listing_beside(
+    root: Path, use: Callable[[list[Entry]], T], *, unread: list[Unread] | None = None, unlock: bool = False
 ) -> Iterator[Callable[[], T]]:
     """List `root` as `walk` does and `use` the list, in a thread beside the block; yields what waits for the result.
 
-    Where find complains, as of a folder that may not be read, `walk` lists it all, with `unread` and `locked`.
+    Where find complains, as of a folder that may not be read, `walk` lists it all, with `unread` and `unlock`.
     """
     with contextlib.ExitStack() as stack:
         found = None
@@ -42,7 +38,7 @@ def listed_beside(
 
         def listed() -> list[Entry]:
             entries = _all_of(found) if found else None
-            return list(walk(root, unread=unread, locked=locked)) if entries is None else entries
+            return list(walk(root, unread=unread, unlock=unlock)) if entries is None else entries
 
         yield in_thread(lambda: use(listed()))
 

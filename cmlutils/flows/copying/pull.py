@@ -19,10 +19,9 @@ from cmlutils.flows.copying.landing import (
     move_in,
     remove_tree,
     staged_bytes,
-    using_all,
-    walk_all,
 )
 from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names, remote_listing
+from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.mover import Mover, Receiver
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
@@ -30,7 +29,7 @@ from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, 
 from cmlutils.flows.copying.room import free_space, free_space_text
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.listfile import write_list
-from cmlutils.localtree import look
+from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
@@ -139,14 +138,18 @@ class _Pull:
         self.data.chmod(0o700)
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.kept.ended < BRIEF * self.kept.seconds
-        looking = contextlib.nullcontext(in_thread(self._arrived)) if few else using_all(self.data, self._compared)
+        looking = (
+            contextlib.nullcontext(in_thread(self._arrived))
+            if few
+            else listing_beside(self.data, self._compared, unlock=True)
+        )
         with looking as differences:
             same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
             self.kept = remote_listing(self.tunnel, self._rules_now(), "the source's listing")
-            self.differences = self._compared(walk_all(self.data))
+            self.differences = self._compared(walk(self.data, unlock=True))
         return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
 
     def _rules_now(self) -> IgnoreRules:
@@ -180,4 +183,4 @@ class _Pull:
             found = compare(names, look(self.data, names), folder_times=True, resolution_ns=self.resolution_ns)
             if not to_fetch(found):
                 return replace(found, not_carried=self.differences.not_carried)
-        return self._compared(walk_all(self.data))
+        return self._compared(walk(self.data, unlock=True))

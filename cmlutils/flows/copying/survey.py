@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import Differences, Entry, compare
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying.ignore_files import EXPORT_RULES, rules_of
-from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes, using_all, walk_all
+from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
 from cmlutils.flows.copying.listing import KeptListing, holes_there, remote_listing
+from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import is_big, to_fetch
 from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.transfer import local_errors, retrying
-from cmlutils.localtree import local_resolution
+from cmlutils.localtree import local_resolution, walk
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
-    return using_all(data, list)
+    return listing_beside(data, list, unlock=True)
 
 
 def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progress) -> Survey:
@@ -69,7 +70,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         wanted = to_fetch(differences)
         if wanted or recopies.entries:
             # what an interrupted pull left there and the source no longer has would be moved in
-            delete_extras(staging, compare(kept.entries, walk_all(staging), resolution_ns=resolution_ns), [])
+            delete_extras(staging, compare(kept.entries, walk(staging, unlock=True), resolution_ns=resolution_ns), [])
             partial_bytes = staged_bytes(staging)
             large = [entry for entry in wanted if is_big(entry)]
             doomed = extras(differences, kept.unread)
