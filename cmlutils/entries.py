@@ -95,6 +95,10 @@ class Differences:
     def __bool__(self) -> bool:
         return bool(self.only_left or self.only_right or self.changed)
 
+    def to_copy(self) -> list[Entry]:
+        """Return what the left side has to give to the right one."""
+        return [*self.only_left, *(each.wanted for each in self.changed)]
+
 
 PROBE_MTIME = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
 MTIME_RESOLUTIONS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)  # in nanoseconds, of file systems

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils import gitglob
+from cmlutils.entries import upwards
 from cmlutils.errors import ConfigError
 from cmlutils.gitglob import BELOW, DEEP, SLASH, STAR
 
@@ -74,6 +75,11 @@ class IgnoreRules:
         """
         name = path.decode("latin-1")
         return self._decide(name + "/" if is_dir else name)
+
+    def hides(self, entry: Entry) -> bool:
+        """Tell whether an entry is ignored, by itself or with a folder that it lies in."""
+        is_dir = entry.kind == "d"
+        return any(self.ignored(each, is_dir=is_dir or each != entry.path) for each in upwards(entry.path))
 
     def rsync_filters(self) -> list[bytes]:
         r"""Say the same in rsync's words, where the first match wins: lines for `--filter='merge,s FILE'`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import compare, upwards
+from cmlutils.entries import compare
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import show, unseen
 from cmlutils.listfile import read_list
@@ -57,7 +57,4 @@ def _some(paths: Sequence[bytes]) -> str:
 
 def _counts(entry: Entry, local: KeptListing) -> bool:
     """Tell whether a bundle holds such an entry, and the rules of an import keep it."""
-    folder = entry.kind == "d"
-    return entry.kind in "fdl" and not any(
-        local.rules.ignored(each, is_dir=folder or each != entry.path) for each in upwards(entry.path)
-    )
+    return entry.kind in "fdl" and not local.rules.hides(entry)

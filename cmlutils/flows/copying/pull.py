@@ -82,8 +82,7 @@ class _Pull:
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         write_list(self.bundle.file_list, self.kept.entries.values())
-        left = replace(self.differences, changed=but_folders(self.differences.changed))
-        problems = problems_of(left, complaints, self.restless)
+        problems = problems_of(but_folders(self.differences), complaints, self.restless)
         problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.staging)

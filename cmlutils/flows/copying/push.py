@@ -98,7 +98,7 @@ class _Push:
 
     def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
         """Copy what differs, and the recopies; return what was to be copied, and the problems with that."""
-        different = _to_send(self.differences)
+        different = self.differences.to_copy()
         self.recopies = self.recopy_list.due(self.local.entries, self.differences)
         first = [*{entry.path: entry for entry in (*different, *self.recopies.entries)}.values()]
         complaints: list[rsync.Complaint] = []
@@ -169,10 +169,10 @@ class _Push:
 
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at what was sent, or at everything if that is not as it should be."""
-        sent = [*_to_send(self.differences), *self.recopies.entries]
+        sent = [*self.differences.to_copy(), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
-        return remaining_of(_to_send(self.differences), self.folder.partial_bytes, self.differences)
+        return remaining_of(self.differences.to_copy(), self.folder.partial_bytes, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
         """Look at these names alone: an rsync that was not interrupted has touched no others."""
@@ -183,7 +183,7 @@ class _Push:
         self.differences = replace(
             found, only_right=self.differences.only_right, not_carried=self.differences.not_carried
         )
-        return not _to_send(found)
+        return not found.to_copy()
 
     def _holes(self, large: Iterable[Entry]) -> set[bytes]:
         status = {entry: os.lstat(local_path(self.data, entry.path)) for entry in large}
@@ -199,7 +199,7 @@ class _Push:
             in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
             if now is None or not (gone or in_the_way):
                 continue
-            if now.kind == put.kind and self._as_left(put, now) and not self._is_ignored(put):
+            if now.kind == put.kind and self._as_left(put, now) and not self.rules.hides(put):
                 doomed[put.path] = now
         return doomed
 
@@ -217,10 +217,6 @@ class _Push:
             return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
-    def _is_ignored(self, put: Entry) -> bool:
-        folder = put.kind == "d"
-        return any(self.rules.ignored(each, is_dir=folder or each != put.path) for each in upwards(put.path))
-
     def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
         """Remember what we put there and is still there, and also what is ignored since or can't be listed."""
         hidden = unseen(self.there.unread)
@@ -233,10 +229,6 @@ class _Push:
                     for path, entry in self.local.entries.items()
                     if path in ours and (path in there or hidden(path))
                 ),
-                *(each for each in gone if each.path in there or hidden(each.path) or self._is_ignored(each)),
+                *(each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)),
             ]
         )
-
-
-def _to_send(differences: Differences) -> list[Entry]:
-    return [*differences.only_left, *(each.wanted for each in differences.changed)]

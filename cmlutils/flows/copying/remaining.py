@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -11,7 +12,7 @@ from cmlutils.remote import rsync
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Sized
 
-    from cmlutils.entries import Change, Differences, Entry
+    from cmlutils.entries import Differences, Entry
     from cmlutils.flows.copying.listing import KeptListing
 
 SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
@@ -44,12 +45,13 @@ def remaining_of(wanted: list[Entry], partial_bytes: int, differences: Differenc
 
 def to_fetch(differences: Differences) -> list[Entry]:
     """Name what a pull has to copy."""
-    return [*differences.only_left, *(each.wanted for each in but_folders(differences.changed))]
+    return but_folders(differences).to_copy()
 
 
-def but_folders(changes: Iterable[Change]) -> list[Change]:
+def but_folders(differences: Differences) -> Differences:
     """Leave out existing folders' modes and times: a pull sets them itself, at the end."""
-    return [each for each in changes if each.wanted.kind != "d" or "kind" in each.what]
+    changed = [each for each in differences.changed if each.wanted.kind != "d" or "kind" in each.what]
+    return replace(differences, changed=changed)
 
 
 def is_big(entry: Entry) -> bool:
