@@ -18,9 +18,13 @@ def test_the_version_of_an_rsync_is_read_and_of_nothing_else():
     assert rsync.version(b"rsync  version 3.4\n") == rsync.Version((3, 4, 0), zstd=False)
 
 
+def way(both, target="t", temp=""):
+    return rsync.Way(["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, rsync.Place(target, temp), both)
+
+
 def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():
-    assert rsync.Version((3, 1, 3), zstd=False).exact == "--modify-window=-1"
-    assert rsync.Version((3, 1, 2), zstd=False).exact == "--ignore-times"
+    assert way(rsync.Version((3, 1, 3), zstd=False)).exact == "--modify-window=-1"
+    assert way(rsync.Version((3, 1, 2), zstd=False)).exact == "--ignore-times"
 
 
 @pytest.mark.parametrize(
@@ -79,20 +83,20 @@ BASE = [
 ]  # fmt: skip
 SSH = ["--timeout=300", "-e", "ssh -p '2 2'"]
 NAMED = ["--ignore-times", "--no-recursive", "--dirs", "--files-from=n"]
+RULES = ["--filter=merge,s r"]
 END = ["--", "cdsw@localhost:./", "t"]
 
 
 def test_what_is_asked_of_rsync():
-    ssh, place = ["ssh", "-p", "2 2"], rsync.REMOTE_ROOT
-    argv = rsync.tree(ssh, place, "t", rules=Path("r"), both=NEW)
+    argv = rsync.tree(way(NEW), Path("r"))
     zstd = ["-z", "--zc=zstd", "--zl=1"]
-    assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", "--filter=merge,s r", *END]
-    argv = rsync.tree(ssh, place, "t", temp="/tmp/x", both=NEW.and_of(OLD))
-    assert argv == [*BASE, "--temp-dir=/tmp/x", *SSH, "--ignore-times", "-r", "--max-size=67108863", *END]
-    argv = rsync.tree(ssh, place, "t", both=OLD, inplace=True, asked=True)
-    assert argv == [*BASE[:-1], *SSH, "--ignore-times", "-r", "--max-size=67108863", "--inplace", *END]
-    assert rsync.short(ssh, place, "t", names=Path("n"), both=OLD) == [*BASE, *SSH, *NAMED, *END]
-    assert rsync.short(ssh, place, "t", names=Path("n"), both=NEW) == [*BASE, *SSH, *zstd, *NAMED, *END]
+    assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", *RULES, *END]
+    argv = rsync.tree(way(NEW.and_of(OLD), temp="/tmp/x"), Path("r"))
+    assert argv == [*BASE, "--temp-dir=/tmp/x", *SSH, "--ignore-times", "-r", "--max-size=67108863", *RULES, *END]
+    argv = rsync.tree(way(OLD), Path("r"), inplace=True, asked=True)
+    assert argv == [*BASE[:-1], *SSH, "--ignore-times", "-r", "--max-size=67108863", "--inplace", *RULES, *END]
+    assert rsync.short(way(OLD), Path("n")) == [*BASE, *SSH, *NAMED, *END]
+    assert rsync.short(way(NEW), Path("n")) == [*BASE, *SSH, *zstd, *NAMED, *END]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +109,7 @@ def test_what_is_asked_of_rsync():
     ],
 )
 def test_how_a_large_file_is_asked_for(version, sparse, exact, last):
-    both = rsync.Version(version, zstd=True)
-    argv = rsync.big(
-        ["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, "t", names=Path("n"), basis="/b", both=both, sparse=sparse
-    )
+    argv = rsync.big(way(rsync.Version(version, zstd=True)), Path("n"), "/b", sparse=sparse)
     named = ["--no-recursive", "--dirs", "--no-implied-dirs", "--files-from=n", "--copy-dest=/b"]
     assert argv == [*BASE, *SSH, exact, *named, *last, *END]
 

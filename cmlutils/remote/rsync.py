@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cmlutils.entries import upwards
@@ -46,17 +45,48 @@ class Complaint(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
-class Version:
-    """What `rsync --version` says: its number and whether it can zstd; and the receiver's mtime resolution."""
+class Version(NamedTuple):
+    """What `rsync --version` says: its number, and whether it can zstd."""
 
     number: tuple[int, ...]
     zstd: bool
-    resolution_ns: int = 1
 
     def and_of(self, other: Version) -> Version:
         """Return what both ends can."""
         return Version(min(self.number, other.number), self.zstd and other.zstd)
+
+
+class Place(NamedTuple):
+    """A folder to copy to, and its temporary folder; with an empty one files grow beside their final name.
+
+    That is fastest: rsync opens every part of a temporary path anew for each file, so it should be a short one.
+    """
+
+    folder: str
+    temp: str = ""
+
+
+class Way(NamedTuple):
+    """What the rsyncs of a copy have in common; `both` ends can that much, and the receiver's mtimes are so fine."""
+
+    ssh: Sequence[str]
+    source: str
+    target: Place
+    both: Version
+    resolution_ns: int = 1
+
+    def argv(self, *options: str, asked: bool = False) -> list[str]:
+        """Build an argv; `asked`: of its progress it tells only what `progress_signal` asks, not each file."""
+        argv = ["rsync", "-lpt", "--no-inc-recursive", "--no-human-readable", "--from0"]
+        argv += [] if asked else ["--info=progress2"]
+        argv += [f"--temp-dir={self.target.temp}"] if self.target.temp else []
+        argv += [f"--timeout={TIMEOUT}", "-e", shell(self.ssh), *options]
+        return [*argv, "--", self.source, self.target.folder]
+
+    @property
+    def zstd(self) -> list[str]:
+        """The options that compress, where both ends can."""
+        return ["-z", "--zc=zstd", "--zl=1"] if self.both.zstd else []
 
     @property
     def exact(self) -> str:
@@ -66,7 +96,7 @@ class Version:
         """
         if self.resolution_ns > 1:
             return f"--modify-window={int(self.resolution_ns >= 10**9)}"
-        return "--modify-window=-1" if self.number >= NANOSECONDS else "--ignore-times"
+        return "--modify-window=-1" if self.both.number >= NANOSECONDS else "--ignore-times"
 
 
 def version(text: bytes) -> Version | None:
@@ -126,77 +156,35 @@ def names_file(paths: Iterable[bytes]) -> bytes:
     return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
 
 
-def _base(ssh: Sequence[str], temp: str, *, asked: bool = False) -> list[str]:
-    """Build what all argvs have in common; with an empty `temp`, files grow beside their final name, which is fastest.
-
-    rsync opens every part of a temporary folder's path anew for each file, so it should be a short one.
-    `asked`: it tells its progress when it is asked to, instead of after every file.
-    """
-    argv = ["rsync", "-lpt", "--no-inc-recursive", "--no-human-readable", "--from0"]
-    argv += [] if asked else ["--info=progress2"]
-    argv += [f"--temp-dir={temp}"] if temp else []
-    return [*argv, f"--timeout={TIMEOUT}", "-e", shell(ssh)]
-
-
-def _zstd(version: Version) -> list[str]:
-    return ["-z", "--zc=zstd", "--zl=1"] if version.zstd else []
-
-
-def tree(
-    ssh: Sequence[str],
-    source: str,
-    target: str,
-    *,
-    temp: str = "",
-    rules: Path | None = None,
-    both: Version,
-    inplace: bool = False,
-    asked: bool = False,
-) -> list[str]:
-    """Build the argv that copies a whole tree but its big files; `both` is what both ends can.
+def tree(way: Way, rules: Path, *, inplace: bool = False, asked: bool = False) -> list[str]:
+    """Build the argv that copies a whole tree, as far as these rules keep it, but its big files.
 
     `inplace` saves a temporary name and a rename for each file; an interrupted file has another mtime.
-    `asked`: of its progress it tells only what `progress_signal` asks.
     """
-    argv = [*_base(ssh, temp, asked=asked), *_zstd(both), both.exact, "-r", f"--max-size={BIG - 1}"]
-    argv += ["--inplace"] if inplace else []
-    argv += [f"--filter=merge,s {rules}"] if rules else []
-    return [*argv, "--", source, target]
+    options = [*way.zstd, way.exact, "-r", f"--max-size={BIG - 1}", *(["--inplace"] if inplace else [])]
+    return way.argv(*options, f"--filter=merge,s {rules}", asked=asked)
 
 
-def short(ssh: Sequence[str], source: str, target: str, *, temp: str = "", names: Path, both: Version) -> list[str]:
+def short(way: Way, names: Path) -> list[str]:
     """Build the argv that copies the named files and folders (not what is in those), however equal they look."""
-    argv = [*_base(ssh, temp), *_zstd(both), "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}"]
-    return [*argv, "--", source, target]
+    return way.argv(*way.zstd, "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}")
 
 
-def by_rules(ssh: Sequence[str], source: str, target: str, *, temp: str = "", rules: Path, both: Version) -> list[str]:
+def by_rules(way: Way, rules: Path) -> list[str]:
     """Build the argv that copies what these rules keep, of whatever size, however equal it looks."""
-    argv = [*_base(ssh, temp), *_zstd(both), "--ignore-times", "-r", f"--filter=merge,s {rules}"]
-    return [*argv, "--", source, target]
+    return way.argv(*way.zstd, "--ignore-times", "-r", f"--filter=merge,s {rules}")
 
 
-def big(
-    ssh: Sequence[str],
-    source: str,
-    target: str,
-    *,
-    temp: str = "",
-    names: Path,
-    basis: str,
-    both: Version,
-    sparse: bool = False,
-) -> list[str]:
+def big(way: Way, names: Path, basis: str, *, sparse: bool) -> list[str]:
     """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
     So an interrupted file resumes in its middle; a partial one has another mtime than the whole. `basis` (absolute) is
     where the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`)
     takes a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
     """
-    argv = [*_base(ssh, temp), both.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
-    argv += [f"--copy-dest={basis}"]
-    argv += ["--inplace"] if not sparse or both.number >= HOLES_IN_PLACE else []
-    return [*argv, *(["--sparse"] if sparse else []), "--", source, target]
+    options = [way.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
+    options += [f"--copy-dest={basis}", *(["--inplace"] if not sparse or way.both.number >= HOLES_IN_PLACE else [])]
+    return way.argv(*options, *(["--sparse"] if sparse else []))
 
 
 def cause(code: int, err: bytes) -> Cause:

@@ -163,9 +163,8 @@ def test_progress_is_told_as_it_goes_and_ends_with_all(way, project, bundle, mon
     monkeypatch.setattr(remaining, "SHORT", 1)
     if not asked:
         monkeypatch.setattr(progress_signal, "answers", lambda _: False)
-    monkeypatch.setattr(
-        rsync, "tree", lambda *a, _real=rsync.tree, **k: [*_real(*a, **k)[:-3], "--bwlimit=600", *a[1:3]]
-    )
+    whole = rsync.tree
+    monkeypatch.setattr(rsync, "tree", lambda *words, **more: ["rsync", "--bwlimit=600", *whole(*words, **more)[1:]])
     root = bundle / "project-data" if up else project
     for number in range(200):
         folder = root / f"folder{number % 8}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import above
@@ -34,18 +33,28 @@ EVERY = 0.2  # seconds between two tellings of progress
 NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
 
 
+class Sender(NamedTuple):
+    """The sending side of a copy.
+
+    `kept` gives its listing as it is by now, `holes` which of some large files have holes: only those are worth the
+    search for them, which is slow.
+    """
+
+    folder: str
+    kept: Callable[[], KeptListing]
+    holes: Callable[[Sequence[Entry]], Collection[bytes]]
+
+
 class Receiver(NamedTuple):
     """The receiving side of a copy, and its staging folder, where large files and whole new names of the root grow.
 
-    The first five are what rsync is told: where to copy to, directly or by way of the staging folder, its temporary
-    folder for either, and where it all belongs. `move_in` moves names of the root there unless something is in the way,
-    `land` those of some large files that are whole, and it says why one could not be moved. `free` says what is free.
+    `basis` is where all belongs in the end, as an absolute path. `move_in` moves names of the root there unless
+    something is in the way, `land` those of some large files that are whole, and it says why one could not be moved.
+    `free` says what is free.
     """
 
-    end: str
-    temp: str
-    staging_end: str
-    staging_temp: str
+    goal: rsync.Place
+    staging: rsync.Place
     basis: str
     resolution_ns: int
     move_in: Callable[[Sequence[bytes]], None]
@@ -54,50 +63,36 @@ class Receiver(NamedTuple):
 
 
 class Mover:
-    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy.
-
-    `sender` is where rsync copies from. `holes` tells which of some large files there have holes: only those are worth
-    the search for them, which is slow. `recopies` are copied however equal they look.
-    """
+    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
 
     def __init__(
-        self,
-        tunnel: Tunnel,
-        sender: str,
-        receiver: Receiver,
-        *,
-        work: Path,
-        rsyncs: Rsyncs,
-        holes: Callable[[Sequence[Entry]], Collection[bytes]],
-        recopies: Recopies,
-        progress: Progress,
+        self, tunnel: Tunnel, sender: Sender, receiver: Receiver, rsyncs: Rsyncs, work: Path, progress: Progress
     ) -> None:
-        self.tunnel, self.sender, self.receiver, self.work = tunnel, sender, receiver, work
-        self.both = replace(rsyncs.both, resolution_ns=receiver.resolution_ns)
-        self.holes, self.recopies, self.progress = holes, recopies, progress
+        self.tunnel, self.sender, self.receiver = tunnel, sender, receiver
+        self.both, self.work, self.progress = rsyncs.both, work, progress
         self.complaints: list[rsync.Complaint] = []
         self._asks = progress_signal.answers(rsyncs.ours)
         self._number = 0
 
-    def rounds(self, look: LookAgain, kept: Callable[[], KeptListing], now: Remaining) -> None:
+    def rounds(self, now: Remaining, look: LookAgain, recopies: Recopies) -> None:
         """Copy until nothing more is wanted, or a round makes no progress.
 
         `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
-        before the first. `kept` is the sender's listing. The recopies come before all that.
+        before the first. The recopies come before all that, however equal they look.
         Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
         """
-        now = self._recopy(look, kept) if self.recopies.entries else now
+        now = self._recopy(look, recopies) if recopies.entries else now
         tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
             self.progress.step("copying")
-            new = now.new if staging and worth_staging(now, kept()) else frozenset[bytes]()
+            new = now.new if staging and worth_staging(now, self.sender.kept()) else frozenset[bytes]()
             cut = False
             try:
                 if new:
-                    self._copy_staged([each for each in now.wanted if top(each.path) in new], kept(), new)
+                    self._copy_staged([each for each in now.wanted if top(each.path) in new], new)
                     staging, before = False, []
                 else:
-                    self._copy(now.wanted, kept(), streams=1 if tried else self._streams())
+                    self._copy(now.wanted, streams=1 if tried else self._streams())
                     tried, before = tried + 1, now.wanted
             except TunnelError as error:
                 log.warning("%s", error)
@@ -110,82 +105,71 @@ class Mover:
                 self.tunnel.progressed()
                 least = left
 
-    def _recopy(self, look: LookAgain, kept: Callable[[], KeptListing]) -> Remaining:
+    def _recopy(self, look: LookAgain, recopies: Recopies) -> Remaining:
         """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
         cut = False
-        while some := self.recopies.some():
+        while some := recopies.some():
             self.progress.step("copying")
             try:
-                self._copy(some, kept(), streams=1, anew=True)
+                self._copy(some, streams=1, anew=True)
             except TunnelError as error:
                 log.warning("%s", error)
                 self.tunnel.reopen()
                 cut = True
             else:
-                self.recopies.tried(some, self.complaints)
+                recopies.tried(some, self.complaints)
                 self.tunnel.progressed()
         self.progress.step("checking")
         return look(cut=cut)
 
-    def _copy_staged(self, wanted: Sequence[Entry], kept: KeptListing, new: Collection[bytes]) -> None:
+    def _copy_staged(self, wanted: Sequence[Entry], new: Collection[bytes]) -> None:
         """Copy these whole new names of the root to where nobody looks, then move them in."""
-        others = [entry for path, entry in kept.entries.items() if b"/" not in path and path not in new]
+        others = [entry for path, entry in self.sender.kept().entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
-        self._copy(wanted, kept, streams=self._streams(), without=without)
+        self._copy(wanted, streams=self._streams(), without=without)
         self.receiver.move_in(sorted(new))
 
     def _streams(self) -> int:
         return STREAMS_NEAR if self.tunnel.answered_in <= NEAR else STREAMS
 
     def _copy(
-        self,
-        names: Sequence[Entry],
-        kept: KeptListing,
-        *,
-        streams: int,
-        without: Sequence[bytes] | None = None,
-        anew: bool = False,
+        self, names: Sequence[Entry], *, streams: int, without: Sequence[bytes] | None = None, anew: bool = False
     ) -> None:
         """Copy these; with `without`, rules for what is not meant, all goes to the staging folder and stays there.
 
         `anew`: however equal they look.
         """
         parts = divided(names, anew=anew)
-        copies = self._copies(parts, kept, streams, without)
+        copies = self._copies(parts, streams, without)
         self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
         self._run(copies, names)
 
-    def _copies(self, parts: Parts, kept: KeptListing, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
+    def _way(self, target: rsync.Place) -> rsync.Way:
+        return rsync.Way(self.tunnel.ssh_argv, self.sender.folder, target, self.both, self.receiver.resolution_ns)
+
+    def _copies(self, parts: Parts, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
         """Build what rsync is told, in pieces that may run at once."""
-        inplace, there = without is not None, self.receiver
-        ends = self.sender, there.staging_end if inplace else there.end
-        base = {"temp": there.staging_temp if inplace else there.temp}
-        ssh, copies = self.tunnel.ssh_argv, list[Copy]()
+        staged, kept, copies = without is not None, self.sender.kept(), list[Copy]()
+        way = self._way(self.receiver.staging if staged else self.receiver.goal)
         if parts.by_rules:
             path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
-            copies.append(Copy(rsync.by_rules(ssh, *ends, **base, rules=path, both=self.both)))
+            copies.append(Copy(rsync.by_rules(way, path)))
         if parts.tree:
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(parts.tree, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
-                argv = rsync.tree(ssh, *ends, **base, rules=path, both=self.both, inplace=inplace, asked=self._asks)
-                copies.append(Copy(argv))
+                copies.append(Copy(rsync.tree(way, path, inplace=staged, asked=self._asks)))
         if parts.listed:
             path = self._file("names", rsync.names_file(entry.path for entry in parts.listed))
-            copies.append(Copy(rsync.short(ssh, *ends, **base, names=path, both=self.both)))
-        return [*copies, *self._big_copies(parts.large, land=not inplace)]
+            copies.append(Copy(rsync.short(way, path)))
+        return [*copies, *self._big_copies(parts.large, land=not staged)]
 
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
         """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
-        holes = self.holes(big) if big else ()
-        there = self.receiver
+        holes, way = self.sender.holes(big) if big else (), self._way(self.receiver.staging)
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
-            argv = rsync.big(
-                self.tunnel.ssh_argv, self.sender, there.staging_end,
-                temp=there.staging_temp, names=path, basis=there.basis, both=self.both, sparse=sparse,
-            )  # fmt: skip
-            yield Copy(argv, entry if land else None)
+            yield Copy(rsync.big(way, path, self.receiver.basis, sparse=sparse), entry if land else None)
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
@@ -238,7 +222,7 @@ class Mover:
             return False
         if cause == "space":
             raise TransferError(
-                f"No space left: {self.receiver.free()} are free at {self.receiver.end}.",
+                f"No space left: {self.receiver.free()} are free at {self.receiver.goal.folder}.",
                 hint="Make room (or inodes) and run it again; it goes on where it stopped.",
             )
         if cause == "fatal":

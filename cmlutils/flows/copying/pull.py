@@ -22,7 +22,7 @@ from cmlutils.flows.copying.landing import (
 )
 from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names, remote_listing
 from cmlutils.flows.copying.local_listing import listing_beside
-from cmlutils.flows.copying.mover import Mover, Receiver
+from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
@@ -77,7 +77,7 @@ class _Pull:
         complaints: list[rsync.Complaint] = []
         if first:
             mover = self._mover()
-            mover.rounds(self._look_again, lambda: self.kept, remaining_of(unlike, 0, self.differences))
+            mover.rounds(remaining_of(unlike, 0, self.differences), self._look_again, recopies)
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
@@ -100,22 +100,17 @@ class _Pull:
         )
 
     def _mover(self) -> Mover:
+        sender = Sender(rsync.REMOTE_ROOT, lambda: self.kept, partial(holes_there, self.tunnel))
         receiver = Receiver(
-            end=f"{self.data}/",
-            temp="",
-            staging_end=f"{self.staging}/",
-            staging_temp="",
+            goal=rsync.Place(f"{self.data}/"),
+            staging=rsync.Place(f"{self.staging}/"),
             basis=str(self.data.absolute()),
             resolution_ns=self.resolution_ns,
             move_in=lambda names: move_in(self.staging, self.data, names),
             land=lambda files: land(self.staging, self.data, files, self.resolution_ns),
             free=lambda: free_space_text(*free_space(self.data)),
         )
-        return Mover(
-            self.tunnel, rsync.REMOTE_ROOT, receiver,
-            work=self.work, rsyncs=self.rsyncs, holes=partial(holes_there, self.tunnel), recopies=self.recopies,
-            progress=self.progress,
-        )  # fmt: skip
+        return Mover(self.tunnel, sender, receiver, self.rsyncs, self.work, self.progress)
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)

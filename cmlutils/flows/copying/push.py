@@ -11,7 +11,7 @@ from cmlutils.entries import Differences, Entry, above, compare, totals, totals_
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
 from cmlutils.flows.copying.listing import listed_names, remote_listing
-from cmlutils.flows.copying.mover import Mover, Receiver
+from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
@@ -106,7 +106,7 @@ class _Push:
             self.files.memory.begin(first)
             mover = self._prepare()
             self._drop_stale()
-            mover.rounds(self._look_again, lambda: self.local, remaining_of(different, 0, self.differences))
+            mover.rounds(remaining_of(different, 0, self.differences), self._look_again, self.recopies)
             complaints = mover.complaints
         self.recopy_list.settle(self.recopies, self.local.entries)
         return first, (*problems_of(self.differences, complaints), *self.recopies.problems(self.local.entries))
@@ -133,11 +133,10 @@ class _Push:
         self.data.chmod(root.mode | 0o700)
         self.resolution_ns = root.resolution_ns
         self.files.memory.note_resolution(root.resolution_ns)
+        sender = Sender(f"{self.data}/", lambda: self.local, self._holes)
         receiver = Receiver(
-            end=rsync.REMOTE_ROOT,
-            temp=self.folder.name,
-            staging_end=f"{rsync.REMOTE_ROOT}{self.folder.name}/new/",
-            staging_temp=f"{root.path}/{self.folder.name}",
+            goal=rsync.Place(rsync.REMOTE_ROOT, self.folder.name),
+            staging=rsync.Place(f"{rsync.REMOTE_ROOT}{self.folder.name}/new/", f"{root.path}/{self.folder.name}"),
             basis=root.path,
             resolution_ns=root.resolution_ns,
             move_in=self.folder.move_in,
@@ -146,11 +145,8 @@ class _Push:
         )
         rsyncs = both_rsyncs(root.versions)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
-        return Mover(
-            self.tunnel, f"{self.data}/", receiver,
-            work=emptied(self.files.bundle.state / "tmp"), rsyncs=rsyncs, holes=self._holes, recopies=self.recopies,
-            progress=self.progress,
-        )  # fmt: skip
+        work = emptied(self.files.bundle.state / "tmp")
+        return Mover(self.tunnel, sender, receiver, rsyncs, work, self.progress)
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted push left in staging and the bundle no longer has: it would be moved in."""
