@@ -21,14 +21,14 @@ class ExitCode(IntEnum):
 
 
 class CmlutilError(Exception):
-    """A failure told in one sentence, with a hint on what to do about it."""
+    """A failure told in one sentence, with a hint on what to do about it; a full stop that is missing is added."""
 
     exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = message if message.endswith((".", "!", "?", "…")) else f"{message}."
         self.hint = hint
+        super().__init__(self.message)
 
 
 class ConfigError(CmlutilError):

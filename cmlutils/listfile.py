@@ -42,4 +42,4 @@ def read_list(path: Path) -> Iterator[Entry]:
     except OSError as error:
         raise TransferError(f"{path} can't be read: {error.strerror}.", hint=_AGAIN) from error
     except TransferError as error:
-        raise TransferError(f"{error.message}.", hint=_AGAIN) from error
+        raise TransferError(error.message, hint=_AGAIN) from error

@@ -124,11 +124,11 @@ def test_a_refusal_is_told_at_once_with_the_call_and_its_status(http, mock, cloc
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ({"error": "bad"}, ": bad"),
-        ({"error": {"message": "deep"}}, ": deep"),
-        ({"message": "", "error": "second"}, ": second"),
-        ({"message": "x" * 5000}, ": " + "x" * 300),
-        ([1], "(400)"),
+        ({"error": "bad"}, ": bad."),
+        ({"error": {"message": "Deep."}}, ": Deep."),
+        ({"message": "", "error": "second"}, ": second."),
+        ({"message": "x" * 5000}, ": " + "x" * 300 + "."),
+        ([1], "(400)."),
     ],
 )
 def test_a_refusal_ends_with_what_the_workspace_says(http, mock, body, text):
@@ -136,6 +136,12 @@ def test_a_refusal_ends_with_what_the_workspace_says(http, mock, body, text):
     with pytest.raises(Rejected) as error:
         http.send("POST", "/x", {"environment": {"PASSWORD": "geheim"}})
     assert error.value.message.endswith(text)
+
+
+def test_a_plain_500_is_told_with_one_full_stop(http, mock):
+    mock.get(f"{URL}/x", json={"message": "Disk full."}, status=500)
+    with pytest.raises(Rejected, match=r": status 500: Disk full\.$"):
+        http.get("/x")
 
 
 def test_neither_a_message_nor_the_log_has_a_secret(http, mock, caplog):

@@ -122,7 +122,7 @@ def message(workspace: Workspace, call: Call, body: bytes) -> str:
     secrets = {secret.reveal() for secret in (workspace.api_key, call.bearer) if secret}
     for private in sorted(secrets | _environment_values(call), key=len, reverse=True):
         text = text.replace(private, "***")
-    return _printable(text)[:MAX_MESSAGE]
+    return _printable(text)[:MAX_MESSAGE].removesuffix(".")
 
 
 def _said(reply: object) -> str:

@@ -599,7 +599,7 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
         raise TunnelError("no session")
 
     run = replay(target, bundle, push=push)
-    assert str(run.error) == "no session"
+    assert str(run.error) == "no session."
     assert [one.name for one in run.report.outcomes if one.status is not Status.SKIPPED] == [
         "Churn",
         "Explain",
