@@ -64,8 +64,7 @@ def programs() -> list[Finding]:
         text, old = process.text(said.err or said.out, 1), ssh.version() < ssh.OLDEST
         found.append(here("error", f"{text} is too old", "install OpenSSH 7.6 or newer") if old else here("ok", text))
         if why := ssh.settings_trouble():
-            fix = ssh.MEND_SETTINGS.rstrip(".")
-            found.append(here("error", f"ssh can't use its settings: {why}", fix[:1].lower() + fix[1:]))
+            found.append(here("error", f"ssh can't use its settings: {why}", ssh.MEND_SETTINGS))
     return found
 
 

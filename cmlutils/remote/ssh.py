@@ -32,7 +32,7 @@ SETTINGS = (
     "PubkeyAuthentication=yes", "PreferredAuthentications=publickey",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-MEND_SETTINGS = "Mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes."
+MEND_SETTINGS = "mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
 NO_COMMAND = "KnownHostsCommand=none"
 # versions by ssh's release notes: the first with accept-new, with ^, and with that command
 OLDEST, PREFERS, COMMANDS = (7, 6), (8, 1), (8, 5)
@@ -137,7 +137,7 @@ def settings_trouble() -> str:
 def check_settings() -> None:
     """Raise Refused where ssh can't use its own settings: before a session is opened for nothing."""
     if why := settings_trouble():
-        raise Refused(f"ssh can't use its settings: {why}", hint=MEND_SETTINGS)
+        raise Refused(f"ssh can't use its settings: {why}", hint=_sentence(MEND_SETTINGS))
 
 
 def check_keys(workspace: Workspace) -> None:
@@ -164,7 +164,11 @@ def _unusable(keys: Sequence[Path]) -> Refused | None:
     if first is None:
         return None
     key, why, fix = first
-    return Refused(f"The ssh key {key} {why}.", hint=f"{fix[:1].upper()}{fix[1:]}.")
+    return Refused(f"The ssh key {key} {why}.", hint=_sentence(fix))
+
+
+def _sentence(fix: str) -> str:
+    return f"{fix[:1].upper()}{fix[1:]}."
 
 
 def trouble(key: Path) -> tuple[str, str]:
