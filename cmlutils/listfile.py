@@ -18,20 +18,13 @@ _AGAIN = "Run the export again."
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:
-    """Keep a listing in a file, whole or not at all, in find's form, which `parse_find` reads; raises OSError."""
-    refuse_folder(path)
+    """Keep a listing in a file, whole or not at all, in find's form, which `parse_find` reads; raises BundleError."""
     with whole_file(path) as file:
         file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
         for name, kind, size, mtime_ns, mode, link in entries:
             seconds, fraction = divmod(mtime_ns, SECOND)
             file.write(b"%b\0%d\0%d.%09d0\0%o\0%b\0%b\0" % (kind.encode(), size, seconds, fraction, mode, name, link))
         file.write(END + b"\0")
-
-
-def refuse_folder(path: Path) -> None:
-    """Raise TransferError for a folder in the place of a list, which nothing could replace."""
-    if path.is_dir():
-        raise TransferError(f"{path} is a folder, and should be a file.", hint="Remove it, and run the command again.")
 
 
 def read_list(path: Path) -> Iterator[Entry]:

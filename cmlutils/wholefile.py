@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file of mode 0600 that takes this path's place at the end of the block; raises OSError.
+    """Yield a file of mode 0600 that takes this path's place at the end of the block; BundleError where it can't.
 
     After a crash, or an exception in the block, what was there before is there still.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        os.unlink(name)  # noqa: PTH108
-        raise
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)  # noqa: PTH105
+        except BaseException:
+            os.unlink(name)  # noqa: PTH108
+            raise
+    except OSError as error:
+        hint = "Free disk space or fix the permissions, and run it again."
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
 
 
 def write_json(path: Path, content: object) -> None:
@@ -43,14 +47,8 @@ def write_json(path: Path, content: object) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file by this content, whole or not at all; raise BundleError where that can't be."""
-    try:
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise BundleError(
-            f"{path} can't be written: {error.strerror}.",
-            hint="Free disk space or fix the permissions, and run it again.",
-        ) from error
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def read_json(path: Path, kind: type) -> Any:

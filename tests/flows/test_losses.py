@@ -6,7 +6,7 @@ import shutil
 import pytest
 from copying import pull, push
 
-from cmlutils.errors import CheckFailed, TransferError
+from cmlutils.errors import BundleError, CheckFailed
 
 
 def names(root):
@@ -116,7 +116,7 @@ def test_a_folder_in_place_of_a_list_is_told(project, exported, way, name):
     [path] = (exported / "state").glob(name)
     spoil(path, "folder")
     (exported / "project-data/more").write_text("x")
-    with pytest.raises(TransferError, match=f"{path.name} is a folder"):
+    with pytest.raises(BundleError, match=f"{path.name} can't be written: Is a directory"):
         pull(way, exported) if name == "files.list" else push(way, exported)
 
 

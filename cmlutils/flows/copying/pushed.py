@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
-from cmlutils.listfile import read_list, refuse_folder, write_list
+from cmlutils.listfile import read_list, write_list
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import write_bytes
 
@@ -49,8 +49,7 @@ class Pushed:
 
     def settle(self, entries: list[Entry]) -> None:
         """Remember these alone."""
-        refuse_folder(self._list)
-        if self._about and self._about == entries:
+        if self._about and self._about == entries and not self._list.is_dir():
             self._begun.replace(self._list)
             return
         write_list(self._list, entries)
