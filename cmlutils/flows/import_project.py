@@ -22,7 +22,8 @@ from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import Named, named, unfinished
 from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
-from cmlutils.flows.replaying.models import built_side_by_side, model_replays
+from cmlutils.flows.replaying.model_build import built_side_by_side
+from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.target import Clock, Target

@@ -83,6 +83,7 @@ class Run:
     code: int
     error: BaseException | None = None
     report: Report = field(default_factory=lambda: Report("import", "Churn"))
+    seconds: float = 0.0
 
 
 def write_bundle(folder, settings=SETTINGS, models=MODELS, applications=APPLICATIONS, jobs=JOBS):
@@ -125,10 +126,10 @@ def replay(
         try:
             work.run(push)
         except CmlutilError as error:
-            return Run(int(error.exit_code), error, report)
+            return Run(int(error.exit_code), error, report, time.at)
         except Crash as error:
-            return Run(137, error, report)
-    return Run(int(report.exit_code), None, report)
+            return Run(137, error, report, time.at)
+    return Run(int(report.exit_code), None, report, time.at)
 
 
 def dump(workspace):

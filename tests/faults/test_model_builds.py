@@ -41,9 +41,10 @@ def each_turn(monkeypatch, first, then=lambda: None):
     def longer(pause):
         turns.append(pause)
         (first if len(turns) == 1 else then)()
-        return model_build.longer(pause)
+        return real(pause)
 
-    monkeypatch.setattr(models, "longer", longer)
+    real = model_build.longer
+    monkeypatch.setattr(model_build, "longer", longer)
     return turns
 
 
@@ -70,7 +71,7 @@ def test_no_model_waits_for_the_build_of_another(tmp_path, bundle):
 
 
 def test_a_few_builds_are_under_way_at_a_time_and_no_more(tmp_path, monkeypatch):
-    many, seen = [replace(MODELS[0], name=f"model {number}") for number in range(2 * models.AT_ONCE + 1)], []
+    many, seen = [replace(MODELS[0], name=f"model {number}") for number in range(2 * model_build.AT_ONCE + 1)], []
 
     def look():
         seen.append(sum(one.builds[-1].progress.status != "built" for one in of(target).values()))
@@ -78,7 +79,7 @@ def test_a_few_builds_are_under_way_at_a_time_and_no_more(tmp_path, monkeypatch)
     each_turn(monkeypatch, look, look)
     with target_of(tmp_path, pace=SLOW) as target:
         run = replay(target, write_bundle(tmp_path / "bundle", models=many, applications=[], jobs=[]))
-        assert max(seen) == models.AT_ONCE
+        assert max(seen) == model_build.AT_ONCE
         assert [one.status for one in outcomes(run).values()] == [Status.CREATED] * len(many)
 
 
@@ -149,6 +150,27 @@ def test_looks_that_fail_now_and_then_do_not_make_waiting_endless(tmp_path, bund
             target.faults.add(Fault("html", path="get-model", nth=nth))
         assert replay(target, bundle).code == ExitCode.NEEDS_HAND
         assert sum(turns) < 4000
+
+
+def test_a_build_of_which_a_look_or_two_fail_is_waited_for_all_the_same(tmp_path, bundle, monkeypatch):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=30, Score=30))
+    with target_of(tmp_path, pace=SLOW) as target:
+        for nth in (20, 21, 22, 23):  # two of each model, one after the other
+            target.faults.add(Fault("html", path="get-model", nth=nth))
+        assert replay(target, bundle).code == 0
+        assert len(turns) > 30
+
+
+def test_deployments_that_may_follow_builds_are_looked_for_all_at_once(tmp_path):
+    seconds = []
+    for count in (1, 5):
+        folder = tmp_path / str(count)
+        many = [replace(MODELS[0], name=f"model {number}") for number in range(count)]
+        with target_of(folder, ["build_at_create"]) as target:
+            run = replay(target, write_bundle(folder / "bundle", models=many, applications=[], jobs=[]))
+            assert run.code == 0
+            seconds.append(run.seconds)
+    assert seconds[1] - seconds[0] < 4 * 2  # a moment for each, until its build that was asked for at creation shows
 
 
 def test_a_model_that_is_refused_is_asked_for_once_and_the_others_are_made(tmp_path, bundle):

@@ -38,14 +38,14 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
     return _guarded(journal, step, sleep, whole)
 
 
-def begin(journal: Journal, step: Step, sleep: Sleep) -> Outcome | None:
-    """Do the first half of `ensure`: leave one there, not finished; return the outcome where no second half is left."""
+def begin(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome | None, Record | None]:
+    """Do the first half of `ensure`: leave one there, not finished; the outcome is None where a second half is left."""
 
     def half() -> tuple[Outcome | None, Record | None]:
         created = _created(journal, step, sleep)
         return created if isinstance(created, tuple) else (None, created)
 
-    return _guarded(journal, step, sleep, half)[0]
+    return _guarded(journal, step, sleep, half)
 
 
 def _guarded(

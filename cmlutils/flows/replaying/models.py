@@ -6,59 +6,30 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
+from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.ensure import begin
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status, longer
+from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
-from cmlutils.flows.replaying.take_away import with_leftovers
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from cmlutils.flows.replaying.steps import Kind
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
-AT_ONCE = 5  # so many builds of a project are under way at a time
 
 
 def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
     """Return the models on their way to the target; they need a last look, for a deployment may begin late."""
     kind = kind_of("model", target.v1, target.project)
     return [ModelReplay(target, model, key, kind) for key, model in keyed(wanted)]
-
-
-def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterator[ModelReplay]:
-    """Create these models and have a few built at the same time; yield each when all builds have ended.
-
-    All that were begun are looked at in each turn. The time that builds may take begins anew when one of them has
-    ended: the target may build them one after another.
-    """
-    begun: list[ModelReplay] = []
-    under_way: list[ModelReplay] = []
-    ended: set[str] = set()
-    pause = 0.2
-    try:
-        while under_way or len(begun) < len(models):
-            for one in models[len(begun) : len(begun) + AT_ONCE - len(under_way)]:
-                begun.append(one)
-                one.begin()
-            under_way = [one for one in begun if one.is_being_built()]
-            before, ended = ended, ended | {one.key for one in begun if one.build.ended}
-            if under_way:
-                for one in under_way if ended > before else ():
-                    one.build.wait_longer()
-                target.clock.sleep(pause)
-                pause = longer(pause)
-    except Unreachable as error:
-        raise with_leftovers(error, target.journal, [one.step() for one in begun]) from error
-    yield from models
 
 
 class ModelReplay(WorkloadReplay[Model]):
@@ -68,28 +39,21 @@ class ModelReplay(WorkloadReplay[Model]):
         super().__init__(target, wanted, key, kind)
         self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
         self._outcome: Outcome | None = None
+        self._begun: Record | None = None
 
     def begin(self) -> None:
-        """Create it if it is not there, and have its build begun; what comes of it, `ensure` tells."""
-        self._outcome = begin(self.target.journal, self.step(), self.target.clock.sleep)
-        self._looked(self.build.begin)
+        """Create it if it is not there; what comes of it, `ensure` tells."""
+        self._outcome, self._begun = begin(self.target.journal, self.step(), self.target.clock.sleep)
 
     def is_being_built(self) -> bool:
-        """Look at it, and tell whether its build is under way; it is taken away at once when it is deployed."""
-        return bool(self._looked(self.build.is_under_way))
-
-    def _looked(self, look: Callable[[str], bool | None]) -> bool | None:
-        """Do this with a model that is to be built; `ensure` sees to whatever goes wrong."""
-        past = self.target.journal.step(self.key)
-        if self._outcome or past is None or past.done or not self.wanted.file:
-            return None
+        """Have it built, and tell whether that is under way; it is taken away at once when it is deployed."""
+        if self._outcome or not self._begun or not self.wanted.file:
+            return False
         try:
-            return look(past.target_id)
+            return self.build.is_under_way(str(self._begun["id"]))
         except CannotBeInertError:
             self.ensure()
-        except ApiError as error:
-            log.debug("model %s: %s", self.wanted.name, error)
-        return None
+            return False
 
     def ensure(self) -> Outcome:
         """Leave it built and not deployed, or say why not; once in a run."""
@@ -149,12 +113,7 @@ class ModelReplay(WorkloadReplay[Model]):
         return record
 
     def _finish(self, model_id: str) -> Finished:
-        v1 = self.target.v1
-        if self.wanted.file:
-            self.build.begin(model_id)
-            record = self.build.wait(model_id)
-        else:
-            record = self._read(model_id)
+        v1, record = self.target.v1, self._read(model_id)
         for _ in range(TRIES):
             if record.get("authEnabled") is self.wanted.auth_enabled:
                 break
@@ -165,14 +124,12 @@ class ModelReplay(WorkloadReplay[Model]):
     def _again(self, model_id: str) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
         record = self.target.v1.models.get(model_id)
-        if record.get("latestModelDeployment"):
-            return self._look(record)
-        self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
-        return self._finish(model_id)
+        return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
 
     def _ask_for_build(self, model_id: str) -> bool:
         """Ask for the build that the target should have begun at creation; tell whether it agrees."""
         body = {**self.wanted.build_body(), **self._where(), "modelId": model_id}
+        self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
         try:
             self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
         except (Rejected, AnswerLost) as error:
