@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from cmlutils.flows.replaying.applications import application_replays
 from cmlutils.flows.replaying.hand_over import hand_over
 from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import Named, named, unfinished
-from cmlutils.flows.replaying.last_look import last_looks
 from cmlutils.flows.replaying.leftovers import remove_leftovers
 from cmlutils.flows.replaying.model_build import built_side_by_side
 from cmlutils.flows.replaying.models import model_replays
@@ -33,7 +32,7 @@ from cmlutils.report import Outcome, Status
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
@@ -108,15 +107,13 @@ class Replay:
             project, runtimes = self._project(settings, owner, journal)
         replay = partial(self._workloads, project, journal, runtimes)
         report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
-        begun = unfinished(journal, workloads)
-        known = len(report.outcomes)
-        if begun:  # by a run that was cut off: it may be live, so it does not wait for the files
+        begun = unfinished(journal, workloads)  # by a run that was cut off: it may be live, so it does not wait
+        if any(isinstance(one, Job) for one in begun):  # they start one another, so they come together
+            begun += [one for one in contents.jobs if one not in begun]
+        if begun:
             replay(begun)
         push_files(project, runtimes)
-        made = {one.target_id: one for one in report.outcomes[known:] if one.kind == "job" and one.made}
-        report.outcomes[known:] = [one for one in report.outcomes[known:] if one.kind != "job"]  # they come once more
-        replay([one for one in workloads if one not in begun or isinstance(one, Job)])
-        report.outcomes = [_of_this_run(one, made) if one.kind == "job" else one for one in report.outcomes]
+        replay([one for one in workloads if one not in begun])
         with self.progress.phase("hand over"):
             left = hand_over(v1, journal, project, settings)
             report.outcomes += [left] if left else []
@@ -162,13 +159,13 @@ class Replay:
             models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
             applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
             jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
-            built = self._phase("models", built_side_by_side(target, models))
-            stopped = self._phase("applications", applications)
+            made = self._phase("models", built_side_by_side(target, models))
+            made += self._phase("applications", applications)
             self._phase("jobs", jobs)
-            if built or stopped:
+            if made:
                 with self.progress.phase("last look"):
-                    self.report.amend(built, last_looks(target, models, built))
-                    self.report.amend(stopped, last_looks(target, applications, stopped))
+                    looked = [one.last_look() for one in models] + [one.last_look() for one in applications]
+                    self.report.amend(made, looked)
 
     def _phase(self, name: str, replays: Iterable[WorkloadReplay[Any]]) -> list[Outcome]:
         """Replay one kind of workload; return what the report has got of it."""
@@ -196,15 +193,6 @@ def _left_elsewhere(what: Named) -> str:
         f"An interrupted import began {what.kind} {what.name} in a project that is not found any more: if it is still "
         "there (somebody else's by now?), look whether it runs, and stop it."
     )
-
-
-def _of_this_run(job: Outcome, made: Mapping[str, Outcome]) -> Outcome:
-    """Say of a job that is there the second time what this run has said of it when it was made."""
-    first = made.get(job.target_id)
-    if first is None or job.status is not Status.PRESENT:
-        return job
-    mended = first.needs_hand and not job.needs_hand
-    return replace(job, status=Status.CREATED if mended else first.status)
 
 
 def _not_exported(bundle: Bundle) -> list[Outcome]:

@@ -8,9 +8,8 @@ from cmlutils.application import ENDED, Application
 from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Kind, Record, Step
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
 from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
-from cmlutils.flows.replaying.translate import Addons
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
@@ -29,16 +28,12 @@ def application_replays(target: Target, wanted: Sequence[Application]) -> list[A
 
     They need a last look: one may start late, after it was seen stopped.
     """
-    kind, addons = kind_of("application", target.v1, target.project), Addons(target.v1)
-    return [ApplicationReplay(target, one, key, kind, addons) for key, one in keyed(wanted)]
+    kind = kind_of("application", target.v1, target.project)
+    return [ApplicationReplay(target, one, key, kind) for key, one in keyed(wanted)]
 
 
 class ApplicationReplay(WorkloadReplay[Application]):
     """One application on its way to the target: stopped there."""
-
-    def __init__(self, target: Target, wanted: Application, key: str, kind: Kind, addons: Addons) -> None:
-        super().__init__(target, wanted, key, kind)
-        self.addons = addons
 
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
@@ -65,7 +60,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     def _create(self) -> Record:
         """Create it, without open access where the target forbids that."""
-        body = {**self.wanted.to_v1(), **self.addons.body(self.wanted)}
+        body = {**self.wanted.to_v1(), **self.target.addons.body(self.wanted)}
         if self.match:
             body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
         if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
@@ -167,7 +162,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         wanted, note = self.wanted, self.match.note if self.match else ""
         there = Application.from_v1(record, self.target.choice.runtimes)
         fallback = bool(self.match and self.match.fallback)
-        todo = self.addons.todo(wanted, record)
+        todo = self.target.addons.todo(wanted, record)
         if wanted.bypass_authentication and not there.bypass_authentication:
             note, fallback = join(note, "the target forbids unauthenticated access"), True
             todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmlutils.flows.replaying.steps import Kind
-    from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -38,27 +37,21 @@ class ModelReplay(WorkloadReplay[Model]):
     def __init__(self, target: Target, wanted: Model, key: str, kind: Kind) -> None:
         super().__init__(target, wanted, key, kind)
         self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
-        self._outcome: Outcome | None = None
         self._begun: Record | None = None
 
     def begin(self) -> None:
         """Create it if it is not there; what comes of it, `ensure` tells."""
-        self._outcome, self._begun = begin(self.target.journal, self.step(), self.target.clock.sleep)
+        self.outcome, self._begun = begin(self.target.journal, self.step(), self.target.clock.sleep)
 
     def is_being_built(self) -> bool:
         """Have it built, and tell whether that is under way; it is taken away at once when it is deployed."""
-        if self._outcome or not self._begun or not self.wanted.file:
+        if self.outcome or not self._begun or not self.wanted.file:
             return False
         try:
             return self.build.is_under_way(str(self._begun["id"]))
         except CannotBeInertError:
             self.ensure()
             return False
-
-    def ensure(self) -> Outcome:
-        """Leave it built and not deployed, or say why not; once in a run."""
-        self._outcome = self._outcome or super().ensure()
-        return self._outcome
 
     def look_again(self, record: Record) -> None:
         """Raise CannotBeInertError when it is deployed by now."""

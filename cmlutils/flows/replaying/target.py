@@ -6,10 +6,12 @@ import json
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.flows.replaying.steps import Finished
+from cmlutils.flows.replaying.translate import Addons, People
 from cmlutils.report import Outcome, Status, join
 from cmlutils.workloads import PRIVATE, differences
 
@@ -45,6 +47,16 @@ class Target:
     journal: Journal
     choice: RuntimeChoice
     clock: Clock = field(default_factory=Clock)
+
+    @cached_property
+    def addons(self) -> Addons:
+        """The target's add-ons."""
+        return Addons(self.v1)
+
+    @cached_property
+    def people(self) -> People:
+        """The target's users."""
+        return People(self.v1)
 
     def lacks(self, workload: Workload) -> Outcome | None:
         """Return the outcome of a workload that is not there yet, and for which the target has no runtime."""
