@@ -107,11 +107,10 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
         yield Connection(section, v1)
 
 
-def find_project(connection: Connection, owner: str = "") -> ProjectRef:
-    """Return the section's project, this owner's before others'; raise CheckFailed when there is none of this name."""
-    section, projects = connection.section, connection.v1.projects
-    found = projects.find(section.name, owner, owner) if owner else None
-    found = found or projects.find(section.name, section.workspace.username, section.owner)
+def find_project(connection: Connection) -> ProjectRef:
+    """Return the project that the section names; raise CheckFailed when there is none."""
+    section = connection.section
+    found = connection.v1.projects.find(section.name, section.workspace.username, section.owner)
     if found is None:
         owner = section.owner or section.workspace.username
         raise CheckFailed(

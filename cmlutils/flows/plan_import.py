@@ -12,11 +12,11 @@ from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.plan_workloads import BEGUN, Offer, plan_workloads, taken_subdomains
 from cmlutils.flows.replaying.hand_over import people_to_add
-from cmlutils.flows.replaying.project import imported_project, is_settled
+from cmlutils.flows.replaying.project import project_there
 from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
-from cmlutils.project import LEGACY_ENGINE, ProjectRef
+from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import rsync_runtime
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
-    from cmlutils.project import ProjectSettings
+    from cmlutils.project import ProjectRef, ProjectSettings
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtimes import Maps
 
@@ -81,22 +81,15 @@ def _project(
     plan: Plan, connection: Connection, journal: Journal, owner: str, settings: ProjectSettings
 ) -> tuple[ProjectRef | None, bool]:
     """Plan the project itself; return it where it is there already, and whether it stays as it is."""
-    v1, name = connection.v1, plan.project
-    made = found = None
-    if not plan.blockers:
-        made = imported_project(connection, journal, owner)
-        found = None if made else v1.projects.find(name, owner, owner)
-    ref = ProjectRef.from_v1(found, owner) if found else made
-    if ref is None:
+    project, settled = (None, False) if plan.blockers else project_there(connection, journal, owner)
+    if project is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
-        plan.actions.append(Planned("project", name, Action.CREATE, what))
+        plan.actions.append(Planned("project", plan.project, Action.CREATE, what))
         return None, False
-    ref = ProjectRef.from_v1(v1.projects.get(ref), ref.owner)
-    plan.target = f"{plan.target.split(' ')[0]} {ref.path}"
-    settled = made is None or is_settled(journal, owner, name)
+    plan.target = f"{plan.target.split(' ')[0]} {project.path}"
     note = "its settings and environment stay as they are" if settled else BEGUN
-    plan.actions.append(Planned("project", name, Action.PRESENT if settled else Action.CREATE, note))
-    return ref, settled
+    plan.actions.append(Planned("project", plan.project, Action.PRESENT if settled else Action.CREATE, note))
+    return project, settled
 
 
 def _people(plan: Plan, v1: ApiV1, people: Mapping[str, str]) -> None:

@@ -16,7 +16,7 @@ from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
 from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.kinds import add_unlisted
-from cmlutils.flows.replaying.project import imported_project
+from cmlutils.flows.replaying.project import project_there
 from cmlutils.flows.replaying.translate import with_ids
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
@@ -139,7 +139,7 @@ class _Validation:
     def _filled(self, connection: Connection, journal: Journal) -> ProjectRef:
         """Return the project that an import has made or filled, as the next import would find it."""
         owner = self._owner(connection)
-        return imported_project(connection, journal, owner) or find_project(connection, owner)
+        return project_there(connection, journal, owner)[0] or find_project(connection)
 
     def _owner(self, connection: Connection) -> str:
         """Return whose project an import makes or fills: the team's, or else the migrating user's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def project_key(owner: str, name: str) -> str:
+def _key(owner: str, name: str) -> str:
     """Return what the journal calls a project."""
     return f"project {owner} {name}"
 
@@ -54,7 +55,7 @@ def ensure_project(
             read=partial(_read, v1),
         ),
         name=name,
-        key=project_key(owner, name),
+        key=_key(owner, name),
         identity=(name,),
         ours=partial(_may_be_by, username),
         place_of=partial(_place, owner),
@@ -65,32 +66,31 @@ def ensure_project(
     outcome, record = ensure(journal, step, sleep)
     if record is None:
         raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
-    ref = ProjectRef.from_v1(record, owner)
-    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner), outcome
+    return _whole(v1, ProjectRef.from_v1(record, owner)), outcome
 
 
-def imported_project(connection: Connection, journal: Journal, owner: str) -> ProjectRef | None:
-    """Return the project that an import has made and that is still there, whatever its name by now."""
+def project_there(connection: Connection, journal: Journal, owner: str) -> tuple[ProjectRef | None, bool]:
+    """Return the project that an import would fill, whatever its name by now, and whether it stays as it is.
+
+    None: there is none yet. One that an interrupted import began is still to be set up.
+    """
     v1, section = connection.v1, connection.section
-    past = journal.step(project_key(owner, section.name))
-    if past is None:
-        return None
-    try:
-        there = _read(v1, past) if past.target_id else v1.projects.find(section.name, owner, owner)
-    except NotFound:
-        return None
-    if there is None:
-        return None
-    number = str(there.get("id"))
-    lost_answer = not past.target_id and number not in past.before
-    ours = lost_answer and _may_be_by(section.workspace.username, there)
-    return ProjectRef.from_v1(there, owner) if ours or number == past.target_id else None
+    past = journal.step(_key(owner, section.name))
+    if past and past.target_id:
+        with suppress(NotFound):
+            there = _read(v1, past)
+            if str(there.get("id")) == past.target_id:
+                return ProjectRef.from_v1(there, owner), past.done
+    found = v1.projects.find(section.name, owner, owner)
+    if found is None:
+        return None, False
+    lost_answer = past is not None and not past.target_id and str(found.get("id")) not in past.before
+    ours = lost_answer and _may_be_by(section.workspace.username, found)
+    return _whole(v1, ProjectRef.from_v1(found, owner)), not ours
 
 
-def is_settled(journal: Journal, owner: str, name: str) -> bool:
-    """Tell whether no import has begun this project without setting it up."""
-    past = journal.step(project_key(owner, name))
-    return past is None or past.done
+def _whole(v1: ApiV1, ref: ProjectRef) -> ProjectRef:
+    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner)
 
 
 def _read(v1: ApiV1, past: JournalStep) -> Record:
