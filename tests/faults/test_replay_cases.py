@@ -201,12 +201,14 @@ def test_a_project_on_engines_stays_there_with_an_empty_map(tmp_path):
         settings = replace(SETTINGS, engine_type="legacy_engine", engine_image="mine:2")
         jobs = [replace(one, runtime=None, kernel="python3") for one in JOBS]
         models = [replace(one, runtime=None, kernel="python3") for one in MODELS]
-        bundle = write_bundle(tmp_path / "bundle", settings, models, [], jobs)
+        applications = [replace(one, runtime=None, kernel="python3") for one in APPLICATIONS]
+        bundle = write_bundle(tmp_path / "bundle", settings, models, applications, jobs)
         run = replay(target, bundle)
         assert run.code == 0, run
         assert "engine:15 instead of mine:2" in outcome(run, "Churn").note
         assert [job.kernel for job in of(target).jobs] == ["python3", "python3"]
         assert of(target).models[0].builds[0].engine_image_id == 3
+        assert of(target).applications[0].kernel == "python3"
         assert of(target).engine_type == "legacy_engine"
         delete_project(target)
         run = replay(target, bundle, maps=Maps({}, {"python3": "reg/py:1"}))
@@ -646,94 +648,76 @@ def _keys_after_a_kill(target, bundle, nth):
     return target.world.user("dana").v2_keys and KEY
 
 
+def crashes(tmp_path, *, after=True, localhost=False):
+    """Yield a target and a bundle of which an import died at its nth call, for each n until one comes through."""
+    for nth in range(1, 60):
+        bundle = write_bundle(tmp_path / f"bundle {nth}")
+        with target_of(tmp_path / str(nth)) as target:
+            url = target.url.replace("127.0.0.1", "localhost") if localhost else ""
+            if replay(target, bundle, nth, after=after, url=url).error is None:
+                return
+            yield target, bundle
+    pytest.fail("the import takes more calls than this test has crashes")
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_what_a_crash_has_left_is_made_inert_though_its_runtime_is_gone_from_the_map(tmp_path, after):
     seen = 0
-    for crash in range(1, 60):
-        bundle = write_bundle(tmp_path / f"bundle {crash}")
-        with target_of(tmp_path / str(crash)) as target:
-            if replay(target, bundle, crash, after=after).error is None:
-                break
-            seen += bool(running(target))
-            replay(target, bundle, maps=Maps({RUNTIME.image: "reg/typing-mistake:1"}, {}))
-            target.settle()
-            assert not running(target), crash
-            assert not live(target), crash
-    else:
-        pytest.fail("the import takes more calls than this test has crashes")
+    for target, bundle in crashes(tmp_path, after=after):
+        seen += bool(running(target))
+        replay(target, bundle, maps=Maps({RUNTIME.image: "reg/typing-mistake:1"}, {}))
+        target.settle()
+        assert not running(target), bundle.folder.name
+        assert not live(target), bundle.folder.name
     assert seen
 
 
 @pytest.mark.parametrize("after", [False, True])
 def test_what_is_made_by_the_import_after_a_crash_is_told_to_be_made_by_it(tmp_path, after):
     made = set()
-    for crash in range(1, 60):
-        bundle = write_bundle(tmp_path / f"bundle {crash}")
-        with target_of(tmp_path / str(crash)) as target:
-            if replay(target, bundle, crash, after=after).error is None:
-                break
-            there = {one.name for project in target.world.projects for one in _workloads(project)}
-            run = replay(target, bundle)
-            told = {one.name for one in run.report.outcomes if one.status is Status.CREATED} - {"Churn"}
-            assert {one.name for one in _workloads(of(target))} - there <= told, crash
-            made |= told
-    else:
-        pytest.fail("the import takes more calls than this test has crashes")
+    for target, bundle in crashes(tmp_path, after=after):
+        there = {one.name for project in target.world.projects for one in _workloads(project)}
+        run = replay(target, bundle)
+        told = {one.name for one in run.report.outcomes if one.status is Status.CREATED} - {"Churn"}
+        assert {one.name for one in _workloads(of(target))} - there <= told, bundle.folder.name
+        made |= told
     assert made == {"Explain", "Board", "ingest", "score"}
 
 
 def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path):
     less = 0
-    for crash in range(1, 60):
-        bundle = write_bundle(tmp_path / f"bundle {crash}")
-        with target_of(tmp_path / str(crash)) as target:
-            if replay(target, bundle, crash, after=True).error is None:
-                break
-            left = [one for project in target.world.projects for one in _workloads(project)]
-            done = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=[]))
-            target.settle()
-            assert not running(target), crash
-            assert not live(target), crash
-            assert done.code in {ExitCode.OK, ExitCode.NEEDS_HAND}
-            gone = [one.name for one in done.report.outcomes if one.status is Status.SKIPPED]
-            assert {one.name for one in left} - {one.name for one in _workloads(of(target))} == {*gone}
-            less += len(gone)
-    else:
-        pytest.fail("the import takes more calls than this test has crashes")
+    for target, bundle in crashes(tmp_path):
+        left = [one for project in target.world.projects for one in _workloads(project)]
+        done = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=[]))
+        target.settle()
+        assert not running(target), bundle.folder.name
+        assert not live(target), bundle.folder.name
+        assert done.code in {ExitCode.OK, ExitCode.NEEDS_HAND}
+        gone = [one.name for one in done.report.outcomes if one.status is Status.SKIPPED]
+        assert {one.name for one in left} - {one.name for one in _workloads(of(target))} == {*gone}
+        less += len(gone)
     assert less > 3
 
 
 def test_what_a_crash_has_left_is_finished_though_the_address_is_spelled_anew(tmp_path):
     made = []
-    for crash in range(1, 60):
-        bundle = write_bundle(tmp_path / f"bundle {crash}")
-        with target_of(tmp_path / str(crash)) as target:
-            url = target.url.replace("127.0.0.1", "localhost")
-            if replay(target, bundle, crash, after=True, url=url).error is None:
-                break
-            assert replay(target, bundle, url=url.upper().replace("HTTP", "http")).code == 0, crash
-            made.append(dump(target))
-    else:
-        pytest.fail("the import takes more calls than this test has crashes")
+    for target, bundle in crashes(tmp_path, localhost=True):
+        spelled_anew = target.url.replace("127.0.0.1", "LOCALHOST")
+        assert replay(target, bundle, url=spelled_anew).code == 0, bundle.folder.name
+        made.append(dump(target))
     assert all(one == made[0] for one in made)
     assert made[0]["jobs"][0][3] == "0 2 * * *"
 
 
 def test_what_a_crash_has_left_in_a_project_that_is_somebody_elses_by_now_is_told(tmp_path):
     told = set()
-    for crash in range(1, 60):
-        bundle = write_bundle(tmp_path / f"bundle {crash}")
-        with target_of(tmp_path / str(crash)) as target:
-            if replay(target, bundle, crash, after=True).error is None:
-                break
-            left = running(target)
-            for project in target.world.projects:
-                project.owner, project.files = "kai", project.files.rename(project.files.with_name("moved"))
-            todos = replay(target, bundle).report.todos
-            assert any("began application board" in one for one in todos) or not left, crash
-            told |= {one.split(" in a project")[0] for one in todos}
-    else:
-        pytest.fail("the import takes more calls than this test has crashes")
+    for target, bundle in crashes(tmp_path):
+        left = running(target)
+        for project in target.world.projects:
+            project.owner, project.files = "kai", project.files.rename(project.files.with_name("moved"))
+        todos = replay(target, bundle).report.todos
+        assert any("began application board" in one for one in todos) or not left, bundle.folder.name
+        told |= {one.split(" in a project")[0] for one in todos}
     assert {"An interrupted import began application board", "An interrupted import began job ingest"} <= told
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 
-import pytest
 import yaml
 
 from cmlutils.emulator.faults import Fault
@@ -96,14 +95,6 @@ def test_validate_migration_names_each_difference_and_no_secret(workspaces, run_
     assert "canary-environment-value" not in line.out + line.err
 
 
-def test_without_an_export_file_the_target_is_compared_alone(workspaces, run_line, home):
-    workspaces()
-    run_line(EXPORT)
-    run_line(IMPORT)
-    (home / "cmlutils/export-config.ini").unlink()
-    assert "source is not compared" in run_line('cmlutil project validate-migration -p "Churn Model"').out
-
-
 def test_the_engine_map_takes_the_newest_by_number(workspaces, run_line, home):
     runtimes = [
         {"id": n, "image_identifier": f"reg/{kernel}:{n}", "editor": "Workbench", "kernel": kernel,
@@ -134,37 +125,6 @@ def test_the_engine_map_needs_a_python(workspaces, run_line):
     assert "The target has no Python runtime" in line.err
 
 
-@pytest.mark.parametrize("engine_map", ["{}\n", None], ids=["stays on engines", "becomes a runtime"])
-def test_a_legacy_engine_project(workspaces, run_line, home, sample, engine_map):
-    sample["engine_type"] = "legacy_engine"
-    sample["applications"][1]["bypass_authentication"] = False
-    for one in [*sample["jobs"], *sample["models"], *sample["applications"]]:
-        del one["runtime_id"]
-        one["kernel"] = "python3"
-    _, target = workspaces(target_more={"engine_images": [{"repository": "engine", "tag": "13", "id": 900}]})
-    folder = home / "cmlutils"
-    image = "reg.example.com/ml-runtime-workbench-python3.9-standard:2023.08.1-b2"
-    (folder / "engine-map.yaml").write_text(engine_map if engine_map else f"default: {image}\n")
-    run_line(EXPORT)
-    line = run_line(IMPORT + " --json", exit_code={0, 5})
-    assert {one["status"] for one in line.json["outcomes"]} == {"created"}, line.out
-    project = target.project("dana", "churn-model")
-    if engine_map:
-        assert project.engine_type == "legacy_engine"
-        assert {job.kernel for job in project.jobs} == {"python3"}
-    else:
-        assert {job.runtime_id for job in project.jobs} == {72}
-
-
-def test_a_team_project_is_created_in_the_team(workspaces, run_line, sample):
-    sample["owner"] = "crew"
-    team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
-    _, target = workspaces(target_more={"teams": [team]}, source_more={"teams": [team]})
-    run_line(EXPORT)
-    run_line(IMPORT)
-    assert target.project("crew", "churn-model").owner == "crew"
-
-
 def test_a_workspace_that_fails_to_show_people_is_not_one_without_them(workspaces, run_line, home, sample):
     sample["owner"] = "crew"
     team = {"username": "crew", "id": 31, "members": {"dana": "owner"}}
@@ -179,28 +139,6 @@ def test_a_workspace_that_fails_to_show_people_is_not_one_without_them(workspace
     said = run_line(IMPORT, exit_code=1).err
     assert "500" in said
     assert "no team" not in said
-
-
-def test_a_runtime_that_is_not_there_fails_its_workload_only(workspaces, run_line, sample):
-    sample["jobs"][2]["runtime_id"] = 13
-    _, target = workspaces(source_runtimes=[(13, "Scala 2.11")])
-    run_line(EXPORT)
-    line = run_line(IMPORT, exit_code=5)
-    assert "Scala 2.11" in line.out
-    assert [job.name for job in target.project("dana", "churn-model").jobs] == ["ingest", "score"]
-
-
-def test_a_lost_answer_never_doubles(workspaces, run_line):
-    _, target = workspaces()
-    for path in ("/jobs$", "/applications$", "create-model$", "users/dana/projects$"):
-        target.faults.add(Fault("reset-after", method="POST", path=path))
-    run_line(EXPORT)
-    run_line(IMPORT)
-    project = target.project("dana", "churn-model")
-    assert len(target.world.projects) == 1
-    assert sorted(job.name for job in project.jobs) == ["ingest", "mail", "score"]
-    assert len(project.models) == len(project.applications) == 2
-    assert {one.status for one in project.applications} == {"stopped"}
 
 
 def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home):

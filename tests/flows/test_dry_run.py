@@ -211,10 +211,11 @@ def test_a_parent_that_the_bundle_does_not_have_is_foreseen(workspaces, run_line
     }
 
 
-def test_what_can_not_even_be_foreseen_is_told_as_json_too(workspaces, run_line):
+def test_what_can_not_even_be_foreseen_is_told_as_json_too(workspaces, run_line, home):
     source, _ = workspaces()
     (blocker,) = run_line(f"{IMPORT} --dry-run --json", exit_code=1).json["blockers"]
     assert "no exported project" in blocker
+    assert not (home / "bundles").exists()
     source.faults.add(Fault("unauthorized", times=None), Fault("status", path="users/dana$", status=403, times=None))
     line = run_line(f"{EXPORT} --dry-run --json", exit_code=1).json
     assert (line["exit_code"], line["actions"], len(line["blockers"])) == (1, [], 1)
@@ -269,12 +270,6 @@ def test_what_stands_in_the_way_is_an_error(workspaces, run_line, sample):
     line = run_line(f"{IMPORT} --dry-run", exit_code=1)
     assert "no team 'crew'" in line.out
     assert "no rsync-enabled runtime" in line.out
-
-
-def test_without_a_bundle_there_is_nothing_to_foresee(workspaces, run_line, home):
-    workspaces()
-    assert "no exported project" in run_line(f"{IMPORT} --dry-run", exit_code=1).err
-    assert not (home / "bundles").exists()
 
 
 def foreseen_to_fail(run_line, words, exit_code=2):

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import pytest
 from foreign import without_ours
 
 BUNDLE = "bundles/Churn Model"
@@ -107,52 +106,6 @@ def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces
     assert "the export did not finish" in row["note"]
     assert target.project("dana", "churn-model").jobs == []
     assert len(target.project("dana", "churn-model").models) == 2
-
-
-def test_a_second_import_changes_nothing(workspaces, run_line):
-    _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
-    run_line('cmlutil project import -p "Churn Model"')
-    target.project("dana", "churn-model").applications[0].status = "running"  # a person started it
-    target.forget_requests()
-    line = run_line('cmlutil project import -p "Churn Model" --json')
-    assert {one["status"] for one in line.json["outcomes"]} == {"present"}
-    writes = [r for r in target.requests if r.method != "GET" and "list-models" not in r.path]
-    assert writes == []
-    assert target.project("dana", "churn-model").applications[0].status == "running"
-
-
-def test_no_secret_is_in_logs_or_reports(workspaces, run_line, home):
-    workspaces()
-    outputs = [
-        run_line('cmlutil project export -v -p "Churn Model"'),
-        run_line('cmlutil project import -v --verify -p "Churn Model"'),
-    ]
-    text = "".join(one.out + one.err for one in outputs)
-    for path in (home / BUNDLE / "logs").iterdir():
-        text += path.read_text()
-    for secret in ("source0key0", "target0key0", "canary-environment-value"):
-        assert secret not in text
-
-
-@pytest.mark.parametrize("no_v2", [False, True], ids=["v2", "no v2"])
-def test_targets_that_do_less_are_never_left_live(workspaces, run_line, no_v2):
-    """Through the command line; tests/faults has such targets in many combinations."""
-    without = ("job_patch", "application_stop", "dashboard_stop", "application_public_id")
-    _, target = workspaces(without=without, switches={"no_v2": no_v2})
-    run_line('cmlutil project export -p "Churn Model"')
-    line = run_line('cmlutil project import -p "Churn Model" --json', exit_code=5 if no_v2 else 0)
-    project = target.project("dana", "churn-model")
-    assert [job for job in project.jobs if job.can_fire] == []
-    assert [one.status for one in project.applications] == ([] if no_v2 else ["stopped", "stopped"])
-    assert running(target) == []
-    assert live(target) == []
-    left = {one["name"]: one["todo"] for one in line.json["outcomes"] if one["needs_hand"] or one["status"] == "failed"}
-    assert set(left) == ({"ingest", "score", "mail", "What if", "Board"} if no_v2 else set())
-    if no_v2:
-        assert "'0 2 * * *' in time zone UTC" in left["ingest"]
-        assert "job 'ingest'" in left["score"]
-    assert [len(user.v2_keys) for user in target.world.users] == [0, 0]
 
 
 def test_people_and_addons_travel_by_name(workspaces, run_line, sample):

@@ -304,15 +304,6 @@ def test_many_differences_stay_short_on_the_terminal_and_whole_in_the_file(migra
     assert sum(one["group"] == "only on the target" for one in metrics["differences"]) == 500
 
 
-def test_a_verification_that_could_not_end_is_no_success(workspaces, run_line, home):
-    _, target = workspaces()
-    run_line(EXPORT)
-    run_line(IMPORT)
-    target.faults.add(Fault("status", path="/jobs$", status=403, times=None))
-    run_line(VALIDATE, exit_code=1)
-    assert json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())["isMigrationSuccessful"] is False
-
-
 PYTHON = Runtime("reg/python:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.1", 1)
 NEWER = Runtime("reg/python:2", "Python 3.9", "Workbench", "Standard", "2023.08", "2023.08.1", 2)
 R = Runtime("reg/r:1", "R 4.1", "Workbench", "Standard", "2023.05", "2023.05.1", 3)
