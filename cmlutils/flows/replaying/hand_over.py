@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> Outcome | None:
+def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> list[Outcome]:
     """Add collaborators and set the visibility, last of all and once, to a project that we created.
 
-    Returns what is left to do, None when that is nothing; the next import tries that again.
+    Returns what is left to do, if anything is; the next import tries that again.
     """
     if not _is_due(journal, project):
-        return None
+        return []
     try:
         todos = _hand_over(v1, project, settings, _Given(journal, project))
     except ApiError as error:
         return _left(project, f"import again to set collaborators and visibility: {error.message}")
     journal.done(_key(project), left=bool(todos))
-    return _left(project, "; ".join(todos)) if todos else None
+    return _left(project, "; ".join(todos)) if todos else []
 
 
 def people_to_add(
@@ -61,9 +61,9 @@ def _people(settings: ProjectSettings, owner: str, given: Container[str] = ()) -
     }
 
 
-def _left(project: ProjectRef, todo: str) -> Outcome:
+def _left(project: ProjectRef, todo: str) -> list[Outcome]:
     note = "collaborators or visibility are not as on the source"
-    return Outcome("hand over", project.name, Status.FALLBACK, str(project.id), note, todo, needs_hand=True)
+    return [Outcome("hand over", project.name, Status.FALLBACK, str(project.id), note, todo, needs_hand=True)]
 
 
 class _Given:

@@ -1,0 +1,94 @@
+"""What an import tells beside the outcomes of what it replays: what the bundle lacks, and what it did not come to."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from cmlutils.contents import read_bundle
+from cmlutils.errors import BundleError, CmlutilError
+from cmlutils.flows.replaying.journal_keys import named
+from cmlutils.left_out import to_fill_in
+from cmlutils.report import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cmlutils.bundle import Bundle
+    from cmlutils.report import Report
+
+log = logging.getLogger(__name__)
+_NO_MANIFEST = (
+    "The bundle has no manifest, though cmlutil wrote it, so its export may not have finished: verify the import, "
+    "or export again."
+)
+_FOREIGN = (
+    "The bundle has no manifest, so cloudera/cmlutils wrote it. It does not hold collaborators; resources, replicas, "
+    "visibility, environment and examples of models; notifications of jobs; add-ons; exact runtime images."
+)
+
+
+@contextmanager
+def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iterator[None]:
+    """However the block ends, have in the report what it did not come to, and how many calls it took, by method.
+
+    What it leaves to a person is kept for a later validation.
+    """
+    try:
+        yield
+    except CmlutilError:
+        _tell_what_was_not_reached(bundle, report)
+        raise
+    finally:
+        told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
+        report.notes.append(f"Calls of the target's API by the import: {sum(calls.values())} ({told}).")
+        try:
+            bundle.keep_todos(report.all_todos())
+        except BundleError as error:  # what ended the import says more
+            log.warning("%s", error)
+
+
+def _tell_what_was_not_reached(bundle: Bundle, report: Report) -> None:
+    """Name each workload that a run which failed did not come to."""
+    told = Counter((one.kind, one.name) for one in report.outcomes)
+    with suppress(BundleError):
+        for one in read_bundle(bundle).workloads():
+            if told[one.kind, one.name]:
+                told[one.kind, one.name] -= 1
+            else:
+                note = "the import ended before this was done"
+                report.outcomes.append(Outcome(one.kind, one.name, Status.SKIPPED, note=note))
+
+
+def tell_what_is_lacking(bundle: Bundle, report: Report) -> None:
+    """Say what the bundle does not hold: values that were left out, and what cloudera/cmlutils does not write.
+
+    That one writes all lists of workloads, unless its export died.
+    """
+    if bundle.foreign:
+        report.notes.append(_NO_MANIFEST if bundle.lost_manifest else _FOREIGN)
+        log.warning("%s", report.notes[-1])
+    report.todos += [f"Set {one}: its value is not in the bundle." for one in to_fill_in(bundle)]
+    report.outcomes += [
+        Outcome(
+            "bundle",
+            f"{kind}-metadata.json",
+            Status.SKIPPED,
+            note=f"it is not there, so the export did not finish, and no {kind} are imported",
+            todo="Export the project again, then import it.",
+            needs_hand=True,
+        )
+        for kind in bundle.missing_metadata()
+    ]
+
+
+def left_elsewhere(keys: Iterable[str]) -> list[str]:
+    """Say of each of these keys of the journal that it was begun in a project which is not found any more."""
+    return [
+        f"An interrupted import began {what.kind} {what.name} in a project that is not found any more: if it is still "
+        "there (somebody else's by now?), look whether it runs, and stop it."
+        for what in map(named, keys)
+        if what
+    ]
