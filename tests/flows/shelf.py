@@ -126,6 +126,8 @@ class Shelf:
             name=name,
             key=f"thing {name} {nth}",
             identity=(name,),
+            journal=self.journal,
+            sleep=self.pauses.append,
             create=lambda: self.create(name),
             finish=self.finish,
             again=lambda record: self.finish(record, "again"),
@@ -137,4 +139,4 @@ class Shelf:
         """Do a step as a new process does, and return the outcome and the record."""
         self.asked.clear()
         self.pauses.clear()
-        return ensure(self.journal, step or self.step(), self.pauses.append)
+        return ensure(replace(step or self.step(), journal=self.journal))

@@ -49,6 +49,8 @@ class ApplicationReplay(WorkloadReplay[Application]):
             name=wanted.name,
             key=self.key,
             identity=(wanted.key,),
+            journal=target.journal,
+            sleep=target.clock.sleep,
             create=self._create,
             finish=lambda record: self._finish(int(record["id"]), begun=record.get("status") not in ENDED),
             again=lambda record: self._look(self._read(int(record["id"]))),

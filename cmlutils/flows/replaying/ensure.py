@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils import interrupts
@@ -15,8 +14,8 @@ from cmlutils.report import Outcome, Status, join
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.flows.replaying.steps import Record, Sleep, Step, TargetItem
-    from cmlutils.journal import Journal, JournalStep
+    from cmlutils.flows.replaying.steps import Record, Step, TargetItem
+    from cmlutils.journal import JournalStep
 
 log = logging.getLogger(__name__)
 AnyOutcome = TypeVar("AnyOutcome")
@@ -24,7 +23,7 @@ _LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been
 _LAST_LOOKS = (0.0, 1.0, 2.0)  # the same, where a run that ends has seconds in all
 
 
-def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Outcome, Record | None]:
+def ensure(step: Step) -> tuple[Outcome, Record | None]:
     """Leave exactly one on the target, finished and inert; idempotent, so it is called again after any crash.
 
     Returns the outcome and the thing's record (None: there is none); a failure of this one is an outcome, not an
@@ -32,59 +31,58 @@ def ensure(journal: Journal, step: Step, sleep: Sleep = time.sleep) -> tuple[Out
     """
 
     def whole() -> tuple[Outcome, Record | None]:
-        created = _created(journal, step, sleep)
-        return created if isinstance(created, tuple) else _concluded(journal, step, created, sleep)
+        created = _created(step)
+        return created if isinstance(created, tuple) else _concluded(step, created)
 
-    return _guarded(journal, step, sleep, whole)
+    return _guarded(step, whole)
 
 
-def begin(journal: Journal, step: Step, sleep: Sleep) -> tuple[Outcome | None, Record | None]:
+def begin(step: Step) -> tuple[Outcome | None, Record | None]:
     """Do the first half of `ensure`: leave one there, not finished; the outcome is None where a second half is left."""
 
     def half() -> tuple[Outcome | None, Record | None]:
-        created = _created(journal, step, sleep)
+        created = _created(step)
         return created if isinstance(created, tuple) else (None, created)
 
-    return _guarded(journal, step, sleep, half)
+    return _guarded(step, half)
 
 
 def _guarded(
-    journal: Journal, step: Step, sleep: Sleep, work: Callable[[], tuple[AnyOutcome, Record | None]]
+    step: Step, work: Callable[[], tuple[AnyOutcome, Record | None]]
 ) -> tuple[AnyOutcome | Outcome, Record | None]:
     """Do this work; what goes wrong is stopped, where it may run, and told."""
     try:
         outcome, record = work()
     except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
         with interrupts.held():
-            _request_stop(journal, step, _LAST_LOOKS, sleep)
+            _request_stop(step, _LAST_LOOKS)
         raise
     except Unreachable as error:
-        raise with_leftovers(error, journal, [step]) from error
+        raise with_leftovers(error, [step]) from error
     except ApiError as error:
         log.warning("%s %s failed: %s", step.kind.name, step.name, error)
-        return _failed(journal, step, error, sleep), None
+        return _failed(step, error), None
     if record is not None:
         step.claimed.add(str(record["id"]))
     return outcome, record
 
 
-def _failed(journal: Journal, step: Step, error: ApiError, sleep: Sleep) -> Outcome:
+def _failed(step: Step, error: ApiError) -> Outcome:
     """Return the outcome of one that failed; what it may have left on the target is asked to stop, and named."""
-    todo, past = error.hint or "Run the import again.", journal.step(step.key)
-    left = leftover_warning(step, past)
+    todo, left = error.hint or "Run the import again.", leftover_warning(step)
     if not left:
-        return Outcome(step.kind.name, step.name, Status.FAILED, note=str(error), todo=todo)
-    _request_stop(journal, step, (0.0,), sleep)
-    return Outcome(step.kind.name, step.name, Status.FAILED, note=f"{error} {left}", todo=todo, needs_hand=True)
+        return step.failed(str(error), todo)
+    _request_stop(step, (0.0,))
+    return step.failed(f"{error} {left}", todo, needs_hand=True)
 
 
-def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: Sleep) -> None:
+def _request_stop(step: Step, looks: Sequence[float]) -> None:
     """Ask what we may just have made to stop, as this run goes on without it; the next one finishes it."""
-    past = journal.step(step.key)
+    past = step.past
     if step.request_stop is None or past is None or past.done:
         return
     try:
-        mine = step.known(past) if past.target_id else _look_for_lost(journal, step, past.before, sleep, looks)
+        mine = step.known(past) if past.target_id else _look_for_lost(step, past.before, looks)
         if mine is not None:
             step.request_stop(mine)
     except NotFound:
@@ -93,7 +91,7 @@ def _request_stop(journal: Journal, step: Step, looks: Sequence[float], sleep: S
         log.warning("%s %s may be live until the next import: %s", step.kind.name, step.name, error)
 
 
-def _created(journal: Journal, step: Step, sleep: Sleep) -> Record | tuple[Outcome, Record | None]:
+def _created(step: Step) -> Record | tuple[Outcome, Record | None]:
     """Return the one to be finished, created where none was there; or the outcome, when there is nothing to finish.
 
     ====================  ===================  =====================================================
@@ -106,21 +104,21 @@ def _created(journal: Journal, step: Step, sleep: Sleep) -> Record | tuple[Outco
     begun, made           ours                 it is to be finished
     ====================  ===================  =====================================================
     """
-    past = journal.step(step.key)
-    mine = find_ours(journal, step, sleep)
+    past = step.past
+    mine = find_ours(step)
     if past is not None and past.doomed:
-        stays = take_away(journal, step, mine, past.doomed, sleep) if mine else ""
+        stays = take_away(step, mine, past.doomed) if mine else ""
         if stays:
             return still_there(step, past.doomed, stays), None
-        journal.gone(step.key)
+        step.journal.gone(step.key)
         past = mine = None
     if mine is None:
         surely_not_ours = past is None or past.done or past.target_id
         there = step.find() if surely_not_ours else [one for one in step.find() if not step.ours(one)]
-        theirs = _unclaimed(journal, step, (), there)  # or made again by hand: it stays as it is
+        theirs = _unclaimed(step, (), there)  # or made again by hand: it stays as it is
         if theirs is not None:
             if past is not None:
-                journal.gone(step.key)
+                step.journal.gone(step.key)
             return _outcome(step, theirs, _of_another(step, theirs), Status.PRESENT), theirs
     if mine is not None and past is not None and past.done:
         if not past.left or step.again is None:
@@ -128,23 +126,23 @@ def _created(journal: Journal, step: Step, sleep: Sleep) -> Record | tuple[Outco
         return mine
     if mine is None and step.lacks:
         return step.lacks, None
-    record = mine or _create(journal, step, past, sleep)
-    journal.made(step.key, str(record["id"]), step.place_of(record))
+    record = mine or _create(step, past)
+    step.journal.made(step.key, str(record["id"]), step.place_of(record))
     step.kind.inventory.add(record)
     return record
 
 
-def _concluded(journal: Journal, step: Step, record: Record, sleep: Sleep) -> tuple[Outcome, Record | None]:
+def _concluded(step: Step, record: Record) -> tuple[Outcome, Record | None]:
     """Finish it and say so in the journal, unless a last look comes; take away what can't be made inert."""
-    past = journal.step(step.key)
+    past = step.past
     again = bool(past and past.done)  # an earlier run has finished it, and left something
     try:
-        finished = _tried(step, record, sleep, again=again)
+        finished = _tried(step, record, again=again)
     except CannotBeInertError as error:
-        return taken_away(journal, step, record, error, sleep), None
-    past = journal.step(step.key)
+        return taken_away(step, record, error), None
+    past = step.past
     if not step.last_look or (past and past.done):
-        journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
+        step.journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
 
@@ -161,67 +159,65 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
     return Outcome(step.kind.name, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
-def find_ours(journal: Journal, item: TargetItem, sleep: Sleep) -> Record | None:
+def find_ours(item: TargetItem) -> Record | None:
     """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
-    past = journal.step(item.key)
+    past = item.past
     if past is None:
         return None
     if past.target_id:
         return item.known(past)
-    return _look_for_lost(journal, item, past.before, sleep)
+    return _look_for_lost(item, past.before)
 
 
-def _unclaimed(journal: Journal, item: TargetItem, before: Sequence[str], there: Sequence[Record]) -> Record | None:
+def _unclaimed(item: TargetItem, before: Sequence[str], there: Sequence[Record]) -> Record | None:
     """Return the first of these that was not there before, and that no equal has claimed."""
-    known = {*before, *item.claimed, *journal.ids(item.kind.name, item.key)}
+    known = {*before, *item.claimed, *item.journal.ids(item.kind.name, item.key)}
     return next((one for one in there if str(one["id"]) not in known), None)
 
 
-def _create(journal: Journal, step: Step, past: JournalStep | None, sleep: Sleep) -> Record:
+def _create(step: Step, past: JournalStep | None) -> Record:
     """Create it; after a lost answer or a refusal look whether it is there, and after a lost one try once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.kind.inventory.rows())
-    journal.begin(step.key, list(before))
+    step.journal.begin(step.key, list(before))
     try:
         return step.create()
     except Rejected:  # a proxy may say so of what is done: because it asked twice, for one
-        found = _look_for_lost(journal, step, before, sleep, _LOOKS if begun else _LOOKS[:1])
+        found = _look_for_lost(step, before, _LOOKS if begun else _LOOKS[:1])
         if found is not None:
             return found
         if not begun:
-            journal.gone(step.key)
+            step.journal.gone(step.key)
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind.name, step.name)
-    found = _look_for_lost(journal, step, before, sleep)
+    found = _look_for_lost(step, before)
     if found is not None:
         return found
     try:
         return step.create()
     except (AnswerLost, Rejected):  # refused perhaps because the first one came late
-        found = _look_for_lost(journal, step, before, sleep)
+        found = _look_for_lost(step, before)
         if found is None:
             raise
         return found
 
 
-def _look_for_lost(
-    journal: Journal, item: TargetItem, before: Sequence[str], sleep: Sleep, looks: Sequence[float] = _LOOKS
-) -> Record | None:
+def _look_for_lost(item: TargetItem, before: Sequence[str], looks: Sequence[float] = _LOOKS) -> Record | None:
     """Look for what a lost answer may have created, more than once: it may take a moment to show.
 
     Raises ApiError when the last of these looks failed, so that nobody can tell.
     """
     trouble: ApiError | None = None
     for pause in looks:
-        sleep(pause)
+        item.sleep(pause)
         try:
             rows, trouble = item.find_alike(), None
         except ApiError as error:
             log.debug("%s %s: %s", item.kind.name, item.name, error)
             trouble = error
             continue
-        found = _unclaimed(journal, item, before, [one for one in rows if item.ours(one)])
+        found = _unclaimed(item, before, [one for one in rows if item.ours(one)])
         if found is not None:
             return found
     if trouble is not None:
@@ -229,14 +225,14 @@ def _look_for_lost(
     return None
 
 
-def _tried(step: Step, record: Record, sleep: Sleep, *, again: bool) -> Finished:
+def _tried(step: Step, record: Record, *, again: bool) -> Finished:
     """Finish it, with a second try; raise CannotBeInertError for what then can't be shown to be inert."""
     work = step.again if again and step.again else step.finish
     try:
         return work(record)
     except ApiError as error:
         log.warning("%s %s: %s Trying once more.", step.kind.name, step.name, error)
-    sleep(1.0)
+    step.sleep(1.0)
     try:
         return work(record)
     except ApiError as error:

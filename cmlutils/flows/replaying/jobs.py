@@ -50,6 +50,8 @@ class JobReplay(WorkloadReplay[Job]):
             name=self.wanted.name,
             key=self.key,
             identity=(self.wanted.name, self.wanted.script),
+            journal=self.target.journal,
+            sleep=self.target.clock.sleep,
             create=self._create,
             finish=lambda record: self._armed(pause(self.target, self.wanted, int(record["id"]))),
             again=lambda record: self._again(int(record["id"])),

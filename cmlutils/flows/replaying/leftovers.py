@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import find_ours
-from cmlutils.flows.replaying.journal_keys import Named, keyed, named
+from cmlutils.flows.replaying.journal_keys import keyed, named
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import Sleep, TargetItem
 from cmlutils.flows.replaying.take_away import still_there, take_away
@@ -30,27 +30,25 @@ def remove_leftovers(
     keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
         what = None if key in keys else named(key)
-        outcome = _taken_back(journal, _item(v1, project, key, what), sleep) if what else None
-        if outcome:
+        if what is None:
+            continue
+        kind = kind_of(what.kind, v1, project)
+        item = TargetItem(kind=kind, name=what.name, key=key, identity=what.identity, journal=journal, sleep=sleep)
+        if outcome := _taken_back(item):
             yield outcome
 
 
-def _taken_back(journal: Journal, item: TargetItem, sleep: Sleep) -> Outcome | None:
+def _taken_back(item: TargetItem) -> Outcome | None:
     """Take it away; None where nothing is there of it."""
     try:
-        mine = find_ours(journal, item, sleep)
+        mine = find_ours(item)
         if mine is None:
-            journal.gone(item.key)
+            item.journal.gone(item.key)
             return None
-        stays = take_away(journal, item, mine, _WHY, sleep)
+        stays = take_away(item, mine, _WHY)
     except ApiError as error:
         return still_there(item, _WHY, error.message)
     if stays:
         return still_there(item, _WHY, stays)
     name = str(mine.get("name") or item.name)
     return Outcome(item.kind.name, name, Status.SKIPPED, str(mine["id"]), f"{_WHY} It was deleted again.")
-
-
-def _item(v1: ApiV1, project: ProjectRef, key: str, what: Named) -> TargetItem:
-    """Return what is known of a workload by its key alone."""
-    return TargetItem(kind=kind_of(what.kind, v1, project), name=what.name, key=key, identity=what.identity)

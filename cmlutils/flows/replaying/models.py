@@ -41,7 +41,7 @@ class ModelReplay(WorkloadReplay[Model]):
 
     def begin(self) -> None:
         """Create it if it is not there; what comes of it, `ensure` tells."""
-        self.outcome, self._begun = begin(self.target.journal, self.step(), self.target.clock.sleep)
+        self.outcome, self._begun = begin(self.step())
 
     def is_being_built(self) -> bool:
         """Have it built, and tell whether that is under way; it is taken away at once when it is deployed."""
@@ -65,6 +65,8 @@ class ModelReplay(WorkloadReplay[Model]):
             name=model.name,
             key=self.key,
             identity=(model.name,),
+            journal=target.journal,
+            sleep=target.clock.sleep,
             create=self._create,
             finish=lambda record: self._finish(str(record["id"])),
             again=lambda record: self._again(str(record["id"])),

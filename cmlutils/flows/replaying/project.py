@@ -57,13 +57,15 @@ def ensure_project(
         name=name,
         key=_key(owner, name),
         identity=(name,),
+        journal=journal,
+        sleep=sleep,
         ours=partial(_may_be_by, username),
         place_of=partial(_place, owner),
         create=lambda: v1.projects.create(owner, body),
         finish=settle,
         again=partial(settle, again=True),
     )
-    outcome, record = ensure(journal, step, sleep)
+    outcome, record = ensure(step)
     if record is None:
         raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
     return _whole(v1, ProjectRef.from_v1(record, owner)), outcome

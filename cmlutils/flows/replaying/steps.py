@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
@@ -9,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, CmlutilError, Rejected
+from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from cmlutils.journal import JournalStep
-    from cmlutils.report import Outcome
+    from cmlutils.journal import Journal, JournalStep
 
 Record = dict[str, Any]
 Identity = tuple[str, ...]
@@ -92,7 +93,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetItem:
-    """One thing that may be on the target.
+    """One thing that may be on the target; the journal says under its key how far it has come.
 
     `request_stop` asks it to stop and does not wait (None: it does not run by itself). `ours` tells whether one of its
     identity that appeared after we began can be ours. `place_of` is what the kind's `read` needs beside the id.
@@ -102,9 +103,20 @@ class TargetItem:
     name: str
     key: str
     identity: Identity
+    journal: Journal
+    sleep: Sleep = time.sleep
     request_stop: Callable[[Record], object] | None = None
     ours: Callable[[Record], bool] = lambda _: True
     place_of: Callable[[Record], str] = lambda _: ""
+
+    @property
+    def past(self) -> JournalStep | None:
+        """How far it has come; None when it was never begun."""
+        return self.journal.step(self.key)
+
+    def failed(self, note: str, todo: str, *, needs_hand: bool = False) -> Outcome:
+        """Return the outcome of one that is not there as it should be."""
+        return Outcome(self.kind.name, self.name, Status.FAILED, note=note, todo=todo, needs_hand=needs_hand)
 
     @property
     def claimed(self) -> set[str]:

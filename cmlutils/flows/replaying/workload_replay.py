@@ -34,7 +34,7 @@ class WorkloadReplay(ABC, Generic[AnyWorkload]):
 
     def ensure(self) -> Outcome:
         """Leave it on the target, finished and inert, or say why not; once in a run."""
-        self.outcome = self.outcome or ensure(self.target.journal, self.step(), self.target.clock.sleep)[0]
+        self.outcome = self.outcome or ensure(self.step())[0]
         return self.outcome
 
     def look_again(self, record: Record) -> None:
@@ -52,7 +52,7 @@ class WorkloadReplay(ABC, Generic[AnyWorkload]):
         try:
             self.look_again(record)
         except CannotBeInertError as error:
-            return taken_away(journal, self.step(), record, error, self.target.clock.sleep)
+            return taken_away(self.step(), record, error)
         except ApiError as error:
             log.warning("%s %s can't be looked at again: %s", self.kind.name, self.wanted.name, error)
             return outcome
