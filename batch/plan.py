@@ -125,7 +125,7 @@ class Plan:
         if how.code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
             for _, gate in self._gates(one):
                 gate.answered = True
-            self._finished(one, how)
+            self._step_ended(one, how)
         elif how.killed and one.tries < TRIES:
             self.say(f"{one.project}: {task.verb} was killed (signal {how.code - 128}); it is started again")
         elif how.code == ExitCode.FAILED and self._gates(one):
@@ -133,10 +133,10 @@ class Plan:
             for section, gate in self._gates(one):
                 gate.doubt(section)
         else:
-            self._finished(one, how)
+            self._step_ended(one, how)
 
     def look(self, running: Sequence[Running], *, ending: bool) -> None:
-        """Ask workspaces, judge who waits for their answer, keep to the disk budget, and find what can't go on."""
+        """Ask workspaces, judge who waits for their answer, keep to the disk budget: often, while the batch runs."""
         for gate in self.gates.values():
             gate.look()
         for one in self.items:
@@ -158,21 +158,21 @@ class Plan:
         if stuck:
             self.say(f"The disk budget is used up; {len(going)} projects are not started.")
             for one in going:
-                self._finish(one, None, "the disk budget is used up")
+                self._project_ended(one, None, "the disk budget is used up")
 
     def _judge(self, one: Item, *, ending: bool) -> None:
         how, gates = one.doubtful, self._gates(one)
         if ending:
             if how is not None:
                 one.doubtful = None
-                self._finished(one, how)
+                self._step_ended(one, how)
             return
         one.away = one.away or (how is not None and any(gate.waits for _, gate in gates))
         for section, gate in gates:
             why = gate.lost or gate.refused.get(login_of(section), "")
             if why:
                 one.doubtful = None
-                self._finish(one, how.code if how else None, why)
+                self._project_ended(one, how.code if how else None, why)
                 return
         if how is not None and all(gate.open for _, gate in gates):
             one.doubtful = None
@@ -180,9 +180,9 @@ class Plan:
                 one.away = False
                 self.say(f"{one.project}: started again, the workspace had been away")
             else:
-                self._finished(one, how)
+                self._step_ended(one, how)
 
-    def _finished(self, one: Item, how: Ended) -> None:
+    def _step_ended(self, one: Item, how: Ended) -> None:
         """Take a step's end for what it is: the next step, or the project's result."""
         verb = self.steps[one.step]
         one.code = worse(one.code, how.code)
@@ -198,9 +198,9 @@ class Plan:
             self._dirty = True
             return
         removed = self.remove and how.code == ExitCode.OK and verb == "validate-migration" and self._remove(one)
-        self._finish(one, one.code, reason, removed=removed)
+        self._project_ended(one, one.code, reason, removed=removed)
 
-    def _finish(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> None:
+    def _project_ended(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> None:
         one.result = self._result(one, code, reason, removed=removed)
         self._dirty = True
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cmlutils.errors import ExitCode
 from cmlutils.remote.watchdog import Watchdog
@@ -17,6 +17,8 @@ from cmlutils.remote.watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
+
+    from plan import Plan
 
 END_SECONDS = 9.5  # for all children to end by a signal
 COOL_SECONDS = 5.0  # until the session of a child that was killed is closed
@@ -41,22 +43,6 @@ class Ended:
     killed: bool
     seconds: float
     output: str
-
-
-class Plan(Protocol):
-    """Who knows what to run next."""
-
-    def next(self) -> Task | None:
-        """Return what may start now, or None."""
-
-    def ended(self, task: Task, how: Ended) -> None:
-        """Take note of an end."""
-
-    def look(self, running: Sequence[Running], *, ending: bool) -> None:
-        """Look after things now and then: often."""
-
-    def left(self) -> bool:
-        """Tell whether anything is still to be run."""
 
 
 @dataclass
