@@ -82,12 +82,6 @@ def test_nothing_exported_is_refused_without_making_folders(tmp_path):
     assert not bundle.folder.exists()
 
 
-def test_tampered_metadata_is_named(whole):
-    whole.metadata("jobs").write_text("[]  ")
-    with pytest.raises(BundleError, match="jobs-metadata"):
-        whole.check()
-
-
 def test_a_newer_format_is_refused(whole):
     content = json.loads(whole.manifest.read_text())
     write_json(whole.manifest, {**content, "format": 99})

@@ -387,18 +387,6 @@ def test_metadata_of_any_wrong_kind_is_told(packed_bundle, run_line, kind):
         assert "Traceback" not in line.err
 
 
-def test_jobs_that_wait_for_each_other_end_up_inert(workspaces, packed_bundle, run_line):
-    path = packed_bundle / "project-metadata" / "jobs-metadata.json"
-    jobs = json.loads(path.read_text())
-    for job, parent in zip(jobs, [*jobs[1:], jobs[0]], strict=True):
-        job["parent_jobid"] = parent["source_jobid"]
-        job.pop("schedule", None)
-    path.write_text(json.dumps(jobs))
-    repacked(packed_bundle)
-    line = run_line(f"{IMPORT} --json", exit_code={1, 5})
-    assert any(one["needs_hand"] or one["status"] == "failed" for one in line.json["outcomes"])
-
-
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b'{"name": NaN}', b"null", b"\x1f\x8b\x08", b""])
 def test_metadata_that_is_no_json_is_told(packed_bundle, run_line, content):
     (packed_bundle / "project-metadata" / "project-metadata.json").write_bytes(content)
