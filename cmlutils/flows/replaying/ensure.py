@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished
+from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished
 from cmlutils.flows.replaying.take_away import leftover_warning, still_there, take_away, taken_away, with_leftovers
 from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.flows.replaying.steps import Record, Step, TargetItem
+    from cmlutils.flows.replaying.steps import Record, Step
     from cmlutils.journal import JournalStep
 
 log = logging.getLogger(__name__)
 AnyOutcome = TypeVar("AnyOutcome")
-_LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made
-_LAST_LOOKS = (0.0, 1.0, 2.0)  # the same, where a run that ends has seconds in all
+_LAST_LOOKS = (0.0, 1.0, 2.0)  # seconds before each look for what may have been made, where a run has seconds in all
 
 
 def ensure(step: Step) -> tuple[Outcome, Record | None]:
@@ -82,7 +81,7 @@ def _request_stop(step: Step, looks: Sequence[float]) -> None:
     if step.request_stop is None or past is None or past.done:
         return
     try:
-        mine = step.known(past) if past.target_id else _look_for_lost(step, past.before, looks)
+        mine = step.known(past) if past.target_id else step.look_for_lost(past.before, looks)
         if mine is not None:
             step.request_stop(mine)
     except NotFound:
@@ -105,7 +104,7 @@ def _created(step: Step) -> Record | tuple[Outcome, Record | None]:
     ====================  ===================  =====================================================
     """
     past = step.past
-    mine = find_ours(step)
+    mine = step.find_ours()
     if past is not None and past.doomed:
         stays = take_away(step, mine, past.doomed) if mine else ""
         if stays:
@@ -115,7 +114,7 @@ def _created(step: Step) -> Record | tuple[Outcome, Record | None]:
     if mine is None:
         surely_not_ours = past is None or past.done or past.target_id
         there = step.find() if surely_not_ours else [one for one in step.find() if not step.ours(one)]
-        theirs = _unclaimed(step, (), there)  # or made again by hand: it stays as it is
+        theirs = step.unclaimed(there)  # or made again by hand: it stays as it is
         if theirs is not None:
             if past is not None:
                 step.journal.gone(step.key)
@@ -159,22 +158,6 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
     return Outcome(step.kind.name, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
-def find_ours(item: TargetItem) -> Record | None:
-    """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
-    past = item.past
-    if past is None:
-        return None
-    if past.target_id:
-        return item.known(past)
-    return _look_for_lost(item, past.before)
-
-
-def _unclaimed(item: TargetItem, before: Sequence[str], there: Sequence[Record]) -> Record | None:
-    """Return the first of these that was not there before, and that no equal has claimed."""
-    known = {*before, *item.claimed, *item.journal.ids(item.kind.name, item.key)}
-    return next((one for one in there if str(one["id"]) not in known), None)
-
-
 def _create(step: Step, past: JournalStep | None) -> Record:
     """Create it; after a lost answer or a refusal look whether it is there, and after a lost one try once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
@@ -183,7 +166,7 @@ def _create(step: Step, past: JournalStep | None) -> Record:
     try:
         return step.create()
     except Rejected:  # a proxy may say so of what is done: because it asked twice, for one
-        found = _look_for_lost(step, before, _LOOKS if begun else _LOOKS[:1])
+        found = step.look_for_lost(before, LOOKS if begun else LOOKS[:1])
         if found is not None:
             return found
         if not begun:
@@ -191,38 +174,16 @@ def _create(step: Step, past: JournalStep | None) -> Record:
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind.name, step.name)
-    found = _look_for_lost(step, before)
+    found = step.look_for_lost(before)
     if found is not None:
         return found
     try:
         return step.create()
     except (AnswerLost, Rejected):  # refused perhaps because the first one came late
-        found = _look_for_lost(step, before)
+        found = step.look_for_lost(before)
         if found is None:
             raise
         return found
-
-
-def _look_for_lost(item: TargetItem, before: Sequence[str], looks: Sequence[float] = _LOOKS) -> Record | None:
-    """Look for what a lost answer may have created, more than once: it may take a moment to show.
-
-    Raises ApiError when the last of these looks failed, so that nobody can tell.
-    """
-    trouble: ApiError | None = None
-    for pause in looks:
-        item.sleep(pause)
-        try:
-            rows, trouble = item.find_alike(), None
-        except ApiError as error:
-            log.debug("%s %s: %s", item.kind.name, item.name, error)
-            trouble = error
-            continue
-        found = _unclaimed(item, before, [one for one in rows if item.ours(one)])
-        if found is not None:
-            return found
-    if trouble is not None:
-        raise trouble
-    return None
 
 
 def _tried(step: Step, record: Record, *, again: bool) -> Finished:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError
-from cmlutils.flows.replaying.ensure import find_ours
 from cmlutils.flows.replaying.journal_keys import keyed, named
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import Sleep, TargetItem
@@ -41,7 +40,7 @@ def remove_leftovers(
 def _taken_back(item: TargetItem) -> Outcome | None:
     """Take it away; None where nothing is there of it."""
     try:
-        mine = find_ours(item)
+        mine = item.find_ours()
         if mine is None:
             item.journal.gone(item.key)
             return None

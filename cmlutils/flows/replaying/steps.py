@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import unicodedata
 from collections import defaultdict
@@ -13,11 +14,15 @@ from cmlutils.errors import ApiError, CmlutilError, Rejected
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from cmlutils.journal import Journal, JournalStep
 
+log = logging.getLogger(__name__)
 Record = dict[str, Any]
 Identity = tuple[str, ...]
 Sleep = Callable[[float], None]  # seconds
+LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made
 _GONE = {400, 404, 410, 422}  # what a workspace may answer when it is asked for an id that it does not have
 
 
@@ -127,12 +132,6 @@ class TargetItem:
         """Return all of this identity that are there, oldest first."""
         return [one for one in self.kind.inventory.rows() if self.kind.identity_of(one) == self.identity]
 
-    def find_alike(self) -> list[Record]:
-        """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
-        wanted, identity_of = _bare(self.identity), self.kind.identity_of
-        alike = [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
-        return sorted(alike, key=lambda one: identity_of(one) != self.identity)
-
     def known(self, past: JournalStep) -> Record | None:
         """Return the one that has the journal's id, whatever its name by now; None when it is gone.
 
@@ -140,6 +139,46 @@ class TargetItem:
         """
         listed = [one for one in self.kind.inventory.rows() if str(one["id"]) == past.target_id]
         return listed[0] if listed else self.kind.asked_for(past)
+
+    def find_ours(self) -> Record | None:
+        """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
+        past = self.past
+        if past is None:
+            return None
+        return self.known(past) if past.target_id else self.look_for_lost(past.before)
+
+    def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
+        """Look for what a lost answer may have created, more than once: it may take a moment to show.
+
+        `before` are the ids that were there already, `looks` the seconds before each look. Raises ApiError when the
+        last of these failed, so that nobody can tell.
+        """
+        trouble: ApiError | None = None
+        for pause in looks:
+            self.sleep(pause)
+            try:
+                rows, trouble = self._find_alike(), None
+            except ApiError as error:
+                log.debug("%s %s: %s", self.kind.name, self.name, error)
+                trouble = error
+                continue
+            found = self.unclaimed([one for one in rows if self.ours(one)], before)
+            if found is not None:
+                return found
+        if trouble is not None:
+            raise trouble
+        return None
+
+    def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:
+        """Return the first of these that was not there before, and that no equal has claimed."""
+        known = {*before, *self.claimed, *self.journal.ids(self.kind.name, self.key)}
+        return next((one for one in there if str(one["id"]) not in known), None)
+
+    def _find_alike(self) -> list[Record]:
+        """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
+        wanted, identity_of = _bare(self.identity), self.kind.identity_of
+        alike = [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
+        return sorted(alike, key=lambda one: identity_of(one) != self.identity)
 
 
 @dataclass(frozen=True, kw_only=True)
