@@ -15,7 +15,7 @@ from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.import_report import left_elsewhere, tell_what_is_lacking, told_whole
 from cmlutils.flows.replaying.applications import application_replays
-from cmlutils.flows.replaying.hand_over import hand_over
+from cmlutils.flows.replaying.hand_over import HandOver
 from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.leftovers import remove_leftovers
@@ -87,7 +87,7 @@ class Replay:
             push_files(project, runtimes)
             replay([one for one in workloads if one not in begun])
             with self.progress.phase("hand over"):
-                report.outcomes += hand_over(v1, journal, project, settings)
+                report.outcomes += HandOver(journal, project, settings).run(v1)
 
     def _project(self, settings: ProjectSettings, owner: str, journal: Journal) -> tuple[ProjectRef, Sequence[Runtime]]:
         """Find or create the target's project; return it, and the target's runtimes."""

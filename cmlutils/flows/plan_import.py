@@ -11,7 +11,7 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
 from cmlutils.flows.plan_workloads import BEGUN, Offer, plan_workloads, taken_subdomains
-from cmlutils.flows.replaying.hand_over import people_to_add
+from cmlutils.flows.replaying.hand_over import HandOver, people_of
 from cmlutils.flows.replaying.project import project_there
 from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
@@ -73,7 +73,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     plan.actions += plan_workloads(v1, contents, offer, journal, project, engines=engines)
     if contents.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
-    _people(plan, v1, people_to_add(journal, settings, owner, as_it_is))
+    _people(plan, v1, HandOver(journal, as_it_is, settings).people() if as_it_is else people_of(settings, owner))
     return plan
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError, Rejected
@@ -10,8 +11,6 @@ from cmlutils.flows.replaying.target import tried
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef, ProjectSettings
     from cmlutils.remote.v1 import ApiV1
@@ -19,109 +18,94 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def hand_over(v1: ApiV1, journal: Journal, project: ProjectRef, settings: ProjectSettings) -> list[Outcome]:
-    """Add collaborators and set the visibility, last of all and once, to a project that we created.
-
-    Returns what is left to do, if anything is; the next import tries that again.
-    """
-    if not _is_due(journal, project):
-        return []
-    try:
-        todos = _hand_over(v1, project, settings, _Given(journal, project))
-    except ApiError as error:
-        return _left(project, f"import again to set collaborators and visibility: {error.message}")
-    journal.done(_key(project), left=bool(todos))
-    return _left(project, "; ".join(todos)) if todos else []
-
-
-def people_to_add(
-    journal: Journal, settings: ProjectSettings, owner: str, project: ProjectRef | None
-) -> dict[str, str]:
-    """Return whom an import has still to add, with their permission; `project` is None when it is to be set up."""
-    if project is None:
-        return _people(settings, owner)
-    return _people(settings, project.owner, _Given(journal, project)) if _is_due(journal, project) else {}
-
-
-def _is_due(journal: Journal, project: ProjectRef) -> bool:
-    step = journal.step(_key(project))
-    return str(project.id) in journal.ids("project") and not (step and step.done and not step.left)
-
-
-def _key(project: ProjectRef) -> str:
-    return f"hand over {project.id}"
-
-
-def _people(settings: ProjectSettings, owner: str, given: Container[str] = ()) -> dict[str, str]:
-    """Return the source's collaborators with their permission, but the owner and who was added already."""
+def people_of(settings: ProjectSettings, owner: str) -> dict[str, str]:
+    """Return the source's collaborators with their permission, but for who owns the project on the target."""
     return {
         str(one["username"]): str(one.get("permissions") or "read")
         for one in settings.collaborators
-        if one.get("username") and one["username"] != owner and f"collaborator {one['username']}" not in given
+        if one.get("username") and one["username"] != owner
     }
 
 
-def _left(project: ProjectRef, todo: str) -> list[Outcome]:
-    note = "collaborators or visibility are not as on the source"
-    return [Outcome("hand over", project.name, Status.FALLBACK, str(project.id), note, todo, needs_hand=True)]
+@dataclass(frozen=True)
+class HandOver:
+    """What is given to a project that we created, each once: people may have changed it since."""
 
+    journal: Journal
+    project: ProjectRef
+    settings: ProjectSettings
 
-class _Given:
-    """What earlier runs have handed over already: people may have changed it since, so it is not set again."""
+    def run(self, v1: ApiV1) -> list[Outcome]:
+        """Add collaborators and set the visibility; return what is left to do, which the next import tries again."""
+        if not self._is_due:
+            return []
+        try:
+            todos = [*self._people(v1), *self._visibility(v1)]
+        except ApiError as error:
+            return self._left(f"import again to set collaborators and visibility: {error.message}")
+        self.journal.done(self._key, left=bool(todos))
+        return self._left("; ".join(todos)) if todos else []
 
-    def __init__(self, journal: Journal, project: ProjectRef) -> None:
-        self._journal, self._key = journal, _key(project)
+    def people(self) -> dict[str, str]:
+        """Return whom there is still to add, with their permission."""
+        everybody = people_of(self.settings, self.project.owner) if self._is_due else {}
+        return {name: what for name, what in everybody.items() if not self._is_given(f"collaborator {name}")}
 
-    def __contains__(self, what: object) -> bool:
-        step = self._journal.step(f"{self._key}: {what}")
+    @property
+    def _key(self) -> str:
+        return f"hand over {self.project.id}"
+
+    @property
+    def _is_due(self) -> bool:
+        step = self.journal.step(self._key)
+        return str(self.project.id) in self.journal.ids("project") and not (step and step.done and not step.left)
+
+    def _is_given(self, what: str) -> bool:
+        step = self.journal.step(f"{self._key}: {what}")
         return step is not None and step.done
 
-    def add(self, what: str) -> None:
-        """Remember it."""
-        if what not in self:
-            self._journal.done(f"{self._key}: {what}")
+    def _given(self, what: str) -> None:
+        self.journal.done(f"{self._key}: {what}")
 
+    def _left(self, todo: str) -> list[Outcome]:
+        name, number = self.project.name, str(self.project.id)
+        note = "collaborators or visibility are not as on the source"
+        return [Outcome("hand over", name, Status.FALLBACK, number, note, todo, needs_hand=True)]
 
-def _hand_over(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> list[str]:
-    todos = [
-        f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
-        for name, permissions in _collaborators(v1, project, settings, given).items()
-    ]
-    if "visibility" in given:
-        return todos
-    seen = v1.projects.get(project).get("project_visibility")
-    if seen != settings.visibility:
-        change = {"project_visibility": settings.visibility}
-        tried("PATCH project visibility", lambda: v1.projects.patch(project, change))
-        seen = v1.projects.get(project).get("project_visibility")
-    if seen != settings.visibility:
-        todos.append(f"set the project's visibility to {settings.visibility!r} (it is {seen!r})")
-    else:
-        given.add("visibility")
-    return todos
+    def _people(self, v1: ApiV1) -> list[str]:
+        """Add those that are not there yet; name those that then are still not."""
+        wanted = self.people()
 
+        def absent() -> dict[str, str]:
+            there = {
+                str(one.get("username")): one.get("permissions") for one in v1.projects.collaborators(self.project)
+            }
+            return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
 
-def _collaborators(v1: ApiV1, project: ProjectRef, settings: ProjectSettings, given: _Given) -> dict[str, str]:
-    """Add those that are not there yet; return those that then are still not, with their permission."""
-    wanted = _people(settings, project.owner, given)
+        missing = absent() if wanted else {}
+        for name, permissions in missing.items():
+            try:
+                v1.projects.put_collaborator(self.project, name, {"username": name, "permissions": permissions})
+            except Rejected as error:  # noqa: PERF203 - it shows when they are read back
+                log.warning("collaborator %s: %s", name, error)
+        left = absent() if missing else {}
+        for name in wanted.keys() - left.keys():
+            self._given(f"collaborator {name}")
+        return [
+            f"add collaborator {name} with permission {permissions!r} (is it a user of the target?)"
+            for name, permissions in left.items()
+        ]
 
-    def absent() -> dict[str, str]:
-        there = {str(one.get("username")): one.get("permissions") for one in v1.projects.collaborators(project)}
-        return {name: permissions for name, permissions in wanted.items() if there.get(name) != permissions}
-
-    missing = absent() if wanted else {}
-    for name, permissions in missing.items():
-        _collaborate(v1, project, name, permissions)
-    left = absent() if missing else {}
-    for name in wanted.keys() - left.keys():
-        given.add(f"collaborator {name}")
-    return left
-
-
-def _collaborate(v1: ApiV1, project: ProjectRef, name: str, permissions: str) -> None:
-    """Add a collaborator; a refusal shows when they are read back."""
-    body = {"username": name, "permissions": permissions}
-    try:
-        v1.projects.put_collaborator(project, name, body)
-    except Rejected as error:
-        log.warning("collaborator %s: %s", name, error)
+    def _visibility(self, v1: ApiV1) -> list[str]:
+        """Set it, if it is not as on the source; say so if the target does not take it."""
+        if self._is_given("visibility"):
+            return []
+        wanted = self.settings.visibility
+        seen = v1.projects.get(self.project).get("project_visibility")
+        if seen != wanted:
+            tried("PATCH project visibility", lambda: v1.projects.patch(self.project, {"project_visibility": wanted}))
+            seen = v1.projects.get(self.project).get("project_visibility")
+        if seen != wanted:
+            return [f"set the project's visibility to {wanted!r} (it is {seen!r})"]
+        self._given("visibility")
+        return []
