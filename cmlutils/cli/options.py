@@ -73,3 +73,10 @@ def name_option(parameter: str = "name", **more: Any) -> Callable[..., Any]:
 
 
 project_option = name_option(required=True, help="The section of the ini file: the project's name.")
+
+
+def run_options(command: Any) -> Any:
+    """Add what export, import and validate-migration have in common."""
+    for option in (json_option, quiet_option, verbose_option, patience_option, config_dir_option):
+        command = option(command)
+    return command

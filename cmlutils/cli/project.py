@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils.bundle import bundle_of
-from cmlutils.cli.options import (
-    config_dir_option,
-    dry_run_option,
-    json_option,
-    patience_option,
-    project_option,
-    quick_option,
-    quiet_option,
-    verbose_option,
-)
+from cmlutils.cli.options import dry_run_option, project_option, quick_option, run_options
 from cmlutils.cli.overview import list_command, status_command
 from cmlutils.cli.render import show_plan
 from cmlutils.cli.runs import Run, connected, failures_reported, load, maps_of
@@ -54,11 +45,7 @@ project.add_command(status_command)
     "--no-environment-values", "no_values", is_flag=True, help="Leave the values of environment variables out."
 )
 @dry_run_option
-@config_dir_option
-@patience_option
-@verbose_option
-@quiet_option
-@json_option
+@run_options
 def export(name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, as_json: bool) -> int:
     """Bring a project down from the source into a bundle.
 
@@ -85,11 +72,7 @@ def export(name: str, config_dir: str | None, *, no_values: bool, dry_run: bool,
 @click.option("--verify", is_flag=True, help="Compare source, bundle and target at the end.")
 @quick_option
 @dry_run_option
-@config_dir_option
-@patience_option
-@verbose_option
-@quiet_option
-@json_option
+@run_options
 def import_(
     name: str,
     config_dir: str | None,
@@ -170,11 +153,7 @@ def _validate(
 @project.command("validate-migration")
 @project_option
 @quick_option
-@config_dir_option
-@patience_option
-@verbose_option
-@quiet_option
-@json_option
+@run_options
 def validate_migration_command(
     name: str, config_dir: str | None, *, quick: bool, patience: float, as_json: bool
 ) -> int:
