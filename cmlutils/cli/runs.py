@@ -64,9 +64,7 @@ class Run:
         with bundle.lock():
             logs.to_file(bundle.log_file)
             log.debug("%s of %r begins", report.verb, report.project)
-            bundle.metrics(report.side).unlink(
-                missing_ok=True
-            )  # if this run is killed, no earlier success speaks for it
+            bundle.metrics(report.side).unlink(missing_ok=True)  # no earlier success speaks for a run that is killed
             try:
                 with ProgressFile(TextProgress(report), report, bundle).open() as progress:
                     yield progress

@@ -98,6 +98,17 @@ def test_a_child_keeps_its_parent_that_is_there_though_it_could_not_be_made_toda
     assert [bool(one.parent_id) for one in done.jobs] == [False, True]
 
 
+def test_a_job_that_a_crash_has_left_gets_the_parent_that_the_bundle_has_by_now(target, tmp_path):
+    jobs = [job("a", 1), job("b", 2, 1, type="dependent")]
+    Import(target, tmp_path, jobs[1:])
+    (journal,) = (tmp_path / "bundle/state").glob("journal-*")
+    lines = journal.read_text().splitlines(True)
+    journal.write_text("".join(line for line in lines if not ('"job ' in line and '"done"' in line)))
+    done = Import(target, tmp_path, jobs)
+    assert done.code == ExitCode.OK
+    assert [(one.name, bool(one.parent_id)) for one in done.jobs] == [("b", True), ("a", False)]
+
+
 def test_a_job_gets_its_runtime_in_place_of_its_engine_and_says_so(target, tmp_path):
     jobs = [job("a", runtime=None, kernel="python3"), job("b", runtime=R)]
     done = Import(target, tmp_path, jobs, Maps({"reg/r:1": "reg/py:1"}, {"python3": "reg/py:1"}))
