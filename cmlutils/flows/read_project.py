@@ -38,7 +38,7 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 
 def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
     """Return the project's settings, and the records of the people whom it names."""
-    people = _collaborators(v1, project)
+    people = collaborators(v1, project) or []
     image = engine_image_name(v1.projects.engine_image(project)) if project.engine_type == LEGACY_ENGINE else ""
     reply = v1.projects.get(project)
     settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
@@ -60,11 +60,12 @@ def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
     return record if whole else v1.models.get(str(record["id"]))
 
 
-def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]]:
+def collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:
+    """Return who else may use the project; None where the workspace does not show it."""
     try:
         return v1.projects.collaborators(project)
     except Rejected as error:
         if error.status >= 500:
             raise
         log.warning("Collaborators can't be read: %s", error)
-        return []
+        return None

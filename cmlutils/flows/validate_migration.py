@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
-from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.comparing.files import FileCheck
 from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
 from cmlutils.flows.comparing.workloads import compare_workloads, fires
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
-from cmlutils.flows.read_project import read_records, read_settings
+from cmlutils.flows.read_project import collaborators, read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
 from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.kinds import add_unlisted
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cmlutils.bundle import Bundle
+    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
@@ -51,7 +51,7 @@ def validate_migration(
     The differences go into the report as they are found; `report.verified` is set at the end. `quick` compares
     sizes and times instead of contents.
     """
-    one = _Validation(bundle, maps, report, progress)
+    one = _Validation(bundle, maps, report, read_bundle(bundle))
     with progress.phase("check bundle"):
         files = FileCheck(bundle, progress, quick=quick, alone=source is None)
         report.differences += bundle_damage(bundle) + files.bundle()
@@ -99,34 +99,37 @@ def _advice(report: Report) -> list[str]:
     return [text for group, text in advice.items() if group in groups]
 
 
+@dataclass(frozen=True)
 class _Validation:
     """What both sides are compared with, and where it is told."""
 
-    def __init__(self, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
-        self.bundle, self.maps, self.report, self.progress = bundle, maps, report, progress
-        self.contents = read_bundle(bundle)
-        self.settings = self.contents.settings
+    bundle: Bundle
+    maps: Maps
+    report: Report
+    contents: Contents
 
     def compare(self, connection: Connection, side: str, files: Callable[[Tunnel], list[Difference]]) -> None:
         """Compare one side: settings, workloads, then files through a session of its own."""
         v1, report, workspace = connection.v1, self.report, connection.section.workspace
-        on_target = side == "target"
-        journal = self.bundle.journal(workspace.url, self._owner(connection)) if on_target else None
-        project = self._filled(connection, journal) if journal else find_project(connection)
-        runtimes = v1.runtimes.all()
+        settings, on_target = self.contents.settings, side == "target"
         if on_target:
+            owner = settings.team or workspace.username
+            journal = self.bundle.journal(workspace.url, owner)
+            project = project_there(connection, journal, owner)[0] or find_project(connection)
             report.target = report.target or f"{workspace.url} {project.path}"
         else:
+            journal, project = None, find_project(connection)
             report.source = report.source or f"{workspace.url} {project.path}"
+        runtimes = v1.runtimes.all()
         compared = self._compared_side(connection, side, runtimes, journal)
         there, records = read_settings(v1, project), read_records(v1, project)
         if journal:
             add_unlisted(v1, project, journal, records)
             self._ask_for_pauses(connection, project, journal, records["jobs"])
-        if self.settings.collaborators and not there.collaborators and not _shows_collaborators(connection, project):
+        if settings.collaborators and not there.collaborators and collaborators(v1, project) is None:
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
-            there = replace(there, collaborators=self.settings.collaborators)
-        report.differences += compare_settings(self.settings, there, compared)
+            there = replace(there, collaborators=settings.collaborators)
+        report.differences += compare_settings(settings, there, compared)
         for kind, workloads in self.contents.by_kind().items():
             here = with_ids(v1, workloads) if on_target else workloads
             report.differences += compare_workloads(kind, here, records[kind], compared)
@@ -135,15 +138,6 @@ class _Validation:
                 report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
         with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
             report.differences += files(tunnel)
-
-    def _filled(self, connection: Connection, journal: Journal) -> ProjectRef:
-        """Return the project that an import has made or filled, as the next import would find it."""
-        owner = self._owner(connection)
-        return project_there(connection, journal, owner)[0] or find_project(connection)
-
-    def _owner(self, connection: Connection) -> str:
-        """Return whose project an import makes or fills: the team's, or else the migrating user's."""
-        return self.settings.team or connection.section.workspace.username
 
     def _ask_for_pauses(
         self, connection: Connection, project: ProjectRef, journal: Journal, jobs: list[dict[str, Any]]
@@ -165,11 +159,3 @@ class _Validation:
         allowed = connection.v1.site.bypass_allowed() if asks else True
         user, foreign = connection.section.workspace.username, self.bundle.foreign
         return ComparedSide(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
-
-
-def _shows_collaborators(connection: Connection, project: ProjectRef) -> bool:
-    try:
-        connection.v1.projects.collaborators(project)
-    except (NotFound, Rejected):
-        return False
-    return True

@@ -293,6 +293,16 @@ def test_settings_and_people_are_compared(migrated, run_line, home):
     assert metrics["isMigrationSuccessful"] is False
 
 
+def test_collaborators_that_a_workspace_does_not_show_are_left_to_a_person(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    target.faults.add(Fault("status", path="/collaborators$", status=403, times=None))
+    line = run_line(f"{VALIDATE} --json")
+    assert "The target does not show its collaborators: compare them by hand." in line.json["notes"]
+    assert not any("collaborator" in one["what"] for one in line.json["differences"])
+
+
 def test_many_differences_stay_short_on_the_terminal_and_whole_in_the_file(migrated, run_line, home):
     _, target = migrated
     for number in range(500):
