@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import results
+import record
 from disk import parse_size
 
 from cmlutils import config
@@ -105,7 +105,7 @@ def projects(options: argparse.Namespace, verb: str) -> list[str]:
     if options.from_file:
         names += _listed(options.from_file)
     if options.only_failed:
-        failed = [one.project for one in results.read(options.report_dir, verb) if one.exit_code != 0]
+        failed = [one.project for one in record.read(options.report_dir, verb) if one.exit_code != 0]
         names = [name for name in failed if not names or name in names]
     elif not names:
         names = config.read_file(side_of(verb), options.config_dir).names()

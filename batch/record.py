@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
-import results
+from results import Result, summary
 
 from cmlutils.errors import BundleError
+from cmlutils.wholefile import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from results import Result
+_KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed", "after")
 
 
 @dataclass
@@ -24,20 +27,35 @@ class Record:
 
     folder: Path
     verb: str
-    earlier: Sequence[Result]
+    earlier: Sequence[Result] = ()
     dry: bool = False
     began: float = field(default_factory=time.time)
     _warned: bool = False
 
-    def begin(self, found: Sequence[Result]) -> None:
-        """Write them for the first time; raise BundleError where that can't be."""
-        if not self.dry:
-            results.write(self.folder, self.verb, self.began, found, None, self.earlier)
+    def write(self, found: Sequence[Result], code: int | None = None) -> None:
+        """Write them, unless it is a dry run; a code of None: the batch still runs. Raises BundleError."""
+        if self.dry:
+            return
+        now = datetime.now(timezone.utc)
+        content = {
+            "verb": self.verb,
+            "started_at": datetime.fromtimestamp(self.began, timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(now.timestamp() - self.began, 1),
+            "exit_code": code,
+            "projects": [
+                {key: getattr(one, key) for key in _KEYS} | {"result": one.words, "earlier": rows is self.earlier}
+                for rows in (self.earlier, found)
+                for one in rows
+            ],
+        }
+        write_json(self.folder / "batch-report.json", content)
+        page = _page(content, found, self.earlier)
+        write_bytes(self.folder / "batch-report.html", page.encode("utf-8", "replace"))
 
     def note(self, found: Sequence[Result], say: Callable[[str], None]) -> None:
         """Bring them up to date; the first time that this can't be it is said."""
         try:
-            self.begin(found)
+            self.write(found)
         except BundleError as error:
             if not self._warned:
                 say(f"{error.message} It is tried again at the end.")
@@ -46,8 +64,7 @@ class Record:
     def end(self, found: Sequence[Result], code: int) -> bool:
         """Write them for the last time; say why, and return False, where that can't be."""
         try:
-            if not self.dry:
-                results.write(self.folder, self.verb, self.began, found, code, self.earlier)
+            self.write(found, code)
         except BundleError as error:
             print(f"{error.message} {error.hint}", file=sys.stderr)
             return False
@@ -57,5 +74,57 @@ class Record:
         """Say where they are, and what else they hold."""
         if self.dry:
             return "A dry run: nothing of it is recorded."
-        more = f", and {results.summary(self.earlier)} of earlier batches" if self.earlier else ""
+        more = f", and {summary(self.earlier)} of earlier batches" if self.earlier else ""
         return f"{self.folder / 'batch-report.json'} and batch-report.html have the same{more}."
+
+
+def read(folder: Path, verb: str) -> list[Result]:
+    """Return the results of the last batch here; raise BundleError unless it was of this verb."""
+    path = folder / "batch-report.json"
+    try:
+        content = read_json(path, dict)
+    except BundleError as error:
+        raise BundleError(error.message, hint="Leave out --only-failed.") from error
+    if content.get("verb") != verb:
+        raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
+    rows = content.get("projects", [])
+    return [Result(**{key: row[key] for key in _KEYS if key in row}) for row in rows]
+
+
+def before(folder: Path, verb: str) -> dict[str, Result]:
+    """Return the last batch's results by project; nothing where there is no report of this verb."""
+    try:
+        return {one.project: one for one in read(folder, verb)}
+    except (BundleError, TypeError):
+        return {}
+
+
+def _page(content: dict[str, Any], found: Sequence[Result], earlier: Sequence[Result]) -> str:
+    def row(one: Result) -> str:
+        kind = "ok" if one.exit_code == 0 else "hand" if one.exit_code in {4, 5} else "bad"
+        cells = (one.project, one.words, one.verb, f"{one.seconds:.0f}", one.reason, one.log)
+        return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+    results = [*earlier, *found]
+    before = f"; of earlier batches: {summary(earlier)}" if earlier else ""
+    state = "under way" if content["exit_code"] is None else f"ended with exit code {content['exit_code']}"
+    return _HTML.format(
+        title=html.escape(f"{content['verb']} of {len(results)} projects"),
+        summary=html.escape(
+            f"{summary(found)}; {state}{before}. Begun {content['started_at']}, {content['seconds']:.0f} s."
+        ),
+        rows="\n".join(row(one) for one in results),
+    )
+
+
+_HTML = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em; color: #222 }}
+table {{ border-collapse: collapse }} td, th {{ padding: .3em .8em; text-align: left; border-bottom: 1px solid #ddd }}
+.ok td:nth-child(2) {{ color: #176f2c }} .hand td:nth-child(2) {{ color: #8a5a00 }}
+.bad td:nth-child(2) {{ color: #b00020; font-weight: bold }}
+</style></head><body><h1>{title}</h1><p>{summary}</p>
+<table><tr><th>project</th><th>result</th><th>last step</th><th>seconds</th><th>why</th><th>log</th></tr>
+{rows}
+</table></body></html>
+"""

@@ -1,16 +1,13 @@
-"""What became of each project: in words, as a table, as JSON and as a page."""
+"""What became of each project, in words and as a table."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from cmlutils import wholefile
-from cmlutils.errors import BundleError, ExitCode
+from cmlutils.errors import ExitCode
 from cmlutils.log import one_line
 from cmlutils.screen import cells, fold, padded
 
@@ -27,7 +24,6 @@ WORDS = {
     ExitCode.NEEDS_HAND: "needs a hand",
 }
 _WORST_FIRST = (ExitCode.BUG, ExitCode.FAILED, ExitCode.USAGE, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND)
-_KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed", "after")
 
 
 @dataclass(frozen=True)
@@ -120,81 +116,6 @@ def table(results: Sequence[Result], columns: int | None = None) -> str:
 def summary(results: Sequence[Result]) -> str:
     """Return how many projects came to what."""
     return ", ".join(f"{number} {words}" for words, number in Counter(one.words for one in results).items())
-
-
-def write(
-    folder: Path, verb: str, began: float, found: Sequence[Result], code: int | None, earlier: Sequence[Result] = ()
-) -> None:
-    """Write batch-report.json and batch-report.html; a code of None: the batch still runs.
-
-    `earlier` is what is known of projects that this batch leaves alone.
-    """
-    now = datetime.now(timezone.utc)
-    content = {
-        "verb": verb,
-        "started_at": datetime.fromtimestamp(began, timezone.utc).isoformat(timespec="seconds"),
-        "seconds": round(now.timestamp() - began, 1),
-        "exit_code": code,
-        "projects": [
-            {key: getattr(one, key) for key in _KEYS} | {"result": one.words, "earlier": rows is earlier}
-            for rows in (earlier, found)
-            for one in rows
-        ],
-    }
-    wholefile.write_json(folder / "batch-report.json", content)
-    wholefile.write_bytes(folder / "batch-report.html", _page(content, found, earlier).encode("utf-8", "replace"))
-
-
-def read(folder: Path, verb: str) -> list[Result]:
-    """Return the results of the last batch here; raise BundleError unless it was of this verb."""
-    path = folder / "batch-report.json"
-    try:
-        content = wholefile.read_json(path, dict)
-    except BundleError as error:
-        raise BundleError(error.message, hint="Leave out --only-failed.") from error
-    if content.get("verb") != verb:
-        raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
-    rows = content.get("projects", [])
-    return [Result(**{key: row[key] for key in _KEYS if key in row}) for row in rows]
-
-
-def before(folder: Path, verb: str) -> dict[str, Result]:
-    """Return the last batch's results by project; nothing where there is no report of this verb."""
-    try:
-        return {one.project: one for one in read(folder, verb)}
-    except (BundleError, TypeError):
-        return {}
-
-
-def _page(content: dict[str, Any], found: Sequence[Result], earlier: Sequence[Result]) -> str:
-    def row(one: Result) -> str:
-        kind = "ok" if one.exit_code == 0 else "hand" if one.exit_code in {4, 5} else "bad"
-        cells = (one.project, one.words, one.verb, f"{one.seconds:.0f}", one.reason, one.log)
-        return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-
-    results = [*earlier, *found]
-    before = f"; of earlier batches: {summary(earlier)}" if earlier else ""
-    state = "under way" if content["exit_code"] is None else f"ended with exit code {content['exit_code']}"
-    return _HTML.format(
-        title=html.escape(f"{content['verb']} of {len(results)} projects"),
-        summary=html.escape(
-            f"{summary(found)}; {state}{before}. Begun {content['started_at']}, {content['seconds']:.0f} s."
-        ),
-        rows="\n".join(row(one) for one in results),
-    )
-
-
-_HTML = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2em; color: #222 }}
-table {{ border-collapse: collapse }} td, th {{ padding: .3em .8em; text-align: left; border-bottom: 1px solid #ddd }}
-.ok td:nth-child(2) {{ color: #176f2c }} .hand td:nth-child(2) {{ color: #8a5a00 }}
-.bad td:nth-child(2) {{ color: #b00020; font-weight: bold }}
-</style></head><body><h1>{title}</h1><p>{summary}</p>
-<table><tr><th>project</th><th>result</th><th>last step</th><th>seconds</th><th>why</th><th>log</th></tr>
-{rows}
-</table></body></html>
-"""
 
 
 def metrics_of(path: Path) -> dict[str, Any]:

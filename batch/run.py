@@ -7,12 +7,12 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import choose
+import record
 import results
 import show
 from disk import Disk
 from plan import Item, Plan
 from pool import Pool
-from record import Record
 
 from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.errors import CmlutilError, ConfigError, ExitCode
@@ -68,8 +68,8 @@ def _folder(path: Path) -> Path:
 
 def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Sequence[str]) -> int:
     folder, dry = options.report_dir, "--dry-run" in more
-    last = results.before(folder, verb)
-    record = Record(folder, verb, [one for name, one in last.items() if name not in names], dry)
+    last = record.before(folder, verb)
+    reports = record.Record(folder, verb, [one for name, one in last.items() if name not in names], dry)
     pool = Pool((sys.executable, "-m", "cmlutils"), options.batch_size)
     with show.view() as view:
         plan = Plan(
@@ -78,16 +78,16 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
             logs=folder / "batch-logs" / ("dry-run" if dry else ""),
             extra=_extra(options, more),
             say=view.say,
-            changed=lambda: record.note(plan.results(), view.say),
+            changed=lambda: reports.note(plan.results(), view.say),
             patience=options.patience * 60,
             verify=getattr(options, "verify", False),
             remove=getattr(options, "remove_bundles", False),
             dry=dry,
             disk=Disk(getattr(options, "disk_budget", 0)),
         )
-        record.begin(plan.results())
+        reports.write(plan.results())
         pool.run(plan, lambda: view.look(plan.results(), pool.running))
-    return _tell(record, plan.results(), pool.signum)
+    return _tell(reports, plan.results(), pool.signum)
 
 
 def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
@@ -105,12 +105,12 @@ def _extra(options: argparse.Namespace, more: Sequence[str]) -> list[str]:
     return [f"--config-dir={options.config_dir}", *extra] if options.config_dir else extra
 
 
-def _tell(record: Record, found: Sequence[Result], signum: int) -> int:
+def _tell(reports: record.Record, found: Sequence[Result], signum: int) -> int:
     """Print the table; return the exit code, a failure at least where a report or the table can't be written."""
     code = results.worst(found, signum)
-    written = record.end(found, code)
+    written = reports.end(found, code)
     table = f"{results.table(found, columns(sys.stdout))}\n{results.summary(found)}"
-    told = show.tell(f"{table}\n{record.words()}" if written else table)
+    told = show.tell(f"{table}\n{reports.words()}" if written else table)
     if signum:
         print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)
     return code if written and told else code or ExitCode.FAILED

@@ -25,6 +25,7 @@ import choose  # noqa: E402
 import disk  # noqa: E402
 import plan  # noqa: E402
 import pool  # noqa: E402
+import record  # noqa: E402
 import results  # noqa: E402
 import run  # noqa: E402
 import workspaces  # noqa: E402
@@ -382,27 +383,27 @@ def test_main_takes_the_sections_and_writes_both_reports(ini, monkeypatch, capsy
 
 def test_only_failed_picks_up_the_rest_and_keeps_what_is_done(ini, monkeypatch):
     done = [Result("one", 0), Result("two & a half", 1), Result("three")]
-    results.write(ini, "export", time.time(), done, 1)
+    record.Record(ini, "export").write(done, 1)
     seen = []
     monkeypatch.setattr(pool.Pool, "run", fake_run(seen, 0))
     assert run.main("export", 10, [f"--config-dir={ini}", f"--report-dir={ini}", "--only-failed"]) == 0
     assert seen[0][0] == ["two & a half", "three"]
-    assert {one.project: one.exit_code for one in results.read(ini, "export")} == {
+    assert {one.project: one.exit_code for one in record.read(ini, "export")} == {
         "one": 0,
         "two & a half": 0,
         "three": 0,
     }
     with pytest.raises(BundleError, match="is of export, not of import"):
-        results.read(ini, "import")
+        record.read(ini, "import")
 
 
 def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch, capsys):
     done = [Result("one", 0, removed=True), Result("two & a half", 1, reason="why")]
-    results.write(ini, "migrate", time.time(), done, 1)
+    record.Record(ini, "migrate").write(done, 1)
     monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
     where = [f"--config-dir={ini}", f"--report-dir={ini}"]
     assert run.main("migrate", 10, ["three", *where]) == 0  # the code is that of what was run
-    assert [(one.project, one.exit_code) for one in results.read(ini, "migrate")] == [
+    assert [(one.project, one.exit_code) for one in record.read(ini, "migrate")] == [
         ("one", 0),
         ("two & a half", 1),
         ("three", 0),
@@ -417,11 +418,11 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     rows = json.loads((ini / "batch-report.json").read_text())["projects"]
     assert [one["earlier"] for one in rows] == [True, True, False]
     assert run.main("migrate", 10, where) == 0
-    assert {one.project: one.removed for one in results.read(ini, "migrate")}["one"]
+    assert {one.project: one.removed for one in record.read(ini, "migrate")}["one"]
 
 
 def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
-    results.write(ini, "export", time.time(), [Result("one", 1)], 1)
+    record.Record(ini, "export").write([Result("one", 1)], 1)
     before = (ini / "batch-report.json").read_bytes()
     where = [f"--config-dir={ini}", f"--report-dir={ini}"]
     assert run.main("export", 10, [*where, "--shard=7/900"]) == 0
@@ -436,7 +437,7 @@ def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
 
 
 def test_a_dry_run_is_foreseen_and_not_recorded(ini, stub, monkeypatch, capsys):
-    results.write(ini, "export", time.time(), [Result("one", 1)], 1)
+    record.Record(ini, "export").write([Result("one", 1)], 1)
     before = (ini / "batch-report.json").read_bytes()
     monkeypatch.setattr(run, "Pool", lambda _, size: pool.Pool(stub, size))
     where = [f"--config-dir={ini}", f"--report-dir={ini}"]
@@ -461,10 +462,10 @@ def test_words_that_make_no_sense_for_each_project_are_refused(ini, capsys, verb
 
 
 def test_what_a_migration_removed_is_not_done_again(ini, monkeypatch):
-    results.write(ini, "migrate", time.time(), [Result("one", 0, removed=True), Result("two & a half", 0)], 0)
+    record.Record(ini, "migrate").write([Result("one", 0, removed=True), Result("two & a half", 0)], 0)
     monkeypatch.setattr(pool.Pool, "run", fake_run([], 4))
     assert run.main("migrate", 10, [f"--config-dir={ini}", f"--report-dir={ini}"]) == 4
-    assert [one.exit_code for one in results.read(ini, "migrate")] == [0, 4]
+    assert [one.exit_code for one in record.read(ini, "migrate")] == [0, 4]
 
 
 def test_an_option_of_cmlutil_is_told_its_place(capsys):
@@ -567,8 +568,8 @@ def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
         ("unfinished (export done)", 2.0),
         ("not started", 0.0),
     ]
-    results.write(tmp_path, "migrate", time.time(), one.results(), 130)
-    assert [each.words for each in results.read(tmp_path, "migrate")] == ["unfinished (export done)", "not started"]
+    record.Record(tmp_path, "migrate").write(one.results(), 130)
+    assert [each.words for each in record.read(tmp_path, "migrate")] == ["unfinished (export done)", "not started"]
     assert "unfinished (export done)        2  " in results.table(one.results())
 
 
@@ -621,7 +622,7 @@ def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(i
     path.rmdir()
     monkeypatch.setattr(pool.Pool, "run", lambda self, what, show: go(self, what, back=True))
     assert run.main("export", 10, where) == 0
-    assert [one.exit_code for one in results.read(ini, "export")] == [0, 0]
+    assert [one.exit_code for one in record.read(ini, "export")] == [0, 0]
 
 
 def test_a_log_that_can_not_be_written_does_not_end_the_batch(stub, tmp_path):
@@ -681,7 +682,7 @@ def test_streams_that_can_not_be_written_do_not_end_the_batch(tmp_path, stub, af
     done = subprocess.run(["bash", "-c", f"exec 3>&1; {line}"], capture_output=True, text=True, check=False)
     assert done.stdout.split()[-1] == str(code)
     assert "Exception" not in done.stderr
-    assert [one.exit_code for one in results.read(tmp_path / "r", "export")] == [0, 0]
+    assert [one.exit_code for one in record.read(tmp_path / "r", "export")] == [0, 0]
 
 
 def test_a_signal_ends_the_batch_with_its_code_also_when_nobody_reads_it(tmp_path, stub):
