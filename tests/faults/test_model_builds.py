@@ -186,6 +186,23 @@ def test_a_model_that_is_refused_is_asked_for_once_and_the_others_are_made(tmp_p
         assert sorted(of(target)) == ["Explain", "Score"]
 
 
+@pytest.mark.parametrize(
+    ("weak", "refused"), [("model_auth_at_create", "set-model-auth"), ("build_at_create", "build-model")]
+)
+def test_a_model_that_a_person_deployed_stays_though_something_of_it_was_left(tmp_path, bundle, weak, refused):
+    with target_of(tmp_path, [weak]) as target:
+        target.faults.add(Fault("status", path=refused, status=403, times=None))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        target.faults.clear()
+        model = of(target)["Explain"]
+        with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
+            body = {**MODELS[0].build_body(), "modelId": model.id, "runtimeId": 71, "autoDeployModel": True}
+            http.send("POST", "/api/altus-ds-1/models/build-model", body)
+        assert outcomes(replay(target, bundle))["Explain"].status is Status.PRESENT
+        assert of(target)["Explain"] is model
+        assert not any(one.stopped for one in target.went_live)
+
+
 def test_a_workspace_that_goes_away_while_models_are_built_has_all_of_them_named(tmp_path, bundle):
     with target_of(tmp_path, pace=SLOW) as target:
         target.faults.add(Fault("reset", path="get-model", nth=6, times=None))
