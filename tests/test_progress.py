@@ -69,6 +69,10 @@ def test_the_bar_fits_the_terminal_and_leaves_room_for_what_ctrl_c_writes(monkey
     assert ("30/40 files" in bars[-1]) == (columns >= 60)
 
 
+def test_the_cursor_stays_as_it_is_for_who_stops_the_run_or_kills_it(monkeypatch):
+    assert "\x1b[?25" not in drawn(100, monkeypatch)
+
+
 def test_a_terminal_that_knows_plain_lines_alone_gets_what_a_file_gets(monkeypatch):
     monkeypatch.setattr(progress, "_EVERY", 0.0)
     lines = drawn(100, monkeypatch, "dumb").splitlines()

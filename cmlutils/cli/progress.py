@@ -166,6 +166,8 @@ class _Bar:
         from rich.console import Console
 
         console = Console(stderr=True)
+        # Hidden, it would stay so in the shell of who stops the run (Ctrl-Z) or kills it.
+        console.show_cursor = lambda _show=True: False  # type: ignore[assignment, method-assign]
         self._live = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(),
