@@ -132,7 +132,7 @@ def api_v2(connection: Connection, bundle: Bundle, journal: Journal, report: Rep
         with ApiV2(connection.v1.http, key) as v2:
             yield v2
     finally:
-        report.todos += key.left
+        report.todos += [one for one in key.left if one not in report.todos]  # an earlier one may have said so
 
 
 @contextmanager

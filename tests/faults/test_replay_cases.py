@@ -28,6 +28,7 @@ from cmlutils.flows import import_project
 from cmlutils.flows.replaying import applications as replay_applications
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.remote import v2_key
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v1.workloads import Models
@@ -641,6 +642,16 @@ def test_a_key_that_could_not_be_revoked_is_left_to_a_person_by_its_id_alone(tmp
         (todo,) = [one for one in run.report.all_todos() if key.key_id in one]
         assert todo.startswith(f"Revoke the API key {key.key_id} of dana on 127.0.0.1:")
         assert key.api_key not in str(run.report.to_json())
+
+
+def test_a_key_that_stays_is_told_once_though_the_run_opens_v2_twice(tmp_path, monkeypatch):
+    monkeypatch.setattr(v2_key, "_TRIES", (0.0,))
+    with target_of(tmp_path, ["job_patch"]) as target:
+        bundle = write_bundle(tmp_path / "bundle")
+        next(n for n in range(1, 100) if _keys_after_a_kill(target, bundle, n))  # and a job is not finished
+        target.faults.add(Fault("status", method="DELETE", path="/apikey/", status=403, times=None))
+        todos = [one for one in replay(target, bundle).report.all_todos() if one.startswith("Revoke")]
+        assert len(todos) == 1, todos
 
 
 def _keys_after_a_kill(target, bundle, nth):
