@@ -83,7 +83,7 @@ class Application:
     @classmethod
     def from_bundle(cls, record: object) -> Application:
         """Read such a record, ours or one of cloudera/cmlutils."""
-        top = Reader(record, "applications-metadata.json: an application", BundleError)
+        top = Reader(record, "applications-metadata.json: an application", BundleError).named()
         return cls(
             name=top.required_text("name"),
             subdomain=top.required_text("subdomain"),

@@ -135,7 +135,7 @@ class Job:
     @classmethod
     def from_bundle(cls, record: object) -> Job:
         """Read such a record, ours or one of cloudera/cmlutils."""
-        top = Reader(record, "jobs-metadata.json: a job", BundleError)
+        top = Reader(record, "jobs-metadata.json: a job", BundleError).named()
         ours = top.inner(OURS)
         parent, schedule = top.whole("parent_jobid"), top.text("schedule")
         return cls(

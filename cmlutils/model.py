@@ -99,7 +99,7 @@ class Model:
     @classmethod
     def from_bundle(cls, record: object) -> Model:
         """Read such a record, ours or one of cloudera/cmlutils."""
-        top = Reader(record, "models-metadata.json: a model", BundleError)
+        top = Reader(record, "models-metadata.json: a model", BundleError).named()
         ours = top.inner(OURS)
         return cls(
             name=top.required_text("name"),

@@ -38,6 +38,11 @@ class Reader:
         found.what = f"{kind} {found.required_text('name')[:80]!r}"
         return found
 
+    def named(self) -> Reader:
+        """Return it, told from others of its kind by its name from here on."""
+        self.what += f" {self.required_text('name')[:80]!r}"
+        return self
+
     def text(self, key: str, default: str = "") -> str:
         """Return a text; an absent one is the default."""
         return default if self.data.get(key) is None else self.required_text(key)

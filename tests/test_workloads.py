@@ -132,6 +132,20 @@ def test_a_reply_of_the_wrong_shape_names_the_workload(kind, reply, word):
         kind.from_v1(reply, KNOWN)
 
 
+@pytest.mark.parametrize(
+    ("kind", "record", "words"),
+    [
+        (Job, {"name": "nightly", "cpu": "many"}, "jobs-metadata.json: a job 'nightly' has no usable 'cpu'"),
+        (Model, {"name": "m", "file_path": 7}, "models-metadata.json: a model 'm' has no usable 'file_path'"),
+        (Application, {"name": "a"}, "applications-metadata.json: an application 'a' has no usable 'subdomain'"),
+        (Job, {"script": "s.py"}, "jobs-metadata.json: a job has no usable 'name'"),
+    ],
+)
+def test_a_record_of_a_bundle_that_is_wrong_is_named(kind, record, words):
+    with pytest.raises(BundleError, match=words):
+        kind.from_bundle(record)
+
+
 def test_a_bundle_of_cloudera_cmlutils_is_read():
     job = Job.from_bundle(
         {
