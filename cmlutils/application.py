@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
 from cmlutils.ours import OURS
-from cmlutils.reader import Reader, engine_to_bundle, runtime_from_bundle, runtime_of
+from cmlutils.reader import Reader
+from cmlutils.runtime import Runtime, engine_to_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from cmlutils.runtimes import Runtime
 
 ENDED = {"stopped", "failed"}  # does not run: one that failed is started again by people alone
 
@@ -53,7 +52,7 @@ class Application:
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),
             kernel=board.text("kernel") or top.text("kernel"),
-            runtime=runtime_of(board, known) or runtime_of(top, known),
+            runtime=Runtime.of(board, known) or Runtime.of(top, known),
             cpu=has.number("cpu", 1),
             memory=has.number("memory", 1),
             gpus=board.whole("nvidiaGpu", top.whole("nvidia_gpu")),
@@ -91,7 +90,7 @@ class Application:
             description=top.text("description"),
             bypass_authentication=top.flag("bypass_authentication"),
             kernel=top.text("kernel"),
-            runtime=runtime_from_bundle(top),
+            runtime=Runtime.from_bundle(top),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
             gpus=top.whole("nvidia_gpu"),

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
 from cmlutils.ours import OURS
-from cmlutils.reader import Reader, engine_to_bundle, runtime_from_bundle, runtime_of
+from cmlutils.reader import Reader
+from cmlutils.runtime import Runtime, engine_to_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from cmlutils.runtimes import Runtime
 
 RECIPIENTS = ("success_recipients", "failure_recipients", "timeout_recipients", "stopped_recipients")
 
@@ -88,7 +87,7 @@ class Job:
             schedule=schedule,
             timezone=top.text("timezone"),
             kernel=top.text("kernel"),
-            runtime=runtime_of(top, known),
+            runtime=Runtime.of(top, known),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
             gpus=top.whole("nvidia_gpu"),
@@ -148,7 +147,7 @@ class Job:
             schedule=schedule,
             timezone=top.text("timezone"),
             kernel=top.text("kernel"),
-            runtime=runtime_from_bundle(top),
+            runtime=Runtime.from_bundle(top),
             cpu=top.number("cpu", 1),
             memory=top.number("memory", 1),
             gpus=top.whole("nvidia_gpu"),

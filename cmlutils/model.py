@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import BundleError
 from cmlutils.ours import OURS
-from cmlutils.reader import Reader, engine_to_bundle, runtime_from_bundle
-from cmlutils.runtimes import Runtime
+from cmlutils.reader import Reader
+from cmlutils.runtime import Runtime, engine_to_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ class Model:
             function=top.text("function_name"),
             comment=top.text("comment"),
             kernel=top.text("kernel"),
-            runtime=runtime_from_bundle(top),
+            runtime=Runtime.from_bundle(top),
             cpu_millicores=ours.whole("cpu_millicores", 1000),
             memory_mb=ours.whole("memory_mb", 2048),
             gpus=ours.whole("gpus"),

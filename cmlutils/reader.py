@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cmlutils import strict_json
 from cmlutils.errors import ApiError
 from cmlutils.left_out import MARK
-from cmlutils.ours import OURS
-from cmlutils.runtimes import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cmlutils.errors import CmlutilError
 
 _HUGE = 1 << 63
@@ -43,6 +39,9 @@ class Reader:
         self.what += f" {self.required_text('name')[:80]!r}"
         return self
 
+    def _unusable(self, key: str) -> CmlutilError:
+        return self.error(f"{self.what} has no usable {key!r}.")
+
     def text(self, key: str, default: str = "") -> str:
         """Return a text; an absent one is the default."""
         return default if self.data.get(key) is None else self.required_text(key)
@@ -51,7 +50,7 @@ class Reader:
         """Return a text that must be there."""
         value = self.data.get(key)
         if not isinstance(value, str):
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return value
 
     def number(self, key: str, default: float = 0) -> float:
@@ -63,14 +62,14 @@ class Reader:
             with contextlib.suppress(ValueError):
                 value = int(value) if re.fullmatch(r"-?[0-9]{1,18}", value) else float(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _HUGE:
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return value
 
     def whole(self, key: str, default: int = 0) -> int:
         """Return a whole number; 7.0 is one, and 7.5 is an error rather than 7."""
         value = self.number(key, default)
         if value != int(value):
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return int(value)
 
     def flag(self, key: str, *, default: bool = False) -> bool:
@@ -80,16 +79,16 @@ class Reader:
             return default
         known = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
         if known is None or isinstance(value, float):
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return known
 
     def inner(self, key: str) -> Reader:
         """Return an object within; an absent one reads as empty."""
         return Reader(self.data.get(key) or {}, f"{self.what}, {key}", self.error)
 
-    def environment(self, key: str = "environment") -> dict[str, str]:
-        """Return an environment, whether sent as an object or as a JSON text of one."""
-        value = self.data.get(key) or {}
+    def environment(self) -> dict[str, str]:
+        """Return the environment, whether sent as an object or as a JSON text of one; a variable may have no value."""
+        value = self.data.get("environment") or {}
         if isinstance(value, str):
             try:
                 value = strict_json.loads(value)
@@ -97,7 +96,7 @@ class Reader:
                 value = None
         simple = (str, int, float, type(None))
         if not isinstance(value, dict) or not all(isinstance(one, simple) for one in value.values()):
-            raise self.error(f"{self.what} has no usable environment.")
+            raise self._unusable("environment")
         found = {
             str(name): one if isinstance(one, str) else "" if one is None else json.dumps(one)
             for name, one in value.items()
@@ -110,32 +109,12 @@ class Reader:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         if not isinstance(value, (list, tuple)):
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return tuple(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return a list of texts."""
         found = self.items(key)
         if not all(isinstance(one, str) for one in found):
-            raise self.error(f"{self.what} has no usable {key!r}.")
+            raise self._unusable(key)
         return found
-
-
-def runtime_of(reader: Reader, known: Sequence[Runtime]) -> Runtime | None:
-    """Return the workload's runtime, joined with the workspace's list by id, or without one by what it shows."""
-    inner = reader.data.get("runtime")
-    if not inner:
-        return None
-    return Runtime.from_v1(Reader(inner, f"{reader.what}, runtime").data).among(known)
-
-
-def engine_to_bundle(kernel: str, runtime: Runtime | None) -> dict[str, Any]:
-    """Return what a bundle's record says of runtime or engine."""
-    if runtime:
-        return runtime.to_bundle()
-    return {"kernel": kernel} if kernel else {}
-
-
-def runtime_from_bundle(top: Reader) -> Runtime | None:
-    """Return the record's runtime; an engine's record has a kernel."""
-    return Runtime.from_bundle(top.data, top.inner(OURS).text("image_identifier"))

@@ -1,4 +1,4 @@
-"""Runtimes: which one of the target takes the place of the source's; engine and runtime maps."""
+"""Which runtime of the target takes the place of one of the source, or of an engine; the user's own maps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import difflib
 import logging
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cmlutils.constants import LEGACY_ENGINE_MAP
-from cmlutils.errors import ApiError, ConfigError
+from cmlutils.errors import ConfigError
+from cmlutils.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,90 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _ENGINES = ("python3", "python2", "r", "scala", "default")
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """A runtime as a workspace lists it; `id` counts on that workspace only (0: unknown)."""
-
-    image: str
-    kernel: str = ""
-    editor: str = ""
-    edition: str = ""
-    short_version: str = ""
-    full_version: str = ""
-    id: int = 0
-    enabled: bool = True
-
-    @classmethod
-    def from_v1(cls, reply: Mapping[str, Any]) -> Runtime:
-        """Read one item of GET runtimes, or the runtime object within a workload."""
-        number = reply.get("id") or 0
-        if isinstance(number, str) and re.fullmatch(r"[0-9]{1,18}", number):
-            number = int(number)
-        if type(number) is not int or not isinstance(reply.get("imageIdentifier", ""), str):
-            raise ApiError("The workspace lists a runtime without a numeric id or an image.")
-
-        def text(name: str) -> str:
-            value = reply.get(name)
-            if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
-                raise ApiError(f"The workspace lists runtime {number} without a usable {name!r}.")
-            return str(value or "")
-
-        return cls(
-            image=text("imageIdentifier"),
-            kernel=text("kernel"),
-            editor=text("editor"),
-            edition=text("edition"),
-            short_version=text("shortVersion"),
-            full_version=text("fullVersion"),
-            id=number,
-            enabled=(text("status") or "ENABLED").upper() in {"ENABLED", "AVAILABLE"},
-        )
-
-    def among(self, known: Sequence[Runtime]) -> Runtime:
-        """Return the same one of a workspace's list: by id, else by image, else by kernel, editor, edition, version.
-
-        One of which only an unknown id is there gets a name that no catalogue has: an engine it is not.
-        """
-        for one in known:
-            if self.id == one.id if self.id else self._same(one):
-                return one
-        return self if self.image or self.kernel else replace(self, image=f"unknown-runtime-{self.id}")
-
-    def _same(self, other: Runtime) -> bool:
-        if self.image:
-            return self.image == other.image
-        return bool(self.kernel) and self.to_bundle() == other.to_bundle()
-
-    def to_bundle(self) -> dict[str, str]:
-        """Return the keys of cloudera/cmlutils for a runtime."""
-        return {
-            "runtime_kernel": self.kernel,
-            "runtime_editor": self.editor,
-            "runtime_edition": self.edition,
-            "runtime_shortversion": self.short_version,
-            "runtime_fullversion": self.full_version,
-        }
-
-    @classmethod
-    def from_bundle(cls, record: Mapping[str, Any], image: str = "") -> Runtime | None:
-        """Read those keys back; None when the record has neither them nor an image."""
-        image = image or str(record.get("runtime_identifier") or "")
-        if not image and not record.get("runtime_kernel"):
-            return None
-        return cls(
-            image=image,
-            kernel=str(record.get("runtime_kernel") or ""),
-            editor=str(record.get("runtime_editor") or ""),
-            edition=str(record.get("runtime_edition") or ""),
-            short_version=str(record.get("runtime_shortversion") or ""),
-            full_version=str(record.get("runtime_fullversion") or ""),
-        )
-
-    def __str__(self) -> str:
-        words = " ".join(filter(None, (self.kernel, self.editor, self.edition, self.full_version)))
-        return words or self.image
 
 
 @dataclass(frozen=True)

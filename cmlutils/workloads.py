@@ -12,7 +12,7 @@ from cmlutils.model import Model
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cmlutils.runtimes import Runtime
+    from cmlutils.runtime import Runtime
 
 __all__ = ["FROM_V1", "PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
 

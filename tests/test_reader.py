@@ -61,12 +61,16 @@ def test_texts_are_texts():
         read(["a", 1]).texts("x")
 
 
+def environment(value):
+    return Reader({"environment": value}, "A job").environment()
+
+
 def test_an_environment_holds_texts_and_not_what_was_left_out():
-    assert read({"A": "1", "B": 2, "C": True, "D": MARK}).environment("x") == {"A": "1", "B": "2", "C": "true"}
-    assert read('{"A": "1", "B": null}').environment("x") == {"A": "1", "B": ""}
+    assert environment({"A": "1", "B": 2, "C": True, "D": MARK}) == {"A": "1", "B": "2", "C": "true"}
+    assert environment('{"A": "1", "B": null}') == {"A": "1", "B": ""}
     for value in ({"A": {}}, "x", [1], 7):
         with pytest.raises(ApiError, match="environment"):
-            read(value).environment("x")
+            environment(value)
 
 
 def test_a_name_without_end_is_not_repeated_as_a_whole():

@@ -5,14 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from cmlutils.errors import ApiError, CheckFailed, ConfigError
+from cmlutils.errors import ApiError, BundleError, CheckFailed, ConfigError
 from cmlutils.flows.map_engines import map_engines
-from cmlutils.runtimes import Maps, Runtime, load_maps, nearest, rsync_runtime, version_key
+from cmlutils.ours import OURS
+from cmlutils.reader import Reader
+from cmlutils.runtime import Runtime
+from cmlutils.runtimes import Maps, load_maps, nearest, rsync_runtime, version_key
 
 
 def runtime(kernel="Python 3.9", editor="Workbench", edition="Standard", short="2023.05", full="2023.05.2-b7", **more):
     image = more.pop("image", f"reg/{kernel}-{editor}-{edition}:{full}".lower().replace(" ", ""))
     return Runtime(image, kernel, editor, edition, short, full, **more)
+
+
+def read_back(record, image=""):
+    return Runtime.from_bundle(Reader(record | {OURS: {"image_identifier": image}}, "a job", BundleError))
 
 
 LISTED = {
@@ -41,14 +48,14 @@ def test_a_runtime_that_is_switched_off_is_known(status, enabled):
 
 @pytest.mark.parametrize("odd", [{"id": "x"}, {"id": 7.5}, {"id": True}, {"imageIdentifier": 7}])
 def test_a_runtime_without_a_number_or_an_image_is_none(odd):
-    with pytest.raises(ApiError, match="without a numeric id or an image"):
+    with pytest.raises(ApiError, match="no usable"):
         Runtime.from_v1(LISTED | odd)
 
 
 @pytest.mark.parametrize("name", ["kernel", "editor", "edition", "shortVersion", "fullVersion", "status"])
 @pytest.mark.parametrize("odd", [True, False, ["x"], {}])
 def test_a_runtime_with_something_else_than_a_text_is_refused(name, odd):
-    with pytest.raises(ApiError, match=f"lists runtime 7 without a usable '{name}'"):
+    with pytest.raises(ApiError, match=f"Runtime 7 has no usable '{name}'"):
         Runtime.from_v1(LISTED | {name: odd})
 
 
@@ -64,7 +71,7 @@ def test_a_workload_shows_its_runtime_by_number_by_image_or_by_words():
 
 def test_a_runtime_of_which_only_an_unknown_number_is_shown_is_no_engine():
     unknown = Runtime.from_v1({"id": 99}).among([READ])
-    kept = Runtime.from_bundle(unknown.to_bundle(), unknown.image)
+    kept = read_back(unknown.to_bundle(), unknown.image)
     assert "99" in str(kept)
     assert Maps({}, {"default": READ.image}).find(kept, "", [READ]) is None
     assert Maps({unknown.image: READ.image}, {}).find(kept, "", [READ]).runtime is READ
@@ -80,13 +87,13 @@ def test_a_bundle_keeps_all_but_the_workspaces_own_number():
         "runtime_fullversion": "2023.05.2-b7",
     }
     kept = Runtime("reg/x:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7")
-    assert Runtime.from_bundle(record, "reg/x:1") == kept
-    assert Runtime.from_bundle(record | {"runtime_identifier": "reg/x:1"}) == kept
-    assert Runtime.from_bundle(record | {"runtime_identifier": "reg/y:1"}, "reg/x:1") == kept
-    assert Runtime.from_bundle(record).image == ""
-    assert Runtime.from_bundle({"runtime_kernel": "R 4.1"}) == Runtime("", "R 4.1")
-    assert Runtime.from_bundle({"runtime_identifier": "reg/x:1"}) == Runtime("reg/x:1")
-    assert Runtime.from_bundle(dict.fromkeys(record)) is None
+    assert read_back(record, "reg/x:1") == kept
+    assert read_back(record | {"runtime_identifier": "reg/x:1"}) == kept
+    assert read_back(record | {"runtime_identifier": "reg/y:1"}, "reg/x:1") == kept
+    assert read_back(record).image == ""
+    assert read_back({"runtime_kernel": "R 4.1"}) == Runtime("", "R 4.1")
+    assert read_back({"runtime_identifier": "reg/x:1"}) == Runtime("reg/x:1")
+    assert read_back(dict.fromkeys(record)) is None
 
 
 def test_a_runtime_is_named_by_its_tuple_or_its_image():

@@ -9,7 +9,7 @@ from cmlutils.errors import ApiError, BundleError
 from cmlutils.flows.replaying.job_triggers import JobState, armed_as_wanted
 from cmlutils.model import live_status
 from cmlutils.project import ProjectRef, ProjectSettings
-from cmlutils.runtimes import Runtime
+from cmlutils.runtime import Runtime
 from cmlutils.workloads import Application, Job, Model, differences
 
 RUNTIME = {

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
-    from cmlutils.runtimes import Runtime
+    from cmlutils.runtime import Runtime
     from cmlutils.section import Section, Workspace
 
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectSettings
     from cmlutils.report import Outcome, Report
-    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.runtime import Runtime
+    from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
 

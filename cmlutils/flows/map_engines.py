@@ -10,7 +10,7 @@ from cmlutils.runtimes import version_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.runtimes import Runtime
+    from cmlutils.runtime import Runtime
 
 KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cmlutils.job import Job
     from cmlutils.journal import Journal
     from cmlutils.remote.v1 import ApiV1
-    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.runtime import Runtime
+    from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
 BEGUN = "an interrupted import began it, and this one finishes it"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmlutils.remote.v1 import ApiV1
-    from cmlutils.runtimes import Runtime
+    from cmlutils.runtime import Runtime
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from cmlutils.project import ProjectRef
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
-    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.runtime import Runtime
+    from cmlutils.runtimes import Maps
 
 _SIDES = ("source", "target")
 

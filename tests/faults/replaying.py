@@ -20,7 +20,8 @@ from cmlutils.project import ProjectSettings
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.report import Report
-from cmlutils.runtimes import Maps, Runtime
+from cmlutils.runtime import Runtime
+from cmlutils.runtimes import Maps
 from cmlutils.section import Secret, Section, Workspace
 from cmlutils.wholefile import write_json
 

@@ -15,7 +15,8 @@ from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.project import ProjectRef
 from cmlutils.report import Outcome, Status
-from cmlutils.runtimes import Maps, Match, Runtime
+from cmlutils.runtime import Runtime
+from cmlutils.runtimes import Maps, Match
 
 WANTED = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7")
 THERE = Runtime("reg/py:1", "Python 3.9", "Workbench", "Standard", "2023.05", "2023.05.2-b7", id=71)

@@ -14,7 +14,8 @@ from cmlutils.flows.comparing.workloads import compare_workloads
 from cmlutils.flows.replaying import applications as replay_applications
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
-from cmlutils.runtimes import Maps, Runtime
+from cmlutils.runtime import Runtime
+from cmlutils.runtimes import Maps
 from cmlutils.workloads import Application, Job, Model
 
 EXPORT = 'cmlutil project export -p "Churn Model"'

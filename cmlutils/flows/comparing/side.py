@@ -10,7 +10,8 @@ from cmlutils.report import Difference, Group
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.runtimes import Maps, Runtime
+    from cmlutils.runtime import Runtime
+    from cmlutils.runtimes import Maps
 
 _FOREIGN_LACKS = {
     "project": {"engine_type", "owner", "environment CDSW_APP_POLLING_ENDPOINT"},

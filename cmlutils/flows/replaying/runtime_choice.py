@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.runtimes import Maps, Match, Runtime
+    from cmlutils.runtime import Runtime
+    from cmlutils.runtimes import Maps, Match
     from cmlutils.workloads import Workload
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, ConfigError, Rejected
+from cmlutils.reader import Reader
 from cmlutils.remote.routes import Json, Routes, segment
 from cmlutils.remote.v1 import users
 
@@ -111,12 +111,10 @@ class Projects:
         self._routes.change("PATCH", address(project), body)
 
     def environment(self, project: ProjectRef) -> dict[str, str]:
-        """Return the project's environment variables; one without a value is empty, as a workload's is."""
+        """Return the project's environment variables."""
         path = f"{address(project)}/environment"
-        found = {name: "" if value is None else value for name, value in self._routes.an_object(path).items()}
-        if not all(isinstance(value, (str, int, float)) for value in found.values()):
-            raise ApiError(f"{self._routes.http.host} GET {path} gave a value that is not a text.")
-        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+        reply = {"environment": self._routes.an_object(path)}
+        return Reader(reply, f"{self._routes.http.host} GET {path}").environment()
 
     def put_environment(self, project: ProjectRef, body: Mapping[str, str]) -> None:
         """Replace the whole environment of a project."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import Rejected
 from cmlutils.remote.routes import Json, a_list
-from cmlutils.runtimes import Runtime
+from cmlutils.runtime import Runtime
 
 if TYPE_CHECKING:
     from cmlutils.remote.routes import Routes
