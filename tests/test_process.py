@@ -57,15 +57,15 @@ def test_lines_come_to_an_end_in_time_however_much_is_said(noise):
     with process.running(["sh", "-c", noise]) as child:
         longest = max(len(line) for _, line in child.lines(0.5))
         assert time.monotonic() - begin < 5
-    assert longest <= 2 * process.MAX_LINE
-    assert len(child.err) <= process.TAIL_LINES * (2 * process.MAX_LINE + 1)
+    assert longest <= process.MAX_LINE + process.MAX_CHUNK
+    assert len(child.err) <= process.TAIL
 
 
 @pytest.mark.skipif(not Path("/proc/sys/fs/pipe-max-size").exists(), reason="Linux can make pipes roomy")
 def test_a_listing_goes_on_for_a_while_though_we_are_busy():
     script = "import fcntl, sys, time\nwhile fcntl.fcntl(1, fcntl.F_GETPIPE_SZ) < int(sys.argv[1]): time.sleep(0.01)"
-    with process.running([sys.executable, "-c", script, str(process.ROOMY)], raw=True) as child:
-        assert list(child.lines()) == []
+    with process.running([sys.executable, "-c", script, str(process.ROOMY)]) as child:
+        assert list(child.chunks()) == []
         assert child.wait(5) == 0
 
 
@@ -112,10 +112,17 @@ def test_lines_come_as_they_are_written_and_the_block_stops_what_still_runs():
     with process.running(["sh", "-c", script]) as child:
         seen = list(child.lines(0.5))
         assert sorted(seen) == [("err", b"e"), ("out", b"a"), ("out", b"b")]
-        assert child.err == b"e"
+        assert child.err == b"e\n"
         begin = time.monotonic()
     assert time.monotonic() - begin < 2
     assert child.poll() == -signal.SIGINT
+
+
+def test_a_reader_that_stops_within_what_came_at_once_goes_on_there():
+    with process.running(["sh", "-c", "printf 'a\\nb\\nc\\nd'"]) as child:
+        assert next(child.lines(5)) == ("out", b"a")
+        assert next(child.lines(5)) == ("out", b"b")
+        assert list(child.lines(5)) == [("out", b"c"), ("out", b"d")]
 
 
 def test_stubborn_and_talkative_child_is_killed():

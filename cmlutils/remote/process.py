@@ -1,7 +1,7 @@
 """Programs that we run: `run` waits for one, `running` keeps one beside us.
 
-`start` (child.py) starts one, `started` ends it with the block, `finish` feeds it and waits for its end: `run` is both.
-`running` and `beside` read what it says in threads, as it comes.
+`start` (child.py) starts one; `finish` feeds it and waits for its end, `beside` reads what it says in threads, as it
+comes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cmlutils.remote.child import Child, start
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-TAIL_LINES = 200
+TAIL = 1 << 16  # bytes of standard error that are kept
 MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
 ROOMY = 1 << 20  # bytes that a pipe may hold while we are busy; a peer far away that was held up starts again slowly
 MAX_CHUNK = 1 << 18
@@ -59,24 +59,15 @@ def run(
     No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
     `secret` is logged.
     """
-    with started(argv, env, fed=input is not None, secret=secret) as child:
+    with contextlib.ExitStack() as stack:
+        with interrupts.held():
+            child = stack.enter_context(start(argv, env, fed=input is not None, secret=secret))
+            stack.callback(child.end_group)
         result = finish(child, input or b"", timeout)
     if check and result.code:
         said = text(result.err or result.out)
         raise CommandError(f"{os.fsdecode(argv[0])} ended with exit code {result.code}: {said}")
     return result
-
-
-@contextlib.contextmanager
-def started(
-    argv: Sequence[str | bytes], env: Mapping[str, str] | None = None, *, fed: bool, secret: str = ""
-) -> Iterator[Child]:
-    """Start a program for as long as the block takes; it and what it started end on every way out."""
-    with contextlib.ExitStack() as stack:
-        with interrupts.held():
-            child = stack.enter_context(start(argv, env, fed=fed, secret=secret))
-            stack.callback(child.end_group)
-        yield child
 
 
 def finish(child: Child, data: bytes, timeout: float) -> Result:
@@ -103,11 +94,13 @@ def _make_roomy(pipe: int) -> None:
 class Running:
     """A program that runs beside us. Threads read its pipes ahead of our reader; after `drop` they throw it away."""
 
-    def __init__(self, process: Child, *, raw: bool, pace: float) -> None:
+    def __init__(self, process: Child, *, pace: float) -> None:
         self.pid = process.pid
-        self._process, self._raw, self._pace = process, raw, pace
-        self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
-        self.ended = False  # whether `lines` has yielded all there was
+        self.err = b""  # the end of its standard error
+        self.ended = False  # whether `chunks` has yielded all there was
+        self._process, self._pace = process, pace
+        self._lines: deque[tuple[str, bytes]] = deque()  # read, and not yielded yet
+        self._rests = {"out": b"", "err": b""}  # of lines that have no end yet
         self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(maxsize=64)  # 16 MiB of chunks
         self._dropping = threading.Event()
         assert process.stdout is not None  # noqa: S101
@@ -121,35 +114,18 @@ class Running:
 
     def _drain(self, name: str, pipe: IO[bytes]) -> None:
         with pipe:  # an ssh master may hold its other end for longer than the program lives
-            self._read(name, pipe.fileno())
+            if name == "out":
+                _make_roomy(pipe.fileno())
+            while chunk := os.read(pipe.fileno(), MAX_CHUNK):
+                if name == "err":
+                    self.err = (self.err + chunk)[-TAIL:]
+                self._put((name, chunk))
+                time.sleep(self._pace if name == "out" else 0)
         with self._lock:
             self._left -= 1
             last = not self._left
         if last:
             self._put(None)
-
-    def _read(self, name: str, descriptor: int) -> None:
-        rest, raw = b"", self._raw and name == "out"
-        if raw:
-            _make_roomy(descriptor)
-        while chunk := os.read(descriptor, MAX_CHUNK):
-            if raw:
-                self._put((name, chunk))
-                time.sleep(self._pace)
-                continue
-            *lines, rest = _LINE_END.split(rest + chunk)
-            if len(rest) > MAX_LINE:
-                lines, rest = [*lines, rest], b""
-            self._lines(name, lines)
-        if rest:
-            self._lines(name, [rest])
-
-    def _lines(self, name: str, lines: Sequence[bytes]) -> None:
-        if name == "err":
-            self._tail.extend(filter(None, lines))
-        together = [b"\n".join(lines)] if lines and self._raw else lines
-        for each in together:
-            self._put((name, each))
 
     def _put(self, item: tuple[str, bytes] | None) -> None:
         while not self._dropping.is_set():
@@ -157,11 +133,8 @@ class Running:
                 self._queue.put(item, timeout=0.5)
                 return
 
-    def lines(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
-        """Yield ("out" or "err", line) until both pipes end, or until `timeout` seconds have passed.
-
-        A carriage return ends a line too. Of a `raw` program, "out" comes as chunks and "err" as some lines at once.
-        """
+    def chunks(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield ("out" or "err", chunk) as it comes, until both pipes end, or until `timeout` seconds have passed."""
         end = time.monotonic() + (threading.TIMEOUT_MAX / 2 if timeout is None else timeout)
         while True:
             try:
@@ -176,17 +149,29 @@ class Running:
             if time.monotonic() > end:  # it may talk without a pause
                 return
 
+    def lines(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
+        """Yield ("out" or "err", line) as `chunks` does; a carriage return ends a line, too."""
+        chunks = self.chunks(timeout)
+        while True:
+            while self._lines:
+                yield self._lines.popleft()
+            name, chunk = next(chunks, ("", b""))
+            if not name:
+                break
+            *lines, rest = _LINE_END.split(self._rests[name] + chunk)
+            if len(rest) > MAX_LINE:
+                lines, rest = [*lines, rest], b""
+            self._rests[name] = rest
+            self._lines.extend((name, line) for line in lines)
+        if self.ended:
+            yield from ((name, self._rests.pop(name)) for name in tuple(self._rests) if self._rests[name])
+
     def drop(self) -> None:
-        """Read on, but keep nothing more than the tail of standard error."""
+        """Read on, but keep nothing more than the end of standard error."""
         self._dropping.set()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
-
-    @property
-    def err(self) -> bytes:
-        """The last lines of its standard error."""
-        return b"\n".join(tuple(self._tail))
 
     def poll(self) -> int | None:
         """Return its exit code, or None while it runs."""
@@ -216,7 +201,6 @@ def running(
     argv: Sequence[str | bytes],
     *,
     env: Mapping[str, str] | None = None,
-    raw: bool = False,
     pace: float = 0.0,
     grace: float = 3.0,
     outspoken: bool = False,
@@ -224,20 +208,19 @@ def running(
     """Run a program beside us for as long as the block takes; it is stopped on every way out.
 
     `outspoken`: after a kill -9 of ours it may still say something, as one that closes its session does.
-    `raw`: its standard output comes in chunks, not in lines, with `pace` seconds between two: one that tells its
-    progress in thousands of short writes would wake us for each.
+    `pace`: seconds between two chunks of its output: thousands of short writes would wake us for each.
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
             child = start(argv, env, outspoken=outspoken)
-            program = stack.enter_context(beside(child, raw=raw, pace=pace, grace=grace))
+            program = stack.enter_context(beside(child, pace=pace, grace=grace))
         yield program
 
 
 @contextlib.contextmanager
-def beside(child: Child, *, raw: bool = False, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
+def beside(child: Child, *, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
     """Drain a started program beside us for as long as the block takes; it is stopped on every way out."""
-    program = Running(child, raw=raw, pace=pace)
+    program = Running(child, pace=pace)
     try:
         yield program
     finally:

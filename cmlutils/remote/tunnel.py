@@ -132,13 +132,13 @@ class Tunnel:
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
             child.feed(line)
-            with process.beside(child, raw=True, grace=1.0) as running:
-                for name, chunk in running.lines():
+            with process.beside(child, grace=1.0) as running:
+                for name, chunk in running.chunks():
                     if name == "out":
                         self.answered_in = min(self.answered_in, time.monotonic() - began)
                         yield chunk
                     else:
-                        errors += chunk + b"\n"
+                        errors += chunk
                     if len(errors) > MAX_ERRORS:
                         said = process.text(running.err)
                         raise TransferError(f"A command on the workspace complains without end: {said}")

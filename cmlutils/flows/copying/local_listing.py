@@ -34,7 +34,7 @@ def listing_beside(
         found = None
         with contextlib.suppress(CommandError):
             argv = find_command(place=os.fsencode(root.absolute()) + b"/.")
-            found = stack.enter_context(process.running(argv, raw=True))
+            found = stack.enter_context(process.running(argv))
 
         def listed() -> list[Entry]:
             entries = _all_of(found) if found else None
@@ -47,7 +47,7 @@ def _all_of(find: process.Running) -> list[Entry] | None:
     """Read what find lists; None if it is another find, or complains."""
 
     def chunks() -> Generator[bytes, None, None]:
-        for name, chunk in find.lines():
+        for name, chunk in find.chunks():
             if name == "err":
                 return
             yield chunk

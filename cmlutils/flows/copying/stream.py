@@ -28,7 +28,7 @@ class Copy(NamedTuple):
 @contextlib.contextmanager
 def streaming(copy: Copy) -> Iterator[Stream]:
     """Start an rsync that does this; it does not outlast the block."""
-    with process.running(copy.argv, raw=True, pace=PACE, grace=2.0) as child:
+    with process.running(copy.argv, pace=PACE, grace=2.0) as child:
         yield Stream(child, copy.lands)
 
 
@@ -41,11 +41,11 @@ class Stream:
 
     def read(self, seconds: float) -> bool:
         """Read on for so long; tell whether it has ended."""
-        for name, chunk in self._child.lines(seconds):
+        for name, chunk in self._child.chunks(seconds):
             if name == "out":
                 self._tail = (self._tail + chunk)[-TAIL:]
             elif len(self._err) < MAX_ERRORS:
-                self._err += chunk + b"\n"
+                self._err += chunk
         return self._child.ended
 
     def now(self) -> rsync.ProgressLine:
