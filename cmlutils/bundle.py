@@ -14,13 +14,14 @@ from urllib.parse import quote
 from cmlutils import __version__, guard
 from cmlutils.errors import DISK_TROUBLE, BundleError, ConfigError
 from cmlutils.journal import Journal
-from cmlutils.lock import Lock
+from cmlutils.lock import lock
 from cmlutils.ours import has_ours
 from cmlutils.urls import same_workspace, workspace_at
 from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cmlutils.section import Section, Side
@@ -198,9 +199,9 @@ class Bundle:
         """Find the journals of all bundles beside this one, its own others too."""
         return (path for path in self.folder.parent.glob("*/state/journal-*.jsonl") if path != mine.path)
 
-    def lock(self) -> Lock:
-        """Return the lock that keeps two runs apart."""
-        return Lock(self.lock_file, self.folder)
+    def lock(self) -> AbstractContextManager[None]:
+        """Keep other runs out for the block."""
+        return lock(self.lock_file, self.folder)
 
 
 def bundle_of(section: Section) -> Bundle:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import strict_json
 from cmlutils.errors import BundleError
-from cmlutils.wholefile import read_bytes
+from cmlutils.wholefile import read_bytes, writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +89,7 @@ class Journal:
         at = round(time.time(), 1)
         line = json.dumps({"key": key, "event": event, "value": value, "at": at}).encode() + b"\n"
         new = not self.path.exists()
-        try:
+        with writing(self.path):
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _append(handle, line)
@@ -97,11 +97,6 @@ class Journal:
                 os.close(handle)
             if new:
                 _sync_folder(self.path.parent)
-        except OSError as error:
-            raise BundleError(
-                f"{self.path} can't be written: {error.strerror}.",
-                hint="Free disk space or fix its permissions, and run it again.",
-            ) from error
         self._apply(key, event, value, at)
 
     def step(self, key: str) -> JournalStep | None:

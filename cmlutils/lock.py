@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -9,10 +10,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import BundleError
+from cmlutils.wholefile import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
 
 class Holder(NamedTuple):
@@ -61,40 +63,26 @@ def _lives(pid: int) -> bool:
     return True
 
 
-class Lock:
-    """A flock that dies with its process and says who holds it."""
+@contextlib.contextmanager
+def lock(path: Path, folder: Path) -> Iterator[None]:
+    """Hold this file's lock for the block: a flock, which dies with its process, and the file says whose it is.
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        self._path, self._folder, self._handle = path, folder, -1
-
-    def __enter__(self) -> None:
-        try:
-            self._take()
-        except OSError as error:
-            if self._handle >= 0:
-                os.close(self._handle)
-            raise BundleError(
-                f"{self._path} can't be written: {error.strerror}.", hint="Free disk space or fix its permissions."
-            ) from error
-
-    def _take(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._handle = os.open(self._path, flags, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read(self._handle)
-            os.close(self._handle)
-            raise BundleError(
-                f"{self._folder} is in use by {holder.text if holder else 'another process'}.",
-                hint="Wait until it ends, or stop it with kill -INT.",
-            ) from None
-        os.ftruncate(self._handle, 0)
-        since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        os.pwrite(self._handle, f"process {os.getpid()} since {since}\n".encode(), 0)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.ftruncate(self._handle, 0)
-        os.close(self._handle)
+    Raises BundleError where it can't be written, or another process holds it: that names `folder`.
+    """
+    with contextlib.ExitStack() as stack:
+        with writing(path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            stack.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = _read(handle)
+                raise BundleError(
+                    f"{folder} is in use by {holder.text if holder else 'another process'}.",
+                    hint="Wait until it ends, or stop it with kill -INT.",
+                ) from None
+            stack.callback(os.ftruncate, handle, 0)
+            os.ftruncate(handle, 0)
+            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            os.pwrite(handle, f"process {os.getpid()} since {since}\n".encode(), 0)
+        yield

@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise BundleError for what the disk refuses within the block, where this file is written."""
+    try:
+        yield
+    except OSError as error:
+        hint = "Free disk space or fix the permissions, and run it again."
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Yield a file of mode 0600 that takes this path's place at the end of the block; BundleError where it can't.
 
     After a crash, or an exception in the block, what was there before is there still.
     """
-    try:
+    with writing(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -34,9 +44,6 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             os.unlink(name)  # noqa: PTH108
             raise
-    except OSError as error:
-        hint = "Free disk space or fix the permissions, and run it again."
-        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
 
 
 def write_json(path: Path, content: object) -> None:

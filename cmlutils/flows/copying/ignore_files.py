@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.transfer import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
+from cmlutils.remote import process
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmlutils.remote.process import Result
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -39,14 +39,14 @@ def export_rules(tunnel: Tunnel) -> IgnoreRules:
     return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
-def rules_of(found: Result) -> IgnoreRules:
+def rules_of(found: process.Result) -> IgnoreRules:
     """Read the rules from what the script EXPORT_RULES printed; raise TransferError where it could not read them."""
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
         return default_rules()
     if found.code:
-        reason = found.err.decode("utf-8", "backslashreplace").strip() or "it is a link that leads nowhere"
+        reason = process.text(found.err) or "it is a link that leads nowhere"
         raise TransferError(
             f"The source's .exportignore can't be read: {reason}",
             hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",

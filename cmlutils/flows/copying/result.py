@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cmlutils.filelist import Unread, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from cmlutils.entries import Differences, Totals
     from cmlutils.remote import rsync
@@ -52,7 +52,7 @@ def note_files(report: Report, result: FileResult) -> None:
 
 
 def problems_of(
-    left: Differences, complaints: Iterable[rsync.Complaint], restless: frozenset[bytes] | set[bytes] = frozenset()
+    left: Differences, complaints: Iterable[rsync.Complaint], restless: Collection[bytes] = ()
 ) -> tuple[str, ...]:
     """Name what still differs, with rsync's reason where it gave one; `restless` files changed all the while."""
     reasons: dict[bytes, list[rsync.Complaint]] = {}

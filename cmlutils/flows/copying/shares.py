@@ -70,9 +70,8 @@ def by_folder(wanted: Sequence[Entry], kept: Mapping[bytes, Entry], shares: int)
 def _folder_weights(wanted: Iterable[Entry]) -> dict[bytes, int]:
     """Weigh every folder with all that is below it; b"" is the root."""
     weights = defaultdict[bytes, int](int, {b"": 0})
-    for path, kind, size, _, _, _ in wanted:
-        folder = path if kind == "d" else path.rpartition(b"/")[0]
-        weights[folder] += NAME_WEIGHT + (size if kind == "f" else 0)
+    for entry in wanted:
+        weights[entry.path if entry.kind == "d" else entry.path.rpartition(b"/")[0]] += weight(entry)
     for path in list(weights):
         for parent in upwards(path):
             weights.setdefault(parent, 0)

@@ -146,7 +146,7 @@ class TargetFolder:
         kept, _, versions = rest.partition(b"\0")
         match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
-            reason = said.err.decode("utf-8", "backslashreplace").strip()
+            reason = process.text(said.err)
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
         self._time = self._time or for_touch(nanoseconds(match[2]))
         self._resolution_ns = resolution_of(nanoseconds(kept)) if re.fullmatch(rb"\d{10}\.\d{10}", kept) else 1
