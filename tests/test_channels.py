@@ -95,7 +95,7 @@ def test_a_connection_that_breaks_under_a_script_is_a_broken_tunnel(way):
         child.stdin.write(line)
         child.stdin.flush()
         assert child.stdout.readline() == b"in\n"
-        way._hang_up()
+        way.close()
         code, _, err = process.finish(child, b"more", 20)
     with pytest.raises(TunnelError, match="connection broke"):
         tunnel._judge(code, err, range(128))

@@ -45,7 +45,7 @@ class Endpoint:
 
 @contextlib.contextmanager
 def endpoint(
-    client: Client, project: str, *, runtime_id: int | None, session_file: Path | None, deadline: float
+    client: Client, project: str, *, runtime_id: int | None, session_file: Path, deadline: float
 ) -> Iterator[Endpoint]:
     """Open a session of `project` (owner/slug) for the block, then stop it, or note it for the next run."""
     own_port, logged_in = True, False

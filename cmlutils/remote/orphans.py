@@ -32,16 +32,14 @@ _UNKNOWN = re.compile(rb"not found|404|no such|does not exist", re.IGNORECASE)
 class Note:
     """The open session on disk, or that one is being opened, for the next run if this one can't stop it."""
 
-    def __init__(self, path: Path | None, url: str, project: str) -> None:
+    def __init__(self, path: Path, url: str, project: str) -> None:
         self.path, self.url, self.project, self.session = path, url, project, ""
         self._child: process.Running | None = None
         self._lived = False
 
     def save(self) -> None:
         """Write the note; it has no id before the session has named itself."""
-        if self.path:
-            note = {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()}
-            write_json(self.path, note)
+        write_json(self.path, {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()})
 
     def opened(self, session: str) -> None:
         """Add the session's id to the note."""
@@ -65,13 +63,7 @@ class Note:
 
     def closed(self) -> None:
         """Remove the note: the session is gone."""
-        if self.path:
-            self.path.unlink(missing_ok=True)
-
-    def put_aside(self) -> None:
-        """Keep the note under another name, for the next run to try again."""
-        if self.path and self.path.exists():
-            _put_aside(self.path, self.session)
+        self.path.unlink(missing_ok=True)
 
 
 def confirm_stopped(client: Client, note: Note) -> None:
@@ -124,7 +116,7 @@ def look_for_nameless(client: Client, note: Note) -> None:
         note.closed()
     else:
         note.save()
-        note.put_aside()
+        _put_aside(note.path, note.session)
 
 
 def tell_of_nameless(client: Client, project: str) -> bool:
@@ -168,6 +160,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
 
 
 def _put_aside(path: Path, session: str) -> None:
+    """Keep a note under another name, for the next run to try again."""
     name = session or "nameless"
     if name.isalnum():
         path.replace(path.with_name(f"{path.stem}-{name}.json"))

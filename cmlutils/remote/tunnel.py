@@ -88,7 +88,7 @@ class Tunnel:
                 return
             time.sleep(0.005)
         said = b"\n".join(line for _, line in master.lines(1.0))
-        self._hang_up()
+        self.close()
         result = self._plain("true")
         if result.code:
             raise ssh.refusal(self.workspace, said + b"\n" + result.err)
@@ -163,7 +163,7 @@ class Tunnel:
 
     def reopen(self) -> None:
         """Make the way in work again, waiting longer each time; raise TunnelError after six that failed."""
-        self._hang_up()
+        self.close()
         last = ""
         while True:
             self._wait_until_back()
@@ -177,7 +177,7 @@ class Tunnel:
             log.warning("The tunnel dropped; reopening it in %.1f s (attempt %d).", pause, self._attempts)
             self.sleep(pause)
             try:
-                if self._endpoint and self._endpoint.child.poll() is None and not self._plain("true").code:
+                if self.alive():
                     self._connect()
                 else:
                     self._open()
@@ -186,18 +186,15 @@ class Tunnel:
             except (TunnelError, CommandError) as error:
                 log.warning("Reopening failed: %s", error)
                 last = error.message
-                self._hang_up()
+                self.close()
                 continue
             return
 
-    def _hang_up(self) -> None:
+    def close(self) -> None:
+        """End the channels and the master; the endpoint is ended by who opened it."""
         self._channels.close()
         self._master.close()
         (self._folder / "s").unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """End the master; the endpoint is ended by who opened it."""
-        self._hang_up()
 
 
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
@@ -226,19 +223,20 @@ def open_tunnel(
 ) -> Iterator[Tunnel]:
     """Open a session of `project` (owner/slug) and a connection into it; both end with the block.
 
+    `session_file` has its note for the next run, if this one can't end it.
     `wait_until_back()` returns when the workspace answers and tells whether it was away: outages are no attempts.
     """
     sessions = contextlib.ExitStack()
-
-    def dial() -> Endpoint:
-        sessions.close()
-        if session_file:  # of an earlier run, or of ours when the workspace was away
-            orphans.close_orphan(client, session_file)
-        return sessions.enter_context(
-            endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=session_file, deadline=deadline)
-        )
-
     with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
+        note = session_file or folder / "session.json"
+
+        def dial() -> Endpoint:
+            sessions.close()
+            orphans.close_orphan(client, note)  # of an earlier run, or of ours when the workspace was away
+            return sessions.enter_context(
+                endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=note, deadline=deadline)
+            )
+
         tunnel = Tunnel(workspace, folder, dial, wait_until_back)
         try:
             tunnel.open()
