@@ -59,13 +59,7 @@ class Http:
         """Close the connections; a later call opens new ones."""
         self._exchange.close()
 
-    def get(
-        self,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        bearer: Secret | None = None,
-    ) -> Any:
+    def get(self, path: str, *, params: Mapping[str, Any] | None = None, bearer: Secret | None = None) -> Any:
         """Return the JSON at this path (None when the reply is empty); idempotent, so it is retried."""
         return self._call(Call("GET", path, idempotent=True, params=params, bearer=bearer))
 
@@ -88,8 +82,7 @@ class Http:
 
     def download(self, path: str, to: BinaryIO, limit: int) -> None:
         """Write what is at this path to a seekable file, without showing the key; refuse above `limit`."""
-        call = Call("GET", path, idempotent=True, anonymous=True, sink=to, limit=limit)
-        self._call(call)
+        self._call(Call("GET", path, idempotent=True, anonymous=True, sink=to, limit=limit))
 
     def content(self, path: str, limit: int = MAX_REPLY) -> bytes:
         """Return the bytes at this path, whatever they are."""

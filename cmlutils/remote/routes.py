@@ -55,23 +55,6 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,17}", value) is not None
 
 
-def _numbered(rows: list[Json], route: str) -> list[Json]:
-    """Return a list whose things each have an id, all of them different."""
-    ids = [str(row["id"]) if _is_id(row.get("id")) else "" for row in rows]
-    if "" in ids:
-        raise ApiError(f"{route} gave a list with something without a usable id.")
-    if len({*ids}) < len(ids):
-        raise ApiError(f"{route} gave a list in which two things have the same id.")
-    return rows
-
-
-def _the_one(reply: Json, wanted: object, route: str) -> Json:
-    """Return a reply that has the id that was asked for, or none."""
-    if str(reply.setdefault("id", wanted)) != str(wanted):
-        raise ApiError(f"{route} gave something else than was asked for.")
-    return reply
-
-
 class Routes:
     """The ways in which v1 is asked, each with the check of its reply.
 
@@ -92,12 +75,20 @@ class Routes:
     def numbered(self, path: str, *, question: Json | None = None) -> list[Json]:
         """Return the list at this path, of things that each have an id of their own."""
         reply, route = self._asked(path, question, {})
-        return _numbered(a_list(reply, route), route)
+        rows = a_list(reply, route)
+        if not all(_is_id(row.get("id")) for row in rows):
+            raise ApiError(f"{route} gave a list with something without a usable id.")
+        if len({str(row["id"]) for row in rows}) < len(rows):
+            raise ApiError(f"{route} gave a list in which two things have the same id.")
+        return rows
 
     def the_one(self, path: str, wanted: object, *, question: Json | None = None) -> Json:
-        """Return the thing with this id."""
+        """Return the thing with this id; a reply that names none is taken for it."""
         reply, route = self._asked(path, question, {})
-        return _the_one(an_object(reply, route), wanted, route)
+        found = an_object(reply, route)
+        if str(found.setdefault("id", wanted)) != str(wanted):
+            raise ApiError(f"{route} gave something else than was asked for.")
+        return found
 
     def _asked(self, path: str, question: Json | None, params: Json) -> tuple[object, str]:
         """Return the reply, and the route in words."""

@@ -30,10 +30,6 @@ _LATELY = 900.0  # seconds
 _SECONDS = 6.0  # after which there is no further try
 
 
-def _utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 class V2Key:
     """The key of one run on one workspace; made at first use, and never beside one that is not revoked.
 
@@ -48,7 +44,7 @@ class V2Key:
         username: str,
         journal: Journal,
         others: Callable[[Journal], Iterable[Path]] = lambda _: (),
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
         self._v1 = v1
         self._username = username

@@ -22,10 +22,6 @@ _LONGEST_WAIT = 600.0  # the most of a Retry-After that is heeded at a time
 _random = random.SystemRandom()
 
 
-def _log_waiting(text: str) -> None:
-    log.warning("%s", text)
-
-
 @dataclass(frozen=True)
 class Patience:
     """How long one call waits for a workspace that went away; the clock is a parameter for tests."""
@@ -33,7 +29,7 @@ class Patience:
     seconds: float = 3600.0
     sleep: Callable[[float], None] = time.sleep
     now: Callable[[], float] = time.monotonic
-    say: Callable[[str], None] = _log_waiting
+    say: Callable[[str], None] = log.warning
 
 
 class Away(Exception):

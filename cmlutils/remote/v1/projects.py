@@ -88,15 +88,13 @@ class Projects:
     def _in_team(self, row: Json, username: str) -> bool:
         """Whether a project is in a team that this user belongs to."""
         team = _team(row)
-        return bool(team) and (_person(row, "creator").get("username") == username or self._is_member(team, username))
+        made = _person(row, "creator").get("username") == username
+        return bool(team) and (made or self._users.is_member(team, username))
 
     def teams_of(self, username: str) -> list[str]:
         """Return the teams, of those that own a project visible to this user, that the user belongs to."""
         teams = {_team(row) for row in self.visible_to(username)}
-        return sorted(team for team in teams if team and self._is_member(team, username))
-
-    def _is_member(self, team: str, username: str) -> bool:
-        return self._users.is_member(team, username)
+        return sorted(team for team in teams if team and self._users.is_member(team, username))
 
     def get(self, project: ProjectRef) -> Json:
         """Return a whole project."""
