@@ -41,7 +41,7 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
         folder = TargetFolder(tunnel, temp_name_beside([os.fsencode(path.name) for path in data.iterdir()]))
         progress.step("listing")
         there = remote_listing(tunnel, files.rules, "the target's listing", ours=folder)
-        one = _Push(tunnel, files, files.read(), folder, there, progress)
+        one = _Push(files, files.read(), folder, there, progress)
         done = False
         try:
             result = one.run()
@@ -57,25 +57,18 @@ class _Push:
     """One push: what is here, what is there, and what we remember to have put there."""
 
     def __init__(
-        self,
-        tunnel: Tunnel,
-        files: BundleFiles,
-        here: BundleListing,
-        folder: TargetFolder,
-        there: KeptListing,
-        progress: Progress,
+        self, files: BundleFiles, here: BundleListing, folder: TargetFolder, there: KeptListing, progress: Progress
     ) -> None:
-        self.tunnel, self.files, self.progress = tunnel, files, progress
-        self.data, self.rules = files.bundle.data, files.rules
+        self.files, self.data, self.rules = files, files.bundle.data, files.rules
         self.local, self.pushed, self.outdated, self.losses = here
-        self.folder, self.there = folder, there
+        self.tunnel, self.folder, self.there, self.progress = folder.tunnel, folder, there, progress
         self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
         self.resolution_ns = files.memory.read_resolution()
         self.differences = self._compared()
 
     def run(self) -> FileResult:
         """Do it all and say what was done."""
-        doomed = self._doomed(self.there.entries)
+        doomed = self._doomed()
         stuck: dict[bytes, str] = {}
         if doomed:
             delete_there(self.tunnel, doomed, self.there.entries)
@@ -84,7 +77,7 @@ class _Push:
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
         if first or doomed:
-            self._settle(first, self.there.entries)
+            self._settle(first)
         return FileResult(
             totals=totals(self.local.entries.values()),
             transferred=len(first),
@@ -185,12 +178,12 @@ class _Push:
         status = {entry: os.lstat(local_path(self.data, entry.path)) for entry in large}
         return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
 
-    def _doomed(self, found: Mapping[bytes, Entry]) -> dict[bytes, Entry]:
+    def _doomed(self) -> dict[bytes, Entry]:
         """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
         doomed: dict[bytes, Entry] = {}
         hidden = unseen(self.local.unread)
         for put in self.outdated:
-            now, here = found.get(put.path), self.local.entries.get(put.path)
+            now, here = self.there.entries.get(put.path), self.local.entries.get(put.path)
             gone = here is None and not hidden(put.path)
             in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
             if now is None or not (gone or in_the_way):
@@ -213,18 +206,11 @@ class _Push:
             return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
-    def _settle(self, sent: Iterable[Entry], there: Mapping[bytes, Entry]) -> None:
+    def _settle(self, sent: Iterable[Entry]) -> None:
         """Remember what we put there and is still there, and also what is ignored since or can't be listed."""
-        hidden = unseen(self.there.unread)
+        there, hidden = self.there.entries, unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
+        kept = [one for path, one in self.local.entries.items() if path in ours and (path in there or hidden(path))]
         gone = [each for each in self.outdated if each.path not in self.local.entries]
-        self.files.memory.settle(
-            [
-                *(
-                    entry
-                    for path, entry in self.local.entries.items()
-                    if path in ours and (path in there or hidden(path))
-                ),
-                *(each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)),
-            ]
-        )
+        kept += [each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)]
+        self.files.memory.settle(kept)
