@@ -23,5 +23,5 @@ def test_numbers_are_what_they_were():
 
 
 def test_an_environment_that_is_too_deep_is_named():
-    with pytest.raises(ApiError, match="a job has no usable environment"):
+    with pytest.raises(ApiError, match="a job has no usable 'environment'"):
         Reader({"environment": "[" * 100_000}, "a job").environment()
