@@ -83,8 +83,10 @@ class Replay:
             begun = unfinished(journal, workloads)  # what may be live does not wait for the files
             if any(isinstance(one, Job) for one in begun):  # they start one another, so they come together
                 begun += [one for one in contents.jobs if one not in begun]
-            if begun:
-                replay(begun)
+            running = [one for one in begun if isinstance(one, Application)]  # nor for builds of models
+            for some in (running, [one for one in begun if one not in running]):
+                if some:
+                    replay(some)
             push_files(project, runtimes)
             replay([one for one in workloads if one not in begun])
             with self.progress.phase("hand over"):

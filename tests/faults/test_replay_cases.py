@@ -605,8 +605,8 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
     assert str(run.error) == "no session."
     assert [one.name for one in run.report.outcomes if one.status is not Status.SKIPPED] == [
         "Churn",
-        "Explain",
         "Board",
+        "Explain",
     ]
     assert sorted(one.name for one in run.report.outcomes) == ["Board", "Churn", "Explain", "ingest", "score"]
     run = replay(target, bundle)
@@ -746,3 +746,18 @@ def test_of_equals_only_what_is_wanted_no_more_is_taken_away(tmp_path, target):
 
 def _workloads(project):
     return [*project.models, *project.applications, *project.jobs]
+
+
+def test_an_application_that_a_crash_left_running_does_not_wait_for_models(tmp_path):
+    for nth in range(1, 200):
+        with target_of(tmp_path / str(nth)) as target:
+            bundle = write_bundle(tmp_path / f"bundle{nth}")
+            assert replay(target, bundle, nth, after=True).code == 137
+            if running(target):
+                target.forget_requests()
+                assert replay(target, bundle).code == 0
+                paths = [one.path for one in target.requests]
+                stopped, looked = ([word in path for path in paths].index(True) for word in ("/stop", "-model"))
+                assert stopped < looked
+                return
+    pytest.fail("no crash left it running")
