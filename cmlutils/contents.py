@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.errors import BundleError
 from cmlutils.project import ProjectSettings
 from cmlutils.wholefile import read_json
 from cmlutils.workloads import Application, Job, Model, Workload
@@ -45,6 +46,20 @@ def read_bundle(bundle: Bundle) -> Contents:
     return Contents(
         ProjectSettings.from_bundle(read_json(bundle.metadata("project"), dict)),
         [Model.from_bundle(one) for one in records("models")],
-        [Application.from_bundle(one) for one in records("applications")],
+        _each_subdomain_once([Application.from_bundle(one) for one in records("applications")]),
         [Job.from_bundle(one) for one in records("jobs")],
     )
+
+
+def _each_subdomain_once(applications: Sequence[Application]) -> Sequence[Application]:
+    """Return them; raise BundleError for two of one subdomain, of which a workspace would make one only."""
+    seen = dict[str, str]()
+    for one in applications:
+        if one.key in seen:
+            raise BundleError(
+                f"applications-metadata.json: the applications {seen[one.key]!r} and {one.name!r} "
+                f"have the same subdomain, {one.subdomain!r}.",
+                hint="Give one of them another subdomain there, or remove it; or run the export again.",
+            )
+        seen[one.key] = one.name
+    return applications

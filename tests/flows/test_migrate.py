@@ -108,6 +108,19 @@ def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces
     assert len(target.project("dana", "churn-model").models) == 2
 
 
+def test_two_applications_of_one_subdomain_are_refused_before_anything_is_written(workspaces, run_line, home):
+    _, target = workspaces()
+    run_line('cmlutil project export -p "Churn Model"')
+    without_ours(home / BUNDLE)
+    path = home / BUNDLE / "project-metadata/applications-metadata.json"
+    first, *others = json.loads(path.read_text())
+    path.write_text(json.dumps([first, *others, {**first, "name": "Again", "subdomain": first["subdomain"].upper()}]))
+    for options in ("--dry-run", ""):
+        line = run_line(f'cmlutil project import -p "Churn Model" {options}', exit_code=1)
+        assert f"the applications '{first['name']}' and 'Again' have the same subdomain" in line.err
+    assert not target.world.projects
+
+
 def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     sample["jobs"][0] |= {"notifications": [{"user_id": 22, "failure": True}], "addons": [5]}
     addon = {"component": "Spark", "display_name": "Spark 3.2"}
