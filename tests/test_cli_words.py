@@ -64,6 +64,17 @@ def test_a_near_miss_of_an_option_is_guessed(line, near, run_line):
     assert near in run_line(line, exit_code=2).err
 
 
+@pytest.mark.parametrize(("line", "near"), [
+    ("cmlutil projct", "cmlutil project"),
+    ("cmlutil project exprt -p x", "cmlutil project export"),
+    ("cmlutil export -p x", "cmlutil project export"),
+    ("cmlutil Status", "cmlutil project status"),
+    ("cmlutil project doctor", "cmlutil doctor"),
+])  # fmt: skip
+def test_a_near_miss_of_a_command_is_answered_with_the_line_of_the_nearest(line, near, run_line):
+    assert f"Did you mean '{near}'?" in run_line(line, exit_code=2).err
+
+
 @pytest.mark.parametrize("words", [
     "project export",
     "project import",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from cmlutils.cli.commands import Commands
 from cmlutils.errors import Interrupted
 from cmlutils.inifile import ini_text
 
@@ -35,7 +36,7 @@ def no_extra(error: ImportError) -> click.UsageError:
     )
 
 
-@click.group()
+@click.group(cls=Commands)
 def emulator() -> None:
     """Run stand-in workspaces to rehearse a migration with.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from cmlutils import config
+from cmlutils.cli.commands import Commands
 from cmlutils.cli.options import config_dir_option, name_option, verbose_option
 from cmlutils.cli.runs import load
 from cmlutils.errors import ConfigError
 from cmlutils.wholefile import write_bytes
 
 
-@click.group()
+@click.group(cls=Commands)
 def helpers() -> None:
     """Prepare a migration.
 

@@ -14,6 +14,7 @@ import click
 
 from cmlutils import __version__
 from cmlutils import log as logs
+from cmlutils.cli.commands import Commands
 from cmlutils.cli.completion import completion
 from cmlutils.cli.demo import demo
 from cmlutils.cli.doctor import doctor
@@ -35,7 +36,7 @@ log = logging.getLogger("cmlutils.cli")
 GC_THRESHOLD = (200_000, 50, 50)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cmlutil")
 def cli() -> None:
     """Move projects from a CDSW or CML workspace to a CML workspace.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmlutils.bundle import bundle_of
+from cmlutils.cli.commands import Commands
 from cmlutils.cli.options import dry_run_option, project_option, quick_option, run_options
 from cmlutils.cli.overview import list_command, status_command
 from cmlutils.cli.render import show_plan
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps
 
 
-@click.group()
+@click.group(cls=Commands)
 def project() -> None:
     """Export, import and check projects.
 
