@@ -49,6 +49,13 @@ def above(path: bytes) -> Iterator[bytes]:
     return upwards(path.rpartition(b"/")[0])
 
 
+def sharing(entries: Iterable[Entry], known: Mapping[bytes, Entry]) -> Iterator[Entry]:
+    """Yield a listing with the objects of a known one wherever they are equal, so that only one is held in memory."""
+    for entry in entries:
+        like = known.get(entry.path)
+        yield like if like is not None and like == entry else entry
+
+
 def totals(entries: Iterable[Entry]) -> Totals:
     """Count a listing."""
     count = dict.fromkeys("fdlpsbc", 0)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmlutils.entries import Differences, Entry, Totals, compare, totals
+from cmlutils.entries import Differences, Entry, Totals, compare, sharing, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import (
     Unread,
@@ -443,3 +443,13 @@ def test_an_entry_takes_less_than_a_kibibyte() -> None:
         tracemalloc.stop()
     assert len(listing) == count
     assert used / count < 512
+
+
+def test_of_a_second_listing_only_what_differs_is_held_in_memory():
+    first = {path: Entry(path, "f", size, 7, 0o644) for path, size in ((b"same", 1000), (b"other", 2000))}
+    again = [each._replace() for each in first.values()]
+    again[1] = again[1]._replace(size=3000)
+    found = list(sharing([*again, Entry(b"new", "f", 1, 7, 0o644)], first))
+    assert [each.size for each in found] == [1000, 3000, 1]
+    assert found[0] is first[b"same"]
+    assert found[1] is again[1]

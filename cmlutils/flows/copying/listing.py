@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Entry, above
+from cmlutils.entries import Entry, above, sharing
 from cmlutils.errors import ConfigError
 from cmlutils.filelist import (
     FIND_FORMAT,
@@ -25,7 +26,7 @@ from cmlutils.ignore import decided
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable
+    from collections.abc import Collection, Generator, Iterable, Mapping
 
     from cmlutils.flows.copying.target_folder import TargetFolder
     from cmlutils.ignore import IgnoreRules
@@ -78,8 +79,18 @@ class KeptListing:
         return names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
 
 
-def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: TargetFolder | None = None) -> KeptListing:
-    """List the project's folder on the workspace and decide; on a target `ours` is left out, and looked into."""
+def remote_listing(
+    tunnel: Tunnel,
+    rules: IgnoreRules,
+    source: str,
+    *,
+    ours: TargetFolder | None = None,
+    known: Mapping[bytes, Entry] = MappingProxyType({}),
+) -> KeptListing:
+    """List the project's folder on the workspace and decide; on a target `ours` is left out, and looked into.
+
+    `known` is what the listing is probably equal to; it then takes less memory.
+    """
 
     def listed() -> KeptListing:
         began = time.monotonic()
@@ -92,7 +103,7 @@ def remote_listing(tunnel: Tunnel, rules: IgnoreRules, source: str, *, ours: Tar
                 yield chunk
 
         with contextlib.closing(chunks()) as listing:
-            entries = parse_find(listing, source=source)
+            entries = sharing(parse_find(listing, source=source), known)
             found = KeptListing(ours.left_out(entries) if ours else entries, rules, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
         found.digest, found.ended = digest.digest(), time.monotonic()

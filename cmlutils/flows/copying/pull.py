@@ -142,7 +142,8 @@ class _Pull:
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
-            self.kept = remote_listing(self.tunnel, self._rules_now(), "the source's listing")
+            rules, known = self._rules_now(), self.kept.entries
+            self.kept = remote_listing(self.tunnel, rules, "the source's listing", known=known)
             self.differences = self._compared(walk(self.data, unlock=True))
         return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
 

@@ -150,7 +150,8 @@ class _Push:
 
     def _list_again(self) -> None:
         """List the target, all of it, and compare."""
-        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder)
+        known = self.local.entries
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder, known=known)
         self.differences = self._compared()
 
     def _compared(self) -> Differences:

@@ -44,8 +44,12 @@ def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -
 
 
 def in_thread(action: Callable[[], T]) -> Callable[[], T]:
-    """Start an action in a thread; return a function that waits for its result, or raises what it raised."""
+    """Start an action in a thread; return a function that waits for its result, or raises what it raised.
+
+    It does so once, and keeps nothing: a result may be a listing of a million names.
+    """
     result: Future[T] = Future()
+    results = [result]
 
     def done() -> None:
         try:
@@ -54,7 +58,7 @@ def in_thread(action: Callable[[], T]) -> Callable[[], T]:
             result.set_exception(error)
 
     threading.Thread(target=done, daemon=True).start()
-    return result.result
+    return lambda: results.pop().result()
 
 
 def emptied(folder: Path) -> Path:
