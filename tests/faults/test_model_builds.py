@@ -152,6 +152,17 @@ def test_looks_that_fail_now_and_then_do_not_make_waiting_endless(tmp_path, bund
         assert sum(turns) < 4000
 
 
+def test_looks_that_fail_in_turn_at_one_model_and_at_the_other_do_not_make_waiting_endless(
+    tmp_path, bundle, monkeypatch
+):
+    turns = each_turn(monkeypatch, lambda: building(target, Explain=10_000, Score=10_000))
+    with target_of(tmp_path, pace=SLOW) as target:
+        for nth in range(21, 2000, 4):
+            target.faults.add(*(Fault("html", path="get-model", nth=one) for one in (nth, nth + 3)))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        assert sum(turns) < 1300
+
+
 def test_a_build_of_which_a_look_or_two_fail_is_waited_for_all_the_same(tmp_path, bundle, monkeypatch):
     turns = each_turn(monkeypatch, lambda: building(target, Explain=30, Score=30))
     with target_of(tmp_path, pace=SLOW) as target:

@@ -78,6 +78,7 @@ class ModelBuild:
         self.asked = self.ended = self._begun = False
         self._since = 0.0
         self._unseen = 0  # so many looks in a row have failed
+        self._in_time = True  # whether the one before those saw it under way
 
     def is_under_way(self, model_id: str) -> bool:
         """Have it begun, look at it, and tell whether it may still end well and in time; a look or two may fail."""
@@ -87,12 +88,13 @@ class ModelBuild:
         except ApiError as error:
             log.debug("build of model %s: %s", model_id, error)
             self._unseen += 1
-            return self._unseen <= TRIES
+            return self._in_time and self._unseen <= TRIES
         self._unseen = 0
         patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
         has_ended = status in BUILT | BROKEN
         self.ended = self.ended or has_ended
-        return not has_ended and self._clock.now() - self._since < patience
+        self._in_time = not has_ended and self._clock.now() - self._since < patience
+        return self._in_time
 
     def wait_longer(self) -> None:
         """Let the time that it may take begin anew."""
