@@ -82,6 +82,6 @@ def _ended(bundle: Bundle, side: Side) -> SideState:
             of_kind[str(one.get("status"))] = of_kind.get(str(one.get("status")), 0) + 1
     code, why = content.get("exit_code"), str(content.get("error") or "")
     whose = "validation " if content.get("verb") == "validate-migration" else ""  # it writes over the import's
-    done = "done" if code == 0 else f"{whose}ended with exit code {code}: {why or 'see the report'}"
-    state = f"{done} ({content.get('started_at')})"
+    end = "done" if code == 0 else f"ended with exit code {code}: {why or 'see the report'}"
+    state = f"{whose}{end} ({content.get('started_at')})"
     return SideState(state, files=files if isinstance(files, dict) else {}, workloads=counts, error=why)

@@ -154,11 +154,17 @@ def test_no_key_is_needed_to_look_and_a_malformed_file_is_told(workspaces, run_l
         assert "section [Churn Model] is there twice" in line.err
 
 
-@pytest.mark.parametrize(("code", "error"), [(4, ""), (143, "ended by signal 15")])
-def test_the_end_of_a_validation_is_not_told_as_the_imports(bundle, code, error):
+@pytest.mark.parametrize(
+    ("code", "error", "told"),
+    [
+        (0, "", "validation done (then)"),
+        (4, "", "validation ended with exit code 4: see the report (then)"),
+        (143, "ended by signal 15", "validation ended with exit code 143: ended by signal 15 (then)"),
+    ],
+)
+def test_the_end_of_a_validation_is_not_told_as_the_imports(bundle, code, error, told):
     report = {"verb": "validate-migration", "exit_code": code, "error": error, "started_at": "then"}
     bundle.metrics("import").write_text(json.dumps(report))
-    told = f"validation ended with exit code {code}: {error or 'see the report'} (then)"
     assert status_of(bundle, "import").state == told
     bundle.metrics("import").write_text(json.dumps(report | {"verb": "import"}))
     assert status_of(bundle, "import").state == told.removeprefix("validation ")
