@@ -73,6 +73,17 @@ def test_settings_for_hosts_elsewhere_do_not_keep_ssh_from_this_one(standin, spa
         assert one.run("echo in").out == b"in\n"
 
 
+def test_ssh_asks_nobody_keeps_alive_and_has_the_runs_own_known_hosts(space, tmp_path):
+    argv = tunnel.ssh.command(space, 5104, tmp_path)
+    said = subprocess.run([*argv, "-G", "localhost"], capture_output=True, text=True, check=True).stdout
+    found = dict(line.split(" ", 1) for line in said.splitlines())
+    assert found["userknownhostsfile"] == str(tmp_path / "known-5104")  # not the user's, who may have another key there
+    assert found["globalknownhostsfile"] == "/dev/null"
+    assert found["batchmode"] == "yes"
+    assert int(found["serveraliveinterval"]) * int(found["serveralivecountmax"]) == 60
+    assert int(found["connecttimeout"]) > 0
+
+
 def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):
     with tunnel.open_tunnel(space, "me/p", client) as one:
         list(one.stream("sleep 1; echo a; sleep 0.1; echo b"))
