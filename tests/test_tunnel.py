@@ -82,6 +82,7 @@ def test_ssh_asks_nobody_keeps_alive_and_has_the_runs_own_known_hosts(space, tmp
     assert found["batchmode"] == "yes"
     assert int(found["serveraliveinterval"]) * int(found["serveralivecountmax"]) == 60
     assert int(found["connecttimeout"]) > 0
+    assert (found["identityfile"], found["identitiesonly"]) == (str(space.identity_file), "yes")  # none of an agent's
 
 
 def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):
