@@ -431,9 +431,9 @@ def test_what_a_listing_still_shows_of_what_an_earlier_import_took_away_is_nobod
 @pytest.mark.parametrize(
     ("verb", "trouble", "stays"),
     [
-        ("remove", [REFUSED] * 4, "Refused."),
+        ("remove", [REFUSED] * 4, "Refused"),
         ("remove", [NotFound("Not there.", status=404)] * 4, "it is still there"),
-        ("read", [BROKEN] * 9, "Broken."),
+        ("read", [BROKEN] * 9, "Broken"),
     ],
 )
 def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_run(shelf, verb, trouble, stays, caplog):

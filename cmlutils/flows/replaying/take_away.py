@@ -82,7 +82,8 @@ def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
     """Say loudly what could not be taken away."""
     log.error("%s %s %s: %s", item.kind.name, item.name, _LOUD, stays)
     todo = "Stop or delete it on the target at once, then run the import again."
-    return item.failed(f"{why} IT {_LOUD}: it could not be deleted again ({stays}).", todo, needs_hand=True)
+    note = f"{why} IT {_LOUD}: it could not be deleted again ({stays.removesuffix('.')})."
+    return item.failed(note, todo, needs_hand=True)
 
 
 def leftover_warning(item: TargetItem) -> str:
