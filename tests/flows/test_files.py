@@ -670,6 +670,16 @@ def test_a_login_shell_that_runs_nothing_is_told_as_that(way, bundle, monkeypatc
         pull(way, bundle)
 
 
+def test_without_an_exportignore_two_folders_at_the_root_stay_and_the_log_says_so(way, project, bundle, caplog):
+    caplog.set_level("INFO")
+    for folder in (".cache", ".local", "sub/.cache"):
+        (project / folder).mkdir(parents=True)
+    assert pull(way, bundle).problems == ()
+    assert os.listdir(bundle / "project-data") == ["sub"]
+    assert os.listdir(bundle / "project-data/sub") == [".cache"]
+    assert "There is no .exportignore: /.cache/ and /.local/ stay." in caplog.messages
+
+
 def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
     (project / ".exportignore/.cache").mkdir(parents=True)
     (project / ".cache").mkdir()
