@@ -678,6 +678,7 @@ def test_without_an_exportignore_two_folders_at_the_root_stay_and_the_log_says_s
     assert os.listdir(bundle / "project-data") == ["sub"]
     assert os.listdir(bundle / "project-data/sub") == [".cache"]
     assert "There is no .exportignore: /.cache/ and /.local/ stay." in caplog.messages
+    assert sorted(os.listdir(project)) == [".cache", ".local", "sub"]  # none is made there
 
 
 def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):

@@ -5,6 +5,8 @@ import shutil
 
 from foreign import without_ours
 
+from cmlutils.localtree import walk
+
 BUNDLE = "bundles/Churn Model"
 
 
@@ -19,9 +21,12 @@ def running(workspace):
 
 def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     source, target = workspaces()
+    there = source.project("dana", "churn-model").files
+    before = there.stat().st_mtime_ns, list(walk(there))
     run_line('cmlutil project export -p "Churn Model"')
     line = run_line('cmlutil project import -p "Churn Model" --verify')
     assert "verified: equal" in line.out
+    assert (there.stat().st_mtime_ns, list(walk(there))) == before  # the source is only read
     project = target.project("dana", "churn-model")
     assert {job.name: (job.paused, job.schedule) for job in project.jobs} == {
         "ingest": (True, "0 2 * * *"),
