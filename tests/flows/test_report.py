@@ -12,7 +12,10 @@ from cmlutils import log as logs
 from cmlutils.cli.render import files_text, json_text
 from cmlutils.cli.report_html import page
 from cmlutils.emulator.faults import Fault
-from cmlutils.entries import Entry, totals_by_folder
+from cmlutils.entries import Differences, Entry, Totals, totals_by_folder
+from cmlutils.errors import ExitCode
+from cmlutils.flows.copying.result import FileResult, note_files, problems_of
+from cmlutils.remote.rsync import complaints
 from cmlutils.report import Difference, Group, Outcome, Report, Status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -218,3 +221,22 @@ def test_the_browser_test_would_see_a_request(tmp_path):
     broken = page(full_report()).replace("<footer>", '<img src="http://evil.example.com/x"><footer>')
     console, _, _ = look(tmp_path, broken)
     assert any("evil.example.com" in line for line in console)
+
+
+def test_what_became_of_the_files_is_in_the_report_and_what_to_do_about_a_read_only_place():
+    said = b'rsync: [receiver] mkstemp "/home/cdsw/.snapshot/.f.x1" failed: Read-only file system (30)\n'
+    left = Differences([Entry(b".snapshot/.f.x1", "f", 1, 0, 0o644)])
+    counts = FileResult(Totals(2, 3, 1, 1, 90), 6, 1, 4, problems_of(left, complaints(said)), ("'pipe'",))
+    report = Report("import", "P")
+    note_files(report, counts)
+    assert report.files == {
+        "files": 2, "folders": 3, "links": 1, "bytes": 90, "transferred": 6, "deleted": 1, "kept_extras": 4
+    }  # fmt: skip
+    [problem] = report.file_problems
+    assert problem.startswith("'.snapshot/.f.x1': ")
+    assert problem.endswith("Read-only file system (30); list it in .importignore")
+    assert report.notes == [
+        "4 files and folders were made on the target; they stay.",
+        "not carried (socket, pipe or device): 'pipe'",
+    ]
+    assert report.exit_code == ExitCode.NEEDS_HAND
