@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import logging
@@ -16,6 +17,7 @@ import requests
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unauthorized, Unreachable
+from cmlutils.remote import exchange
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.replies import MAX_REPLY
 from cmlutils.section import Secret, Workspace
@@ -481,6 +483,56 @@ def test_broken_answers_on_the_wire(clock, broken):
             http.send("POST", "/x", {"b": 2})
     peer.join()
     assert len(peer.seen) == 3
+
+
+class Firewall(Peer):
+    """A server whose connections stay open after the first answer, and get none after that."""
+
+    def serve(self):
+        with self.listener, contextlib.ExitStack() as kept:
+            for answer in self.answers:
+                connection, _ = self.listener.accept()
+                kept.enter_context(connection)
+                self.seen.append(connection.recv(65536))
+                connection.sendall(answer)
+
+
+class Steady(Peer):
+    """A server that gives all its answers on one connection."""
+
+    def serve(self):
+        connection, _ = self.listener.accept()
+        self.listener.close()
+        with connection:
+            connection.settimeout(10)
+            for answer in self.answers:
+                self.seen.append(connection.recv(65536))
+                connection.sendall(answer)
+
+
+KEPT = GOOD.replace(b"Connection: close\r\n", b"")
+
+
+def test_a_connection_that_has_rested_is_not_used_again(clock, monkeypatch):
+    monkeypatch.setattr(exchange, "TIMEOUTS", (5.0, 2.0))
+    peer = Firewall(KEPT, KEPT)
+    with make(clock, peer.url) as http:
+        assert http.get("/x") == {"a": 1}
+        clock.sleep(5)
+        assert http.send("POST", "/x", {}) == {"a": 1}
+        assert clock.pauses == [5]
+    peer.join()
+    assert len(peer.seen) == 2
+
+
+def test_a_connection_that_has_not_rested_is_used_again(clock):
+    peer = Steady(KEPT, KEPT)
+    with make(clock, peer.url) as http:
+        assert http.get("/x") == {"a": 1}
+        clock.time += 0.5
+        assert http.get("/x") == {"a": 1}
+    peer.join()
+    assert len(peer.seen) == 2
 
 
 def test_cookies_are_not_kept(clock):

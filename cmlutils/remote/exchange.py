@@ -28,6 +28,7 @@ SHORT_TIMEOUTS = (3.0, 5.0)  # for what must not hold up the end of a run
 HEADER_SECONDS = 180.0  # for a reply's headers, however steadily they drip
 REPLY_SECONDS = 600.0  # for a whole reply
 DOWNLOAD_SECONDS = 1800.0
+REST_SECONDS = 1.0  # after which a connection is not used again: what lies between may have dropped it without a word
 
 
 class Exchange:
@@ -38,6 +39,7 @@ class Exchange:
         self._host = workspace.host
         self._now = now
         self._session: requests.Session | None = None
+        self._used = now()
 
     def close(self) -> None:
         """Close the connections; a later request opens new ones."""
@@ -60,7 +62,7 @@ class Exchange:
         try:
             # auth is always given: without it, requests would take one from ~/.netrc.
             # verify is given here and not to the session, where REQUESTS_CA_BUNDLE would win over it.
-            return self._connected().request(
+            response = self._connected().request(
                 call.method,
                 self._workspace.url + call.path,
                 params=call.params,
@@ -80,9 +82,13 @@ class Exchange:
                 f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle can not be read'}.",
                 hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",
             ) from error
+        self._used = self._now()
+        return response
 
     def _connected(self) -> requests.Session:
-        """Return the session, made at first use."""
+        """Return the session, made at first use and after a rest."""
+        if self._now() - self._used > REST_SECONDS:
+            self.close()
         if self._session is None:
             from http.cookiejar import DefaultCookiePolicy
 
@@ -147,10 +153,11 @@ class Exchange:
                 chunk = read(64 * 1024, decode_content=decode)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise Away("the connection broke within the answer") from error
+            self._used = self._now()
             if not chunk:
                 return
             size += len(chunk)
-            late = self._now() > end
+            late = self._used > end
             if late or size > call.limit:
                 excess = f"takes longer than {seconds:.0f} s" if late else f"is larger than {call.limit} bytes"
                 text = f"{self._host}: the answer to {call} {excess}."
