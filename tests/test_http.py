@@ -183,10 +183,24 @@ def test_a_redirect_is_not_followed(http, mock):
     mock.get(f"{URL}/x", status=302, headers={"Location": "https://login.example.org/sso?token=abc"})
     with pytest.raises(ApiError) as error:
         http.get("/x")
-    assert f"{http.host} redirects GET /x to login.example.org" in error.value.message
+    assert f"{http.host} redirects GET /x to https://login.example.org (" in error.value.message
     assert not isinstance(error.value, AnswerLost)
     assert "abc" not in error.value.message
     assert len(mock.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("https://ws.example.com:8443/x?token=geheim", "https://ws.example.com:8443"),
+        ("//dana:geheim@ws.example.com/x", "ws.example.com"),
+    ],
+)
+def test_a_redirect_to_the_same_machine_tells_what_is_different_there(clock, mock, where, told):
+    mock.get("http://ws.example.com/x", status=301, headers={"Location": where})
+    with make(clock, "http://ws.example.com") as http, pytest.raises(ApiError) as error:
+        http.get("/x")
+    assert error.value.message == f"ws.example.com redirects GET /x to {told} (status 301)."
 
 
 @pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
@@ -568,6 +582,17 @@ def test_proxy_that_is_away(clock, monkeypatch):
     assert "geheim" not in error.value.message + error.value.hint
 
 
+@pytest.mark.parametrize("proxy", ["socks5h://127.0.0.1:9", "http://user:geheim@127.0.0.1:port", "ftp://proxy"])
+def test_a_proxy_that_is_none_is_told_as_that(clock, monkeypatch, proxy):
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with make(clock, "http://ws.example.com") as http, pytest.raises(Unreachable, match="the proxy that") as error:
+        http.get("/x")
+    assert "ALL_PROXY" in error.value.hint
+    assert "geheim" not in error.value.message + error.value.hint
+
+
 class TlsPeer(Peer):
     def __init__(self, name, *answers):
         import ssl
@@ -615,6 +640,7 @@ def test_a_certificate_of_another_name_is_refused(clock, tmp_path):
     with make(clock, peer.url, verify=str(bundle)) as http, pytest.raises(Unreachable) as error:
         http.get("/x")
     assert "url must name" in error.value.hint
+    assert error.value.message.endswith("'127.0.0.1'.")
     peer.join()
 
 

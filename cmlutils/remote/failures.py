@@ -33,9 +33,9 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
         isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) for cause in causes
     ):
         return _gone(error, causes)
-    return Unreachable(
-        f"{host} {Unreachable.NEVER}: {type(error).__name__}.",
-        hint="Check url, and the proxy variables of the environment.",
+    return Unreachable(  # whatever else is wrong with the url was told when it was read
+        f"{host} {Unreachable.NEVER}: the proxy that the environment names can't be used ({type(error).__name__}).",
+        hint="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY must be like http://HOST:PORT; or NO_PROXY must name the workspace.",
     )
 
 
@@ -54,7 +54,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
     """Say why a certificate is not good enough, and what to do."""
-    why = error.verify_message or "unknown"
+    why = error.verify_message.rstrip(".") or "unknown"
     if error.verify_code in {62, 63, 64} or "match" in why.lower():
         hint = "url must name the workspace as its certificate does."
     elif error.verify_code == 10:

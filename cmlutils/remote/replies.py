@@ -103,7 +103,9 @@ def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
 def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
     """Say where a redirect points; we never follow it with the key."""
     try:
-        there = _printable(urlsplit(response.headers.get("Location", "")).hostname or "")
+        url = urlsplit(response.headers.get("Location", ""))
+        place = url.netloc.rpartition("@")[2]
+        there = _printable(f"{url.scheme}://{place}") if url.scheme and url.hostname else _printable(place)
     except ValueError:
         there = ""
     kind = AnswerLost if call.writes else ApiError  # a proxy may send us on after the workspace has done it
