@@ -592,7 +592,7 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_applications.ApplicationReplay, "_finish", killed)
+        patch.setattr(replay_applications.ApplicationReplay, "finish", killed)
         assert replay(target, bundle).code == 137
     (application,) = of(target).applications
     assert application.status != "stopped"

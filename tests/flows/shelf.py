@@ -121,22 +121,35 @@ class Shelf:
 
     def step(self, name="a", nth=0, **changes):
         """A step for one thing of this name, as the kinds of workloads have it."""
-        step = Step(
-            kind=self.kind(),
-            name=name,
-            key=f"thing {name} {nth}",
-            identity=(name,),
-            journal=self.journal,
-            sleep=self.pauses.append,
-            create=lambda: self.create(name),
-            finish=self.finish,
-            again=lambda record: self.finish(record, "again"),
-            request_stop=self.request_stop,
-        )
-        return replace(step, **changes)
+        return ShelfStep(self, name, nth, **changes)
 
     def ensure(self, step=None):
         """Do a step as a new process does, and return the outcome and the record."""
         self.asked.clear()
         self.pauses.clear()
-        return ensure(replace(step or self.step(), journal=self.journal))
+        step = step or self.step()
+        step.journal = self.journal
+        return ensure(step)
+
+
+class ShelfStep(Step):
+    """A step for one thing of a shelf; `changes` are methods and attributes that it has otherwise."""
+
+    runs_by_itself = True
+
+    def __init__(self, shelf, name, nth, *, kind=None, **changes):
+        super().__init__(kind or shelf.kind(), name, f"thing {name} {nth}", (name,), shelf.journal, shelf.pauses.append)
+        self.shelf = shelf
+        vars(self).update(changes)
+
+    def create(self):
+        return self.shelf.create(self.name)
+
+    def finish(self, record):
+        return self.shelf.finish(record)
+
+    def again(self, record):
+        return self.shelf.finish(record, "again")
+
+    def request_stop(self, record):
+        self.shelf.request_stop(record)

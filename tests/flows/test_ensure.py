@@ -212,7 +212,7 @@ def test_what_a_target_spells_anew_is_known_after_a_lost_answer(shelf, spelled):
 def test_what_another_made_meanwhile_is_not_ours(shelf):
     shelf.journal.begin(KEY, [])
     there = shelf.put(by="kai")
-    step = shelf.step(ours=lambda one: one.get("by") != "kai")
+    step = shelf.step(may_be_ours=lambda one: one.get("by") != "kai")
     assert shelf.ensure(step)[0] != made(there)
 
 
@@ -247,14 +247,14 @@ LACKING = failed("No runtime.", "Add one.")
 
 
 def test_what_can_not_be_made_is_not_even_begun(shelf):
-    assert shelf.ensure(shelf.step(lacks=LACKING)) == (LACKING, None)
+    assert shelf.ensure(shelf.step(lacks=lambda: LACKING)) == (LACKING, None)
     assert shelf.asked == ["list"]
     assert shelf.journal.step(KEY) is None
 
 
 def test_what_is_there_stays_though_it_could_not_be_made_today(shelf):
     shelf.put()
-    assert shelf.ensure(shelf.step(lacks=LACKING))[0] == made(7, Status.PRESENT)
+    assert shelf.ensure(shelf.step(lacks=lambda: LACKING))[0] == made(7, Status.PRESENT)
     assert shelf.writes == []
 
 
@@ -265,16 +265,9 @@ def test_what_a_crash_has_left_is_finished_though_it_could_not_be_made_today(she
     if known:
         shelf.journal.made(KEY, "7")
     assert shelf.things[7]["live"]
-    assert shelf.ensure(shelf.step(lacks=LACKING))[0] == made(7)
+    assert shelf.ensure(shelf.step(lacks=lambda: LACKING))[0] == made(7)
     assert shelf.writes == ["finish"]
     assert not shelf.things[7]["live"]
-
-
-def test_what_has_nothing_harmless_to_do_again_is_left(shelf):
-    shelf.found = Finished(needs_hand=True)
-    shelf.ensure()
-    assert shelf.ensure(shelf.step(again=None))[0] == made(7, Status.PRESENT)
-    assert shelf.asked == ["list"]
 
 
 def test_what_was_done_is_not_taken_away_because_it_can_not_be_read(shelf):
@@ -422,7 +415,7 @@ def test_what_a_listing_still_shows_of_what_an_earlier_import_took_away_is_nobod
     shelf.journal.doom(KEY, "It runs.")
     shelf.slow = 99
     lacks = failed("There is no runtime for it.", "Add one.")
-    assert shelf.ensure(shelf.step(lacks=lacks)) == (lacks, None)
+    assert shelf.ensure(shelf.step(lacks=lambda: lacks)) == (lacks, None)
     assert [one["id"] for one in shelf.list()] == [7]
     assert shelf.things == {}
     assert shelf.ensure()[0] == made(8)
@@ -589,7 +582,7 @@ def test_a_signal_when_it_is_done_hushes_nothing(shelf):
 def test_a_signal_asks_nothing_of_what_does_not_run_by_itself(shelf):
     shelf.trouble["finish"] = [Interrupted(2)]
     with pytest.raises(Interrupted):
-        shelf.ensure(shelf.step(request_stop=None))
+        shelf.ensure(shelf.step(runs_by_itself=False))
     assert shelf.asked == ["list", "create", "finish"]
 
 

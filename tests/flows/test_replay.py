@@ -10,7 +10,7 @@ from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.steps import Finished
-from cmlutils.flows.replaying.target import Clock, Target, create, finished, join, lost
+from cmlutils.flows.replaying.target import Clock, Target, create_by, finished, join, lost
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.project import ProjectRef
@@ -165,13 +165,13 @@ BODY = {"name": "a", "environment": {"A": "1"}}
 
 def test_a_body_that_is_taken_is_sent_once():
     send = Sender({"id": 7})
-    assert create(send, BODY) == {"id": 7}
+    assert create_by(send, BODY) == {"id": 7}
     assert send.bodies == [BODY]
 
 
 def test_a_target_that_wants_the_environment_as_text_gets_it_so():
     send = Sender(Rejected("Environment: not a string.", status=400), {"id": 7})
-    assert create(send, BODY) == {"id": 7}
+    assert create_by(send, BODY) == {"id": 7}
     assert send.bodies == [BODY, {"name": "a", "environment": json.dumps({"A": "1"})}]
     assert BODY["environment"] == {"A": "1"}
 
@@ -188,6 +188,6 @@ def test_a_target_that_wants_the_environment_as_text_gets_it_so():
 def test_any_other_failure_is_the_callers_and_nothing_is_sent_twice(error, body):
     send = Sender(error)
     with pytest.raises(type(error)) as caught:
-        create(send, body)
+        create_by(send, body)
     assert caught.value is error
     assert send.bodies == [body]

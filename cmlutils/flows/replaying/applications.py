@@ -8,14 +8,15 @@ from cmlutils.application import ENDED, Application
 from cmlutils.errors import ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
-from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
+from cmlutils.flows.replaying.target import Target, create_by, finished, lost, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cmlutils.flows.replaying.steps import Kind
 
 _ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
@@ -35,32 +36,24 @@ def application_replays(target: Target, wanted: Sequence[Application]) -> list[A
 class ApplicationReplay(WorkloadReplay[Application]):
     """One application on its way to the target: stopped there."""
 
+    runs_by_itself = True
+    needs_last_look = True
+
+    def __init__(self, target: Target, wanted: Application, key: str, kind: Kind) -> None:
+        super().__init__(target, wanted, key, kind, (wanted.key,))
+
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
         application_id = int(record["id"])
         if self._read(application_id).get("status") not in ENDED:
-            self._finish(application_id)
+            self._stop(application_id)
 
-    def step(self) -> Step:
-        """Return what there is to do."""
-        target, wanted = self.target, self.wanted
-        return Step(
-            kind=self.kind,
-            name=wanted.name,
-            key=self.key,
-            identity=(wanted.key,),
-            journal=target.journal,
-            sleep=target.clock.sleep,
-            create=self._create,
-            finish=lambda record: self._finish(int(record["id"]), begun=record.get("status") not in ENDED),
-            again=lambda record: self._look(self._read(int(record["id"]))),
-            last_look=True,
-            live=_live,
-            request_stop=lambda record: self._request_stop(int(record["id"])),
-            lacks=target.lacks(wanted),
-        )
+    def live(self, row: Record) -> str:
+        """Say that it runs, or is about to."""
+        status = str(row.get("status") or "stopped")
+        return "" if status in ENDED else f"it is {status} on the target"
 
-    def _create(self) -> Record:
+    def create(self) -> Record:
         """Create it, without open access where the target forbids that."""
         body = {**self.wanted.to_v1(), **self.target.addons.body(self.wanted)}
         if self.match:
@@ -68,11 +61,11 @@ class ApplicationReplay(WorkloadReplay[Application]):
         if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
             body["bypass_authentication"] = False
         try:
-            return create(self._send, body)
+            return create_by(self._send, body)
         except Rejected as error:
             text = error.message.lower()
             if body["bypass_authentication"] and ("authenti" in text or "bypass" in text) and error.status < 500:
-                return create(self._send, {**body, "bypass_authentication": False})
+                return create_by(self._send, {**body, "bypass_authentication": False})
             if "subdomain" in text or error.status == 409:
                 error.hint = (
                     f"The subdomain {self.wanted.subdomain!r} is taken, by another project's application perhaps. "
@@ -86,15 +79,26 @@ class ApplicationReplay(WorkloadReplay[Application]):
     def _read(self, application_id: int) -> Record:
         return self.target.v1.applications.get(self.target.project, application_id)
 
-    def _finish(self, application_id: int, *, begun: bool = True) -> Finished:
-        """Stop it in each way we know until the target says that it has ended; `begun`: it was seen to start."""
+    def finish(self, record: Record) -> Finished:
+        """Stop it, and look at how it is then."""
+        return self._stop(int(record["id"]), seen_starting=record.get("status") not in ENDED)
+
+    def again(self, record: Record) -> Finished:
+        """Look at how it is by now; a person may have started it."""
+        return self._look(self._read(int(record["id"])))
+
+    def _stop(self, application_id: int, *, seen_starting: bool = True) -> Finished:
+        """Stop it in each way we know until the target says that it has ended.
+
+        One that was not `seen_starting` may be about to start, so a single look is not enough.
+        """
         for pause in _ROUNDS:
             self.target.clock.sleep(pause)
             another_round = False
             for way in self._ways(application_id):
                 taken = tried("application stop", way)
                 record = self._watched(application_id) if taken else {}
-                if not (taken and begun):
+                if not (taken and seen_starting):
                     record, another_round = self._held(application_id), True
                 if record.get("status") in ENDED:
                     return self._look(record)
@@ -115,8 +119,9 @@ class ApplicationReplay(WorkloadReplay[Application]):
             record = self._read(application_id)
         return record
 
-    def _request_stop(self, application_id: int) -> None:
-        """Ask it to stop, in each way until it is on its way there; raise ApiError when none leads there."""
+    def request_stop(self, record: Record) -> None:
+        """Ask it to stop, in each way we know until it begins to; raise ApiError when none of them works."""
+        application_id = int(record["id"])
         for way in self._ways(application_id):
             if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", *ENDED}:
                 return
@@ -174,8 +179,3 @@ class ApplicationReplay(WorkloadReplay[Application]):
         unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
         missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
         return finished(note, todo, missing, fallback=fallback)
-
-
-def _live(row: Record) -> str:
-    status = str(row.get("status") or "stopped")
-    return "" if status in ENDED else f"it is {status} on the target"

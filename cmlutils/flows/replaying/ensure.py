@@ -19,40 +19,41 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 AnyOutcome = TypeVar("AnyOutcome")
-_LAST_LOOKS = (0.0, 1.0, 2.0)  # seconds before each look for what may have been made, where a run has seconds in all
+_LAST_LOOKS = (0.0, 1.0, 2.0)  # seconds to wait before each look, at the end of a run that has only seconds left
 
 
 def ensure(step: Step) -> tuple[Outcome, Record | None]:
-    """Leave exactly one on the target, finished and inert; idempotent, so it is called again after any crash.
+    """Leave exactly one on the target, finished and inert; safe to call again after any crash.
 
-    Returns the outcome and the thing's record (None: there is none); a failure of this one is an outcome, not an
-    exception. Losing the workspace altogether (Unreachable) goes through: nothing else would work either.
+    Returns the outcome and the thing's record (None: there is none). If this one thing fails, that is an outcome and
+    not an exception. Only the loss of the whole workspace (Unreachable) is raised: nothing else would work either.
     """
 
-    def whole() -> tuple[Outcome, Record | None]:
-        created = _created(step)
-        return created if isinstance(created, tuple) else _concluded(step, created)
+    def create_and_finish() -> tuple[Outcome, Record | None]:
+        outcome, record = _find_or_create(step)
+        if outcome is not None:
+            return outcome, record
+        assert record is not None  # noqa: S101 - without an outcome there is one to be finished
+        return _finish(step, record)
 
-    return _guarded(step, whole)
+    return _guarded(step, create_and_finish)
 
 
 def begin(step: Step) -> tuple[Outcome | None, Record | None]:
-    """Do the first half of `ensure`: leave one there, not finished; the outcome is None where a second half is left."""
+    """Do the first half of `ensure`: leave one there, not yet finished.
 
-    def half() -> tuple[Outcome | None, Record | None]:
-        created = _created(step)
-        return created if isinstance(created, tuple) else (None, created)
-
-    return _guarded(step, half)
+    The outcome is None where `ensure` still has to finish the record.
+    """
+    return _guarded(step, lambda: _find_or_create(step))
 
 
 def _guarded(
     step: Step, work: Callable[[], tuple[AnyOutcome, Record | None]]
 ) -> tuple[AnyOutcome | Outcome, Record | None]:
-    """Do this work; what goes wrong is stopped, where it may run, and told."""
+    """Do this work; when it fails, ask what may already run on the target to stop, and report it."""
     try:
         outcome, record = work()
-    except (Interrupted, BundleError):  # BundleError: the journal can't be written, which ends the run, too
+    except (Interrupted, BundleError):  # BundleError: the journal can't be written, which also ends the run
         with interrupts.held():
             _request_stop(step, _LAST_LOOKS)
         raise
@@ -67,7 +68,7 @@ def _guarded(
 
 
 def _failed(step: Step, error: ApiError) -> Outcome:
-    """Return the outcome of one that failed; what it may have left on the target is asked to stop, and named."""
+    """Return the outcome of a failure; what it may have left on the target is asked to stop, and named."""
     todo, left = error.hint or "Run the import again.", leftover_warning(step)
     if not left:
         return step.failed(str(error), todo)
@@ -76,9 +77,9 @@ def _failed(step: Step, error: ApiError) -> Outcome:
 
 
 def _request_stop(step: Step, looks: Sequence[float]) -> None:
-    """Ask what we may just have made to stop, as this run goes on without it; the next one finishes it."""
+    """Ask what we may just have created to stop: this run goes on without it, and the next one finishes it."""
     past = step.past
-    if step.request_stop is None or past is None or past.done:
+    if not step.runs_by_itself or past is None or past.done:
         return
     try:
         mine = step.known(past) if past.target_id else step.look_for_lost(past.before, looks)
@@ -90,17 +91,19 @@ def _request_stop(step: Step, looks: Sequence[float]) -> None:
         log.warning("%s %s may be live until the next import: %s", step.kind.name, step.name, error)
 
 
-def _created(step: Step) -> Record | tuple[Outcome, Record | None]:
-    """Return the one to be finished, created where none was there; or the outcome, when there is nothing to finish.
+def _find_or_create(step: Step) -> tuple[Outcome | None, Record | None]:
+    """Find it, or create it where there is none; return the outcome and the record.
+
+    The outcome is None when the record is still to be finished.
 
     ====================  ===================  =====================================================
     the journal says      on the target        what happens
     ====================  ===================  =====================================================
-    doomed                ours                 it is taken away; if it stays, that is said
+    doomed                ours                 it is deleted; if it stays, that is the outcome
     nothing, done, made   somebody else's      present, as it is
     done                  ours                 present; `again`, if something was left to a person
     nothing, begun, made  none                 `lacks`, or else it is created, to be finished
-    begun, made           ours                 it is to be finished
+    begun, made           ours                 to be finished
     ====================  ===================  =====================================================
     """
     past = step.past
@@ -113,41 +116,40 @@ def _created(step: Step) -> Record | tuple[Outcome, Record | None]:
         past = mine = None
     if mine is None:
         surely_not_ours = past is None or past.done or past.target_id
-        there = step.find() if surely_not_ours else [one for one in step.find() if not step.ours(one)]
-        theirs = step.unclaimed(there)  # or made again by hand: it stays as it is
+        there = step.find() if surely_not_ours else [one for one in step.find() if not step.may_be_ours(one)]
+        theirs = step.unclaimed(there)  # perhaps created again by hand: it stays as it is
         if theirs is not None:
             if past is not None:
                 step.journal.gone(step.key)
             return _outcome(step, theirs, _of_another(step, theirs), Status.PRESENT), theirs
     if mine is not None and past is not None and past.done:
-        if not past.left or step.again is None:
-            return _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT), mine
-        return mine
-    if mine is None and step.lacks:
-        return step.lacks, None
+        outcome = None if past.left else _outcome(step, mine, Finished(past.note, past.todo), Status.PRESENT)
+        return outcome, mine
+    if mine is None and (lacks := step.lacks()):
+        return lacks, None
     record = mine or _create(step, past)
     step.journal.made(step.key, str(record["id"]), step.place_of(record))
     step.kind.inventory.add(record)
-    return record
+    return None, record
 
 
-def _concluded(step: Step, record: Record) -> tuple[Outcome, Record | None]:
-    """Finish it and say so in the journal, unless a last look comes; take away what can't be made inert."""
+def _finish(step: Step, record: Record) -> tuple[Outcome, Record | None]:
+    """Finish it and note that in the journal, unless a last look is still to come; delete what can't be made inert."""
     past = step.past
-    again = bool(past and past.done)  # an earlier run has finished it, and left something
+    again = bool(past and past.done)  # an earlier run finished it, and left something to a person
     try:
-        finished = _tried(step, record, again=again)
+        finished = _finish_in_two_tries(step, record, again=again)
     except CannotBeInertError as error:
         return taken_away(step, record, error), None
     past = step.past
-    if not step.last_look or (past and past.done):
+    if not step.needs_last_look or (past and past.done):
         step.journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)
     made = Status.FALLBACK if finished.fallback else Status.CREATED
     return _outcome(step, record, finished, Status.PRESENT if again else made), record
 
 
 def _of_another(step: Step, theirs: Record) -> Finished:
-    """Say that one runs of which no journal tells who made it: a person, or an import whose journal was lost."""
+    """Report one that the journal does not know: if it runs, a person may want that, or a lost import left it."""
     todo = "stop it, unless somebody wants it to run: this import did not make it" if step.live(theirs) else ""
     return Finished(todo=todo, needs_hand=bool(todo))
 
@@ -159,13 +161,13 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
 
 
 def _create(step: Step, past: JournalStep | None) -> Record:
-    """Create it; after a lost answer or a refusal look whether it is there, and after a lost one try once more."""
-    begun = past is not None and not past.target_id  # by an earlier run: what that made may show late
+    """Create it. After a refusal or a lost answer look whether it is there; after a lost answer try once more."""
+    begun = past is not None and not past.target_id  # by an earlier run: what that created may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.kind.inventory.rows())
     step.journal.begin(step.key, list(before))
     try:
         return step.create()
-    except Rejected:  # a proxy may say so of what is done: because it asked twice, for one
+    except Rejected:  # a proxy may say so although it worked, for example because it sent the request twice
         found = step.look_for_lost(before, LOOKS if begun else LOOKS[:1])
         if found is not None:
             return found
@@ -186,9 +188,9 @@ def _create(step: Step, past: JournalStep | None) -> Record:
         return found
 
 
-def _tried(step: Step, record: Record, *, again: bool) -> Finished:
-    """Finish it, with a second try; raise CannotBeInertError for what then can't be shown to be inert."""
-    work = step.again if again and step.again else step.finish
+def _finish_in_two_tries(step: Step, record: Record, *, again: bool) -> Finished:
+    """Finish it, trying twice; raise CannotBeInertError when even then it can't be shown to be inert."""
+    work = step.again if again else step.finish
     try:
         return work(record)
     except ApiError as error:

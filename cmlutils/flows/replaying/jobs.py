@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from cmlutils.flows.replaying.job_triggers import JobState, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.steps import Finished, Kind, Record, Step
-from cmlutils.flows.replaying.target import Target, create, finished, lost
+from cmlutils.flows.replaying.target import Target, create_by, finished, lost
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.job import Job
 from cmlutils.report import join
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cmlutils.flows.replaying.steps import Finished, Kind, Record
 
 
 def job_replays(target: Target, wanted: Sequence[Job]) -> list[JobReplay]:
@@ -31,7 +32,7 @@ class JobReplay(WorkloadReplay[Job]):
     def __init__(
         self, target: Target, wanted: Job, key: str, kind: Kind, by_source_id: Mapping[int, JobReplay]
     ) -> None:
-        super().__init__(target, wanted, key, kind)
+        super().__init__(target, wanted, key, kind, (wanted.name, wanted.script))
         self.by_source_id = by_source_id
 
     def depth(self) -> int:
@@ -43,32 +44,22 @@ class JobReplay(WorkloadReplay[Job]):
             one = self.by_source_id[one.parent_id].wanted
         return len(seen)
 
-    def step(self) -> Step:
-        """Return what there is to do."""
-        return Step(
-            kind=self.kind,
-            name=self.wanted.name,
-            key=self.key,
-            identity=(self.wanted.name, self.wanted.script),
-            journal=self.target.journal,
-            sleep=self.target.clock.sleep,
-            create=self._create,
-            finish=lambda record: self._armed(pause(self.target, self.wanted, int(record["id"]))),
-            again=lambda record: self._again(int(record["id"])),
-            lacks=self.target.lacks(self.wanted),
-        )
-
-    def _create(self) -> Record:
+    def create(self) -> Record:
+        """Create it as a manual job, paused."""
         job = self.wanted
         notifications = self.target.people.rows(job.notifications)
         body = {**job.to_v1(), "notifications": notifications, **self.target.addons.body(job)}
         if self.match:
             body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
-        return create(lambda one: self.target.v1.jobs.create(self.target.project, one), body)
+        return create_by(lambda one: self.target.v1.jobs.create(self.target.project, one), body)
 
-    def _again(self, job_id: int) -> Finished:
+    def finish(self, record: Record) -> Finished:
+        """Pause it, and only then give it its schedule or parent."""
+        return self._armed(pause(self.target, self.wanted, int(record["id"])))
+
+    def again(self, record: Record) -> Finished:
         """Set what could not be set earlier, unless a person has taken the job over since."""
-        state = read_state(self.target, job_id)
+        state = read_state(self.target, int(record["id"]))
         return self._look(state) if state.armed else self._armed(state)
 
     @property

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
-    """Return what there is to know of a project's models, applications or jobs; `name` is the singular."""
+    """Return the Kind of a project's models, applications or jobs; `name` is in the singular."""
     if name == "model":
         return Kind(
             name=name,
@@ -42,10 +42,10 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
 
 
 def add_unlisted(v1: ApiV1, project: ProjectRef, journal: Journal, records: dict[str, list[Record]]) -> None:
-    """Add what imports have made and a list does not show: it may lag behind."""
+    """Add to these listings what imports have created and a listing that lags behind does not show yet."""
     for kind, rows in records.items() if journal.is_in(project.id) else ():
         singular = kind.removesuffix("s")
         of = kind_of(singular, v1, project)
         unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
-        found = [of.asked_for(JournalStep(target_id=number)) for number in sorted(unlisted)]
+        found = [of.look_up(JournalStep(target_id=number)) for number in sorted(unlisted)]
         rows += [one for one in found if one is not None]

@@ -1,4 +1,4 @@
-"""Take away what an interrupted import began and the bundle no longer has: it may be live, and nobody wants it."""
+"""Delete what an interrupted import began and the bundle no longer has: it may be live, and nobody wants it."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _WHY = "An interrupted import began it, and the bundle no longer has it."
 def remove_leftovers(
     v1: ApiV1, project: ProjectRef, journal: Journal, wanted: Sequence[Workload], sleep: Sleep
 ) -> Iterator[Outcome]:
-    """Take away what the journal has as begun and not finished, and what is none of these."""
+    """Delete what the journal shows as begun and not finished, but for what is `wanted`; yield the outcomes."""
     keys = {key for key, _ in keyed(wanted)}
     for key in journal.unfinished():
         what = None if key in keys else named(key)
         if what is None:
             continue
         kind = kind_of(what.kind, v1, project)
-        item = TargetItem(kind=kind, name=what.name, key=key, identity=what.identity, journal=journal, sleep=sleep)
+        item = TargetItem(kind, what.name, key, what.identity, journal, sleep)
         if outcome := _taken_back(item):
             yield outcome
 
 
 def _taken_back(item: TargetItem) -> Outcome | None:
-    """Take it away; None where nothing is there of it."""
+    """Delete it; return the outcome, None where nothing was there."""
     try:
         mine = item.find_ours()
         if mine is None:

@@ -51,7 +51,7 @@ def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterato
                 one.is_being_built()
             target.clock.sleep(late)
     except Unreachable as error:
-        raise with_leftovers(error, [one.step() for one in begun]) from error
+        raise with_leftovers(error, begun) from error
     yield from models
 
 

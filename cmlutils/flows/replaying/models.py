@@ -11,8 +11,8 @@ from cmlutils.flows.replaying.ensure import begin
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record, Step
-from cmlutils.flows.replaying.target import Target, create, finished, lost, tried
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
+from cmlutils.flows.replaying.target import Target, create_by, finished, lost, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmlutils.flows.replaying.steps import Kind
+    from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +35,16 @@ def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
 class ModelReplay(WorkloadReplay[Model]):
     """One model on its way to the target: built there, and not deployed."""
 
+    needs_last_look = True
+
     def __init__(self, target: Target, wanted: Model, key: str, kind: Kind) -> None:
-        super().__init__(target, wanted, key, kind)
+        super().__init__(target, wanted, key, kind, (wanted.name,))
         self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
         self._begun: Record | None = None
 
     def begin(self) -> None:
-        """Create it if it is not there; what comes of it, `ensure` tells."""
-        self.outcome, self._begun = begin(self.step())
+        """Create it if it is not there; `ensure` does the rest and returns the outcome."""
+        self.outcome, self._begun = begin(self)
 
     def is_being_built(self) -> bool:
         """Have it built, and tell whether that is under way; it is taken away at once when it is deployed."""
@@ -57,27 +60,18 @@ class ModelReplay(WorkloadReplay[Model]):
         """Raise CannotBeInertError when it is deployed by now."""
         self._read(str(record["id"]))
 
-    def step(self) -> Step:
-        """Return what there is to do."""
-        target, model = self.target, self.wanted
-        return Step(
-            kind=self.kind,
-            name=model.name,
-            key=self.key,
-            identity=(model.name,),
-            journal=target.journal,
-            sleep=target.clock.sleep,
-            create=self._create,
-            finish=lambda record: self._finish(str(record["id"])),
-            again=lambda record: self._again(str(record["id"])),
-            last_look=True,
-            live=_live,
-            lacks=target.lacks(model) if model.file or model.runtime else None,
-        )
+    def lacks(self) -> Outcome | None:
+        """Return the failure to report where the target has no runtime for it; one that was never built needs none."""
+        return super().lacks() if self.wanted.file or self.wanted.runtime else None
 
-    def _create(self) -> Record:
+    def live(self, row: Record) -> str:
+        """Say that it is deployed, or on its way to be."""
+        return f"it is {live_status(row)} on the target" if live_status(row) else ""
+
+    def create(self) -> Record:
+        """Create it, to be built and not to be deployed."""
         try:
-            return create(self.target.v1.models.create, {**self.wanted.to_v1(), **self._where()})
+            return create_by(self.target.v1.models.create, {**self.wanted.to_v1(), **self._where()})
         except Rejected as error:
             if not self.wanted.file:
                 error.hint = (
@@ -107,8 +101,10 @@ class ModelReplay(WorkloadReplay[Model]):
             )
         return record
 
-    def _finish(self, model_id: str) -> Finished:
-        v1, record = self.target.v1, self._read(model_id)
+    def finish(self, record: Record) -> Finished:
+        """Set whether it asks for authentication, and read it back."""
+        v1, model_id = self.target.v1, str(record["id"])
+        record = self._read(model_id)
         for _ in range(TRIES):
             if record.get("authEnabled") is self.wanted.auth_enabled:
                 break
@@ -116,10 +112,10 @@ class ModelReplay(WorkloadReplay[Model]):
             record = self._read(model_id)
         return self._look(record)
 
-    def _again(self, model_id: str) -> Finished:
+    def again(self, record: Record) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
-        record = self.target.v1.models.get(model_id)
-        return self._look(record) if record.get("latestModelDeployment") else self._finish(model_id)
+        now = self.target.v1.models.get(str(record["id"]))
+        return self._look(now) if now.get("latestModelDeployment") else self.finish(record)
 
     def _ask_for_build(self, model_id: str) -> bool:
         """Ask for the build that the target should have begun at creation; tell whether it agrees."""
@@ -161,7 +157,3 @@ class ModelReplay(WorkloadReplay[Model]):
             todo=join("look whether it is deployed, and stop it", found.todo),
             needs_hand=True,
         )
-
-
-def _live(row: Record) -> str:
-    return f"it is {live_status(row)} on the target" if live_status(row) else ""

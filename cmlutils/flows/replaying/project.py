@@ -35,46 +35,76 @@ def ensure_project(
 ) -> tuple[ProjectRef, Outcome]:
     """Return this owner's project of the section's name on the target, created private where there was none.
 
-    Settings and environment are written only to a project that we created.
+    Settings and environment are written only to a project that we created. With `engines`, it stays on legacy engines.
     """
-    v1, name, username = connection.v1, connection.section.name, connection.section.workspace.username
-
-    def find() -> list[Record]:
-        found = v1.projects.find(name, owner, owner)
-        return [found] if found else []
-
-    def settle(record: Record, *, again: bool = False) -> Finished:
-        return _Setup(v1, ProjectRef.from_v1(record, owner), settings, engines).settle(again=again)
-
-    body = {"name": name, "template": "blank", "project_visibility": "private"}
-    step = Step(
-        kind=Kind(
-            name="project",
-            inventory=Inventory(find),
-            identity_of=lambda one: (str(one.get("name")),),
-            read=partial(_read, v1),
-        ),
-        name=name,
-        key=_key(owner, name),
-        identity=(name,),
-        journal=journal,
-        sleep=sleep,
-        ours=partial(_may_be_by, username),
-        place_of=partial(_place, owner),
-        create=lambda: v1.projects.create(owner, body),
-        finish=settle,
-        again=partial(settle, again=True),
-    )
+    step = _ProjectStep(connection, journal, owner, settings, engines=engines, sleep=sleep)
     outcome, record = ensure(step)
     if record is None:
         raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
-    return _whole(v1, ProjectRef.from_v1(record, owner)), outcome
+    return _whole(connection.v1, ProjectRef.from_v1(record, owner)), outcome
+
+
+class _ProjectStep(Step):
+    """The project on its way to the target."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        journal: Journal,
+        owner: str,
+        settings: ProjectSettings,
+        *,
+        engines: bool,
+        sleep: Sleep,
+    ) -> None:
+        self._v1, name = connection.v1, connection.section.name
+        self._owner, self._username = owner, connection.section.workspace.username
+        self._settings, self._engines = settings, engines
+        kind = Kind(
+            name="project",
+            inventory=Inventory(self._list),
+            identity_of=lambda one: (str(one.get("name")),),
+            read=partial(_read, self._v1),
+        )
+        super().__init__(kind, name, _key(owner, name), (name,), journal, sleep)
+
+    def _list(self) -> list[Record]:
+        found = self._v1.projects.find(self.name, self._owner, self._owner)
+        return [found] if found else []
+
+    def may_be_ours(self, record: Record) -> bool:
+        """Tell whether the migrating user may have created it."""
+        return _may_be_by(self._username, record)
+
+    def place_of(self, record: Record) -> str:
+        """Return owner/slug; empty where the target's reply does not give them."""
+        try:
+            return ProjectRef.from_v1(record, self._owner).path
+        except ApiError:
+            return ""
+
+    def create(self) -> Record:
+        """Create it private and empty."""
+        body = {"name": self.name, "template": "blank", "project_visibility": "private"}
+        return self._v1.projects.create(self._owner, body)
+
+    def finish(self, record: Record) -> Finished:
+        """Write its settings and environment."""
+        return self._setup(record).settle(again=False)
+
+    def again(self, record: Record) -> Finished:
+        """Write what could not be written earlier; what people have set since stays."""
+        return self._setup(record).settle(again=True)
+
+    def _setup(self, record: Record) -> _Setup:
+        return _Setup(self._v1, ProjectRef.from_v1(record, self._owner), self._settings, self._engines)
 
 
 def project_there(connection: Connection, journal: Journal, owner: str) -> tuple[ProjectRef | None, bool]:
-    """Return the project that an import would fill, whatever its name by now, and whether it stays as it is.
+    """Return the project that an import would fill (None: there is none yet), and whether it stays as it is.
 
-    None: there is none yet. One that an interrupted import began is still to be set up.
+    One that an earlier import created is found even if it was renamed since. One that an interrupted import began does
+    not stay as it is: it is still to be set up.
     """
     v1, section = connection.v1, connection.section
     past = journal.step(_key(owner, section.name))
@@ -102,16 +132,8 @@ def _read(v1: ApiV1, past: JournalStep) -> Record:
     return v1.projects.get(ProjectRef.at(past.place))
 
 
-def _place(owner: str, record: Record) -> str:
-    """Return owner/slug; empty where the target's reply does not give them."""
-    try:
-        return ProjectRef.from_v1(record, owner).path
-    except ApiError:
-        return ""
-
-
 def _may_be_by(username: str, record: Record) -> bool:
-    """Tell whether this user may have created a project; a team may have by whoever of it has the key."""
+    """Tell whether this user may have created a project; for a team, any member with its key may have."""
     owner, creator = record.get("owner"), record.get("creator")
     of_team = isinstance(owner, dict) and owner.get("type") == "organization" and owner.get("username") == username
     made_by = creator.get("username") if isinstance(creator, dict) else None
@@ -120,7 +142,7 @@ def _may_be_by(username: str, record: Record) -> bool:
 
 @dataclass(frozen=True)
 class _Setup:
-    """A project on the target and what it is to be set to; `engines`: it stays on legacy engines."""
+    """A project on the target, and the settings it is to get; with `engines`, it stays on legacy engines."""
 
     v1: ApiV1
     ref: ProjectRef
@@ -128,9 +150,9 @@ class _Setup:
     engines: bool
 
     def settle(self, *, again: bool) -> Finished:
-        """Write settings and environment and read them back; what was not taken is written once more.
+        """Write settings and environment and read them back; what the target did not take is written once more.
 
-        `again`: what people may have set since stays.
+        With `again`, what people may have set since an earlier run stays.
         """
         self._write(again=again)
         finished = self._read_back()
@@ -140,7 +162,7 @@ class _Setup:
         return finished
 
     def _unlike(self, there: Record) -> Record:
-        """Return the settings that the target shows otherwise, as they should be."""
+        """Return the settings that differ on the target, with the values that they should have."""
         wanted: dict[str, Any] = {"description": self.settings.description}
         if self.settings.shared_memory_limit:
             wanted["shared_memory_limit"] = self.settings.shared_memory_limit
@@ -151,7 +173,7 @@ class _Setup:
         return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
 
     def _write(self, *, again: bool) -> None:
-        """Write what is not as it should be, setting by setting; what is refused is seen when it is read back."""
+        """Write each setting that is not as it should be; reading them back will show what was refused."""
         v1, ref = self.v1, self.ref
         there = v1.projects.get(ref)
         for field, value in self._unlike(there).items():
@@ -190,7 +212,7 @@ class _Setup:
         )
 
     def _engine_image(self) -> Finished:
-        """Say so when the source's engine image is not, or may not be, the one that the target's project has."""
+        """Report it when the target's project has, or may have, another engine image than the source's."""
         wanted = self.settings.engine_image
         todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
         try:

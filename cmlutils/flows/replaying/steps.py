@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import unicodedata
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,17 +23,17 @@ log = logging.getLogger(__name__)
 Record = dict[str, Any]
 Identity = tuple[str, ...]
 Sleep = Callable[[float], None]  # seconds
-LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds before each look for what may have been made
-_GONE = {400, 404, 410, 422}  # what a workspace may answer when it is asked for an id that it does not have
+LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds to wait before each look for what may have been created
+_GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id which it does not have
 
 
 class CannotBeInertError(CmlutilError):
-    """What was created is live, or can't be shown to be inert: it has to be taken away again."""
+    """What we created is live, or can't be shown to be inert, so it has to be deleted again."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What finishing found: differences worth a note, and what is left to do."""
+    """How finishing went: differences worth a note, and what is left for a person to do."""
 
     note: str = ""
     todo: str = ""
@@ -41,7 +42,7 @@ class Finished:
 
 
 class Inventory:
-    """What a project has of one kind: listed once, added to as we create, listed anew where there is doubt."""
+    """All things of one kind in a project: listed once, extended as we create more, listed again in case of doubt."""
 
     def __init__(self, read: Callable[[], list[Record]]) -> None:
         self._read = read
@@ -59,12 +60,12 @@ class Inventory:
         return list(self._rows)
 
     def add(self, row: Record) -> None:
-        """Know one more."""
+        """Add one that was just created."""
         if self._rows is not None and all(str(one["id"]) != str(row["id"]) for one in self._rows):
             self._rows.append(row)
 
     def forget(self, number: str) -> None:
-        """Know that this one is gone, though a listing that lags behind may still show it."""
+        """Leave this one out from now on: it is gone, even if a listing that lags behind still shows it."""
         self._gone.add(number)
         self._rows = None if self._rows is None else [one for one in self._rows if str(one["id"]) != number]
 
@@ -73,9 +74,9 @@ class Inventory:
 class Kind:
     """How things of one kind are listed, told apart, asked for and deleted on a target.
 
-    `identity_of` is what makes a row of the inventory the one that is meant. `read` asks the target for one of which
-    the journal knows the id. `remove` deletes one (None: it is never deleted). `claimed` are the ids that those of one
-    identity have got in this run.
+    `identity_of` returns what tells a row of the inventory from others, such as its name. `read` asks the target for
+    the one whose id is in the journal. `remove` deletes one (None: this kind is never deleted). `claimed` holds, for
+    each identity, the ids on the target that this run has already assigned to things of that identity.
     """
 
     name: str
@@ -85,8 +86,8 @@ class Kind:
     remove: Callable[[Record], None] | None = None
     claimed: dict[Identity, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def asked_for(self, past: JournalStep) -> Record | None:
-        """Ask the target for the journal's id itself; None when there is none."""
+    def look_up(self, past: JournalStep) -> Record | None:
+        """Ask the target for the one whose id is in the journal; None when it has none of this id."""
         try:
             reply = self.read(past)
         except Rejected as error:
@@ -96,23 +97,31 @@ class Kind:
         return reply if str(reply.get("id")) == past.target_id else None
 
 
-@dataclass(frozen=True, kw_only=True)
 class TargetItem:
-    """One thing that may be on the target; the journal says under its key how far it has come.
+    """One thing that may be on the target. The journal says under `key` how far an import has come with it.
 
-    `request_stop` asks it to stop and does not wait (None: it does not run by itself). `ours` tells whether one of its
-    identity that appeared after we began can be ours. `place_of` is what the kind's `read` needs beside the id.
+    `identity` is what `kind.identity_of` returns for its row in the target's listing. What `runs_by_itself` may be
+    started by the target without being asked to; then `request_stop` asks for a stop.
     """
 
-    kind: Kind
-    name: str
-    key: str
-    identity: Identity
-    journal: Journal
-    sleep: Sleep = time.sleep
-    request_stop: Callable[[Record], object] | None = None
-    ours: Callable[[Record], bool] = lambda _: True
-    place_of: Callable[[Record], str] = lambda _: ""
+    runs_by_itself = False
+
+    def __init__(
+        self, kind: Kind, name: str, key: str, identity: Identity, journal: Journal, sleep: Sleep = time.sleep
+    ) -> None:
+        self.kind, self.name, self.key, self.identity = kind, name, key, identity
+        self.journal, self.sleep = journal, sleep
+
+    def request_stop(self, record: Record) -> None:
+        """Ask the target to stop it, and do not wait until it has stopped."""
+
+    def may_be_ours(self, record: Record) -> bool:  # noqa: ARG002 - for those who override it
+        """Tell whether a thing of this identity that appeared after we began can be the one we created."""
+        return True
+
+    def place_of(self, record: Record) -> str:  # noqa: ARG002 - for those who override it
+        """Return what `kind.read` needs to find it again, besides its id."""
+        return ""
 
     @property
     def past(self) -> JournalStep | None:
@@ -120,38 +129,38 @@ class TargetItem:
         return self.journal.step(self.key)
 
     def failed(self, note: str, todo: str, *, needs_hand: bool = False) -> Outcome:
-        """Return the outcome of one that is not there as it should be."""
+        """Return the outcome for a thing that is not there, or not as it should be."""
         return Outcome(self.kind.name, self.name, Status.FAILED, note=note, todo=todo, needs_hand=needs_hand)
 
     @property
     def claimed(self) -> set[str]:
-        """The ids that it and its equals have got in this run."""
+        """The ids that this run has assigned to it and to others of the same identity."""
         return self.kind.claimed[self.identity]
 
     def find(self) -> list[Record]:
-        """Return all of this identity that are there, oldest first."""
+        """Return everything on the target that has this identity, oldest first."""
         return [one for one in self.kind.inventory.rows() if self.kind.identity_of(one) == self.identity]
 
     def known(self, past: JournalStep) -> Record | None:
-        """Return the one that has the journal's id, whatever its name by now; None when it is gone.
+        """Return the one whose id is in the journal, whatever it is called by now; None when it is gone.
 
-        A listing may lag behind, so what it lacks is asked for by its id.
+        A listing may lag behind, so one that is not listed is asked for by its id.
         """
         listed = [one for one in self.kind.inventory.rows() if str(one["id"]) == past.target_id]
-        return listed[0] if listed else self.kind.asked_for(past)
+        return listed[0] if listed else self.kind.look_up(past)
 
     def find_ours(self) -> Record | None:
-        """Return what we made: of the id that the journal knows, or what came after we began and lost the answer."""
+        """Return the one we created: by its id, or, if the answer got lost, what appeared after we began."""
         past = self.past
         if past is None:
             return None
         return self.known(past) if past.target_id else self.look_for_lost(past.before)
 
     def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
-        """Look for what a lost answer may have created, more than once: it may take a moment to show.
+        """Look for what we may have created although the answer got lost; repeatedly, as it may take a moment to show.
 
-        `before` are the ids that were there already, `looks` the seconds before each look. Raises ApiError when the
-        last of these failed, so that nobody can tell.
+        `before` are the ids that existed beforehand, `looks` the seconds to wait before each look. Raises ApiError when
+        the last look failed, so that nobody can tell.
         """
         trouble: ApiError | None = None
         for pause in looks:
@@ -162,7 +171,7 @@ class TargetItem:
                 log.debug("%s %s: %s", self.kind.name, self.name, error)
                 trouble = error
                 continue
-            found = self.unclaimed([one for one in rows if self.ours(one)], before)
+            found = self.unclaimed([one for one in rows if self.may_be_ours(one)], before)
             if found is not None:
                 return found
         if trouble is not None:
@@ -170,36 +179,47 @@ class TargetItem:
         return None
 
     def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:
-        """Return the first of these that was not there before, and that no equal has claimed."""
+        """Return the first of these that was not there before and belongs to no other thing of this identity."""
         known = {*before, *self.claimed, *self.journal.ids(self.kind.name, self.key)}
         return next((one for one in there if str(one["id"]) not in known), None)
 
     def _find_alike(self) -> list[Record]:
-        """List anew, and return those that may be of this identity, the surest first: a target may spell it anew."""
+        """List again, and return what may have this identity, exact matches first: a target may change the spelling."""
         wanted, identity_of = _bare(self.identity), self.kind.identity_of
         alike = [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
         return sorted(alike, key=lambda one: identity_of(one) != self.identity)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Step(TargetItem):
-    """One thing to leave on the target.
+class Step(TargetItem, ABC):
+    """One thing that an import has to leave on the target: what `ensure` needs to create and to finish it.
 
-    `create` makes it and returns the reply; `finish` makes it whole and inert and reads it back; `again` does what is
-    harmless of that for one that was finished with something left to a person. `lacks` says why it can't be made,
-    where it is not there. With `last_look`, it counts as done when it was looked at once more, at the end of the run.
-    `live` says of a row of the listing what of it runs.
+    What `needs_last_look` may go live late, so it only counts as done after another look at the end of the run.
     """
 
-    create: Callable[[], Record]
-    finish: Callable[[Record], Finished]
-    again: Callable[[Record], Finished] | None = None
-    lacks: Outcome | None = None
-    last_look: bool = False
-    live: Callable[[Record], str] = lambda _: ""
+    needs_last_look = False
+
+    @abstractmethod
+    def create(self) -> Record:
+        """Create it, and return the target's reply."""
+
+    @abstractmethod
+    def finish(self, record: Record) -> Finished:
+        """Complete it, make it inert and read it back; raise CannotBeInertError when it can't be made inert."""
+
+    @abstractmethod
+    def again(self, record: Record) -> Finished:
+        """Repeat what is harmless of `finish`, for one that an earlier run finished but for some manual work."""
+
+    def lacks(self) -> Outcome | None:
+        """Return the outcome to report if it is not there and can't be created; None when it can."""
+        return None
+
+    def live(self, row: Record) -> str:  # noqa: ARG002 - for those who override it
+        """Say what of it runs, judging by its row in the target's listing; empty when nothing does."""
+        return ""
 
 
 def _bare(identity: Identity) -> Identity:
-    """Return an identity without what a target may spell in its own way: case, marks, kinds of letters."""
+    """Return an identity without what a target may spell differently: case, punctuation, forms of letters."""
     parts = (unicodedata.normalize("NFKC", part).casefold() for part in identity)
     return tuple("".join(letter for letter in part if letter.isalnum()) or part for part in parts)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
-_REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to take something away
+_REMOVALS = (0.0, 1.0, 2.0, 4.0)  # seconds to wait before each try to delete something
 _LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
 
 
@@ -39,9 +39,9 @@ def take_away(item: TargetItem, record: Record, why: str) -> str:
 
 
 def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
-    """Delete it; return why it may still be there, unless the target says that it has none of this id.
+    """Delete it; return why it may still be there (empty: the target says that it has none of this id).
 
-    It is asked for by its id, as a listing may lag behind, and also when the deletion failed.
+    The target is asked for the id itself, as a listing may lag behind; it is asked even when the deletion failed.
     """
     assert item.kind.remove is not None  # noqa: S101
     why = ""
@@ -52,14 +52,14 @@ def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
     except ApiError as error:
         why = error.message
     try:
-        return "" if item.kind.asked_for(past) is None else why or "it is still there"
+        return "" if item.kind.look_up(past) is None else why or "it is still there"
     except ApiError as error:
         return why or error.message
 
 
 def _request_stop(item: TargetItem, record: Record) -> None:
-    """Ask it to stop, if it is one that runs by itself."""
-    if item.request_stop is None:
+    """Ask it to stop, if it may run by itself."""
+    if not item.runs_by_itself:
         return
     try:
         item.request_stop(record)
@@ -70,7 +70,7 @@ def _request_stop(item: TargetItem, record: Record) -> None:
 
 
 def taken_away(item: TargetItem, record: Record, error: CannotBeInertError) -> Outcome:
-    """Delete again what can't be inert, and say so."""
+    """Delete what we created and can't make inert; return the outcome."""
     stays = take_away(item, record, error.message)
     if stays:
         return still_there(item, error.message, stays)
@@ -79,7 +79,7 @@ def taken_away(item: TargetItem, record: Record, error: CannotBeInertError) -> O
 
 
 def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
-    """Say loudly what could not be taken away."""
+    """Return the outcome for what could not be deleted, in words that nobody overlooks."""
     log.error("%s %s %s: %s", item.kind.name, item.name, _LOUD, stays)
     todo = "Stop or delete it on the target at once, then run the import again."
     note = f"{why} IT {_LOUD}: it could not be deleted again ({stays.removesuffix('.')})."
@@ -87,7 +87,7 @@ def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
 
 
 def leftover_warning(item: TargetItem) -> str:
-    """Return what is left, or may be, of a thing on a target that can't be asked any more; empty for nothing."""
+    """Warn of what we left, or may have left, on a target that no longer answers; empty when that is nothing."""
     past = item.past
     if item.kind.remove is None or past is None or past.done:
         return ""
@@ -96,7 +96,7 @@ def leftover_warning(item: TargetItem) -> str:
 
 
 def with_leftovers(error: Unreachable, items: Iterable[TargetItem]) -> Unreachable:
-    """Return the error, with what of these is left on the target, or may be."""
+    """Return the error, extended by a warning of which of these may be left on the target."""
     left = list(map(leftover_warning, items))
     if not any(left):
         return error

@@ -1,4 +1,4 @@
-"""What every replay of a workload needs of the target, and what they share."""
+"""What the replays of all kinds of workloads need of the target, and what they have in common."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Target:
-    """All that a replay step needs of the target."""
+    """Everything that the replay of a workload needs of the target."""
 
     v1: ApiV1
     v2: ApiV2
@@ -59,7 +59,7 @@ class Target:
         return People(self.v1)
 
     def lacks(self, workload: Workload) -> Outcome | None:
-        """Return the outcome of a workload that is not there yet, and for which the target has no runtime."""
+        """Return the failure to report for a new workload if the target has no runtime for it; None when it has."""
         lack = self.choice.lack(workload)
         if lack is None:
             return None
@@ -68,7 +68,10 @@ class Target:
 
 
 def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> list[str]:
-    """Name the fields that the target did not take as wanted, with the value wanted where it is short."""
+    """Name the fields that the target did not take as wanted, each with the wanted value if that is short.
+
+    Fields named in `but` are passed over.
+    """
     found = []
     if match and there.runtime and there.runtime.id != match.runtime.id:
         found.append(f"runtime ({match.runtime})")
@@ -83,7 +86,7 @@ def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> l
 
 
 def finished(note: str, todo: str, missing: Sequence[str], *, fallback: bool) -> Finished:
-    """Return the result for a workload of which the target did not take these fields."""
+    """Return how a workload was finished; `missing` names the fields that the target did not take."""
     if not missing:
         return Finished(note=note, todo=todo, fallback=fallback)
     names = ", ".join(missing)
@@ -95,8 +98,8 @@ def finished(note: str, todo: str, missing: Sequence[str], *, fallback: bool) ->
     )
 
 
-def create(send: Callable[[Mapping[str, Any]], dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
-    """Create with this body; a target that refuses an environment as object gets it as text."""
+def create_by(send: Callable[[Mapping[str, Any]], dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+    """Create a thing by sending this body; a target that refuses the environment as an object gets it as a text."""
     try:
         return send(body)
     except Rejected as error:
@@ -108,7 +111,7 @@ def create(send: Callable[[Mapping[str, Any]], dict[str, Any]], body: dict[str, 
 def tried(what: str, way: Callable[[], object]) -> bool:
     """Try one way to change something; return False when the target refused it, so that nothing can have changed.
 
-    After any other failure it may have changed: who reads it back will see.
+    After any other failure it may have changed: the caller has to read it back.
     """
     try:
         way()

@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic
 
 from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import AnyWorkload
-from cmlutils.flows.replaying.steps import CannotBeInertError
+from cmlutils.flows.replaying.steps import CannotBeInertError, Step
 from cmlutils.flows.replaying.take_away import taken_away
 
 if TYPE_CHECKING:
-    from cmlutils.flows.replaying.steps import Kind, Record, Step
+    from cmlutils.flows.replaying.steps import Identity, Kind, Record
     from cmlutils.flows.replaying.target import Target
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
 
 
-class WorkloadReplay(ABC, Generic[AnyWorkload]):
-    """One workload on its way to the target: `match` is the runtime that it gets there, `outcome` what came of it."""
+class WorkloadReplay(Step, Generic[AnyWorkload]):
+    """One workload on its way to the target: the step that `ensure` does, and what came of it in this run.
 
-    def __init__(self, target: Target, wanted: AnyWorkload, key: str, kind: Kind) -> None:
-        self.target, self.wanted, self.key, self.kind = target, wanted, key, kind
+    `match` is the runtime that it gets on the target, `outcome` what came of it (None: not yet known).
+    """
+
+    def __init__(self, target: Target, wanted: AnyWorkload, key: str, kind: Kind, identity: Identity) -> None:
+        super().__init__(kind, wanted.name, key, identity, target.journal, target.clock.sleep)
+        self.target, self.wanted = target, wanted
         self.match = target.choice.match(wanted)
         self.outcome: Outcome | None = None
 
-    @abstractmethod
-    def step(self) -> Step:
-        """Return what there is to do."""
+    def lacks(self) -> Outcome | None:
+        """Return the failure to report where the target has no runtime for it."""
+        return self.target.lacks(self.wanted)
 
     def ensure(self) -> Outcome:
-        """Leave it on the target, finished and inert, or say why not; once in a run."""
-        self.outcome = self.outcome or ensure(self.step())[0]
+        """Leave it on the target, finished and inert, or report why that failed; it is done once in a run."""
+        self.outcome = self.outcome or ensure(self)[0]
         return self.outcome
 
     def look_again(self, record: Record) -> None:
         """At the end of a run: raise CannotBeInertError when it is live by now and can't be stopped."""
 
     def last_look(self) -> Outcome:
-        """Look again at what this run has made or touched, as it may go live late, and only then call it done.
+        """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
-        What is live by now is taken away. What can't be looked at is not done, so the next run looks.
+        What is live by now is deleted. What can't be looked at does not become done, so the next run looks at it.
         """
-        outcome, journal, past = self.ensure(), self.target.journal, self.target.journal.step(self.key)
+        outcome, past = self.ensure(), self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
         record = {"id": outcome.target_id}
         try:
             self.look_again(record)
         except CannotBeInertError as error:
-            return taken_away(self.step(), record, error)
+            return taken_away(self, record, error)
         except ApiError as error:
-            log.warning("%s %s can't be looked at again: %s", self.kind.name, self.wanted.name, error)
+            log.warning("%s %s can't be looked at again: %s", self.kind.name, self.name, error)
             return outcome
-        journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
+        self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
