@@ -4,9 +4,9 @@ import signal
 
 
 def main() -> None:
-    """Run `cmlutil`; a Ctrl-C while its modules are still read ends it, without a traceback.
+    """Run `cmlutil`. A Ctrl-C while its modules are still being imported ends it without a traceback.
 
-    It does so also where a script has started it in the background, with SIGINT ignored.
+    This holds even where a script started it in the background, which makes SIGINT ignored.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from cmlutils.cli.main import main as run

@@ -36,12 +36,12 @@ class Application:
 
     @property
     def key(self) -> str:
-        """What makes it one of a kind on its workspace; names of hosts are the same in capitals."""
+        """What identifies it on its workspace: the subdomain, in small letters, as host names ignore case."""
         return self.subdomain.lower()
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:
-        """Read one application; one that never ran has no dashboard."""
+        """Read an application as the workspace shows it. One that never ran has no dashboard."""
         top = Reader.of("Application", reply)
         board = top.inner("currentDashboard")
         has = board if board.data.get("cpu") is not None else top
@@ -81,7 +81,7 @@ class Application:
 
     @classmethod
     def from_bundle(cls, record: object) -> Application:
-        """Read such a record, ours or one of cloudera/cmlutils."""
+        """Read a record of applications-metadata.json, written by us or by cloudera/cmlutils."""
         top = Reader(record, "applications-metadata.json: an application", BundleError).named()
         return cls(
             name=top.required_text("name"),

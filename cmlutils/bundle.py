@@ -32,7 +32,7 @@ METADATA = ("project", "models", "applications", "jobs")
 
 
 def folder_name(section: str) -> str:
-    """Return the one safe folder name of a section: its own name wherever that is a plain one."""
+    """Return a safe folder name for a section: the section's own name where that is safe, else quoted with a digest."""
     plain = bool(section) and section not in {".", ".."} and not re.search(r"[/\\\x00-\x1f\x7f]", section)
     if plain and len(os.fsencode(section)) <= 200:
         return section
@@ -66,9 +66,10 @@ class Bundle:
         return self.folder / "project-metadata" / f"{kind}-metadata.json"
 
     def create(self) -> None:
-        """Make the folders, mode 0700; refuse what is a link or somebody else's, or can be made so by others.
+        """Make the folders, mode 0700; refuse folders that are links or belong to another user.
 
-        Raises ConfigError for an output_dir that can't be used, BundleError for a full disk or what is wrong within.
+        Raises ConfigError for an output_dir that can't be used, BundleError for a full disk or trouble inside the
+        bundle.
         """
         try:
             self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,9 +91,9 @@ class Bundle:
             raise kind(text, hint="Free disk space or fix the permissions, or choose another output_dir.") from error
 
     def check(self, *, changed: bool = False) -> None:
-        """Raise BundleError when there is no export that an import can use; writes nothing.
+        """Raise BundleError when there is no finished export that an import can use; write nothing.
 
-        With `changed`, metadata that is not what the export wrote is let pass: the caller looks at it.
+        With `changed`, metadata that was changed since the export is accepted: the caller looks at it.
         """
         if not self.metadata("project").is_file() or not self.data.is_dir():
             raise BundleError(
@@ -110,20 +111,20 @@ class Bundle:
 
     @property
     def foreign(self) -> bool:
-        """Whether cloudera/cmlutils wrote it: it has no manifest."""
+        """Whether it has no manifest, as if cloudera/cmlutils had written it."""
         return not self.manifest.exists()
 
     @property
     def lost_manifest(self) -> bool:
-        """Whether an export of ours wrote the metadata, though nothing says that it came to its end."""
+        """Whether the manifest is missing although our own export wrote the metadata: it may not have finished."""
         return self.foreign and any(has_ours(self.metadata(kind)) for kind in METADATA)
 
     def missing_metadata(self) -> list[str]:
-        """Return the kinds of which a bundle of cloudera/cmlutils has no file."""
+        """Return the kinds of metadata whose file a foreign bundle lacks; nothing for a bundle of ours."""
         return [kind for kind in METADATA if not self.metadata(kind).exists()] if self.foreign else []
 
     def changed_metadata(self) -> list[str]:
-        """Return the kinds whose metadata is no longer what the manifest says; a foreign bundle has none."""
+        """Return the kinds of metadata whose digest is not the manifest's; nothing for a foreign bundle."""
         if self.foreign:
             return []
         manifest = read_json(self.manifest, dict)
@@ -139,7 +140,7 @@ class Bundle:
         return not path.exists() or digest_of(path) != digest
 
     def check_owner(self, project: str) -> None:
-        """Raise BundleError when this is the export of another owner's project (owner/slug): it would be lost."""
+        """Raise BundleError when the bundle holds the project of another owner than that of `project` (owner/slug)."""
         last = self._source().partition(" ")[2]
         if "/" in last and last.partition("/")[0] != project.partition("/")[0]:
             raise BundleError(
@@ -148,13 +149,13 @@ class Bundle:
             )
 
     def source_id(self, url: str) -> int:
-        """Return the id of the project that it is the export of; 0 where that is not of the workspace at this url."""
+        """Return the exported project's id on its source; 0 if the source is not the workspace at this url."""
         manifest = {} if self.foreign else read_json(self.manifest, dict)
         source, number = str(manifest.get("source") or "").partition(" ")[0], manifest.get("source_id")
         return number if isinstance(number, int) and same_workspace(source, url) else 0
 
     def _source(self) -> str:
-        """Return what the last export was of: a url, and owner/slug; empty when nothing says so."""
+        """Return the source of the last export as "URL OWNER/SLUG"; empty when it is not known."""
         with contextlib.suppress(BundleError):  # an export replaces what is damaged
             if self._unfinished.exists():
                 return read_bytes(self._unfinished).decode("utf-8", "replace")
@@ -162,12 +163,12 @@ class Bundle:
         return ""
 
     def begin_export(self, source: str) -> None:
-        """Mark the bundle unfinished until seal()."""
+        """Mark the bundle as unfinished until `seal`."""
         write_bytes(self._unfinished, source.encode())
         self.manifest.unlink(missing_ok=True)
 
     def seal(self, source: str, counts: dict[str, int], source_id: int = 0) -> None:
-        """Write the manifest, last of all: the export is whole; `source_id` is the project's id on the source."""
+        """Write the manifest, which declares the export complete; `source_id` is the project's id on the source."""
         write_json(
             self.manifest,
             {
@@ -183,24 +184,24 @@ class Bundle:
         self._unfinished.unlink(missing_ok=True)
 
     def keep_todos(self, texts: Iterable[str]) -> None:
-        """Remember what an import leaves for a person: a later validation tells it again."""
+        """Keep what an import leaves for a person to do, so that a later validation can repeat it."""
         write_json(self._todo_file, list(texts))
 
     def todos(self) -> list[str]:
-        """Return what the last import left for a person; nothing where none was."""
+        """Return what the last import left for a person to do; nothing if there was no import."""
         return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
 
     def journal(self, url: str, owner: str, *, read_only: bool = False) -> Journal:
-        """Return the journal of what imports made for this owner on the workspace at this url."""
+        """Return the journal of imports for this owner into the workspace at this url."""
         digest = hashlib.sha256(f"{workspace_at(url)} {owner}".encode()).hexdigest()[:16]
         return Journal(self.state / f"journal-{digest}.jsonl", read_only=read_only)
 
     def other_journals(self, mine: Journal) -> Iterator[Path]:
-        """Find the journals of all bundles beside this one, its own others too."""
+        """Yield the paths of all other journals: of the bundles beside this one, and of this one."""
         return (path for path in self.folder.parent.glob("*/state/journal-*.jsonl") if path != mine.path)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Keep other runs out for the block."""
+        """Keep other runs out of the bundle for the time of the block."""
         return lock(self.lock_file, self.folder)
 
 

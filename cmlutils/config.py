@@ -25,7 +25,7 @@ _FEW = 10  # so many sections are named
 
 
 def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[Path]:
-    """Return the folders that may hold ini files, first choice first; raise ConfigError for one that can't be used."""
+    """Return the folders that may hold ini files, best first; raise ConfigError for one that can't be used."""
     if config_dir:
         return [values_of.folder("--config-dir", config_dir)]
     named = environ.get("CMLUTILS_CONFIG_DIR")
@@ -35,7 +35,7 @@ def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[P
 
 @dataclass(frozen=True)
 class IniFile:
-    """A parsed ini file: where it is, what it holds, and what is odd about it."""
+    """A parsed ini file: its path, its content, and warnings about it."""
 
     side: Side
     path: Path
@@ -66,7 +66,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
 
 
 def _not_where_named(path: Path, config_dir: str | None, environ: Mapping[str, str]) -> list[str]:
-    """Warn of a file that is taken although the environment names another folder."""
+    """Warn when the file is taken from another folder than the environment names."""
     named = "" if config_dir else environ.get("CMLUTILS_CONFIG_DIR", "")
     if not named or path.parent == values_of.folder("CMLUTILS_CONFIG_DIR", named):
         return []
@@ -74,7 +74,7 @@ def _not_where_named(path: Path, config_dir: str | None, environ: Mapping[str, s
 
 
 def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> IniFile:
-    """Find and parse this side's ini file; raise ConfigError with the place of the mistake."""
+    """Find and parse this side's ini file; raise ConfigError, naming the place, for a mistake."""
     environ = os.environ if environ is None else environ
     path, warnings = find_file(side, config_folders(config_dir, environ))
     warnings += _not_where_named(path, config_dir, environ)
@@ -93,7 +93,7 @@ def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, s
 
 
 def _malformed(path: Path, error: configparser.Error) -> ConfigError:
-    """Say where an ini file breaks its form, without quoting the line: it may hold a key."""
+    """Return an error that says where an ini file is malformed, without quoting the line, as it may hold a key."""
     hint = "A file has [Project] lines, each followed by lines of the form key=value."
     once = "Leave one of the two."
     if isinstance(error, configparser.DuplicateSectionError):
@@ -111,7 +111,7 @@ def _malformed(path: Path, error: configparser.Error) -> ConfigError:
 
 
 def _check_default(path: Path, parser: configparser.ConfigParser) -> None:
-    """Refuse a [default] that others seem to rely on: it is a section like any other."""
+    """Refuse a [default] on which other sections seem to rely: only [DEFAULT] is shared."""
     for name in parser.sections():
         if name.strip().lower() == "default":
             own = [key for key in ("username", "url", "output_dir") if key in parser[name]]
@@ -123,7 +123,7 @@ def _check_default(path: Path, parser: configparser.ConfigParser) -> None:
 
 
 def _odd_permissions(path: Path, parser: configparser.ConfigParser) -> list[str]:
-    """Warn about a file that holds a key and that others may read."""
+    """Warn about a file that holds a key and is readable by other users."""
     holds_key = any("apiv1_key" in values for values in parser.values())
     if holds_key and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return [f"{path} holds API keys and others may read it: run 'chmod 600 {shlex.quote(str(path))}'."]
@@ -131,20 +131,20 @@ def _odd_permissions(path: Path, parser: configparser.ConfigParser) -> list[str]
 
 
 def load(side: Side, name: str, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> Section:
-    """Return the section of this name from this side's ini file; raise ConfigError if it is unfit."""
+    """Return the section of this name from this side's ini file; raise ConfigError if it can't be used."""
     environ = os.environ if environ is None else environ
     return section(read_file(side, config_dir, environ), name, environ)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the one of these names that was probably meant, in whatever case; empty: there is none."""
+    """Return which of these names was probably meant, ignoring case; empty if none is near."""
     folded = {one.casefold(): one for one in names}
     near = difflib.get_close_matches(name.casefold(), folded, n=1)
     return folded[near[0]] if near else ""
 
 
 def _instead(name: str, names: Sequence[str]) -> str:
-    """Say which section was probably meant, or which there are."""
+    """Return a hint: which section was probably meant, or which sections exist."""
     near = nearest(name, names)
     if near:
         return f"Did you mean [{near}]?"

@@ -1,4 +1,4 @@
-"""What a project holds beside its files: settings, models, applications and jobs."""
+"""What a project consists of besides its files: settings, models, applications and jobs."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Contents:
     jobs: Sequence[Job]
 
     def by_kind(self) -> dict[str, Sequence[Workload]]:
-        """Return the workloads by the names that a bundle's metadata files have for their kinds."""
+        """Return the workloads by kind, in the plural that the bundle's metadata files use."""
         return {"models": self.models, "applications": self.applications, "jobs": self.jobs}
 
     def workloads(self) -> list[Workload]:
-        """Return all workloads, in the order in which an import makes them."""
+        """Return all workloads, in the order in which an import creates them."""
         return [*self.models, *self.applications, *self.jobs]
 
 
 def read_bundle(bundle: Bundle) -> Contents:
-    """Read the four metadata files; a missing list means none, as with cloudera/cmlutils."""
+    """Read the four metadata files; in a foreign bundle, a missing file means that there are none of its kind."""
 
     def records(kind: str) -> list[Any]:
         path = bundle.metadata(kind)

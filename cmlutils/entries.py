@@ -38,14 +38,14 @@ class Totals:
 
 
 def upwards(path: bytes) -> Iterator[bytes]:
-    """Yield a path and the folders that it lies in, the nearest first, without the root."""
+    """Yield a path, then each folder that it lies in, nearest first, without the root."""
     while path:
         yield path
         path = path.rpartition(b"/")[0]
 
 
 def above(path: bytes) -> Iterator[bytes]:
-    """Yield the folders alone."""
+    """Yield only the folders that a path lies in, nearest first, without the root."""
     return upwards(path.rpartition(b"/")[0])
 
 
@@ -68,7 +68,7 @@ def totals(entries: Iterable[Entry]) -> Totals:
 
 
 def totals_by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
-    """Return files and bytes of each folder at the root; "." has the files that lie there themselves."""
+    """Return the number of files and bytes in each folder at the root; "." stands for the files at the root itself."""
     found: dict[bytes, list[int]] = {}
     for entry in entries:
         if entry.kind == "f":
@@ -83,7 +83,7 @@ def totals_by_folder(entries: Iterable[Entry]) -> dict[str, dict[str, int]]:
 
 
 class Change(NamedTuple):
-    """One path on both sides, and what differs: kind, or some of size, mtime, mode and link."""
+    """One path as it is wanted and as it was found, and what differs: kind, or some of size, mtime, mode and link."""
 
     wanted: Entry
     found: Entry
@@ -92,7 +92,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class Differences:
-    """What `compare` found; true if the sides differ, which `not_carried` (pipes, devices) has no say in."""
+    """What `compare` found. It is true if the sides differ; `not_carried` (pipes, devices) does not count for that."""
 
     only_left: list[Entry] = field(default_factory=list)
     only_right: list[Entry] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Differences:
         return bool(self.only_left or self.only_right or self.changed)
 
     def to_copy(self) -> list[Entry]:
-        """Return what the left side has to give to the right one."""
+        """Return what has to be copied from the left side to the right one."""
         return [*self.only_left, *(each.wanted for each in self.changed)]
 
 
@@ -112,9 +112,9 @@ MTIME_RESOLUTIONS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)  # 
 
 
 def resolution_of(kept: int) -> int:
-    """Return the mtime resolution, in nanoseconds, of a file system that was given PROBE_MTIME and kept this mtime.
+    """Return the mtime resolution, in nanoseconds, of a file system that was given PROBE_MTIME and kept `kept`.
 
-    Where it kept something else altogether, it counts as one of full resolution.
+    If `kept` is not even near PROBE_MTIME, full resolution is assumed.
     """
     coarsest = MTIME_RESOLUTIONS[-1] if abs(PROBE_MTIME - kept) <= MTIME_RESOLUTIONS[-1] else 1
     return next((each for each in MTIME_RESOLUTIONS if PROBE_MTIME // each * each == kept), coarsest)
@@ -127,12 +127,12 @@ def compare(
     folder_times: bool = False,
     resolution_ns: int = 1,
 ) -> Differences:
-    """Compare two listings; the first is held in memory, the second may be a stream.
+    """Compare two listings. The first is held in memory, the second may be a stream.
 
-    Files' mtimes less than `resolution_ns` apart are equal: the side that was copied to keeps no finer ones. Folders'
-    count with `folder_times` alone.
+    Mtimes of files that are less than `resolution_ns` apart are equal, as the receiving file system may not keep finer
+    ones. Mtimes of folders are compared only with `folder_times`.
 
-    The size of a folder or link and the mode of a link never count. A wanted pipe, socket or device is
+    The size of a folder or link and the mode of a link are never compared. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
     """
     held = wanted if isinstance(wanted, Mapping) else {entry.path: entry for entry in wanted}
@@ -160,7 +160,7 @@ def _changes(left: Entry, right: Entry, *, folder_times: bool, resolution_ns: in
     if left.kind != right.kind:
         return ("kind",)
     kind = left.kind
-    # rsync leaves a folder's or link's mtime alone when it is right to the second
+    # rsync does not change the mtime of a folder or link that is right to the second
     apart = abs(left.mtime_ns - right.mtime_ns) >= (resolution_ns if kind == "f" else max(resolution_ns, 10**9))
     different = {
         "size": kind == "f" and left.size != right.size,

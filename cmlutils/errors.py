@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from enum import IntEnum
 
-DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # it is full or broken: no setting is to blame
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EIO}  # the disk is full or broken: no setting is to blame
 _OPENED = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 class CmlutilError(Exception):
-    """A failure told in one sentence, with a hint on what to do about it; a full stop that is missing is added."""
+    """An expected failure: one sentence, and a hint on what to do about it. A missing full stop is added."""
 
     exit_code = ExitCode.FAILED
 
@@ -58,17 +58,17 @@ class Unauthorized(Rejected):
 
 
 class AnswerLost(ApiError):
-    """A request was sent and no usable answer came; it may have had its effect or not."""
+    """A request was sent and no usable answer came back; it may or may not have had its effect."""
 
 
 class Unreachable(CmlutilError):
-    """The workspace can't be reached, or stayed away longer than --patience: further calls would fail, too."""
+    """The workspace can't be reached, or was away for longer than --patience: further calls would fail, too."""
 
     WORDS = NEVER, NO_LONGER = "can't be reached", "stayed away"
 
     @classmethod
     def told_in(cls, output: str) -> bool:
-        """Tell whether a run that printed this ended because a workspace was away."""
+        """Tell whether a run that printed this output ended because a workspace was away."""
         errors = [line for line in output.splitlines() if line.startswith("error: ")]
         return any(f" {words}" in line for line in errors for words in cls.WORDS)
 
@@ -94,7 +94,7 @@ class CheckFailed(CmlutilError):
 
 
 class Interrupted(BaseException):
-    """A signal asked us to end; `signum` says which. No failure, so that nothing that handles failures stops it."""
+    """Signal `signum` asked us to end. It is no Exception, so that no handler of failures swallows it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"ended by signal {signum}")
@@ -102,9 +102,9 @@ class Interrupted(BaseException):
 
 
 def of_this_machine(error: BaseException | None, nameless: str = "A file") -> CmlutilError | None:
-    """Return a failure for what this machine alone is to blame for: a full disk, a path that can't be opened.
+    """Return an expected failure for an OSError that this machine is to blame for: a full disk, an unreadable path.
 
-    `nameless` is named where the error names no path; None: it is something else.
+    `nameless` is the subject of the sentence where the error names no path. Returns None for any other error.
     """
     if not isinstance(error, OSError):
         return None

@@ -39,19 +39,19 @@ _ESCAPED = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True))
 
 
 class Unread(NamedTuple):
-    """What a listing could not enter or read (b"." is the root, b"" unknown), and why."""
+    """A path that a listing could not enter or read, and why; b"." is the root, b"" an unknown path."""
 
     path: bytes
     reason: str
 
     @property
     def vanished(self) -> bool:
-        """Whether it went while it was looked at."""
+        """Whether it disappeared while it was being listed."""
         return "No such file or directory" in self.reason
 
 
 def unseen(unread: Iterable[Unread]) -> Callable[[bytes], bool]:
-    """Return a function that tells whether a path may be there unlisted, for it lies in what could not be read."""
+    """Return a function that tells whether a path may exist unlisted, as it lies in what could not be read."""
     tops = {each.path for each in unread}
     if tops & {b"", b"."}:
         return lambda _: True
@@ -59,15 +59,15 @@ def unseen(unread: Iterable[Unread]) -> Callable[[bytes], bool]:
 
 
 def fit_to_prune(prunes: Sequence[bytes]) -> bool:
-    """Tell whether a command line can name all these; it only saves time."""
+    """Tell whether all these fit a command line. Where they don't, nothing is pruned, which only takes longer."""
     return len(prunes) <= MAX_PRUNES and sum(map(len, prunes)) <= MAX_PRUNE_BYTES
 
 
 def find_command(prune: Sequence[bytes] = (), place: bytes = b".", whole: bytes = b"") -> list[str]:
     """Build the argv that lists the current folder, or another place; GNU find only, as no other has -printf.
 
-    `prune` names folders to leave out, in the form of `IgnoreRules.prunes()`: `/a/b`, or `name` for anywhere. Nothing
-    is left out within the folder `whole`, and nothing at all where the names don't fit a command line.
+    `prune` names folders to leave out, as `IgnoreRules.prunes()` does: `/a/b` from the root, or `name` anywhere.
+    Nothing is left out inside the folder `whole`, and nothing at all where the names don't fit a command line.
     """
     tests: list[str] = []
     for name in prune if fit_to_prune(prune) else ():
@@ -83,7 +83,10 @@ def _glob(name: bytes) -> str:
 
 
 def find_script(prune: Sequence[bytes] = (), whole: bytes = b"") -> str:
-    """Build `find_command` for a POSIX shell, ended by END; it exits with 1 after naming what it could not read."""
+    """Build a POSIX shell script that lists as `find_command` does and prints END last.
+
+    Where find could not read something it says so on standard error, and the script exits with 1.
+    """
     return (
         f"LC_ALL=C {shlex.join(find_command(prune, whole=whole))}; "
         f"code=$?; [ $code -le 1 ] && printf '{END.decode()}\\000'; exit $code"
@@ -91,21 +94,21 @@ def find_script(prune: Sequence[bytes] = (), whole: bytes = b"") -> str:
 
 
 def names_script(form: str = FIND_FORMAT) -> str:
-    """Build a command for a POSIX shell that lists the names on its standard input (`names`), as far as they are there.
+    """Build a POSIX shell script that lists those names of its standard input (`names_input`) that exist.
 
-    Other than `find_script`, it begins and ends with nothing more; paths come from `%p`, so with a `./`.
+    Unlike `find_script`, it prints neither the root nor END, and its paths begin with `./`, as they come from `%p`.
     """
     asked = f'LC_ALL=C find "$@" -maxdepth 0 -printf {shlex.quote(form.replace("%P", "%p"))}'
     return f"xargs -0 sh -c {shlex.quote(asked)} sh 2>/dev/null; true"
 
 
 def names_input(paths: Iterable[bytes]) -> bytes:
-    """Return what `names_script` reads."""
+    """Return the standard input for `names_script`."""
     return b"".join(b"./" + path + b"\0" for path in paths)
 
 
 def parse_names(out: bytes) -> Iterator[Entry]:
-    """Read what `names_script` wrote; what is malformed counts as not there."""
+    """Read the output of `names_script`; a malformed record counts as a name that does not exist."""
     fields = out.split(b"\0")[:-1]
     for start in range(0, len(fields), _FIELDS):
         with contextlib.suppress(ValueError, KeyError):
@@ -114,7 +117,7 @@ def parse_names(out: bytes) -> Iterator[Entry]:
 
 
 def find_complaints(stderr: bytes) -> list[Unread]:
-    """Read find's error lines, in any of its ways to quote; an unknown line is a reason without a path."""
+    """Read find's error lines, whichever quotes it uses; a line of another form becomes a reason without a path."""
     unread = []
     for line in filter(None, stderr.split(b"\n")):
         match = _COMPLAINT.fullmatch(line)
@@ -129,10 +132,10 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 
 def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Iterator[Entry]:
-    """Read a listing as it arrives, the root left out; raise TransferError if it is cut, malformed or unsafe.
+    """Read a listing as it arrives, without the root; raise TransferError if it is cut off, malformed or unsafe.
 
-    Parents come first. No path leads out of the tree: `..`, `.`, `//` and a leading slash are refused. Only
-    when the iterator has ended is the listing known to be whole.
+    Folders come before what is in them. Paths that could lead out of the tree (with `..`, `.`, `//` or a leading slash)
+    are refused. The listing is known to be complete only when the iterator has ended.
     """
     fields, begun, names = list[bytes](), False, 0
     rest = b""
@@ -165,9 +168,10 @@ def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Itera
 
 
 def _entries(fields: list[bytes]) -> list[Entry]:
-    """Make entries of the fields of whole records; raise ValueError or KeyError if some are malformed.
+    """Turn the fields of complete records into entries; raise ValueError or KeyError if some are malformed.
 
-    int() would take signs, spaces and underscores, too. Entry's own constructor would take twice the time.
+    Digits are checked first, as int() would accept signs, spaces and underscores. Entries are made by `tuple.__new__`,
+    as Entry's own constructor would take twice the time.
     """
     numbers, times = fields[1::_FIELDS] + fields[3::_FIELDS], fields[2::_FIELDS]
     if numbers and not (b"".join(numbers).isdigit() and b"".join(times).translate(None, b"-.").isdigit()):
@@ -192,7 +196,7 @@ def _entries(fields: list[bytes]) -> list[Entry]:
 
 
 def _outside(paths: list[bytes]) -> list[bytes]:
-    """Return the paths that may lead out of the tree; all at once, they are looked through for what might be one."""
+    """Return the paths that may lead out of the tree. A quick search through all of them at once comes first."""
     together = b"\0%b\0" % b"\0".join(paths)
     if any(sign in together for sign in (b"/.", b"//", b"\0.", b"\0/", b"/\0", b"\0\0")):
         return [path for path in paths if _UNSAFE.search(path)]
@@ -200,7 +204,7 @@ def _outside(paths: list[bytes]) -> list[bytes]:
 
 
 def nanoseconds(time: bytes) -> int:
-    """Return a time as find writes it, with whatever decimals, in nanoseconds; -1.5 s it writes as -2.5."""
+    """Convert a time that find wrote to nanoseconds; its decimals always count upwards, so -1.5 s is written -2.5."""
     whole, _, fraction = time.partition(b".")
     if not fraction.isdigit():
         raise ValueError
@@ -208,7 +212,7 @@ def nanoseconds(time: bytes) -> int:
 
 
 def _misfit(fields: list[bytes]) -> bytes:
-    """Return the path in the first record that is none."""
+    """Return the path in the first malformed record."""
     start = 0
     with contextlib.suppress(ValueError, KeyError):
         while _entries(fields[start : start + _FIELDS]):

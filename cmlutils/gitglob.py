@@ -45,9 +45,10 @@ CLASSES: Final = {
 
 
 def tokens(pattern: bytes, *, whole_path: bool) -> Glob | None:
-    r"""Read a pattern (no `!`, no outer slashes); None for one that can match no name.
+    r"""Parse a pattern (without `!` and outer slashes); None for one that can't match any name.
 
-    `whole_path`: it is matched against the path, where `**` may cross folders; else against the last segment.
+    With `whole_path` it is matched against the whole path, where `**` may cross folders; otherwise against the last
+    segment.
     """
     row: list[Token] = []
     i = 0
@@ -79,7 +80,7 @@ def tokens(pattern: bytes, *, whole_path: bool) -> Glob | None:
 
 
 def _stars(pattern: bytes, end: int) -> tuple[list[Token], int]:
-    """Read two or more stars that begin a segment and end before `end`: the tokens, and where to go on."""
+    """Parse two or more stars that begin a segment and end before `end`; return the tokens, and where to go on."""
     if end == len(pattern):
         return [BELOW], end
     if pattern[end] == SLASH:
@@ -90,7 +91,7 @@ def _stars(pattern: bytes, end: int) -> tuple[list[Token], int]:
 
 
 def _bracket(pattern: bytes, i: int) -> tuple[frozenset[int], int] | None:
-    """Read a bracket from behind its `[`: its bytes, and where it ends; None if it matches nothing."""
+    """Parse a bracket, starting behind its `[`; return its bytes and where it ends, None if it matches nothing."""
     negated = pattern[i : i + 1] in {b"!", b"^"}
     start = i = i + negated
     found: set[int] = set()
@@ -119,13 +120,13 @@ def _bracket(pattern: bytes, i: int) -> tuple[frozenset[int], int] | None:
 
 
 def _byte(pattern: bytes, i: int) -> tuple[int, int]:
-    """Read one byte of a bracket, escaped or not: its value, 0 at the pattern's end, and where to go on."""
+    """Parse one byte of a bracket, escaped or not; return its value (0 at the pattern's end) and where to go on."""
     i += pattern[i : i + 1] == b"\\"
     return (pattern[i] if i < len(pattern) else 0), i + 1
 
 
 def split(row: Sequence[Token], mark: Token) -> list[list[Token]]:
-    """Cut a row of tokens at each mark; the parts may be empty."""
+    """Split a sequence of tokens at each mark; the parts may be empty."""
     parts: list[list[Token]] = [[]]
     for token in row:
         if token == mark:
@@ -136,23 +137,23 @@ def split(row: Sequence[Token], mark: Token) -> list[list[Token]]:
 
 
 def _possible(glob: Glob) -> bool:
-    """Tell whether a name can match at all: none has an empty segment, nor `.` or `..`."""
+    """Tell whether any name can match: no name has an empty segment, `.` or `..`."""
     *heads, tail = split(glob, DEEP)
     parts = [head[:-1] for head in heads if head] + [tail]
     return not any(segment in ([], [46], [46, 46]) for part in parts for segment in split(part, SLASH))
 
 
 def literal(glob: Sequence[Token]) -> str | None:
-    """The one text that the tokens match, if they are plain bytes; else None."""
+    """Return the one text that the tokens match, if they are plain bytes; else None."""
     plain = [token for token in glob if isinstance(token, int)]
     return bytes(plain).decode("latin-1") if len(plain) == len(glob) else None
 
 
 def regex(glob: Glob, numbers: Iterator[int]) -> str:
-    """Say a glob as a regular expression for fullmatch; `numbers` makes its groups' names unique.
+    """Translate a glob to a regular expression for fullmatch; `numbers` makes the names of its groups unique.
 
-    Between two wildcards the leftmost place for what lies there is as good as any other, so no other is
-    tried: such parts are atomic, by a group in a look-ahead (Python 3.10 has no shorter way).
+    The text between two wildcards may as well match at its leftmost place, so backtracking for another one is
+    prevented: such parts are atomic, by a group in a look-ahead (Python 3.10 has no atomic groups).
     """
 
     def atomic(expression: str) -> str:
@@ -192,10 +193,10 @@ def _ranges(chars: frozenset[int]) -> list[tuple[int, int]]:
 
 
 def rsync_patterns(glob: Glob, *, floating: bool) -> Iterator[bytes]:
-    """Say a glob in rsync's words: patterns that together match the same. ValueError says why it can't be.
+    """Translate a glob to rsync patterns that together match the same; raise ValueError, saying why, if none do.
 
-    rsync's `**/` never stands for nothing, so `a/**/b` is also `a/b`; a leading one is what it means by an
-    unanchored pattern with a slash; and it takes a backslash literally in a pattern that has no wildcard.
+    rsync's `**/` never matches nothing, so `a/**/b` takes `a/b` as a second pattern. A leading `**/` is what an
+    unanchored pattern with a slash means to rsync. In a pattern without wildcards it takes a backslash literally.
     """
     lead, *rest = groups = split(glob, DEEP)
     if not lead:
@@ -221,7 +222,7 @@ def _rsync_word(token: Token, *, wild: bool) -> bytes:
 
 
 def _rsync_bracket(chars: frozenset[int]) -> bytes:
-    """Write a bracket without naming CR or LF, which would end the rule: within a range, or between two."""
+    """Write a bracket without CR or LF, which would end the rule: they are covered by a range, or left between two."""
     for start, wanted in (b"[", chars), (b"[!", NAME_BYTES - chars):
         ranges = _ranges(wanted)
         if not {10, 13} & {end for both in ranges for end in both}:

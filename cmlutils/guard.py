@@ -20,7 +20,7 @@ LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `l
 
 
 def place_warning(folder: Path) -> str:
-    """Return a warning about an output_dir where any user may put a folder in place of ours; empty: there is none."""
+    """Return a warning about an output_dir in which any user may replace our folder; empty if it is safe."""
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         return f"{folder} may be written to by every user of this machine: run 'chmod o-w {shlex.quote(str(folder))}'."
@@ -28,7 +28,7 @@ def place_warning(folder: Path) -> str:
 
 
 def check_ours(folders: Iterable[Path]) -> None:
-    """Refuse any link, pipe or file of another user in these; LOOKED_THROUGH says where not."""
+    """Refuse any link, special file or other user's file in these folders, but for what is below LOOKED_THROUGH."""
     for path in _within(folders):
         with contextlib.suppress(FileNotFoundError):  # another run's, that is just at work
             status = os.lstat(path)
@@ -54,12 +54,12 @@ def _raise(error: OSError) -> None:
 
 
 def existing_folder(folder: Path) -> Path:
-    """Return this folder, or the nearest one above it that is there."""
+    """Return this folder, or the nearest one above it that exists."""
     return next(one for one in (folder, *folder.parents) if one.is_dir())
 
 
 def obstacle(folder: Path) -> str:
-    """Say why nothing can be written to a bundle's folder; empty: it can be, or can be made. `Bundle.create` tries."""
+    """Say why a bundle's folder can't be written or created; empty if it can, as far as one sees without trying."""
     own = [folder / name for name in OWN_FOLDERS]
     for one in (folder, folder / "project-data", *own):
         if why := _no_folder_of_ours(one):

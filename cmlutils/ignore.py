@@ -30,7 +30,7 @@ MAX_BYTES, MAX_RULES, MAX_LENGTH = 1 << 20, 10_000, 4096
 class Rule(NamedTuple):
     """One effective line: its number, its text, and what it means.
 
-    `floating`: the glob is matched against the last segment alone; else against the whole path.
+    With `floating`, the glob is matched against the last segment of a path; otherwise against the whole path.
     """
 
     line: int
@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 
 
 class IgnoreRules:
-    """The parsed rules of one file, in its order; lines that git never matches anything with are left out."""
+    """The parsed rules of one file, in its order, without lines that can never match anything in git."""
 
     def __init__(self, patterns: Iterable[Rule], *, source: str) -> None:
         self.patterns = tuple(patterns)
@@ -50,7 +50,7 @@ class IgnoreRules:
 
     @classmethod
     def parse(cls, text: bytes, *, source: str) -> IgnoreRules:
-        """Read a file's content; raise ConfigError, naming `source`, if its size is no list's."""
+        """Parse a file's content; raise ConfigError, naming `source`, if it is too large to be a list of patterns."""
         if len(text) > MAX_BYTES:
             raise ConfigError(f"{source} has more than {MAX_BYTES >> 20} MiB; that is no list of patterns")
         rules: list[Rule] = []
@@ -69,23 +69,23 @@ class IgnoreRules:
         return _decider(self.patterns) if self.patterns else lambda _: False
 
     def ignored(self, path: bytes, *, is_dir: bool) -> bool:
-        """Decide on this path alone, the last match wins; `keep` also prunes what lies in an ignored folder.
+        """Decide on this path alone: the last match wins. Folders that it lies in are not looked at (`keep` does that).
 
-        A symbolic link is never a folder, wherever it leads.
+        A symbolic link never counts as a folder, wherever it leads.
         """
         name = path.decode("latin-1")
         return self._decide(name + "/" if is_dir else name)
 
     def hides(self, entry: Entry) -> bool:
-        """Tell whether an entry is ignored, by itself or with a folder that it lies in."""
+        """Tell whether an entry is ignored, itself or with a folder that it lies in."""
         is_dir = entry.kind == "d"
         return any(self.ignored(each, is_dir=is_dir or each != entry.path) for each in upwards(entry.path))
 
     def rsync_filters(self) -> list[bytes]:
-        r"""Say the same in rsync's words, where the first match wins: lines for `--filter='merge,s FILE'`.
+        r"""Translate the rules for rsync, where the first match wins: lines for `--filter='merge,s FILE'`.
 
-        No rule holds a newline or carriage return: git reads no pattern with a newline, and the other is
-        written as a range around it. ConfigError for what cannot be said so: a bracket such as `[\t\r]`, or
+        No line holds a newline or carriage return: git's patterns can't hold a newline, and a carriage return is
+        written as a range around it. Raises ConfigError for what can't be translated: a bracket such as `[\t\r]`, or
         more than six `/**/` in a pattern.
         """
         return [line for rule in reversed(self.patterns) for line in self._rsync_lines(rule)]
@@ -101,13 +101,13 @@ class IgnoreRules:
     def prunes(self) -> list[bytes]:
         """Name folders that a listing need not enter: `/a/b` from the root, `name` anywhere.
 
-        Only plain names that no later line could take back.
+        These are plain names that no later line could re-include.
         """
         named = [(rule.floating, gitglob.literal(rule.glob)) for rule in self._last_words()]
         return [(b"" if floating else b"/") + name.encode("latin-1") for floating, name in named if name]
 
     def beyond_prunes(self) -> IgnoreRules:
-        """Return the rules that matter still to a listing which left out all that `prunes` names."""
+        """Return the rules that still matter for a listing which left out everything that `prunes` names."""
         settled = [rule for rule in self._last_words() if rule.folders_only and gitglob.literal(rule.glob)]
         return IgnoreRules([rule for rule in self.patterns if rule not in settled], source=self.source)
 
@@ -118,17 +118,17 @@ class IgnoreRules:
 
 
 def default_rules() -> IgnoreRules:
-    """What stays behind when a project has no `.exportignore`: caches and user-site packages at the root."""
+    """Return what is left out when a project has no `.exportignore`: `.cache/` and `.local/` at the root."""
     return IgnoreRules.parse(b"/.cache/\n/.local/\n", source="the built-in rules")
 
 
 def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
-    """Yield what is neither ignored nor below an ignored folder, in the given order, whatever that is."""
+    """Yield the entries that are neither ignored nor below an ignored folder, in the given order."""
     return (entry for entry, ignored in decided(entries, rules) if not ignored)
 
 
 def decided(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[tuple[Entry, bool]]:
-    """Yield each, in the given order, and whether it is ignored, by itself or with a folder that it lies in."""
+    """Yield each entry, in the given order, and whether it is ignored, itself or with a folder that it lies in."""
     if not rules.patterns:
         yield from ((entry, False) for entry in entries)
         return
@@ -152,7 +152,7 @@ def decided(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[tuple[Entr
 
 
 def _trimmed(line: bytes) -> bytes:
-    """Strip what git strips: a comment, one CR, all from a NUL on, and trailing spaces unless escaped."""
+    """Strip what git strips: comments, one CR, everything from a NUL on, and trailing spaces unless escaped."""
     if line.startswith(b"#"):
         return b""
     kept = line.removesuffix(b"\r").partition(b"\0")[0]
@@ -176,7 +176,7 @@ def _rule(line: int, pattern: bytes) -> Rule | None:
 
 
 class _Matcher:
-    """Tells whether any of several rules matches; plain names and `*.ext` by look-up, others by regex."""
+    """Tells whether any of several rules matches: plain names and `*.ext` by look-up, others by a regex."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.names: set[str] = set()
@@ -207,7 +207,7 @@ class _Matcher:
 
 
 def _decider(rules: Sequence[Rule]) -> Callable[[str], bool]:
-    """Give the rules to pathspec, those of one sign in a row as one pattern: it does not matter which matches."""
+    """Give the rules to pathspec. Neighbours that all ignore, or all re-include, are one pattern: any match decides."""
     from pathspec import PathSpec  # not at the top: start-up time
     from pathspec.pattern import Pattern
 

@@ -19,7 +19,7 @@ def ini_text(shared: Mapping[str, str], sections: Sequence[tuple[str, Mapping[st
 
 
 def can_be_section(name: str) -> bool:
-    """Tell whether an ini file gives this name back as it was written (not with a line break, nor DEFAULT)."""
+    """Tell whether this can be a section's name, so that an ini file gives it back as it was written."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(ini_text({}, [(name, {})]))

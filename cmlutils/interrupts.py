@@ -19,7 +19,7 @@ SECONDS = 6.0  # for all that is left to do; ten are promised to the user
 
 
 class _Heard:
-    """The one signal that ends this process: signals are the process's, so this is too."""
+    """The signal that ends this process. It is global, as signals belong to the whole process."""
 
     def __init__(self) -> None:
         self.signum = 0
@@ -37,7 +37,7 @@ _heard = _Heard()
 
 
 def forget() -> None:
-    """Begin or end a run: nothing has been heard."""
+    """Forget any signal, at the beginning or end of a run."""
     _heard.signum, _heard.deadline, _heard.raised = 0, 0.0, False
 
 
@@ -50,7 +50,7 @@ def hear(signum: int) -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Let no signal break into this block; one that came is raised at the end of the outermost."""
+    """Let no signal interrupt this block; one that came meanwhile is raised at the end of the outermost such block."""
     _heard.holds += 1
     try:
         yield
@@ -60,12 +60,12 @@ def held() -> Iterator[None]:
 
 
 def ending() -> bool:
-    """Tell whether a signal has come, so that nothing is left to do but to clean up."""
+    """Tell whether a signal has come, so that only cleaning up is left to do."""
     return bool(_heard.signum)
 
 
 def at_most(seconds: float) -> float:
-    """Return how long a step of the clean-up may take: so many seconds, less when a signal hurries us."""
+    """Return how long a step may take: `seconds`, or what is left of the time to clean up after a signal."""
     if not _heard.signum:
         return seconds
     return min(seconds, max(_heard.deadline - time.monotonic(), 0.1))

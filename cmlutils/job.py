@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 RECIPIENTS = ("success_recipients", "failure_recipients", "timeout_recipients", "stopped_recipients")
 
 
-ELSEWHERE = -1  # a parent that a reply names in another way than by its number
+ELSEWHERE = -1  # a parent that the reply names by something else than a number
 
 
 def parent_of(reply: Mapping[str, Any]) -> int:
-    """Return the id of a job's parent, 0 for none: `parent` is an object with an id, or, where not, the id itself."""
+    """Return the id of a job's parent; 0 for none. `parent` is an object with an id, or the id itself."""
     parent = reply.get("parent") or reply.get("parent_id")
     parent = parent.get("id") if isinstance(parent, dict) else parent
     if isinstance(parent, bool) or not parent:
@@ -31,7 +31,7 @@ def parent_of(reply: Mapping[str, Any]) -> int:
 
 
 def _recipients(reader: Reader) -> dict[str, tuple[str, ...]]:
-    """Return who gets which mail: a list's item may hold several of them, as a text does, or none."""
+    """Return who gets which mail. A list's item may be empty or hold several addresses with commas, as a text does."""
     texts = {name: ",".join(reader.texts(name)).split(",") for name in RECIPIENTS}
     found = {name: tuple(one.strip() for one in parts if one.strip()) for name, parts in texts.items()}
     return {name: people for name, people in found.items() if people}
@@ -39,7 +39,7 @@ def _recipients(reader: Reader) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job; `source_id` and `parent_id` count on the source only; timeout is carried as it was read."""
+    """A job. `source_id` and `parent_id` are ids on the source; `timeout` is carried over as it was read."""
 
     name: str
     script: str
@@ -65,12 +65,12 @@ class Job:
 
     @property
     def key(self) -> str:
-        """What tells it from other jobs of its project; equals are counted."""
+        """What identifies it in its project; several jobs may have the same key."""
         return json.dumps([self.name, self.script])
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Job:
-        """Read GET jobs/{id}."""
+        """Read the reply of GET jobs/{id}."""
         top = Reader.of("Job", reply)
         report = top.inner("report")
         timeout = top.data.get("timeout")
@@ -133,7 +133,7 @@ class Job:
 
     @classmethod
     def from_bundle(cls, record: object) -> Job:
-        """Read such a record, ours or one of cloudera/cmlutils."""
+        """Read a record of jobs-metadata.json, written by us or by cloudera/cmlutils."""
         top = Reader(record, "jobs-metadata.json: a job", BundleError).named()
         ours = top.inner(OURS)
         parent, schedule = top.whole("parent_jobid"), top.text("schedule")
@@ -161,7 +161,7 @@ class Job:
         )
 
     def to_v1(self) -> dict[str, Any]:
-        """Return the create body of a manual job: no schedule, no parent, asked to be paused."""
+        """Return the body that creates it as a manual job: without schedule or parent, and paused."""
         body: dict[str, Any] = {
             "name": self.name,
             "script": self.script,

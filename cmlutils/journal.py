@@ -1,7 +1,7 @@
-"""What we began on the target and did not finish; the target itself tells the rest.
+"""What we began on the target and did not finish; everything else can be asked from the target itself.
 
-One JSON line an event: what is about to be made or taken away is on disk before the call, what came of it after. A
-torn last line (a crash while writing) is dropped.
+Each event is one JSON line. That something is about to be created or deleted is on disk before the call, and what came
+of it afterwards. An incomplete last line (from a crash while writing) is dropped.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 _EVENTS = ("begun", "made", "doomed", "done", "gone")
 _WORKLOADS = {"model", "application", "job"}
-_PROJECT = "in project"  # the key of the project in which all workloads are
+_PROJECT = "in project"  # the key that holds the project in which all workloads are
 
 
 @dataclass(frozen=True)
 class JournalStep:
     """How far one thing has come.
 
-    `before` are all of its kind that were there when it was begun, `begun_at` says when that was (seconds since 1970,
-    0 where it is not known), `target_id` its id once it was made, `place` what else it takes to ask for it. `doomed`
-    says why it has to be taken away again; `left` that a done one needs manual work, `note` and `todo` what was told
-    of it.
+    `before`: the ids of its kind that existed when it was begun. `begun_at`: when that was, in seconds since 1970 (0:
+    not known). `target_id`: its id, once it was created. `place`: what else it takes to ask the target for it.
+    `doomed`: why it has to be deleted again. `left`: it is done, but needs manual work. `note` and `todo`: what was
+    reported of it.
     """
 
     before: tuple[str, ...] = ()
@@ -46,9 +46,9 @@ class JournalStep:
 
 
 class Journal:
-    """The steps of one bundle on one target; raises BundleError for a file that is damaged or can't be written.
+    """How far each thing of one bundle has come on one target; raises BundleError for a damaged or unwritable file.
 
-    `read_only` is for another run's journal, which may be in the middle of a line.
+    With `read_only`, an incomplete last line stays in the file: another run may be writing it just now.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -104,19 +104,20 @@ class Journal:
         return self._steps.get(key)
 
     def ids(self, kind: str, but: str = "") -> set[str]:
-        """Return the target ids of all things of a kind that we made, one key's apart; also of those taken away."""
+        """Return the ids of all things of a kind that we created, even if deleted since, except for key `but`."""
         mine = {step.target_id for key, step in self._steps.items() if _kind(key) == kind and key != but}
         return (mine | {number for of, number in self._taken_away if of == kind}) - {""}
 
     def is_in(self, project_id: int) -> bool:
-        """Tell whether this project is the one that the noted workloads are in."""
+        """Tell whether the workloads in the journal belong to this project."""
         last = self._steps.get(_PROJECT)
         return last is not None and last.target_id == str(project_id)
 
     def enter(self, project_id: int) -> list[str]:
-        """Forget workloads of another project: they went with it, and their ids may be those of others by now.
+        """Note that workloads now go into this project, and forget those of another one.
 
-        Returns the keys of those that were begun there and not finished.
+        Those went with their project, and their ids may have been given to others by now. Returns the keys of those
+        that were begun there and not finished.
         """
         if self.is_in(project_id):
             return []
@@ -129,23 +130,23 @@ class Journal:
         return unfinished
 
     def begin(self, key: str, before: list[str]) -> None:
-        """Note that this is about to be created; `before` are the ids of its kind that exist already."""
+        """Note that this is about to be created; `before` are the ids of its kind that already exist."""
         self._write(key, "begun", before)
 
     def made(self, key: str, target_id: str, place: str = "") -> None:
-        """Note that the target has this under an id, and that it is not finished."""
+        """Note that this was created, with its id on the target, and is not finished."""
         self._write(key, "made", {"id": target_id, "place": place} if place else target_id)
 
     def doom(self, key: str, why: str) -> None:
-        """Note that this is about to be taken away again, and why."""
+        """Note that this is about to be deleted again, and why."""
         self._write(key, "doomed", why)
 
     def done(self, key: str, *, left: bool = False, note: str = "", todo: str = "") -> None:
-        """Note that this is finished, inert and read back; `left`: but something of it needs a person."""
+        """Note that this is finished, inert and read back; with `left`, some of it is left to a person."""
         self._write(key, "done", {"left": left, "note": note, "todo": todo})
 
     def gone(self, key: str) -> None:
-        """Note that this is not there: it was refused, or taken away again."""
+        """Note that this does not exist: it was refused, or deleted again."""
         self._write(key, "gone")
 
     def unfinished(self) -> list[str]:
@@ -173,7 +174,7 @@ def _parsed(path: Path, line: bytes) -> tuple[str, str, object, float]:
 
 
 def _append(handle: int, line: bytes) -> None:
-    """Add a whole line and have it on disk, or leave the file as it was."""
+    """Append a line and sync it to the disk; if that fails, leave the file as it was."""
     size = os.fstat(handle).st_size
     try:
         rest = line

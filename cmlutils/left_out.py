@@ -16,7 +16,7 @@ MARK = "(left out of the bundle)"  # a reader of such a record takes the variabl
 
 
 def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a bundle's record with the mark in place of each value of its environments."""
+    """Return a bundle's record in which the mark replaces each value of an environment."""
     left = {key: leave_out(one) if isinstance(one, dict) else one for key, one in record.items()}
     if isinstance(left.get("environment"), dict):
         left["environment"] = dict.fromkeys(left["environment"], MARK)
@@ -24,7 +24,7 @@ def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class LeftOut(NamedTuple):
-    """One value that is not in a bundle: of what ("project", "job ingest"), and of which variable."""
+    """An environment value that is not in a bundle: whose ("project", "job ingest"), and which variable."""
 
     owner: str
     variable: str

@@ -18,7 +18,7 @@ _AGAIN = "Run the export again."
 
 
 def write_list(path: Path, entries: Iterable[Entry]) -> None:
-    """Keep a listing in a file, whole or not at all, in find's form, which `parse_find` reads; raises BundleError."""
+    """Write a listing to a file, in the form that `parse_find` reads; raise BundleError if that fails."""
     with whole_file(path) as file:
         file.write(b"d\x000\x000.0000000000\x00755\0\0\0")
         for name, kind, size, mtime_ns, mode, link in entries:
@@ -28,7 +28,7 @@ def write_list(path: Path, entries: Iterable[Entry]) -> None:
 
 
 def read_list(path: Path) -> Iterator[Entry]:
-    """Read what `write_list` wrote; raise TransferError, naming the file, if it is not whole, or no file."""
+    """Read what `write_list` wrote; raise TransferError, naming the file, if it is incomplete or no file."""
     try:
         with path.open("rb") as file:
             yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path))

@@ -40,10 +40,10 @@ def local_resolution(folder: Path) -> int:
 
 
 def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False) -> Iterator[Entry]:
-    """List a local tree as `parse_find` does, following no link; unreadable folders end up in `unread`.
+    """List a local tree in the order of `parse_find`, following no link; unreadable folders are added to `unread`.
 
-    Without that list they raise TransferError, as the root always does. What vanishes meanwhile is left out.
-    With `unlock` they get mode 0700 instead, and are listed.
+    Without that list they raise TransferError, as an unreadable root always does. With `unlock` they get mode 0700
+    and are listed. What disappears meanwhile is left out.
     """
     top = os.fsencode(root)
     folders = [b""]
@@ -73,7 +73,7 @@ def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False
 
 
 def look(root: Path, paths: Iterable[bytes]) -> Iterator[Entry]:
-    """List just these names of a local tree, as far as they are there; no folder is entered through a link.
+    """List only those of these names that exist in a local tree; no folder is entered through a link.
 
     Raises OSError where `walk` might see more: in a folder that may not be entered, or below a very long path.
     """
@@ -98,7 +98,7 @@ def _entry(path: bytes, status: os.stat_result, place: bytes) -> Entry:
 
 
 def _inside(place: bytes, folder: bytes) -> list[Entry]:
-    """List one folder; what vanishes under way is left out."""
+    """List one folder; what disappears meanwhile is left out."""
     before = folder + b"/" if folder else b""
     found = []
     with os.scandir(place) as names:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Holder(NamedTuple):
-    """Who holds a lock, in the words of its file; `pid` is 0 where they don't name a process."""
+    """Who holds a lock, as its file says; `pid` is 0 where the file names no process."""
 
     text: str
     pid: int
@@ -31,10 +31,10 @@ def _read(handle: int) -> Holder | None:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Return who holds the lock in this file, None for nobody; raises OSError where that can't be read.
+    """Return who holds the lock in this file, None for nobody; raise OSError if it can't be read.
 
-    It is tried only where the file names a living process, so that a run which begins at this very moment does not
-    find it taken by us.
+    To find out, the lock is taken for a moment, but only if the file names a living process: otherwise a run that
+    begins just then could find it taken by us.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe has no end
@@ -65,9 +65,10 @@ def _lives(pid: int) -> bool:
 
 @contextlib.contextmanager
 def lock(path: Path, folder: Path) -> Iterator[None]:
-    """Hold this file's lock for the block: a flock, which dies with its process, and the file says whose it is.
+    """Hold the lock in this file for the time of the block. It is a flock, which ends with its process.
 
-    Raises BundleError where it can't be written, or another process holds it: that names `folder`.
+    The file says who holds it. Raises BundleError if it can't be written, or, naming `folder`, if another process
+    holds the lock.
     """
     with contextlib.ExitStack() as stack:
         with writing(path):

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 ROOT = "cmlutils"
 MAX_SHOWN = 4000  # characters of one message on the terminal; the file has it all
 _secrets: set[str] = set()
-# C0 and C1 controls, marks that turn the direction of writing, other ends of line, halves of surrogate pairs
+# C0 and C1 controls, marks that change the writing direction, other line ends, halves of surrogate pairs
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def hide(secret: str) -> None:
-    """Register a text that must not appear in a log or on the terminal, nor in base64, URL-quoted, or in JSON."""
+    """Register a secret, to be masked in logs and on the terminal, also where it is in base64, URL-quoted or JSON."""
     if len(secret) < 4:
         return
     data = secret.encode("utf-8", "surrogateescape")
@@ -43,19 +43,19 @@ def hide(secret: str) -> None:
 
 
 def mask(text: str) -> str:
-    """Return the text with every registered secret as *** and without control characters."""
+    """Return the text with *** for every registered secret, and without control characters."""
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return _CONTROL.sub("?", text)
 
 
 def one_line(text: str) -> str:
-    """Return a masked text as one line: a name with a newline in it can't pass for two rows."""
+    """Return the masked text as a single line, so that a name with a newline in it can't pass for two rows."""
     return re.sub(r"[\r\n\t]+", " ", mask(text))
 
 
 def masked(value: Any) -> Any:
-    """Return plain data (of JSON's kinds) with each text in it masked."""
+    """Return data of JSON's types with every text in it masked."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -64,14 +64,14 @@ def masked(value: Any) -> Any:
 
 
 class _Masked(logging.Formatter):
-    """Lines after the first are set in, so that a name with a newline in it can't forge an entry."""
+    """Indents all lines but the first, so that a name with a newline in it can't forge an entry."""
 
     def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record)).replace("\n", "\n    ")
 
 
 class _Terminal(_Masked):
-    """Warnings carry their level; other lines are plain. Lines are folded to the terminal's width."""
+    """Shows the level of warnings and errors only, and folds lines to the terminal's width."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__("%(message)s")
@@ -89,7 +89,7 @@ class _Terminal(_Masked):
 
 
 def to_terminal(stream: TextIO | None = None, *, verbose: bool = False, quiet: bool = False) -> None:
-    """Send log lines to standard error, replacing what an earlier call set up; `quiet`: warnings and errors only."""
+    """Send log lines to standard error, replacing what an earlier call set up; with `quiet` only warnings and up."""
     close()
     root = logging.getLogger(ROOT)
     root.setLevel(logging.DEBUG)
@@ -111,7 +111,7 @@ def _terminals() -> list[logging.Handler]:
 
 
 def to_file(path: Path) -> None:
-    """Write every line to a rotating file of mode 0600 as well, until `close()`; raise BundleError if it can't be."""
+    """Also write every line to a rotating file of mode 0600, until `close()`; raise BundleError if that can't be."""
     try:
         handler = _Private(path, maxBytes=10_000_000, backupCount=5, encoding="utf-8")
     except OSError as error:

@@ -13,7 +13,7 @@ from cmlutils.runtime import Runtime, engine_to_bundle
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LIVE = {"pending", "deploying", "deployed"}  # of a deployment; what is in neither set, nobody knows
+LIVE = {"pending", "deploying", "deployed"}  # statuses of a deployment; one that is in neither set is unknown to us
 _NOT_LIVE = {"", "stopping", "stopped", "failed"}
 
 
@@ -40,7 +40,7 @@ class Model:
 
     @property
     def key(self) -> str:
-        """What makes it one of a kind in its project."""
+        """What identifies it in its project."""
         return self.name
 
     @classmethod
@@ -98,7 +98,7 @@ class Model:
 
     @classmethod
     def from_bundle(cls, record: object) -> Model:
-        """Read such a record, ours or one of cloudera/cmlutils."""
+        """Read a record of models-metadata.json, written by us or by cloudera/cmlutils."""
         top = Reader(record, "models-metadata.json: a model", BundleError).named()
         ours = top.inner(OURS)
         return cls(
@@ -135,7 +135,7 @@ class Model:
         }
 
     def to_v1(self) -> dict[str, Any]:
-        """Return the create-model body that builds what was ever built, and never deploys."""
+        """Return the body of create-model: it builds what was ever built on the source, and never deploys."""
         return {
             "name": self.name,
             "description": self.description,
@@ -148,9 +148,9 @@ class Model:
 
 
 def live_status(record: Mapping[str, Any]) -> str:
-    """Return the status of a model's deployment in a workspace's record of it; empty where that has ended, or is none.
+    """Return the status of the latest deployment in a workspace's record of a model; empty if none is live.
 
-    One that nobody knows is returned, too: it may be live.
+    A status that we do not know is returned, too: the deployment may be live.
     """
     deployment = record.get("latestModelDeployment")
     status = str(deployment.get("status") or "") if isinstance(deployment, dict) else ""

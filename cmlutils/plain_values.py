@@ -20,7 +20,7 @@ _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)  # as os.path.expandvar
 
 
 def check_plain(where: str, values: Mapping[str, str]) -> None:
-    """Refuse a value that its writer meant otherwise than it will be read; of a path, what exists is taken as it is."""
+    """Refuse a value that would not be read as its writer meant it, unless it is a path that exists as written."""
     for key in KEYS:
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
             raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
@@ -30,7 +30,7 @@ def check_plain(where: str, values: Mapping[str, str]) -> None:
 
 
 def _plain(what: str, text: str, *, is_path: bool) -> None:
-    """Refuse one value, without quoting it: it may be a key."""
+    """Refuse one value, without quoting it in the message, as it may be a key."""
     if comment := _COMMENT.search(text):
         hint = "Move it to the line above." + (" If it is the path's own, make that first." if is_path else "")
         raise ConfigError(f"{what} holds a comment (' {comment[1]} …'): a comment needs a line of its own.", hint=hint)
@@ -41,7 +41,7 @@ def _plain(what: str, text: str, *, is_path: bool) -> None:
 
 
 def _not_there(text: str) -> str:
-    """Return the end of a path that does not exist yet, with its variables replaced."""
+    """Return that part of a path which does not exist yet, with its variables replaced."""
     whole = Path(os.path.expanduser(os.path.expandvars(text)))  # noqa: PTH111 - a ~ that stands for nothing is left
     there = next((one for one in (whole, *whole.parents) if os.path.lexists(one)), None)
     return str(whole.relative_to(there)) if there else str(whole)

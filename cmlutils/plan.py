@@ -35,9 +35,9 @@ class Planned:
 
 @dataclass
 class Plan:
-    """All that a run would do, and what can't be foreseen; `blockers` would end it before it begins.
+    """Everything that a run would do, and what can't be foreseen; `blockers` would keep it from beginning.
 
-    `error_code` is that of what ended the dry run itself.
+    `error_code` is the exit code of an error that ended the dry run itself.
     """
 
     verb: str
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """What the shell is told: 1 it can't be done, 5 some of it can't, 0 it can, as far as one can see."""
+        """The exit code: 1 if the run can't be done, 5 if some of it can't, 0 if all can, as far as one can see."""
         if self.error_code:
             return self.error_code
         if self.blockers:

@@ -24,16 +24,16 @@ class FileProgress(NamedTuple):
 
 
 class Progress(Protocol):
-    """Hears how far a run is."""
+    """Is told how far a run is."""
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Name what goes on within the block, and take its time."""
+        """Name the phase that the block is, and measure its time."""
 
     def step(self, name: str) -> None:
-        """Name what begins within a phase."""
+        """Name the step that begins within a phase."""
 
     def files(self, so_far: FileProgress) -> None:
-        """Tell how far the files are."""
+        """Say how much of the files is done."""
 
 
 class Silent:
@@ -52,7 +52,7 @@ class Silent:
 
 @dataclass
 class RunState:
-    """What a run is at; times are in UTC, in the form of ISO 8601.
+    """What a run is doing; times are in UTC, in ISO 8601 format.
 
     `files` is a `FileProgress` with bytes_per_second and seconds_left (None: not known yet), or is empty where no files
     are copied; `workloads` counts outcomes by kind.
@@ -70,7 +70,7 @@ class RunState:
 
     @classmethod
     def read(cls, path: Path) -> RunState | None:
-        """Return what the running process last wrote, without what is of a wrong type; None when there is nothing."""
+        """Return what the running process wrote last, ignoring values of a wrong type; None when there is nothing."""
         try:
             content: dict[str, Any] = read_json(path, dict) if path.exists() else {}
         except BundleError:  # it is gone again

@@ -29,7 +29,7 @@ def _part(text: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class ProjectRef:
-    """A project on a workspace: owner and slug make its path, id and public_id its identities."""
+    """A project on a workspace: owner and slug form its path; id identifies it in v1, public_id in v2."""
 
     owner: str
     slug: str
@@ -40,18 +40,18 @@ class ProjectRef:
 
     @property
     def path(self) -> str:
-        """The owner/slug form that cdswctl takes."""
+        """The project as owner/slug, the form that cdswctl takes."""
         return f"{self.owner}/{self.slug}"
 
     @classmethod
     def at(cls, path: str) -> ProjectRef:
-        """Return the reference to ask for a project of which nothing but its owner/slug is known."""
+        """Return a reference for a project of which only owner/slug is known, enough to ask for the rest."""
         owner, _, slug = path.partition("/")
         return cls(owner, slug, 0, "")
 
     @classmethod
     def from_v1(cls, reply: object, owner: str = "") -> ProjectRef:
-        """Read a project object; the slug is read back, never computed."""
+        """Read a project as the workspace shows it. The slug is taken from there and never computed from the name."""
         top = Reader.of("Project", reply)
         both = top.text("slug").rpartition("/")
         number = top.whole("id")
@@ -135,7 +135,7 @@ class ProjectSettings:
 
     @classmethod
     def from_bundle(cls, record: object) -> ProjectSettings:
-        """Read project-metadata.json, ours or one of cloudera/cmlutils."""
+        """Read project-metadata.json, written by us or by cloudera/cmlutils."""
         top = Reader(record, "project-metadata.json", BundleError)
         ours = top.inner(OURS)
         people = ours.items("collaborators")

@@ -29,13 +29,13 @@ class Reader:
 
     @classmethod
     def of(cls, kind: str, reply: object) -> Reader:
-        """Read what a workspace says of one thing, which its name tells from others of its kind (such as "Job")."""
+        """Read what a workspace says of one thing of a kind (such as "Job"); errors will say which by its name."""
         found = cls(reply, f"A {kind.lower()}" if kind[0] not in "AEIOU" else f"An {kind.lower()}")
         found.what = f"{kind} {found.required_text('name')[:80]!r}"
         return found
 
     def named(self) -> Reader:
-        """Return it, told from others of its kind by its name from here on."""
+        """Return the reader itself; from here on, its errors also give the thing's name."""
         self.what += f" {self.required_text('name')[:80]!r}"
         return self
 
@@ -83,11 +83,11 @@ class Reader:
         return known
 
     def inner(self, key: str) -> Reader:
-        """Return an object within; an absent one reads as empty."""
+        """Return a reader of an object inside this one; an absent object reads as empty."""
         return Reader(self.data.get(key) or {}, f"{self.what}, {key}", self.error)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, whether sent as an object or as a JSON text of one; a variable may have no value."""
+        """Return the environment, whether it is an object or a JSON text of one; a variable without value is empty."""
         value = self.data.get("environment") or {}
         if isinstance(value, str):
             try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cmlutils.section import Side
 
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
-_GUIDELINES = (  # of the user's document, each with the kinds of which one must be there
+_GUIDELINES = (  # from the user's document, each with the kinds of outcomes for which it applies
     (
         "Stop each workload on the source before you start it on the target: two would write the same data.",
         _WORKLOADS,
@@ -34,12 +34,12 @@ _GUIDELINES = (  # of the user's document, each with the kinds of which one must
 
 
 def join(*parts: str) -> str:
-    """Return the parts that say something, as one text."""
+    """Join those of these texts that are not empty."""
     return "; ".join(filter(None, parts))
 
 
 class Status(str, Enum):
-    """How it went with one workload."""
+    """What became of one thing."""
 
     CREATED = "created"
     PRESENT = "present"
@@ -62,12 +62,12 @@ class Outcome:
 
     @property
     def made(self) -> bool:
-        """Whether this very run has made it."""
+        """Whether this run created it."""
         return self.status in {Status.CREATED, Status.FALLBACK}
 
 
 class Group(str, Enum):
-    """What kind of difference it is."""
+    """The kinds of differences."""
 
     SOURCE = "changed on the source since the export"
     BUNDLE = "changed in the bundle since the export"
@@ -81,9 +81,9 @@ class Group(str, Enum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference that a comparison found, with both values; those of secrets are *** already.
+    """One difference that a comparison found, with both values, in which secrets are *** already.
 
-    `left` is what the bundle or the export's record says. `note` says why an expected one is expected.
+    `left` is what the bundle or the export's record says. `note` says why an expected difference is expected.
     """
 
     where: str
@@ -95,13 +95,13 @@ class Difference:
     note: str = ""
 
     def excused(self, note: str) -> Difference:
-        """Return the same as an expected difference; without a reason it stays as it is."""
+        """Return it as an expected difference; with an empty reason, return it unchanged."""
         return replace(self, expected=True, note=note) if note else self
 
 
 @dataclass
 class Report:
-    """All that a run has to tell; it grows while the run goes on and is written whatever happens."""
+    """Everything that a run has to report. It grows during the run, and is written whatever happens."""
 
     verb: str
     project: str
@@ -122,7 +122,7 @@ class Report:
 
     @property
     def side(self) -> Side:
-        """Whose metrics file it is written to: a validation tells of an import."""
+        """The side whose metrics file it is written to; a validation counts as the import's."""
         return "export" if self.verb == "export" else "import"
 
     @property
@@ -132,7 +132,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """What the shell is told."""
+        """The exit code of the run."""
         if self.error_code:
             return self.error_code
         if self.unexpected:
@@ -143,28 +143,28 @@ class Report:
 
     @property
     def successful(self) -> bool:
-        """Whether it was verified, and nothing failed on the way or is missing."""
+        """Whether everything was verified, and nothing failed or is missing."""
         failed = any(one.status is Status.FAILED for one in self.outcomes)
         return bool(self.verified) and not (self.error_code or self.unexpected or self.file_problems or failed)
 
     def amend(self, old: Sequence[Outcome], new: Sequence[Outcome]) -> None:
-        """Put new outcomes in the place of these, one for one."""
+        """Replace these outcomes by new ones, one for one."""
         by_id = {id(before): after for before, after in zip(old, new, strict=True)}
         self.outcomes = [by_id.get(id(one), one) for one in self.outcomes]
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of one kind of workload that are there at the end."""
+        """Return the names of workloads of one kind that exist at the end."""
         there = {Status.CREATED, Status.PRESENT, Status.FALLBACK}
         return sorted(one.name for one in self.outcomes if one.kind == kind and one.status in there)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return how many workloads of each kind came to which outcome, in the order of `Status`."""
+        """Return, for each kind, the number of outcomes by status, in the order of `Status`."""
         counted = Counter((one.kind, one.status) for one in self.outcomes)
         kinds = dict.fromkeys(one.kind for one in self.outcomes)
         return {kind: {one.value: counted[kind, one] for one in Status if counted[kind, one]} for kind in kinds}
 
     def all_todos(self) -> list[str]:
-        """Return what is left for a person, the particular before the general; that comes when the import is whole."""
+        """Return what is left for a person: the particular first, then, after a complete import, the general."""
         mine = [f"{one.kind} {one.name}: {one.todo}" for one in self.outcomes if one.todo]
         kinds = {one.kind for one in self.outcomes}
         general = [text for text, of in _GUIDELINES if kinds.intersection(of)]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A runtime as a workspace lists it; `id` counts on that workspace only (0: unknown)."""
+    """A runtime as a workspace lists it; `id` is valid on that workspace only (0: unknown)."""
 
     image: str
     kernel: str = ""
@@ -27,7 +27,7 @@ class Runtime:
 
     @classmethod
     def from_v1(cls, reply: object) -> Runtime:
-        """Read one item of GET runtimes, or the runtime object within a workload."""
+        """Read an item of GET runtimes, or the runtime object inside a workload."""
         top = Reader(reply, "A runtime")
         number = top.whole("id")
         top.what = f"Runtime {number}"
@@ -44,14 +44,15 @@ class Runtime:
 
     @classmethod
     def of(cls, workload: Reader, known: Sequence[Runtime]) -> Runtime | None:
-        """Return a workload's runtime, as the workspace's list has it where it does; None: it has an engine."""
+        """Return a workload's runtime, as the workspace's list has it if it does; None if it has an engine."""
         inner = workload.inner("runtime").data
         return cls.from_v1(inner).among(known) if inner else None
 
     def among(self, known: Sequence[Runtime]) -> Runtime:
-        """Return the same one of a workspace's list: by id, else by image, else by kernel, editor, edition, version.
+        """Return the same runtime from a workspace's list: by id, else image, else kernel, editor, edition and version.
 
-        One of which only an unknown id is there gets a name that no catalogue has: an engine it is not.
+        If only an id is known and it is not in the list, the runtime gets an image that no catalogue has, so that it is
+        not taken for an engine.
         """
         for one in known:
             if self.id == one.id if self.id else self._same(one):
@@ -64,7 +65,7 @@ class Runtime:
         return bool(self.kernel) and self.to_bundle() == other.to_bundle()
 
     def to_bundle(self) -> dict[str, str]:
-        """Return the keys of cloudera/cmlutils for a runtime."""
+        """Return the fields that cloudera/cmlutils writes for a runtime."""
         return {
             "runtime_kernel": self.kernel,
             "runtime_editor": self.editor,
@@ -75,7 +76,7 @@ class Runtime:
 
     @classmethod
     def from_bundle(cls, top: Reader) -> Runtime | None:
-        """Read a workload's record; None when it has neither those keys nor an image: an engine's has a kernel."""
+        """Read the runtime of a workload's record; None if it has neither those fields nor an image, but an engine."""
         image = top.inner(OURS).text("image_identifier") or top.text("runtime_identifier")
         if not image and not top.text("runtime_kernel"):
             return None
@@ -94,7 +95,7 @@ class Runtime:
 
 
 def engine_to_bundle(kernel: str, runtime: Runtime | None) -> dict[str, str]:
-    """Return what a bundle's record says of runtime or engine."""
+    """Return the part of a bundle's record that names the runtime or the engine."""
     if runtime:
         return runtime.to_bundle()
     return {"kernel": kernel} if kernel else {}

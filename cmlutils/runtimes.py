@@ -1,4 +1,4 @@
-"""Which runtime of the target takes the place of one of the source, or of an engine; the user's own maps."""
+"""Which runtime of the target replaces a runtime or engine of the source, and the user's maps for that."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ENGINES = ("python3", "python2", "r", "scala", "default")
 
 @dataclass(frozen=True)
 class Match:
-    """A runtime of the target for a workload; `note` names a difference, `fallback` a large one."""
+    """A runtime of the target for a workload. `note` names a difference; `fallback` says that it is a large one."""
 
     runtime: Runtime
     note: str = ""
@@ -40,9 +40,9 @@ def _newest(runtimes: Iterable[Runtime]) -> Runtime | None:
 
 
 def nearest(wanted: Runtime, available: Sequence[Runtime]) -> Match | None:
-    """Return the target's runtime nearest to the wanted one, never one of another kernel.
+    """Return the target's runtime nearest to the wanted one, never with another kernel.
 
-    The same image; else the same (kernel, editor, edition, short, full version), dropping from the right.
+    The same image is best; else the same (kernel, editor, edition, short, full version), dropping from the right.
     """
     for runtime in available:
         if wanted.image and runtime.image == wanted.image:
@@ -62,7 +62,7 @@ def nearest(wanted: Runtime, available: Sequence[Runtime]) -> Match | None:
 
 
 def _same_repository(wanted: Runtime, available: Sequence[Runtime]) -> Match | None:
-    """Match an image of which only the name is known: the same repository's newest tag."""
+    """Match a runtime of which only the image is known: the newest tag of the same repository."""
     name = _repository(wanted.image)
     best = _newest(one for one in available if name and _repository(one.image) == name)
     return Match(best, note=f"runtime image {best.image} instead of {wanted.image}") if best else None
@@ -73,13 +73,13 @@ def _repository(image: str) -> str:
 
 
 def _speaks(runtime: Runtime, engine: str) -> bool:
-    """Tell whether a runtime is of an engine kernel's language: `python3`, `r`; the default one is of any."""
+    """Tell whether a runtime has the language of an engine's kernel, such as `python3` or `r`; `default` fits any."""
     language = engine.rstrip("0123456789. ").lower()
     return language in {"", "default"} or runtime.kernel.lower().partition(" ")[0] == language
 
 
 def rsync_runtime(available: Sequence[Runtime]) -> Runtime | None:
-    """Return the newest usable runtime whose edition says rsync, Python first."""
+    """Return the newest usable runtime whose edition mentions rsync, preferably with Python."""
     found = [one for one in available if "rsync" in one.edition.lower() and one.enabled]
     python = [one for one in found if one.kernel.startswith("Python")]
     return _newest(python or found)
@@ -93,7 +93,7 @@ class Maps:
     engines: Mapping[str, str]
 
     def find(self, wanted: Runtime | None, kernel: str, available: Sequence[Runtime]) -> Match | None:
-        """Return the runtime for a workload that had a runtime, or (None) an engine of this kernel."""
+        """Return the match for a workload that had this runtime, or (None) an engine with this kernel."""
         if wanted is None:
             image = self.engines.get(kernel) or self.engines.get("default", "")
             found = nearest(Runtime(image=image), available) if image else None
@@ -107,7 +107,7 @@ class Maps:
         return nearest(wanted, available)
 
     def named(self, wanted: Runtime | None, kernel: str) -> str:
-        """Return which map names which image for such a workload; empty when none does."""
+        """Say which map names which image for such a workload; empty if none does."""
         if wanted is None:
             image = self.engines.get(kernel or "default", "")
             return f"the engine map names {image}" if image else ""
@@ -116,7 +116,7 @@ class Maps:
 
 
 def load_maps(folders: Iterable[Path]) -> Maps:
-    """Read runtime-map.yaml and engine-map.yaml from the first configuration folder that has each.
+    """Read runtime-map.yaml and engine-map.yaml, each from the first configuration folder that has it.
 
     Raises ConfigError for a file that is not a flat YAML mapping of texts; warns of an engine that seems mistyped.
     """

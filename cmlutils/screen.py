@@ -22,12 +22,12 @@ def coloured(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def can_redraw(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether what was written can be written over: on a terminal that knows more than plain lines."""
+    """Tell whether lines can be redrawn: on a terminal that knows more than plain lines."""
     return stream.isatty() and environ.get("TERM", "") not in {"dumb", "unknown"}
 
 
 def columns(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
-    """Return how many columns a line may take: $COLUMNS, else the terminal's width; None where there is no limit."""
+    """Return how wide a line may be: $COLUMNS, else the terminal's width; None if there is no limit."""
     if environ.get("COLUMNS", "").isdigit():
         return max(int(environ["COLUMNS"]), _NARROWEST)
     try:
@@ -38,7 +38,7 @@ def columns(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | No
 
 
 def fold(text: str, width: int | None) -> str:
-    """Return a text with each line that is too wide as several, those after the first set in; no word is cut."""
+    """Return the text with lines that are too wide folded and then indented; no word is cut."""
     if width is None:
         return text
     return "\n".join(_folded(line, width) if cells(line) > width else line for line in text.split("\n"))
@@ -56,12 +56,12 @@ def _folded(line: str, width: int) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many columns a text takes: some letters take two, as those of East Asia do, and accents none."""
+    """Return how many columns a text takes: East Asian letters, for example, take two, and combining accents none."""
     if text.isascii():
         return len(text)
     return sum(1 + (east_asian_width(one) in "WF") for one in text if category(one) not in {"Mn", "Me", "Cf"})
 
 
 def padded(text: str, width: int) -> str:
-    """Return a text with spaces behind it, so that what follows stands in that column."""
+    """Return the text padded with spaces to this width."""
     return text + " " * (width - cells(text))

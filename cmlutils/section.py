@@ -40,7 +40,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Who we are and where: all that is needed to talk to one workspace.
+    """A workspace and who we are there: everything that is needed to talk to it.
 
     `verify` is exactly what requests takes; `key_command` is run when there is no `api_key` in the file.
     """
@@ -54,7 +54,7 @@ class Workspace:
 
     @property
     def host(self) -> str:
-        """The name that messages use for this workspace."""
+        """The workspace's name in messages: its host, with the port if it has one."""
         return urlsplit(self.url).netloc
 
 

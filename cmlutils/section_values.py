@@ -1,4 +1,4 @@
-"""What the keys of a section mean; each function checks one value, or raises ConfigError naming file, section, key."""
+"""The values of a section's keys. Each function checks one value; ConfigError names file, section and key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TRUE, _FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off", ""}
 
 
 def required(where: str, values: Mapping[str, str], key: str) -> str:
-    """Return a value that must be there."""
+    """Return a value that has to be there."""
     value = values.get(key, "").strip()
     if not value:
         hint = f"Add {key}=… ({KEYS[key]}).{meant(values, key)}"
@@ -44,13 +44,13 @@ def required(where: str, values: Mapping[str, str], key: str) -> str:
 
 
 def meant(values: Mapping[str, str], key: str) -> str:
-    """Ask whether an unknown key like this one was meant to be it."""
+    """Return a hint if an unknown key looks like this one mistyped."""
     near = difflib.get_close_matches(key, [each for each in values if each not in KEYS], n=1)
     return f" Or is {near[0]} a typo for it?" if near else ""
 
 
 def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
-    """Return a warning for each key that is none, with the nearest that is one."""
+    """Return a warning for each unknown key, with the nearest known one."""
     warnings = []
     for key in values:
         if key not in KEYS:
@@ -61,7 +61,7 @@ def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
 
 
 def path(where: str, text: str) -> Path:
-    """Return a path with its ~ and variables replaced; raise ConfigError where ~ stands for nothing."""
+    """Return a path with its ~ and variables replaced; raise ConfigError if ~ can't be replaced."""
     try:
         return Path(os.path.expandvars(text.strip())).expanduser()
     except RuntimeError as error:
@@ -70,7 +70,7 @@ def path(where: str, text: str) -> Path:
 
 
 def in_full(text: str) -> str:
-    """Return a path as an ini file should have it: a relative one in full, any other as it was written."""
+    """Return a path as an ini file should have it: a relative one made absolute, any other as it was written."""
     expanded = os.path.expandvars(text.strip())
     if not expanded or expanded[0] == "~" or Path(expanded).is_absolute():
         return text
@@ -78,14 +78,14 @@ def in_full(text: str) -> str:
 
 
 def folder(where: str, text: str) -> Path:
-    """Return the path of a folder that is there, or may be made."""
+    """Return the path of a folder that exists or can be created."""
     place = path(where, text)
     _status(where, place, "Name another folder.")
     return place
 
 
 def output_dir(where: str, text: str) -> Path:
-    """Return the folder where bundles live: one that is there, or may be made."""
+    """Return the folder for bundles, which exists or can be created."""
     place = folder(where, text)
     if os.path.lexists(place) and not place.is_dir():
         raise ConfigError(f"{where} is no folder: {place}.", hint="Name a folder; one that is not there is made.")
@@ -103,7 +103,7 @@ def _file(where: str, text: str, hint: str) -> Path:
 
 
 def _status(where: str, place: Path, hint: str) -> os.stat_result | None:
-    """Return what is there, None for nothing; raise ConfigError where nothing can be."""
+    """Return the status of what exists at a path, None for nothing; raise ConfigError for an impossible path."""
     try:
         return place.stat()
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def url(where: str, text: str) -> str:
 
 
 def verify(where: str, values: Mapping[str, str]) -> bool | str:
-    """Return what requests takes for `verify`: a CA bundle's path, or whether to look at all."""
+    """Return what requests takes as `verify`: the path of a CA bundle, or whether to verify at all."""
     skip = values.get("skip_tls_verification", "").strip().lower()
     if skip not in _TRUE | _FALSE:
         raise ConfigError(f"{where}: skip_tls_verification is neither true nor false.", hint="Write true or false.")
@@ -156,14 +156,14 @@ def verify(where: str, values: Mapping[str, str]) -> bool | str:
 
 @lru_cache
 def _load_certificates(place: Path, _changed: int, _size: int) -> None:
-    """Load a file of certificates, once for all sections: the system's takes longer than all else of a section."""
+    """Load a file of certificates, once for all sections, as the system's file takes longer than all else."""
     import ssl
 
     ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(place)
 
 
 def _is_host(name: str) -> bool:
-    """Tell whether this may be a machine's name or number; ValueError for labels that no name has."""
+    """Tell whether this may be a host name or address; raise ValueError for labels that no name may have."""
     if ":" in name:
         return True  # urlsplit has looked at it
     name.removesuffix(".").encode("idna")
@@ -171,12 +171,12 @@ def _is_host(name: str) -> bool:
 
 
 def could_be_key(text: str) -> bool:
-    """Tell whether a text has only characters that a key may have."""
+    """Tell whether a text consists of characters that a key may have."""
     return all(32 < ord(letter) < 127 for letter in text)
 
 
 def with_own_key(values: Mapping[str, str], shared: Mapping[str, str]) -> dict[str, str]:
-    """Return a section's values without a shared key or command where the section has one of its own."""
+    """Return a section's values without a shared key or key command if the section has one of its own."""
     kinds = [each for each in ("apiv1_key", "apiv1_key_command") if values.get(each)]
     own = [each for each in kinds if values[each] != shared.get(each)]
     return {each: text for each, text in values.items() if each not in kinds or each in (own or kinds)}
@@ -185,7 +185,7 @@ def with_own_key(values: Mapping[str, str], shared: Mapping[str, str]) -> dict[s
 def key(
     where: str, values: Mapping[str, str], side: Side, environ: Mapping[str, str]
 ) -> tuple[Secret, tuple[str, ...]]:
-    """Return the legacy key, or the command that prints it; the file's key wins over the environment's."""
+    """Return the legacy key and the command that prints it; a key in the file overrides the environment's."""
     text = values.get("apiv1_key", "").strip()
     command = values.get("apiv1_key_command", "").strip()
     if not text and not command:

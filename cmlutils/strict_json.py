@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: Python's own reader takes NaN and Infinity, too, and its versions differ in long numbers."""
+"""JSON as in RFC 8259: Python's reader also takes NaN and Infinity, and its versions differ in long numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MAX_DIGITS = 4300  # of an integer, as Python has it since 3.10.7: to read a lon
 
 
 def loads(text: bytes | str) -> Any:
-    """Read JSON; raise ValueError for what is none, and for what is too deep or too large to be read."""
+    """Parse JSON; raise ValueError if it is malformed, or too deep or too large to be read."""
     try:
         return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_integer)
     except RecursionError as error:
@@ -22,7 +22,7 @@ def _no_number(name: str) -> float:
 
 
 def _finite(text: str) -> float:
-    """Return a number; one beyond all numbers is refused, as it would pass for infinity."""
+    """Return a number; refuse one that is too large and would become infinity."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:20]} is too large")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def human_size(count: int) -> str:
-    """Return bytes in the largest unit that keeps the number short."""
+    """Return a number of bytes in the unit that makes it short."""
     size = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -14,7 +14,7 @@ def human_size(count: int) -> str:
 
 
 def human_time(seconds: float) -> str:
-    """Return a time in the unit that a person would wait in."""
+    """Return a number of seconds in the unit that a person would use."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise BundleError for what the disk refuses within the block, where this file is written."""
+    """Turn an OSError within the block into a BundleError that says that this file can't be written."""
     try:
         yield
     except OSError as error:
@@ -29,9 +29,9 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file of mode 0600 that takes this path's place at the end of the block; BundleError where it can't.
+    """Yield a file of mode 0600 that replaces `path` at the end of the block; raise BundleError if that fails.
 
-    After a crash, or an exception in the block, what was there before is there still.
+    After a crash, or an exception in the block, `path` is as it was before.
     """
     with writing(path):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -47,13 +47,13 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file with mode 0600, whole or not at all."""
+    """Write a JSON file of mode 0600, completely or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, sort_keys=False)
     write_bytes(path, text.encode("utf-8", "backslashreplace") + b"\n")  # half a surrogate pair becomes JSON's \udXXX
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file by this content, whole or not at all; raise BundleError where that can't be."""
+    """Replace a file by this content, completely or not at all; raise BundleError if that fails."""
     with whole_file(path) as file:
         file.write(content)
 
@@ -82,5 +82,5 @@ def read_bytes(path: Path) -> bytes:
 
 
 def digest_of(path: Path) -> str:
-    """Return a file's SHA-256 as a manifest has it."""
+    """Return a file's SHA-256 in the form that manifests use."""
     return "sha256:" + hashlib.sha256(read_bytes(path)).hexdigest()

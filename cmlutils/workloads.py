@@ -1,4 +1,4 @@
-"""Models, applications and jobs together: what they are, and how two of them differ."""
+"""Models, applications and jobs in common: their kinds, and how two workloads differ."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _UNCOMPARED = {"source_id", "parent_id", "runtime", "kernel", "notifications", "
 
 
 def shown(name: str, value: object) -> str:
-    """Return a field's value as a report shows it."""
+    """Return the value of a field as reports show it."""
     if name in PRIVATE:
         return "***" if value else "none"
     return str(value)
 
 
 def differences(left: Workload, right: Workload) -> list[tuple[str, str, str]]:
-    """Return (field, left, right) for each field that differs; values that may be private show as ***."""
+    """Return (field, left, right) for each field that differs; values that may be private are ***."""
     found = []
     for one in fields(left):
         a, b = getattr(left, one.name), getattr(right, one.name)

@@ -108,7 +108,7 @@ def _make_key(home: Path) -> str:
 
 
 def _load_world(path: Path, public_key: str) -> World:
-    """Return a sample world all of whose users have this ssh key."""
+    """Return a sample world in which every user has this ssh key."""
     from cmlutils.emulator.world import World
 
     world = World.load(path)
@@ -119,7 +119,7 @@ def _load_world(path: Path, public_key: str) -> World:
 
 
 def _migrant(source: World, target: World) -> str:
-    """Return who migrates: the project's owner, or, of a team, a member who is on the target too."""
+    """Return the user who migrates: the project's owner, or for a team a member who also exists on the target."""
     project = next(one for one in source.projects if one.name == PROJECT)
     owner = source.user(project.owner)
     names = list(owner.members) if owner.is_team else [owner.username]
@@ -134,7 +134,7 @@ def _ini(workspace: Workspace, username: str, output_dir: Path) -> str:
 
 
 def _show_ini(text: str) -> None:
-    """Print an ini file as if it were typed out, but for the key."""
+    """Print an ini file as `cat` would, with the key masked."""
     _prompt("cat ~/cmlutils/export-config.ini")
     for line in text.strip().splitlines():
         click.echo("apiv1_key=***" if line.startswith("apiv1_key") else line)
@@ -146,7 +146,7 @@ def _prompt(line: str) -> None:
 
 
 def _type(home: Path, *words: str) -> Ran:
-    """Show and run one command line in this HOME, and pass its output on as it comes."""
+    """Show one command line and run it in this HOME, passing its output on as it comes."""
     from cmlutils.remote import process
 
     _prompt(" ".join(["cmlutil", *(f'"{word}"' if " " in word else word for word in words)]))
@@ -165,13 +165,13 @@ def _type(home: Path, *words: str) -> Ran:
 
 
 def _program() -> list[str]:
-    """Return how to run cmlutil: by its script, as `python -m` takes a folder cmlutils/ that it is started beside."""
+    """Return the command that runs cmlutil: its script, as `python -m` prefers a cmlutils/ in the current folder."""
     script = Path(sys.executable).with_name("cmlutil")
     return [str(script)] if script.exists() else [sys.executable, "-m", "cmlutils"]
 
 
 def _live(target: Workspace) -> list[str]:
-    """Return what was live on the target, but for an application's start at creation, stopped again."""
+    """Return what was live on the target, apart from applications that started at creation and were stopped again."""
     return [
         f"{event.kind} {event.name}"
         for event in target.went_live

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _side_options(word: str) -> Callable[[Any], Any]:
-    """Return the options that describe one workspace; there is none for a key, which others could read there."""
+    """Return the options that describe one workspace. A key has no option: other users can read command lines."""
 
     def add(command: Any) -> Any:
         for name, metavar, text in (
@@ -103,7 +103,7 @@ def _texts(
     everything: bool,
     force: bool,
 ) -> tuple[dict[Side, str], int]:
-    """Ask for all that is to be known; return the files' texts, and how many sections they have."""
+    """Ask for everything; return the texts of the files, and how many sections they have."""
     _may_replace(files["export"], questions, force=force)
     output = in_full(output_dir or questions.folder())
     source, section = _workspace(questions, "export", files["export"], output)
@@ -120,7 +120,7 @@ def _texts(
 def _workspace(
     questions: Questions, side: Side, file: Path, output_dir: str, *, url: str = "", username: str | None = None
 ) -> tuple[dict[str, str], Section]:
-    """Return one workspace as [DEFAULT] will have it and ready to be asked; ask again for what does not work."""
+    """Ask for one workspace and try it, until it works; return the lines of [DEFAULT], and a section to use it."""
     from cmlutils.flows.list_projects import check_user
 
     while True:
@@ -143,7 +143,7 @@ def _workspace(
 def _asked(
     questions: Questions, side: Side, file: Path, known: dict[str, str], *, username: str | None
 ) -> tuple[dict[str, str], Section]:
-    """Return what options and a person say of one workspace."""
+    """Return what the options, or else a person, say about one workspace."""
     from cmlutils.flows.list_projects import key_from, shared_section
 
     values = {
@@ -162,7 +162,7 @@ def _asked(
 def _projects(
     questions: Questions, section: Section, projects: Sequence[str], *, everything: bool
 ) -> list[ListedProject]:
-    """Return the projects that get a section: those named, all, or those that a person chooses."""
+    """Return the projects that get a section: those named by options, all, or those that a person chooses."""
     from cmlutils.flows.list_projects import list_projects, named_projects
 
     if projects:
@@ -177,7 +177,7 @@ def _projects(
 
 
 def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
-    """Return the projects that an ini file can hold, and say of the others why it can't."""
+    """Return the projects whose names an ini file can hold; warn about the others."""
     taken: dict[str, ListedProject] = {}
     for one in found:
         if not can_be_section(one.name):
@@ -196,7 +196,7 @@ def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
 
 
 def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
-    """Make sure that a file which is there may be replaced; raise ConfigError if not."""
+    """Ask whether an existing file may be replaced; raise ConfigError if not."""
     if force or not path.exists():
         return
     if questions.may(f"{path} is there. Replace it (it is kept as {path.name}.old)?"):
@@ -207,7 +207,7 @@ def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write an ini file, readable by its owner only, and keep the one that was there."""
+    """Write an ini file, readable by its owner only; an existing one is kept under another name."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists():

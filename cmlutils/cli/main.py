@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 log = logging.getLogger("cmlutils.cli")
-# A listing is hundreds of thousands of objects, none of them garbage: to look through them as often as Python does
-# by default takes longer than to make them.
+# A listing consists of hundreds of thousands of objects, none of them garbage. By default, Python's collector would
+# scan them so often that this takes longer than creating them.
 GC_THRESHOLD = (200_000, 50, 50)
 
 
@@ -73,7 +73,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _translate(argv: Sequence[str]) -> int:
-    """Turn whatever ends a command into words and an exit code; nothing else catches broadly."""
+    """Turn whatever ends a command into words and an exit code. No other place catches broadly."""
     try:
         result = cli.main(args=list(argv), prog_name="cmlutil", standalone_mode=False)
     except click.exceptions.Abort:

@@ -63,9 +63,9 @@ verbose_option = click.option(
 
 
 def name_option(parameter: str = "name", **more: Any) -> Callable[..., Any]:
-    """Return the -p option, in the spelling of cloudera/cmlutils, too; `more` is for click.
+    """Return the -p option, which also has the spelling of cloudera/cmlutils; `more` goes to click.
 
-    Unless it is to be `multiple`, a second one is refused: click would take the last, and not a word of the others.
+    Unless `multiple` is asked for, a second -p is refused: click would silently take the last one.
     """
     single = {} if more.get("multiple") else {"multiple": True, "callback": _one}
     settings = {"metavar": "NAME", "shell_complete": sections, **single, **more}
@@ -76,7 +76,7 @@ project_option = name_option(required=True, help="The section of the ini file: t
 
 
 def run_options(command: Any) -> Any:
-    """Add what export, import and validate-migration have in common."""
+    """Add the options that export, import and validate-migration have in common."""
     for option in (json_option, quiet_option, verbose_option, patience_option, config_dir_option):
         command = option(command)
     return command

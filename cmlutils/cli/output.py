@@ -25,7 +25,7 @@ _COLOURS = {  # by the mark or word that a line begins with
 
 
 def width_of(names: Iterable[str]) -> int:
-    """Return how wide a column of these names is to be."""
+    """Return the width of a column that holds these names."""
     return min(max(map(cells, names), default=0), _WIDEST)
 
 
@@ -39,7 +39,7 @@ def say(line: str) -> None:
 
 
 def put(text: str, *, colours: bool | None = None) -> None:
-    """Print to standard output; a reader that has gone, as `head` does, does not change how the run ends."""
+    """Print to standard output. A reader that has closed its end, as `head` does, does not change how the run ends."""
     try:
         click.echo(text, color=colours)
     except BrokenPipeError:
@@ -47,7 +47,7 @@ def put(text: str, *, colours: bool | None = None) -> None:
 
 
 def can_be_written(stream: TextIO) -> bool:
-    """Tell whether a stream takes what was last written to it: what it did not take, it tries again."""
+    """Tell whether the stream can be written: flushing it writes again whatever failed to be written before."""
     try:
         stream.flush()
     except OSError:
@@ -56,14 +56,14 @@ def can_be_written(stream: TextIO) -> bool:
 
 
 def _to_nowhere() -> None:
-    """Let what is still to be written to standard output go nowhere."""
+    """Discard whatever is still to be written to standard output."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 class _Unheard(io.FileIO):
-    """A standard error that may be full or gone: what can't be written there is lost, and changes nothing."""
+    """A standard error that ignores failures to write: if it is full or closed, messages are lost; the run goes on."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -73,10 +73,11 @@ class _Unheard(io.FileIO):
 
 
 def usable_streams() -> None:
-    """Open what the shell closed (`>&-`), and let letters that the terminal has not be shown by their numbers.
+    """Prepare the standard streams for whatever terminal, file or pipe they lead to.
 
-    A standard error that can't be written loses what is said there. Files may be called by any letters, so an
-    interpreter that takes their names for ASCII is started anew.
+    Streams that the shell closed (`>&-`) are opened. Characters that the terminal's encoding lacks are shown as
+    escapes. Failures to write to standard error are ignored. An interpreter that takes file names for ASCII is
+    restarted in UTF-8 mode, as files may have any name.
     """
     if sys.getfilesystemencoding() == "ascii":
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
@@ -91,9 +92,10 @@ def usable_streams() -> None:
 
 
 def end_streams(code: int) -> int:
-    """Write out what is left for standard output; return the exit code, which says so if that fails.
+    """Flush standard output and return the final exit code: FAILED if that fails and `code` was 0.
 
-    A reader that has gone, as `head` does, changes nothing. Left to Python, either would end the run with code 120.
+    A reader that has closed its end, as `head` does, changes nothing. If this were left to Python, both cases would end
+    with exit code 120.
     """
     try:
         sys.stdout.flush()

@@ -61,7 +61,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
-    """Return a row a section; raise ConfigError when there is neither file."""
+    """Return one row for each section; raise ConfigError when neither file exists."""
     from cmlutils.flows.doctor_machine import label
 
     rows: list[dict[str, str]] = []
@@ -85,7 +85,7 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
 
 
 def _owner(section: Section) -> str:
-    """Return whose the project is: on the target a team's where the bundle says so."""
+    """Return the project's owner: on the target a team, if the bundle says so."""
     if section.side == "export":
         return section.owner or section.workspace.username
     with contextlib.suppress(BundleError):
@@ -95,7 +95,7 @@ def _owner(section: Section) -> str:
 
 
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
-    """Read those of the two files that there are; raise ConfigError for a malformed one, or when there is neither."""
+    """Read the ini files that exist; raise ConfigError if one is malformed, or if there is none."""
     folders = config.config_folders(config_dir, os.environ)
     there = [side for side in SIDES if any((folder / f"{side}-config.ini").is_file() for folder in folders)]
     if not there:
@@ -142,7 +142,7 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
 
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> list[Section]:
-    """Return the usable sections of both files; those that are not are told as warnings."""
+    """Return the usable sections of both files; log a warning about each of the others."""
     found, known = [], dict[str, None]()
     keys = dict.fromkeys(KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
@@ -169,7 +169,7 @@ def _status_json(states: Sequence[tuple[Section, SideState]]) -> str:
 
 
 def _status_lines(states: Sequence[tuple[Section, SideState]]) -> list[str]:
-    """Return a line a section and side, and more below it, set in, where there is more to tell."""
+    """Return one line for each section and side, with indented lines below it where there is more to tell."""
     lines = []
     width = width_of(section.name for section, _ in states)
     for section, state in states:
@@ -184,7 +184,7 @@ def _status_lines(states: Sequence[tuple[Section, SideState]]) -> list[str]:
 
 
 def _numbers(value: object) -> dict[str, int]:
-    """Return the whole numbers of an object by name; of anything else, as of a damaged file, none."""
+    """Return those values of an object that are whole numbers; nothing for what is no object, as in a damaged file."""
     return {key: one for key, one in value.items() if isinstance(one, int)} if isinstance(value, dict) else {}
 
 

@@ -30,7 +30,7 @@ _FILES_FROM, _RATE_FROM = 60, 80  # so wide a terminal has room for them beside 
 
 
 class TextProgress:
-    """Phases go to the log with their duration; files to a bar on the terminal, or to a line now and then."""
+    """Shows progress as text: phases with their duration in the log; files as a bar, or as lines without a terminal."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -41,7 +41,7 @@ class TextProgress:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Log a phase when it ends, whatever ends it."""
+        """Log a phase and its duration when it ends, even if by an exception."""
         started = time.monotonic()
         log.debug("%s …", name)
         self._phases.append((name, started))
@@ -59,7 +59,7 @@ class TextProgress:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Tell of what takes long within the block."""
+        """Report it regularly when the block takes long."""
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(over,), daemon=True)
         watch.start()
@@ -89,7 +89,7 @@ class TextProgress:
             self._bar.step(name)
 
     def files(self, so_far: FileProgress) -> None:
-        """Tell how much of the files is done; without a terminal, what comes too often is dropped."""
+        """Show how much of the files is done; without a terminal, only now and then."""
         if self._bar:
             self._bar.files(so_far)
             return
@@ -100,7 +100,7 @@ class TextProgress:
 
 
 def line(so_far: FileProgress, seconds: float) -> str:
-    """Say it in one line: share, bytes, files, rate and the time that is left; `seconds` have passed."""
+    """Return the progress in one line: share, bytes, files, rate and time left, after so many `seconds`."""
     percent = min(100, 100 * so_far.bytes_done // so_far.bytes_total) if so_far.bytes_total else 100
     rate = so_far.bytes_done / seconds if seconds > 0 else 0
     left = f", {human_time(max(0, so_far.bytes_total - so_far.bytes_done) / rate)} left" if rate else ""
@@ -109,13 +109,13 @@ def line(so_far: FileProgress, seconds: float) -> str:
 
 
 def _of(done: int, total: int) -> str:
-    """Say how much of it is done, with the unit once where it is the same."""
+    """Return DONE/TOTAL, with the unit only once if both have the same."""
     number, unit = human_size(done).split()
     return f"{number if human_size(total).endswith(f' {unit}') else human_size(done)}/{human_size(total)}"
 
 
 class _Bar:
-    """The bar at the terminal's foot. Log lines appear above it, since rich lends them its own standard error."""
+    """The bar in the terminal's last line. Log lines appear above it, as rich writes them while the bar is shown."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr
@@ -132,7 +132,7 @@ class _Bar:
             self._live.update(self._task, description=name)
 
     def waiting(self, name: str, seconds: float) -> None:
-        """Show what takes so long already, unless files are counted."""
+        """Show which phase is taking so long, unless the bar counts files."""
         with self._lock:
             if self._live is None:
                 self.step(name)
@@ -156,7 +156,7 @@ class _Bar:
         self._live.update(self._task, told=", ".join(told))
 
     def _fit(self) -> int:
-        """Take the terminal's width, but for room for a ^C: that would begin a new line, and the bar be left behind."""
+        """Use the terminal's width minus room for an echoed ^C, which would otherwise wrap and leave the bar behind."""
         width = columns(self._terminal) or 80
         self._live.console.width = width - len("^C") - 1
         return width
@@ -166,7 +166,7 @@ class _Bar:
         from rich.console import Console
 
         console = Console(stderr=True)
-        # Hidden, it would stay so in the shell of who stops the run (Ctrl-Z) or kills it.
+        # A hidden cursor would stay hidden in the shell when the run is stopped (Ctrl-Z) or killed.
         console.show_cursor = lambda _show=True: False  # type: ignore[assignment, method-assign]
         self._live = progress.Progress(
             progress.TextColumn("{task.description}"),

@@ -29,7 +29,7 @@ _FORETELLS = 3.0  # seconds of it that it takes to foretell how long the rest wi
 
 
 class ProgressFile(logging.Handler):
-    """Passes progress on, and keeps its latest state in a file that is whole at any moment."""
+    """Passes progress on to another Progress, and keeps the latest state in a file that other processes can read."""
 
     def __init__(self, inner: Progress, report: Report, bundle: Bundle) -> None:
         super().__init__(logging.WARNING)
@@ -40,7 +40,7 @@ class ProgressFile(logging.Handler):
 
     @contextmanager
     def open(self) -> Iterator[ProgressFile]:
-        """Keep the file for as long as the block takes: one that is left over is of a run that was killed."""
+        """Keep the file for the time of the block; a file that is left over is from a run that was killed."""
         logging.getLogger(ROOT).addHandler(self)
         self._write(at_once=True)
         try:
@@ -52,7 +52,7 @@ class ProgressFile(logging.Handler):
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Tell what goes on within the block."""
+        """Note which phase the block is."""
         before = self._state.phase
         self._enter(name)
         self._write(at_once=True)
@@ -64,14 +64,14 @@ class ProgressFile(logging.Handler):
         self._state.phase, self._state.step, self._state.files = phase, step, {}
 
     def step(self, name: str) -> None:
-        """Tell what begins within a phase."""
+        """Note which step of the phase begins."""
         self._samples.clear()
         self._enter(self._state.phase, name)
         self._write(at_once=True)
         self._inner.step(name)
 
     def files(self, so_far: FileProgress) -> None:
-        """Tell how much of the files is done, how fast, and how long the rest will take."""
+        """Note how much of the files is done, how fast, and how long the rest will take."""
         self._inner.files(so_far)
         now = time.monotonic()
         self._samples.append((now, so_far.bytes_done))
@@ -88,12 +88,12 @@ class ProgressFile(logging.Handler):
         self._write()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell the last warning, such as what is waited for."""
+        """Note the latest warning, which may say what the run is waiting for."""
         self._state.warning = mask(record.getMessage())
         self._write(at_once=True)
 
     def _write(self, *, at_once: bool = False) -> None:
-        """Replace the file; it may be lost in a crash of the machine, so nothing waits for the disk."""
+        """Replace the file, without waiting for the disk: it need not survive a crash of the machine."""
         now = time.monotonic()
         if not at_once and now - self._written < _EVERY:
             return

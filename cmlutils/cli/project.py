@@ -110,7 +110,7 @@ def import_(
 
 
 def _check(bundle: Bundle) -> None:
-    """Look at all that an import reads here before it writes anything there."""
+    """Check everything that an import reads on this machine, before it writes anything on the target."""
     from cmlutils.flows.copying.ignore_files import import_rules
 
     bundle.check()
@@ -130,9 +130,9 @@ def _foreseen(run: Run, plan: Callable[[Connection], Plan]) -> int:
 def _validate(
     run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool
 ) -> None:
-    """Compare all three ways; without a usable export section, bundle against target.
+    """Compare source, bundle and target; without a usable export section, only bundle and target.
 
-    A source that can't be asked is an error, raised when all the rest has been compared.
+    If the source can't be reached, the rest is compared first, and the error is raised at the end.
     """
     from cmlutils.flows.connect import connect
     from cmlutils.flows.validate_migration import validate_migration

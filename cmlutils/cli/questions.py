@@ -21,9 +21,9 @@ WORDS: dict[Side, str] = {"export": "source", "import": "target"}
 
 
 class Questions:
-    """Answers by options such as `source_url`; what they don't say is asked for, where somebody can answer.
+    """Answers from options such as `source_url`, or from a person where an option is missing and somebody can answer.
 
-    `asked` counts what a person was asked, so that a caller can tell whether asking again may help.
+    `asked` counts the questions put to a person, so that a caller can tell whether asking again may help.
     """
 
     def __init__(self, options: Mapping[str, str | None]) -> None:
@@ -33,7 +33,7 @@ class Questions:
         self._said: dict[str, str] = {}
 
     def text(self, side: Side, key: str, question: str, *, default: str | None = None) -> str:
-        """Return one answer; the default, or UsageError if it has none, where nobody gives one.
+        """Return one answer. Where nobody can give one, return the default, or raise UsageError if there is none.
 
         A question that is asked again offers the last answer.
         """
@@ -61,11 +61,11 @@ class Questions:
         return default
 
     def key_command(self, side: Side) -> str:
-        """Return the command that prints the legacy API key, empty if there is none: it is never asked for."""
+        """Return the command that prints the legacy API key; empty if no option gives one, as it is never asked for."""
         return (self._options.get(f"{WORDS[side]}_key_command") or "").strip()
 
     def key(self, side: Side) -> str:
-        """Return the legacy API key that a person types unseen; empty when the environment has it."""
+        """Return the legacy API key that a person types (it is not shown); empty when the environment has it."""
         if os.environ.get(KEY_VARIABLES[side]):
             return ""
         word = WORDS[side]
@@ -76,7 +76,7 @@ class Questions:
         return self._ask(f"{word.capitalize()}: legacy API key (it is not shown)", hide=True)
 
     def may(self, question: str) -> bool:
-        """Return whether a person says yes; no where nobody can."""
+        """Ask a yes-or-no question; where nobody can answer, it is a no."""
         return self.can_ask and click.confirm(question, err=True)
 
     def choose(self, found: Sequence[ListedProject]) -> list[ListedProject]:
@@ -98,7 +98,7 @@ class Questions:
 
 
 def pick(text: str, count: int) -> list[int]:
-    """Return the numbers that a text such as `1, 3-5` or `all` names, in order; raise UsageError."""
+    """Return the numbers that a text such as `1, 3-5` or `all` names, in order; raise UsageError if it is malformed."""
     if text.strip().lower() == "all":
         return list(range(1, count + 1))
     chosen: set[int] = set()

@@ -26,7 +26,7 @@ _NOTES = 20
 
 
 def files_text(counts: Mapping[str, int]) -> str:
-    """Say what a project's files are, and what of them this run had to bring or take away."""
+    """Sum up a project's files, and how many of them this run had to copy or delete."""
     found = {kind: counts.get(f"{kind}s", 0) for kind in ("file", "folder", "link")}
     kinds = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.items() if count or kind == "file"]
     text = f"{', '.join(kinds)}, {human_size(counts.get('bytes', 0))}"
@@ -36,7 +36,7 @@ def files_text(counts: Mapping[str, int]) -> str:
 
 
 def json_text(content: object) -> str:
-    """Return JSON for standard output or a file, without a secret in it."""
+    """Return JSON for standard output or a file, with secrets masked."""
     return json.dumps(masked(content), indent=2, ensure_ascii=False)
 
 
@@ -54,7 +54,7 @@ def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
 
 
 def show_error(code: ExitCode, message: str, hint: str = "") -> None:
-    """Print as JSON what ended a command that has no report."""
+    """Print the failure of a command that has no report as JSON."""
     put(json_text({"exit_code": int(code), "error": message, "hint": hint}))
 
 

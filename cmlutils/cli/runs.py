@@ -1,4 +1,4 @@
-"""What a run of a command needs around it: its section and bundle, the lock, the log and the report."""
+"""What surrounds the run of a command: its section and bundle, the lock, the log and the report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def load(side: Side, name: str, config_dir: str | None) -> Section:
-    """Return the section, after telling what is odd about it."""
+    """Return the section; what is odd about it is logged as warnings."""
     section = config.load(side, name, config_dir)
     for warning in section.warnings:
         log.warning("%s", warning)
@@ -46,7 +46,7 @@ def maps_of(section: Section, config_dir: str | None) -> Maps:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: what it works on and how it tells; `patience` is in seconds."""
+    """One run of a command: what it works on and how it reports; `patience` is in seconds."""
 
     section: Section
     bundle: Bundle
@@ -64,7 +64,8 @@ class Run:
         with bundle.lock():
             logs.to_file(bundle.log_file)
             log.debug("%s of %r begins", report.verb, report.project)
-            bundle.metrics(report.side).unlink(missing_ok=True)  # no earlier success speaks for a run that is killed
+            # if this run is killed, an earlier run's success must not stand for it
+            bundle.metrics(report.side).unlink(missing_ok=True)
             try:
                 with ProgressFile(TextProgress(report), report, bundle).open() as progress:
                     yield progress
@@ -76,7 +77,11 @@ class Run:
 
 @contextmanager
 def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
-    """Connect and report; where there is a bundle already, a failure to check it or to connect is reported too."""
+    """Connect for the block and write a report of it.
+
+    If the bundle exists already, a failure of `check` or of the connection is in the report, too; otherwise it leaves
+    no trace on the disk.
+    """
     from cmlutils.flows.connect import connect
 
     if run.bundle.state.is_dir():
@@ -95,7 +100,7 @@ def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tu
 
 @contextmanager
 def failures_reported(report: Report, *, as_json: bool, dry_run: bool = False) -> Iterator[None]:
-    """Print as JSON, where that is asked for, what ended a run before it could print its report, or its plan."""
+    """With `as_json`, print a failure as JSON if it ended the run before its report (or plan) was printed."""
     try:
         yield
     finally:
@@ -111,7 +116,7 @@ def failures_reported(report: Report, *, as_json: bool, dry_run: bool = False) -
 
 @contextmanager
 def failures_as_json(*, as_json: bool) -> Iterator[None]:
-    """Print as JSON, where that is asked for, what ends a command that has no report."""
+    """With `as_json`, print a failure of a command that has no report as JSON."""
     try:
         yield
     except CmlutilError as error:

@@ -29,13 +29,13 @@ def _heard(signum: int, _frame: FrameType | None) -> None:
 
 
 def _nohup(signum: int) -> bool:
-    """Tell whether nohup keeps this signal from us; SIGINT, which scripts' background jobs ignore, ends us."""
+    """Tell whether nohup made this signal ignored. It is SIGHUP alone: scripts ignore SIGINT for background jobs."""
     return signum == signal.SIGHUP and signal.getsignal(signum) is signal.SIG_IGN
 
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Hear the signals while the block runs; at its end nothing that it started is left."""
+    """Handle the signals that end a run while the block runs; at its end, nothing that it started is left."""
     interrupts.forget()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -58,7 +58,7 @@ def signals() -> Iterator[None]:
 
 
 def _watch(reader: int) -> None:
-    """Wait for a first signal, then for a second or the end of time; end the process unless it ends by itself."""
+    """Wait for a first signal, then for a second one or the deadline; then end the process unless it ends by itself."""
     first = _next(reader)
     if first and _next(reader, _PATIENCE) is not None:
         watchdog.leave()
@@ -66,7 +66,7 @@ def _watch(reader: int) -> None:
 
 
 def _next(reader: int, seconds: float | None = None) -> int | None:
-    """Return the next of our signals, 0 when time is up, None when the block is over."""
+    """Return the next signal that we handle; 0 when time is up, None when the block is over."""
     while True:
         ready, _, _ = select.select([reader], [], [], seconds)
         if not ready:

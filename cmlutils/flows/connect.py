@@ -43,16 +43,16 @@ class Connection:
     v1: ApiV1
 
     def wait_until_back(self) -> bool:
-        """Return when the workspace answers, and tell whether it had to be waited for."""
+        """Wait until the workspace answers; return whether it had to be waited for."""
         waits = self.v1.http.waits
         self.v1.users.get(self.section.workspace.username)
         return self.v1.http.waits > waits
 
 
 def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
-    """Return the workspace with its API key, run from apiv1_key_command where one is given.
+    """Return the workspace with its API key, which apiv1_key_command prints if there is one.
 
-    Raises ConfigError that begins with `where`, the place of the command.
+    Raises ConfigError, beginning with `where`, if the command fails.
     """
     where = f"{where}: apiv1_key_command" if where else "apiv1_key_command"
     key = workspace.api_key.reveal()
@@ -90,7 +90,7 @@ def _require(*programs: str) -> None:
 
 @contextmanager
 def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
-    """Open the API and check that key and user are right; an outage later on is waited out, `patience` seconds long."""
+    """Open the API and check key and user; later outages are waited out for up to `patience` seconds each."""
     _require("rsync", "ssh")
     where = f"{section.file}, section [{section.name}]"
     section = replace(section, workspace=resolve_key(section.workspace, where))
@@ -102,13 +102,13 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
             error.hint = f"{error.hint} See {where}."
             raise
         name = user.get("username")
-        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners have its case
+        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners are spelled like that
             section = replace(section, workspace=replace(section.workspace, username=name))
         yield Connection(section, v1)
 
 
 def find_project(connection: Connection) -> ProjectRef:
-    """Return the project that the section names; raise CheckFailed when there is none."""
+    """Return the project that the section names; raise CheckFailed if it does not exist."""
     section = connection.section
     found = connection.v1.projects.find(section.name, section.workspace.username, section.owner)
     if found is None:
@@ -126,20 +126,20 @@ def find_project(connection: Connection) -> ProjectRef:
 
 @contextmanager
 def api_v2(connection: Connection, bundle: Bundle, journal: Journal, report: Report) -> Iterator[ApiV2]:
-    """Give API v2, with one key at most, made when it is used; one that could not be revoked is in the report."""
+    """Yield API v2. Its key is made at first use and revoked at the end; if that fails, the report says so."""
     key = V2Key(connection.v1, connection.section.workspace.username, journal, bundle.other_journals)
     try:
         with ApiV2(connection.v1.http, key) as v2:
             yield v2
     finally:
-        report.todos += [one for one in key.left if one not in report.todos]  # an earlier one may have said so
+        report.todos += [one for one in key.left if one not in report.todos]  # perhaps reported before
 
 
 @contextmanager
 def project_tunnel(
     connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle
 ) -> Iterator[Tunnel]:
-    """Open a session in the project and the ssh connection to it; all is closed and removed at the end."""
+    """Open a session in the project and an ssh connection to it; everything is closed and removed at the end."""
     workspace = connection.section.workspace
     runtime_id = None
     if project.engine_type != LEGACY_ENGINE:
@@ -171,7 +171,7 @@ def project_tunnel(
 def session(
     connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, progress: Progress
 ) -> Iterator[Tunnel]:
-    """Open a tunnel, with phases of their own for opening and closing the session behind it."""
+    """Open a tunnel as `project_tunnel` does, and show opening and closing its session as phases of the run."""
     with ExitStack() as stack:
         with progress.phase("open session"):
             tunnel = stack.enter_context(project_tunnel(connection, project, runtimes, bundle))

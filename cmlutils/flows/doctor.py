@@ -1,7 +1,7 @@
-"""The preconditions of a migration, checked before it: all findings, each with its fix.
+"""Check the preconditions of a migration beforehand; report all findings, each with its fix.
 
-What sections share is asked once: a login a workspace, user and key. Programs are run in the main thread;
-threads only talk HTTP.
+Sections with the same workspace, user and key are one group, for which common things are asked once. Programs are run
+in the main thread; other threads only talk HTTP.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from cmlutils.section import Secret, Section, Workspace
 
 _AT_ONCE = 8
-_PATIENCE = 20.0  # seconds that a workspace which answered once is waited for
+_PATIENCE = 20.0  # seconds to wait for a workspace that answered before
 _SKEW = 120.0  # seconds by which two clocks may differ
 
 
 @dataclass
 class _Group:
-    """The sections of one workspace, user and key, and what was learned for all of them."""
+    """The sections with the same workspace, user and key, and what was found out for all of them."""
 
     connection: Connection
     sections: Sequence[Section]
@@ -54,17 +54,17 @@ class _Group:
         return self.connection.section.workspace
 
     def of(self, section: Section) -> Connection:
-        """Return the connection as one of its sections uses it."""
+        """Return the connection for one of its sections."""
         return replace(self.connection, section=replace(section, workspace=self.workspace))
 
     def find(self, severity: str, text: str, fix: str = "") -> None:
-        """Note a finding for all of its sections at once."""
+        """Add a finding for all of its sections together."""
         self.findings.append(Finding(label(self.sections), self.sections[0].side, severity, text, fix))
 
 
 @dataclass
 class _Shared:
-    """What one workspace's check saves the next: who does not answer, and who has which subdomains."""
+    """What the checks of several groups share: which workspaces don't answer, and which subdomains are taken."""
 
     maps: Maps
     silent: dict[str, Unreachable] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
 
 
 def _warnings(sections: Iterable[Section]) -> list[Finding]:
-    """Return what is odd about the files, each thing once, however many sections it is about."""
+    """Return the warnings about the ini files, each once, however many sections it is about."""
     about: dict[tuple[str, str], list[Section]] = defaultdict(list)
     for section in sections:
         for text in section.warnings:
@@ -108,7 +108,7 @@ def _warnings(sections: Iterable[Section]) -> list[Finding]:
 
 
 def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding]]:
-    """Return the sections with their keys; a command that gives one is run once, in this thread."""
+    """Return the sections with their keys, and findings for those without; each key command is run once."""
     told: dict[tuple[str, ...], Secret | CmlutilError] = {}
     ready, found = [], []
     for section in sections:
@@ -127,7 +127,7 @@ def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding
 
 
 def _alike(sections: Sequence[Section]) -> list[list[Section]]:
-    """Group sections by side, workspace, user, API key and ssh key: those share a login."""
+    """Group sections with the same side, workspace, user, API key, certificates and ssh key."""
     groups: dict[tuple[str, ...], list[Section]] = defaultdict(list)
     for one in sections:
         there = one.workspace
@@ -164,7 +164,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
 
 
 def _skew(date: str) -> float:
-    """Return by how many seconds the workspace's clock is ahead; 0 where it does not say."""
+    """Return by how many seconds the workspace's clock is ahead; 0 if it does not show its time."""
     try:
         return parsedate_to_datetime(date).timestamp() - time.time()
     except (ValueError, TypeError, IndexError):
@@ -172,7 +172,7 @@ def _skew(date: str) -> float:
 
 
 def _check_section(group: _Group, section: Section) -> list[Finding]:
-    """Check one project: that the source has it, or what the target would make of its bundle."""
+    """Check one project: whether the source has it, or what an import of its bundle would run into."""
 
     def finding(severity: str, text: str, fix: str = "") -> Finding:
         return Finding(section.name, section.side, severity, text, fix)
@@ -190,7 +190,7 @@ def _check_section(group: _Group, section: Section) -> list[Finding]:
 
 
 def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tuple[str, str, str]]:
-    """Say what an import of this bundle would stumble over."""
+    """Return the rows (severity, text, fix) of what an import of this bundle would run into."""
     try:
         bundle.check()
     except BundleError:
@@ -209,7 +209,7 @@ def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tupl
 
 
 def _open_session(group: _Group) -> None:
-    """Open a session in the first project that is there: only that proves the key, rsync and the way in."""
+    """Open a session in the first project that exists: only that proves that the ssh key and rsync work there."""
     for section in group.sections:
         connection = group.of(section)
         try:

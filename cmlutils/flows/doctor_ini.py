@@ -1,4 +1,4 @@
-"""Whether the two ini files fit together: each section has its namesake, and both mean the same bundle."""
+"""Whether the two ini files fit together: sections have the same names in both, and name the same bundles."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def misfits(names: Mapping[Side, Sequence[str]], sections: Sequence[Section]) -> list[Finding]:
-    """Find sections that seem to be one under two names, and those whose export and import name two folders.
+    """Find sections that seem to be the same under two names, and sections whose export and import use other folders.
 
-    `names` has all sections of the files that there are, whether they can be used or not.
+    `names` has all sections of the existing files, whether they can be used or not.
     """
     return _without_namesake(names, {one.name for one in sections}) + _other_folders(sections)
 
@@ -37,7 +37,7 @@ def _without_namesake(names: Mapping[Side, Sequence[str]], wanted: set[str]) -> 
 
 
 def _other_folders(sections: Sequence[Section]) -> list[Finding]:
-    """Return a finding for each pair of folders, however many sections have it."""
+    """Return one finding for each pair of different folders, however many sections have it."""
     exports = {one.name: one for one in sections if one.side == "export"}
     pairs: dict[tuple[str, str], list[Section]] = defaultdict(list)
     for one in sections:

@@ -1,4 +1,4 @@
-"""What a migration needs of this machine: programs, ssh keys, room on the disk."""
+"""What a migration needs on this machine: programs, ssh keys, room on the disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cmlutils.section import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
-_LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes from which on a disk is called nearly full
+_LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes: with less free, a disk is called nearly full
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ class Finding:
 
 
 def here(severity: str, text: str, fix: str = "") -> Finding:
-    """Name a finding about this machine."""
+    """Return a finding about this machine."""
     return Finding("-", "here", severity, text, fix)
 
 
 def label(sections: Sequence[Section]) -> str:
-    """Name some sections in few words."""
+    """Return a short text that names these sections."""
     names = ", ".join(one.name for one in sections[:3])
     return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
 
 
 def programs() -> list[Finding]:
-    """Check that rsync, ssh and ssh-keygen are here and not too old."""
+    """Check that rsync, ssh and ssh-keygen are installed and recent enough."""
     found = []
     for name, package in PACKAGES.items():
         if not shutil.which(name):
@@ -84,7 +84,7 @@ def _rsync() -> list[Finding]:
 
 
 def ssh_keys(workspaces: Iterable[Workspace]) -> list[Finding]:
-    """Check that there is an ssh key that nobody has to unlock, for each way to choose one."""
+    """Check, for each identity_file and for the default keys, that there is an ssh key which needs no passphrase."""
     found = []
     for workspace in {one.identity_file: one for one in workspaces}.values():
         offered = ssh.identities(workspace)
@@ -106,7 +106,7 @@ def ssh_keys(workspaces: Iterable[Workspace]) -> list[Finding]:
 
 
 def disks(sections: Sequence[Section]) -> list[Finding]:
-    """Check the disks of all bundles together, as far as can be known without a session."""
+    """Check the disks of all bundles, as far as this is possible without a session."""
     sections_by_disk: dict[int, list[Section]] = defaultdict(list)
     for section in sections:
         sections_by_disk[existing_folder(section.output_dir.absolute()).stat().st_dev].append(section)
@@ -118,7 +118,7 @@ def disks(sections: Sequence[Section]) -> list[Finding]:
 
 
 def _disk(bundles: dict[Path, Section]) -> Finding:
-    """Say what is free on one disk, what its bundles hold, and of how many nobody knows yet."""
+    """Report how much is free on one disk, how much its bundles hold, and how many are of unknown size."""
     held = names = unknown = 0
     for folder in bundles:
         try:
@@ -140,7 +140,7 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
 
 
 def same_subdomains(sections: Sequence[Section]) -> list[Finding]:
-    """Name the bundles whose applications would meet in one subdomain of the same target."""
+    """Find bundles whose applications want the same subdomain of the same target."""
     seen: dict[tuple[str, str], str] = {}
     found = []
     for section in sections:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def export_project(
     connection: Connection, bundle: Bundle, report: Report, progress: Progress, *, values: bool = True
 ) -> None:
-    """Bring a project down: files, settings, models, applications, jobs; without `values`, no environment's.
+    """Bring a project down: files, settings, models, applications, jobs; without `values`, no environment values.
 
-    Everything it learns goes into the report as it learns it; a failure is an exception of `cmlutils.errors`.
+    The report grows as it goes; a failure is raised as an exception of `cmlutils.errors`.
     """
     with progress.phase("project"):
         project = find_project(connection)
@@ -37,12 +37,12 @@ def export_project(
     with progress.phase("metadata"):
         contents = read_project(connection.v1, project, runtimes)
     with (
-        listing_here(bundle.data) as here,  # it takes time, as a session does
+        listing_here(bundle.data) as here,  # listed while the session opens, as both take time
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
-        known = survey(tunnel, bundle, here, progress)  # what can't be used leaves an earlier export as it is
-        bundle.begin_export(report.source)  # from here on, what an earlier export has left is no whole one
+        known = survey(tunnel, bundle, here, progress)  # raises, before anything is changed, for what can't be used
+        bundle.begin_export(report.source)  # from here on, an earlier export is no longer complete
         counts = write_metadata(contents, bundle, report, values=values)
         note_files(report, pull(tunnel, bundle, known, progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def check_not_source(bundle: Bundle, url: str, find: Callable[[], ProjectRef | None]) -> None:
-    """Raise ConfigError when the target's project is the one that was exported: an import would write over it.
+    """Raise ConfigError when the target's project is the one that was exported: an import would overwrite it.
 
-    `find` looks for the target's project, and is asked only where bundle and target are of one workspace.
+    `find` returns the target's project; it is called only if the bundle comes from the target's workspace.
     """
     source_id = bundle.source_id(url)
     project = find() if source_id else None
@@ -31,12 +31,12 @@ def check_not_source(bundle: Bundle, url: str, find: Callable[[], ProjectRef | N
 
 
 def stays_on_engines(settings: ProjectSettings, maps: Maps) -> bool:
-    """Tell whether a project of legacy engines keeps them, as no map says which runtimes take their place."""
+    """Tell whether a project on legacy engines stays on them, as no map says which runtimes should replace them."""
     return settings.engine_type == LEGACY_ENGINE and not maps.engines
 
 
 def lacks_team(v1: ApiV1, settings: ProjectSettings) -> str:
-    """Say that the target does not show the project's team; empty where it does, or there is none."""
+    """Return a message if the target does not show the project's team; empty if it does, or if there is no team."""
     try:
         if settings.team:
             v1.users.get(settings.team)

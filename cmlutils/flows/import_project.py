@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
-    """Take a bundle up: project, files, models, applications, jobs; the report grows as it goes."""
+    """Take a bundle up: project, files, models, applications, jobs. The report grows as it goes."""
 
     def push_files(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
         with (
@@ -58,7 +58,7 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
 
 @dataclass(frozen=True)
 class Replay:
-    """All of an import but the files, which the caller pushes between the project and its workloads."""
+    """Everything of an import except the files, which `run` is given a function for."""
 
     connection: Connection
     bundle: Bundle
@@ -68,7 +68,10 @@ class Replay:
     clock: Clock = field(default_factory=Clock)
 
     def run(self, push_files: Callable[[ProjectRef, Sequence[Runtime]], None]) -> None:
-        """Replay project, models, applications and jobs; however it ends, the report tells all that became of them."""
+        """Replay project, models, applications and jobs; call `push_files` once the project is there.
+
+        However it ends, the report says what became of all of them.
+        """
         v1, workspace, report = self.connection.v1, self.connection.section.workspace, self.report
         with told_whole(self.bundle, report, v1.http.calls):
             contents = read_bundle(self.bundle)
@@ -80,8 +83,8 @@ class Replay:
                 project, runtimes = self._project(settings, owner, journal)
             replay = partial(self._workloads, project, journal, runtimes)
             report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
-            begun = unfinished(journal, workloads)  # what may be live does not wait for the files
-            if any(isinstance(one, Job) for one in begun):  # they start one another, so they come together
+            begun = unfinished(journal, workloads)  # they may be live, so they don't wait for the files
+            if any(isinstance(one, Job) for one in begun):  # jobs start one another, so all of them come together
                 begun += [one for one in contents.jobs if one not in begun]
             running = [one for one in begun if isinstance(one, Application)]  # nor for builds of models
             for some in (running, [one for one in begun if one not in running]):
@@ -93,7 +96,7 @@ class Replay:
                 report.outcomes += HandOver(journal, project, settings).run(v1)
 
     def _project(self, settings: ProjectSettings, owner: str, journal: Journal) -> tuple[ProjectRef, Sequence[Runtime]]:
-        """Find or create the target's project; return it, and the target's runtimes."""
+        """Find or create the target's project; return it and the target's runtimes."""
         v1, section = self.connection.v1, self.connection.section
         if lacking := lacks_team(v1, settings):
             raise CheckFailed(lacking, hint="Create the team on the target, with the migrating user as a member.")
@@ -111,7 +114,7 @@ class Replay:
     def _workloads(
         self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
     ) -> None:
-        """Replay these, with one v2 key at most; the report grows as they go."""
+        """Replay these workloads, with one v2 key at most; the report grows as it goes."""
         with api_v2(self.connection, self.bundle, journal, self.report) as v2:
             choice = RuntimeChoice(runtimes, self.maps, engines=project.engine_type == LEGACY_ENGINE)
             target = Target(self.connection.v1, v2, project, journal, choice, self.clock)
@@ -127,7 +130,7 @@ class Replay:
                     self.report.amend(made, looked)
 
     def _phase(self, name: str, replays: Iterable[WorkloadReplay[Any]]) -> list[Outcome]:
-        """Replay one kind of workload; return what the report has got of it."""
+        """Replay the workloads of one kind; add their outcomes to the report, and return them."""
         found = []
         with self.progress.phase(name):
             for one in replays:

@@ -1,4 +1,4 @@
-"""What an import tells beside the outcomes of what it replays: what the bundle lacks, and what it did not come to."""
+"""What an import reports besides outcomes of workloads: what the bundle lacks, and what it did not get to."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _FOREIGN = (
 
 @contextmanager
 def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iterator[None]:
-    """However the block ends, have in the report what it did not come to, and how many calls it took, by method.
+    """Complete the report however the block ends: with what it did not get to, and the number of calls by method.
 
-    What it leaves to a person is kept for a later validation.
+    What is left for a person to do is kept in the bundle for a later validation.
     """
     try:
         yield
@@ -46,12 +46,12 @@ def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iter
         report.notes.append(f"Calls of the target's API by the import: {sum(calls.values())} ({told}).")
         try:
             bundle.keep_todos(report.all_todos())
-        except BundleError as error:  # what ended the import says more
+        except BundleError as error:  # not raised: what ended the import matters more
             log.warning("%s", error)
 
 
 def _tell_what_was_not_reached(bundle: Bundle, report: Report) -> None:
-    """Name each workload that a run which failed did not come to."""
+    """Add an outcome for each workload that a failed run did not get to."""
     told = Counter((one.kind, one.name) for one in report.outcomes)
     with suppress(BundleError):
         for one in read_bundle(bundle).workloads():
@@ -63,9 +63,9 @@ def _tell_what_was_not_reached(bundle: Bundle, report: Report) -> None:
 
 
 def tell_what_is_lacking(bundle: Bundle, report: Report) -> None:
-    """Say what the bundle does not hold: values that were left out, and what cloudera/cmlutils does not write.
+    """Report what the bundle does not hold: values that were left out, and what cloudera/cmlutils does not export.
 
-    That one writes all lists of workloads, unless its export died.
+    cloudera/cmlutils always writes a list for each kind of workload, so a missing list means that its export died.
     """
     if bundle.foreign:
         report.notes.append(_NO_MANIFEST if bundle.lost_manifest else _FOREIGN)
@@ -85,7 +85,7 @@ def tell_what_is_lacking(bundle: Bundle, report: Report) -> None:
 
 
 def left_elsewhere(keys: Iterable[str]) -> list[str]:
-    """Say of each of these keys of the journal that it was begun in a project which is not found any more."""
+    """Return a to-do for each of these journal keys, whose things were begun in a project that can't be found now."""
     return [
         f"An interrupted import began {what.kind} {what.name} in a project that is not found any more: if it is still "
         "there (somebody else's by now?), look whether it runs, and stop it."

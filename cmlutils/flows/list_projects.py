@@ -1,4 +1,4 @@
-"""The projects that a user can migrate, asked from the source: what `cmlutil init` offers."""
+"""The projects that a user can migrate, as the source lists them: what `cmlutil init` offers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ListedProject:
 
 
 def shared_section(side: Side, file: Path, values: Mapping[str, str]) -> Section:
-    """Return what [DEFAULT] of a file to be written says; raise ConfigError naming the key that is wrong."""
-    parser = configparser.ConfigParser(interpolation=None, default_section="")  # so that DEFAULT is like any section
+    """Return the section that a future file's [DEFAULT] would be; raise ConfigError, naming the key, if it is wrong."""
+    parser = configparser.ConfigParser(interpolation=None, default_section="")  # so that DEFAULT is like any other
     parser.read_dict({"DEFAULT": {key: text for key, text in values.items() if text}})
     return config.section(config.IniFile(side, file, parser, ()), "DEFAULT", os.environ)
 
@@ -47,7 +47,7 @@ def key_from(command: str) -> str:
 
 
 def check_user(section: Section) -> None:
-    """Ask the workspace who we are; raise when address, key or user is wrong."""
+    """Ask the workspace for the user; raise an error if address, key or user is wrong."""
     with Http(resolve_key(section.workspace)) as http:
         ApiV1(http).users.migrating(section.workspace.username)
 
@@ -64,9 +64,9 @@ def list_projects(section: Section) -> list[ListedProject]:
 
 
 def named_projects(section: Section, names: Sequence[str]) -> list[ListedProject]:
-    """Return the projects of exactly these names that the user can see; raise CheckFailed for one that is not there.
+    """Return the projects with exactly these names that the user can see; raise CheckFailed if one does not exist.
 
-    The user's own are taken before a team's, and these before anybody else's. Raises ConfigError when several are left.
+    The user's own project is preferred, then a team's, then anybody's. Raises ConfigError if several remain.
     """
     username, host = section.workspace.username, section.workspace.host
     found = []

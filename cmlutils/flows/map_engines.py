@@ -16,7 +16,7 @@ KERNELS = {"python3": "Python", "r": "R ", "scala": "Scala"}
 
 
 def map_engines(runtimes: Sequence[Runtime]) -> dict[str, str]:
-    """Return engine kernel → image, the newest by number; raise CheckFailed without any Python runtime."""
+    """Return the image of the newest runtime for each engine kernel; raise CheckFailed without any for Python."""
     found = {}
     for kernel, start in KERNELS.items():
         for editor in ("Workbench", "PBJ Workbench"):

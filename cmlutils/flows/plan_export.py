@@ -1,4 +1,4 @@
-"""Foresee an export: reads only, and no session, as opening one is a write on the workspace."""
+"""Foresee an export. It only reads, and opens no session, as that would be a write on the workspace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
 
 
 def _files(plan: Plan, bundle: Bundle) -> None:
-    """Say what an earlier export knows of the files, and what only a session could tell."""
+    """Add what an earlier export knows about the files, and what only a session could tell."""
     record = bundle.file_list
     free = shutil.disk_usage(existing_folder(bundle.folder)).free
     if record.is_file():

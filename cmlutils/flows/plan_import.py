@@ -1,4 +1,4 @@
-"""Foresee an import: reads only, here and on the target."""
+"""Foresee an import. It only reads, on both sides."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
 
 
 def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
-    """Return what would become of the project and its workloads; files are left out."""
+    """Return what would become of the project and its workloads, without the files."""
     contents = read_bundle(bundle)
     settings = contents.settings
     v1, workspace = connection.v1, connection.section.workspace
@@ -68,7 +68,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
     journal = bundle.journal(workspace.url, owner, read_only=True)
     project, settled = _project(plan, connection, journal, owner, settings)
     check_not_source(bundle, workspace.url, lambda: project)
-    as_it_is = project if settled else None  # one that is still to be set up gets its engine type then
+    as_it_is = project if settled else None  # one that is still to be set up will only get its engine type
     engines = as_it_is.engine_type == LEGACY_ENGINE if as_it_is else stays_on_engines(settings, offer.maps)
     plan.actions += plan_workloads(v1, contents, offer, journal, project, engines=engines)
     if contents.applications:
@@ -80,7 +80,7 @@ def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
 def _project(
     plan: Plan, connection: Connection, journal: Journal, owner: str, settings: ProjectSettings
 ) -> tuple[ProjectRef | None, bool]:
-    """Plan the project itself; return it where it is there already, and whether it stays as it is."""
+    """Plan the project itself; return it if it exists already, and whether it stays as it is."""
     project, settled = (None, False) if plan.blockers else project_there(connection, journal, owner)
     if project is None:
         what = f"{settings.visibility}, {len(settings.environment)} environment variables"
@@ -93,7 +93,7 @@ def _project(
 
 
 def _people(plan: Plan, v1: ApiV1, people: Mapping[str, str]) -> None:
-    """Plan who gets which permission."""
+    """Plan who becomes a collaborator with which permission."""
     for name, permission in people.items():
         try:
             v1.users.get(name)

@@ -1,4 +1,4 @@
-"""Foresee what an import would do with each workload: reads only."""
+"""Foresee what an import would do with each workload. It only reads."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from cmlutils.workloads import Workload
 
 BEGUN = "an interrupted import began it, and this one finishes it"
-MANY = 500  # so many projects are asked for their subdomains, no more
+MANY = 500  # the most projects that are asked for their subdomains
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a target has for whatever project: runtimes, taken subdomains (and by which project), open access."""
+    """What a target offers to any project: runtimes, subdomains that are taken (by which project), open access."""
 
     maps: Maps
     runtimes: Sequence[Runtime]
@@ -46,7 +46,7 @@ class Offer:
 def plan_workloads(
     v1: ApiV1, contents: Contents, offer: Offer, journal: Journal, project: ProjectRef | None, *, engines: bool
 ) -> list[Planned]:
-    """Plan each workload of a bundle; `project` is where they go (None: it is not there yet)."""
+    """Plan each workload of a bundle for this project of the target (None: it does not exist yet)."""
     there: dict[str, str] = {}
     planned: list[Planned] = []
     if project:
@@ -70,7 +70,7 @@ def plan_workloads(
 def _there(
     v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
 ) -> dict[str, str]:
-    """Return the keys of what is there, known to be an import's or else by its name, with what to note of it."""
+    """Return, with a note, the keys of workloads that exist: created by an import, or else of the same name."""
     found, inside = dict[str, str](), journal.is_in(project.id)
     for kind, wanted in contents.by_kind().items():
         singular = kind.removesuffix("s")
@@ -88,7 +88,7 @@ def _there(
 
 
 def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[Record]]) -> list[Planned]:
-    """Plan to take away what an interrupted import is known to have made, and the bundle has no more."""
+    """Plan to delete what an interrupted import is known to have created and the bundle no longer has."""
     wanted = {key for key, _ in keyed(contents.workloads())}
     names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
     begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
@@ -100,7 +100,7 @@ def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[
 
 
 def _workload(one: Workload, offer: Offer, choice: RuntimeChoice) -> Planned:
-    """Plan one workload that is not there yet."""
+    """Plan one workload that does not exist yet."""
     never_built = isinstance(one, Model) and not one.file
     lack = choice.lack(one) if one.runtime or not never_built else None
     if lack:
@@ -129,7 +129,7 @@ def _with_addons(planned: Planned, absent: Sequence[str]) -> Planned:
 
 
 def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Planned]:
-    """Note of each job whether the one that would start it is going to be there."""
+    """Add to each job's plan whether its parent will be missing."""
     failing = {job.source_id: one.action is Action.FAIL for job, one in zip(jobs, planned, strict=True)}
     found = []
     for job, one in zip(jobs, planned, strict=True):
@@ -144,9 +144,9 @@ def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Plann
 
 
 def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
-    """Return each subdomain in the projects that this user sees, with the project that has it.
+    """Return the subdomains in all projects that this user sees, each with its project.
 
-    `asked` remembers what (host, project) have, so that a project is asked once, however many users see it.
+    `asked` remembers the subdomains of (host, project), so that each project is asked only once for several users.
     """
     found: dict[str, str] = {}
     for row in v1.projects.visible_to(username)[:MANY]:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Contents:
-    """Read a project's settings and workloads; people and add-ons have their names beside their ids."""
+    """Read a project's settings and workloads, with names added to the ids of people and add-ons."""
     settings, people = _settings_and_people(v1, project)
     records = read_records(v1, project)
     applications = [Application.from_v1(one, runtimes) for one in records["applications"]]
@@ -37,7 +37,7 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 
 
 def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
-    """Return the project's settings, and the records of the people whom it names."""
+    """Return the project's settings, and the records of people that came with them."""
     people = collaborators(v1, project) or []
     image = engine_image_name(v1.projects.engine_image(project)) if project.engine_type == LEGACY_ENGINE else ""
     reply = v1.projects.get(project)
@@ -46,7 +46,7 @@ def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSetting
 
 
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
-    """Return what a workspace says of a project's models, applications and jobs, in its own words."""
+    """Return the records of a project's models, applications and jobs, as the workspace gives them."""
     return {
         "models": [_whole_model(v1, one) for one in v1.models.of(project)],
         "applications": v1.applications.of(project),
@@ -61,7 +61,7 @@ def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:
-    """Return who else may use the project; None where the workspace does not show it."""
+    """Return the project's collaborators; None if the workspace does not show them."""
     try:
         return v1.projects.collaborators(project)
     except Rejected as error:

@@ -1,4 +1,4 @@
-"""What is done, under way and left of a section, read from what runs wrote; no workspace is asked."""
+"""How far a section is, read from what runs wrote to the disk; no workspace is asked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SideState:
-    """One side of one section. `state` says it in words; `running` is true while a process works on it.
+    """How far one side of a section is. `state` says so in words; `running` is true while a process works on it.
 
-    `files` is that of a `RunState`, or has the counts of the last report; `workloads` counts outcomes by kind.
+    `files` is that of a `RunState`, or of the last report; `workloads` counts outcomes by kind.
     """
 
     state: str
@@ -37,7 +37,7 @@ class SideState:
 
 
 def status_of(bundle: Bundle, side: Side) -> SideState:
-    """Return how far this side of a bundle is; the lock alone tells whether a process works on it."""
+    """Return how far this side of a bundle is; only the lock tells whether a process works on it."""
     try:
         holder, now = holder_of(bundle.lock_file), RunState.read(bundle.progress)
     except OSError as error:  # such as another user's bundle
@@ -66,7 +66,7 @@ def status_of(bundle: Bundle, side: Side) -> SideState:
 
 
 def _ended(bundle: Bundle, side: Side) -> SideState:
-    """Return what the last report of this side says."""
+    """Return how this side ended, as its last report says."""
     metrics = bundle.metrics(side)
     if not metrics.exists():
         return SideState("not begun")
@@ -81,7 +81,7 @@ def _ended(bundle: Bundle, side: Side) -> SideState:
             of_kind = counts.setdefault(str(one.get("kind")), {})
             of_kind[str(one.get("status"))] = of_kind.get(str(one.get("status")), 0) + 1
     code, why = content.get("exit_code"), str(content.get("error") or "")
-    whose = "validation " if content.get("verb") == "validate-migration" else ""  # it writes over the import's
+    whose = "validation " if content.get("verb") == "validate-migration" else ""  # it overwrites the import's report
     end = "done" if code == 0 else f"ended with exit code {code}: {why or 'see the report'}"
     state = f"{whose}{end} ({content.get('started_at')})"
     return SideState(state, files=files if isinstance(files, dict) else {}, workloads=counts, error=why)

@@ -47,10 +47,10 @@ def validate_migration(
     *,
     quick: bool = False,
 ) -> None:
-    """Compare the bundle with what the export recorded, with the target, and with the source if we may.
+    """Compare the bundle with the export's record, with the target, and with the source unless that is None.
 
-    The differences go into the report as they are found; `report.verified` is set at the end. `quick` compares
-    sizes and times instead of contents.
+    The report gets the differences as they are found; `report.verified` is set at the end. With `quick`, sizes and
+    times are compared instead of contents.
     """
     one = _Validation(bundle, maps, report, read_bundle(bundle))
     with progress.phase("check bundle"):
@@ -67,20 +67,20 @@ def validate_migration(
         one.compare(target, "target", files.target)
     report.differences = _without_values(report.differences, to_fill_in(bundle))
     report.todos += _advice(report)
-    if report.verb == "validate-migration":  # it writes over the import's report
+    if report.verb == "validate-migration":  # it overwrites the import's report
         report.todos += bundle.todos()
     report.verified = not report.unexpected
 
 
 def _without_values(rows: list[Difference], left_out: list[LeftOut]) -> list[Difference]:
-    """Excuse the environment variables whose values an export left out."""
+    """Mark as expected the differences in environment variables whose values the export left out."""
     known = {(f"{side} {one.owner}", f"environment {one.variable}") for side in _SIDES for one in left_out}
     why = "its value was left out of the bundle"
     return [row.excused(why) if row.left == "absent" and (row.where, row.what) in known else row for row in rows]
 
 
 def bundle_damage(bundle: Bundle) -> list[Difference]:
-    """Name each metadata file that is not what the export wrote."""
+    """Return a difference for each metadata file that was changed since the export."""
     return [
         Difference("bundle", f"{kind}-metadata.json", "as exported", "changed", group=Group.BUNDLE)
         for kind in bundle.changed_metadata()
@@ -102,7 +102,7 @@ def _advice(report: Report) -> list[str]:
 
 @dataclass(frozen=True)
 class _Validation:
-    """What both sides are compared with, and where it is told."""
+    """What both sides are compared with, and the report about it."""
 
     bundle: Bundle
     maps: Maps
@@ -143,7 +143,7 @@ class _Validation:
     def _ask_for_pauses(
         self, connection: Connection, project: ProjectRef, journal: Journal, jobs: list[dict[str, Any]]
     ) -> None:
-        """Note in the records of jobs that would fire what v2 says of their pause, where v1 says nothing."""
+        """Complete the records of jobs that could start: if v1 does not say whether one is paused, ask v2."""
         with api_v2(connection, self.bundle, journal, self.report) as v2:
             for one in jobs:
                 if fires(one) and not isinstance(one.get("paused"), bool):
@@ -152,7 +152,7 @@ class _Validation:
     def _compared_side(
         self, connection: Connection, side: str, runtimes: list[Runtime], journal: Journal | None
     ) -> ComparedSide:
-        """Say what a side is judged by; what an import made just now, or never finished, must not be live."""
+        """Return how to judge a side; what an import created just now, or never finished, must not be live."""
         fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
         if journal:
             fresh |= {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())}

@@ -1,4 +1,4 @@
-"""The ssh agent that the environment names: whether ssh may ask it. ssh itself would wait for a silent one for ever."""
+"""The ssh agent that the environment names, and whether ssh may use it: ssh would wait for a silent one for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIST_KEYS = b"\0\0\0\1\x0b"  # SSH_AGENTC_REQUEST_IDENTITIES
 
 
 def options() -> list[str]:
-    """Return the ssh options that keep it from asking an agent that is silent or another user's; none otherwise."""
+    """Return ssh options that turn off an agent which is silent or belongs to another user; none for a usable one."""
     path = Path(os.environ.get("SSH_AUTH_SOCK") or os.devnull)
     if not path.is_socket():  # ssh does without
         return []
@@ -28,7 +28,7 @@ def options() -> list[str]:
 
 
 def _answers(path: Path) -> bool:
-    """Tell whether it answers at all, or refuses at once, which ssh copes with."""
+    """Tell whether the agent answers or fails at once; ssh copes with both."""
     with socket.socket(socket.AF_UNIX) as agent:
         agent.settimeout(SECONDS)
         try:

@@ -1,7 +1,7 @@
 """The workspace's own client: fetched, and logged in privately.
 
 The client keeps one login in `$HOME/.cdsw/config.yaml`. We write that file ourselves into a private HOME, as
-the vendor's document has it, so parallel runs don't meet and the key is on no command line.
+the vendor's document has it, so that parallel runs don't disturb each other and the key is on no command line.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Client:
 
     @property
     def env(self) -> dict[str, str]:
-        """Its environment; a CA file reaches a Go program on Linux through SSL_CERT_FILE."""
+        """The environment to run it in; SSL_CERT_FILE names the CA file to a Go program on Linux."""
         env = {**os.environ, "HOME": str(self.home)}
         if isinstance(self.workspace.verify, str):
             env["SSL_CERT_FILE"] = self.workspace.verify
@@ -57,28 +57,28 @@ class Client:
 
     @property
     def flags(self) -> list[str]:
-        """The flags for TLS: `login` and `ssh-endpoint` take them; whether `sessions` does, no public capture says."""
+        """The flags for TLS. `login` and `ssh-endpoint` take them; for `sessions`, no public capture says so."""
         return ["--insecure-skip-verify"] if self.workspace.verify is False else []
 
     def run(self, *words: str, timeout: float = 30) -> process.Result:
-        """Run one of its commands; the exit code is the caller's to judge."""
+        """Run one of its commands; the caller has to judge the exit code."""
         return process.run([str(self.path), *words], env=self.env, timeout=timeout, check=False)
 
     def sessions(self, *words: str, timeout: float) -> process.Result:
-        """Run one of the commands of `sessions`; one that does not know our flags is asked without."""
+        """Run a `sessions` command; if the client does not know our flags, run it again without them."""
         result = self.run("sessions", *words, *self.flags, timeout=timeout)
         if self.flags and result.code and _NO_FLAG.search(result.err + result.out):
             result = self.run("sessions", *words, timeout=timeout)
         return result
 
     def mask(self, data: bytes) -> str:
-        """Return the end of its output for a message, without the key."""
+        """Return the end of its output for use in a message, with the key masked."""
         key = self.workspace.api_key.reveal()
         shown = process.text(data)
         return shown.replace(key, "***") if key else shown
 
     def log_in(self) -> None:
-        """Log in by command, the second choice: the key is then visible to the machine's other users."""
+        """Log in by a command, as a last resort: meanwhile, other users of this machine can see the key."""
         log.warning("cdswctl took no login from its file; the API key is in the process list while it logs in.")
         user, key = self.workspace.username, self.workspace.api_key.reveal()
         argv = [str(self.path), "login", "-n", user, "-u", self.workspace.url, "-y", key, *self.flags]
@@ -92,7 +92,7 @@ class Client:
 
 @contextlib.contextmanager
 def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
-    """Fetch the client and log it in, in a private folder that is gone when the block ends."""
+    """Fetch the client and log it in, in a private folder that is removed when the block ends."""
     with private_folder() as folder:
         with writing(folder.parent):
             client = log_in(workspace, fetch(download, folder), folder)
@@ -114,16 +114,16 @@ def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
 
 
 def _platform() -> tuple[str, str]:
-    """Name the system and processor whose client runs here, as the workspace's archives have them."""
+    """Return the system and processor of the client that runs here, as the workspace's archives name them."""
     if sys.platform == "darwin":
         return "darwin", "amd64"  # Rosetta runs it on the newer machines
     return "linux", "arm64" if platform.machine().lower() in {"aarch64", "arm64"} else "amd64"
 
 
 def fetch(http_download: Download, folder: Path) -> Path:
-    """Download the client's archive and return the client, read out of it into `folder` (mode 0700).
+    """Download the client's archive, extract the client into `folder` (mode 0700), and return its path.
 
-    `http_download(path, file, limit)` writes what the workspace serves and raises over `limit` bytes.
+    `http_download(path, file, limit)` writes what the workspace serves to the file, and raises above `limit` bytes.
     """
     system, machine = _platform()
     where = f"/cli/{system}/{machine}/cdsw.tar.gz"
@@ -148,13 +148,13 @@ def fetch(http_download: Download, folder: Path) -> Path:
 
 
 class _Bounded:
-    """A stream that may not be longer than an archive with a client in it: a small one may unpack to any size."""
+    """A stream with a maximum length, as a small archive may unpack to any size."""
 
     def __init__(self, file: gzip.GzipFile, where: str) -> None:
         self._file, self._where, self._left = file, where, MAX_CLIENT
 
     def read(self, size: int) -> bytes:
-        """Return what comes next; raise TunnelError beyond the bound."""
+        """Read on; raise TunnelError beyond the maximum length."""
         chunk = self._file.read(size)
         self._left -= len(chunk)
         if self._left < 0:
@@ -163,7 +163,7 @@ class _Bounded:
 
 
 def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
-    """Copy the one member that is the client; nothing else in the archive is looked at."""
+    """Extract the client, and nothing else, from the archive to `path`."""
     plain = _Bounded(gzip.GzipFile(fileobj=archive), where)
     try:
         with tarfile.open(fileobj=plain, mode="r|") as members:  # type: ignore[call-overload]
@@ -179,7 +179,7 @@ def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
                 with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
                     if source is not None:
                         shutil.copyfileobj(source, file)
-                while plain.read(1 << 16):  # to its end, where gzip has the checksum
+                while plain.read(1 << 16):  # read to the end, so that gzip verifies its checksum
                     pass
                 return path
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:

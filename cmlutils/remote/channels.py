@@ -1,7 +1,7 @@
-"""Channels of one ssh connection, some of them opened before there is anything to run.
+"""Channels of one ssh connection, some of which are opened before there is anything to run.
 
-To open one costs two round trips and the start of a login shell. One that waits has done that already: it reads its
-script as a line from standard input, in the form of printf's %b, and what follows the line is the script's own input.
+Opening a channel costs two round trips and the start of a login shell. A waiting channel has that behind it: it reads
+its script as one line from standard input, escaped for printf's %b; what follows is the script's own input.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from cmlutils.remote.child import Child, start
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LONGEST = 32 << 10  # bytes of a script that surely fit into a pipe
-# A line that is cut short, or never comes, is no script: it counts as a broken connection.
+LONGEST = 32 << 10  # bytes: a script of this length surely fits into a pipe
+# A line that is cut short, or does not come, is not run: the exit code means that the connection broke.
 _WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eval "$script"'
 MISLED = 253
-# sshd begins in the home folder. Where no command of its own is in between, which may go elsewhere, a shell that is not
-# there was led away by a startup file such as .bashrc: what it shows is not the project, or only a part of it.
+# sshd starts a shell in the home folder. A shell that is elsewhere was led away by a startup file such as .bashrc, and
+# would show something else than the project, or only a part of it. (sshd may also run a command of its own in between,
+# which may change the folder on purpose: then nothing is checked.)
 _AT_HOME = f"""
 misled() {{ pwd >&2; exit {MISLED}; }};
 led() {{ grep -qsE "^ *(cd|pushd) " ~/.bashrc ~/.bash_profile ~/.profile; }};
@@ -37,21 +38,21 @@ _BEGIN = "cmlutil begins"  # on standard error, where a login shell may have com
 
 
 class Channels:
-    """Channels that `argv`, of ssh and its destination, opens."""
+    """The channels of one connection; `argv` is ssh with its options and destination."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         self._argv = argv
         self._waiting: deque[Child] = deque()
 
     def prepare(self, count: int) -> None:
-        """Have this many channels waiting; where one can't be opened, the command that needs it opens its own."""
+        """Open channels until this many are waiting; if one fails, the command that gets it will open its own."""
         with interrupts.held():
             while len(self._waiting) < count:
                 self._waiting.append(self._start(_WAITER))
 
     @contextlib.contextmanager
     def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
-        """Yield a channel for `script`, and what it must be fed first; a waiting one if there is any."""
+        """Yield a channel for `script`, a waiting one if possible, and the line that it must be fed first."""
         line = os.fsencode(script.replace("\\", r"\\").replace("\n", r"\n")) + b"\n"
         with contextlib.ExitStack() as stack:
             with interrupts.held():
@@ -75,14 +76,14 @@ class Channels:
         return None
 
     def close(self) -> None:
-        """End those that still wait."""
+        """End the channels that still wait."""
         with interrupts.held():
             while self._waiting:
                 _end(self._waiting.popleft())
 
 
 def own_errors(err: bytes) -> bytes:
-    """Leave out what the login shell, or ssh, complained of before the script began."""
+    """Return standard error without what ssh or the login shell wrote before the script began."""
     _, begun, after = err.partition(_BEGIN.encode() + b"\n")
     return after if begun else err
 

@@ -1,8 +1,8 @@
 """A child process: in a group of its own that the watchdog knows. The only import of subprocess in this package.
 
-A child gets its own session, so a Ctrl-C on the terminal reaches us alone and we end it in order. The watchdog
-knows its process group, so not even a kill -9 of ours leaves one behind. Nothing of ours runs between fork and exec:
-we have threads, and one of them might hold a lock just then. The signals that we hear are back at their defaults in it.
+A child gets its own session, so a Ctrl-C on the terminal reaches only us, and we end the child in order. The watchdog
+knows its process group, so not even a kill -9 of ours leaves one behind. None of our code runs between fork and exec,
+as another thread of ours might hold a lock at that moment. Signals that we handle have their defaults in a child.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ PACKAGES = {"rsync": "rsync", "ssh": "openssh-client", "ssh-keygen": "openssh-cl
 
 
 class Child(subprocess.Popen[bytes]):
-    """A program in a process group of its own, of which the watchdog knows.
+    """A program in a process group of its own, which the watchdog knows.
 
-    `outspoken`: it holds both ends of its output, so that writing after we were killed does not end it with SIGPIPE.
+    With `outspoken`, it holds both ends of its output pipes, so that after we were killed it can still write, and does
+    not die of SIGPIPE.
     """
 
     def __init__(
@@ -58,28 +59,28 @@ class Child(subprocess.Popen[bytes]):
                 self.stdout, self.stderr = (open(reader, "rb") for reader in readers)  # noqa: PTH123, SIM115
 
     def feed(self, data: bytes) -> None:
-        """Write all of the program's input, which must be little enough for a pipe to hold."""
+        """Write all of the program's input, which must be small enough to fit into the pipe."""
         assert self.stdin is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):
             self.stdin.write(data)
             self.stdin.close()
 
     def wait_for(self, seconds: float) -> int | None:
-        """Wait at most so many seconds for the program to end; return its exit code, or None."""
+        """Wait for the program to end, `seconds` at most; return its exit code, or None if it still runs."""
         try:
             return self.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def signal_group(self, number: int) -> None:
-        """Send a signal to the program and to what it started."""
+        """Send a signal to the program and everything that it started."""
         if number == signal.SIGINT:
             self._dog.told(self._number)
         with contextlib.suppress(OSError):
             os.killpg(self.pid, number)
 
     def end_group(self) -> int:
-        """Kill what is left of the program and of what it started, once; return its exit code."""
+        """Kill what still runs of the program and what it started; return its exit code."""
         if not self._ended:
             self.signal_group(signal.SIGKILL)
             self.wait()
@@ -90,7 +91,7 @@ class Child(subprocess.Popen[bytes]):
 
 @contextlib.contextmanager
 def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
-    """Make pipes for a child's output, of which it gets both ends: yields those to read and to write."""
+    """Yield the ends to read and to write of a child's output; with `both_ends`, of pipes whose ends it gets both."""
     if not both_ends:
         yield [], [subprocess.PIPE, subprocess.PIPE]
         return
@@ -105,7 +106,7 @@ def _pipes(*, both_ends: bool) -> Iterator[tuple[list[int], list[int]]]:
 
 
 def _standing_place() -> str | None:
-    """Return where a child is to begin when the folder that we are in was deleted: rsync would not start there."""
+    """Return another folder for a child if our working folder was deleted, where rsync would not start."""
     try:
         os.getcwd()  # noqa: PTH109
     except OSError:
@@ -114,7 +115,7 @@ def _standing_place() -> str | None:
 
 
 def _for_child(env: Mapping[str, str] | None) -> dict[str, str]:
-    """Return a child's environment: ours without API keys, and without what would change how rsync works."""
+    """Return a child's environment: ours without API keys and without rsync's own variables."""
     ours = env or os.environ
     return {name: ours[name] for name in ours if name not in KEY_VARIABLES.values() and not name.startswith("RSYNC_")}
 
@@ -127,9 +128,10 @@ def start(
     secret: str = "",
     outspoken: bool = False,
 ) -> Child:
-    """Start a program, its pipes open (standard input only if `fed`); raise CommandError if it can't be started.
+    """Start a program with pipes for its output, and for its input if `fed`; raise CommandError if it can't be started.
 
-    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in `secret` is logged.
+    No secret belongs into `argv`, which any user of the machine can see. Words of it that occur in `secret` are masked
+    in the log.
     """
     program = os.fsdecode(argv[0])
     log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))

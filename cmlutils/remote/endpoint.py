@@ -1,6 +1,7 @@
 """The one session that the client opens for us on a workspace, with a local port that leads into it.
 
-cdswctl is the tunnel for as long as it runs; SIGINT ends both it and the session. What may outlive it: orphans.py.
+The tunnel lasts as long as cdswctl runs; SIGINT ends both cdswctl and the session. orphans.py deals with sessions that
+outlive it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PORT_TAKEN = re.compile(rb"can.?t listen on port|address already in use", re.IG
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An open session: its id (empty if the client did not say) and the local port that leads to its sshd."""
+    """An open session: its id (empty if the client did not name it), and the local port that leads to its sshd."""
 
     child: process.Running
     port: int
@@ -47,7 +48,7 @@ class Endpoint:
 def endpoint(
     client: Client, project: str, *, runtime_id: int | None, session_file: Path, deadline: float
 ) -> Iterator[Endpoint]:
-    """Open a session of `project` (owner/slug) for the block, then stop it, or note it for the next run."""
+    """Open a session of `project` (owner/slug) for the block; then stop it, or leave a note for the next run."""
     own_port, logged_in = True, False
     for attempt in range(PORT_TRIES):
         argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]
@@ -89,7 +90,7 @@ def endpoint(
 
 
 def _await_port(child: process.Running, note: Note, deadline: float) -> tuple[bytes, int]:
-    """Read what the client says until it has named port and session; return all it said, and port or 0."""
+    """Read the client's output until it has named port and session; return the output, and the port (0: none)."""
     said, port, end = b"", 0, time.monotonic() + deadline
     for _, line in child.lines(deadline):
         said = (said + line + b"\n")[-20_000:]
@@ -99,7 +100,7 @@ def _await_port(child: process.Running, note: Note, deadline: float) -> tuple[by
             port = int(found[1] or found[2])
         if port or _PORT_TAKEN.search(line):
             break
-    if port and not note.session:  # the other line may come second
+    if port and not note.session:  # the lines come in any order
         for _, line in child.lines(min(1.0, max(end - time.monotonic(), 0.1))):
             if found := _SESSION.search(line):
                 note.opened(found[1].decode())
@@ -108,7 +109,7 @@ def _await_port(child: process.Running, note: Note, deadline: float) -> tuple[by
 
 
 def _learn_session(child: process.Running, note: Note) -> None:
-    """Give the client a moment to name the session that it is just opening: one without a name can't be stopped."""
+    """Give the client a moment to name the session that it is opening, as a session without a name can't be stopped."""
     with interrupts.held():
         for _, line in child.lines(interrupts.at_most(LEARN_SECONDS)):
             if found := _SESSION.search(line):

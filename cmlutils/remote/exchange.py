@@ -1,4 +1,4 @@
-"""One request and its reply, over requests: who we are, whom we trust, and how much is read for how long."""
+"""One request and its reply, by the library requests: authorisation, certificates, limits of size and time."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIMEOUTS = (10.0, 120.0)  # seconds to connect, and between two arrivals of data
-SHORT_TIMEOUTS = (3.0, 5.0)  # for what must not hold up the end of a run
-HEADER_SECONDS = 180.0  # for a reply's headers, however steadily they drip
+SHORT_TIMEOUTS = (3.0, 5.0)  # for calls that must not delay the end of a run
+HEADER_SECONDS = 180.0  # for the headers of a reply, even if they arrive byte by byte
 REPLY_SECONDS = 600.0  # for a whole reply
 DOWNLOAD_SECONDS = 1800.0
 REST_SECONDS = 1.0  # after which a connection is not used again: what lies between may have dropped it without a word
 
 
 class Exchange:
-    """Requests to one workspace, over connections that are kept; `now` is a clock that only goes forward."""
+    """Requests to one workspace, over connections that are kept open; `now` is a monotonic clock."""
 
     def __init__(self, workspace: Workspace, now: Callable[[], float]) -> None:
         self._workspace = workspace
@@ -48,7 +48,7 @@ class Exchange:
             self._session = None
 
     def open(self, call: Call) -> requests.Response:
-        """Send a request and return the response with its body still to be read."""
+        """Send a request and return the response, whose body is still to be read."""
         import requests
 
         headers = {"Accept": "application/json"}
@@ -60,8 +60,8 @@ class Exchange:
             headers["Content-Type"] = "application/json"
         connect, read = TIMEOUTS if call.patient else SHORT_TIMEOUTS
         try:
-            # auth is always given: without it, requests would take one from ~/.netrc.
-            # verify is given here and not to the session, where REQUESTS_CA_BUNDLE would win over it.
+            # Without auth, requests would take a login from ~/.netrc.
+            # REQUESTS_CA_BUNDLE would override a verify that is given to the session instead.
             response = self._connected().request(
                 call.method,
                 self._workspace.url + call.path,
@@ -95,10 +95,10 @@ class Exchange:
             import requests
 
             class Session(requests.Session):
-                """Takes no redirect: requests would read its whole body and trip over a bad Location."""
+                """Follows no redirects: requests would read the whole body and stumble over a bad Location."""
 
                 def get_redirect_target(self, resp: requests.Response) -> None:
-                    """Say that there is none."""
+                    """Return None: there is nothing to follow."""
 
             self._session = Session()
             for scheme in ("https://", "http://"):
@@ -111,7 +111,7 @@ class Exchange:
         return self._session
 
     def _authorise(self, call: Call) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-        """Return what puts the right Authorization, or none, on a request."""
+        """Return a function that sets the right Authorization header of a request, or none."""
         from requests.auth import HTTPBasicAuth
 
         bearer = call.bearer
@@ -130,7 +130,7 @@ class Exchange:
         return b"".join(self._chunks(call, response))
 
     def copy(self, call: Call, response: requests.Response) -> None:
-        """Put the body into the call's file, from its start."""
+        """Write the body to the call's file, replacing its content."""
         assert call.sink is not None  # noqa: S101
         if call.anonymous and "html" in response.headers.get("Content-Type", ""):
             raise unparsable(self._host, call, response, b"<")

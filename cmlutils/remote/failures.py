@@ -1,4 +1,4 @@
-"""Why a request failed below HTTP: what went wrong, whether it may have arrived, and what to do about it."""
+"""Failures below HTTP: what went wrong, whether the request may have arrived, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
-    """Tell a failure to connect from a lost answer, and both from errors that waiting can't cure."""
+    """Return Away, which says whether the request may have arrived, or Unreachable for what waiting can't cure."""
     import requests
 
     causes = list(_causes(error))
@@ -40,7 +40,7 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything that it wraps."""
+    """Yield an error and all errors that it wraps."""
     todo, seen = [error], set[int]()
     while todo:
         cause = todo.pop()
@@ -53,7 +53,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
-    """Say why a certificate is not good enough, and what to do."""
+    """Return an error that says why a certificate is not trusted, and what to do."""
     why = error.verify_message.rstrip(".") or "unknown"
     if error.verify_code in {62, 63, 64} or "match" in why.lower():
         hint = "url must name the workspace as its certificate does."
@@ -65,7 +65,7 @@ def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
 
 
 def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away:
-    """Name a broken connection; `sent` is false only if there never was one."""
+    """Describe a broken connection; `sent` is false only if there never was a connection."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 

@@ -1,4 +1,4 @@
-"""Limits on the headers of a reply that requests does not have: how long they may take, and how long they may be."""
+"""Limits on a reply's headers, which requests lacks: how long they may take, and how long they may be."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class _Bounded:
-    """What a connection of http.client gets on top."""
+    """Mixed into a connection of http.client, to limit the time for headers."""
 
     sock: socket.socket
     seconds = 0.0
     late = False
 
     def getresponse(self) -> Any:
-        """Wait for the headers, no longer than allowed."""
+        """Wait for the headers, but not longer than allowed."""
         from http.client import HTTPException
 
         timer = threading.Timer(self.seconds, self.end)
@@ -28,25 +28,25 @@ class _Bounded:
         try:
             response = super().getresponse()  # type: ignore[misc]
         except (OSError, HTTPException) as error:
-            if self.late:  # it was cut before its first line was whole
+            if self.late:  # we cut it before its first line was complete
                 raise TimeoutError from error
             raise
         finally:
             timer.cancel()
-        if self.late:  # what is cut within its headers passes for a whole reply
+        if self.late:  # a reply that is cut within its headers looks complete
             response.close()
             raise TimeoutError
         return response
 
     def end(self) -> None:
-        """Wake who waits for a byte."""
+        """Close the socket, which ends a read that waits for a byte."""
         self.late = True
         with contextlib.suppress(OSError, AttributeError):  # it is closed already
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
 def in_time(seconds: float) -> HTTPAdapter:
-    """Return an adapter that ends a connection whose reply's headers take longer, though each byte comes in time."""
+    """Return an adapter that ends a connection when the headers of a reply take longer than this altogether."""
     from requests.adapters import HTTPAdapter
     from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -70,7 +70,7 @@ def in_time(seconds: float) -> HTTPAdapter:
 
 
 def too_many(error: BaseException) -> bool:
-    """Tell whether this is what Python says of headers that are too long or too many."""
+    """Tell whether this is Python's error for headers that are too long or too many."""
     from http.client import HTTPException, LineTooLong
 
     return isinstance(error, LineTooLong) or (isinstance(error, HTTPException) and "headers" in str(error))

@@ -1,4 +1,4 @@
-"""Talk HTTP to one workspace: wait for it when it goes away, never retry what may have worked."""
+"""Talk HTTP to one workspace: wait for it when it is away; never repeat a request that may have worked."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after a pla
 class Http:
     """The calls to one workspace.
 
-    `answered` says whether it ever answered in this run, `waits` how often we waited for it to come back, `calls`
-    counts the tries by method, and `date` is what its clock said at its last answer, in HTTP's words.
+    `answered`: it answered at least once in this run. `waits`: how often we waited for it to come back. `calls`: the
+    number of tries by method. `date`: the Date header of its last answer.
     """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
@@ -73,25 +73,25 @@ class Http:
         bearer: Secret | None = None,
         patient: bool = True,
     ) -> Any:
-        """Send JSON and return the reply's JSON; raise AnswerLost when it may have worked or not.
+        """Send JSON and return the reply's JSON; raise AnswerLost when it may or may not have worked.
 
-        What is `idempotent` is retried; an idempotent POST counts as a read.
-        Without `patient` there is one short try.
+        An `idempotent` request is retried; an idempotent POST counts as a read. If not `patient`, there is only one
+        try, with short time-outs.
         """
         return self._call(Call(method, path, idempotent, body=body, bearer=bearer, patient=patient))
 
     def download(self, path: str, to: BinaryIO, limit: int) -> None:
-        """Write what is at this path to a seekable file, without showing the key; refuse above `limit`."""
+        """Write what is at this path to a seekable file, at most `limit` bytes; the request carries no key."""
         self._call(Call("GET", path, idempotent=True, anonymous=True, sink=to, limit=limit))
 
     def content(self, path: str, limit: int = MAX_REPLY) -> bytes:
-        """Return the bytes at this path, whatever they are."""
+        """Return what is at this path as bytes."""
         sink = io.BytesIO()
         self._call(Call("GET", path, idempotent=True, sink=sink, limit=limit))
         return sink.getvalue()
 
     def _call(self, call: Call) -> Any:
-        """Make a call, with retries and waits as far as there may be any; after a signal there is one short try."""
+        """Make a call, with whatever retries and waits it allows; after a signal, there is only one short try."""
         if interrupts.ending():
             call = replace(call, patient=False)
         waiting = Waiting(self.host, self._patience)
@@ -104,7 +104,7 @@ class Http:
             self._recover(call, away, waiting, quick)
 
     def _recover(self, call: Call, away: Away, waiting: Waiting, quick: Iterator[float]) -> None:
-        """Return when it is time for a retry; raise when there must be none."""
+        """Wait until it is time to retry; raise if there must be no retry."""
         if away.sent and not call.idempotent:
             raise AnswerLost(
                 f"{self.host} gave no usable answer to {call}: {away.why}.",
@@ -126,7 +126,7 @@ class Http:
             waiting.wait(away)
 
     def _once(self, call: Call) -> Any:
-        """Make one try of a call; raise Away when it got no usable answer."""
+        """Try a call once; raise Away if there was no usable answer."""
         started = time.monotonic()
         self.calls[call.method] += 1
         response = self._exchange.open(call)
@@ -143,7 +143,7 @@ class Http:
             raise refusal(self.host, call, response, self._told(call, response))
 
     def _told(self, call: Call, response: requests.Response) -> str:
-        """Return what the server says about its refusal; a redirect's page says nothing."""
+        """Return what the server says about its refusal; the page of a redirect is ignored."""
         if 300 <= response.status_code < 400:
             return ""
         try:

@@ -1,6 +1,6 @@
 """Sessions that may outlive us: noted on disk while they are open, stopped at the end, or else by the next run.
 
-That a session is gone is looked up; what can't be stopped, or has no name, is told.
+Whether a session is gone is always checked. Sessions that can't be stopped, or have no name, are reported.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from cmlutils.remote.cdswctl import Client
 
 log = logging.getLogger(__name__)
-PATIENCE = 5.0  # seconds for the client to list or stop sessions; after a signal, what is left of its time
-_TRIES = (0.0, 1.0, 2.0, 4.0)  # seconds before each try to stop our own session
-_STOPPED = b"unexpected end of JSON input"  # so says the client when it has stopped a session
+PATIENCE = 5.0  # seconds for the client to list or stop sessions; fewer after a signal
+_TRIES = (0.0, 1.0, 2.0, 4.0)  # seconds to wait before each try to stop our own session
+_STOPPED = b"unexpected end of JSON input"  # the client says this although it stopped the session
 _UNKNOWN = re.compile(rb"not found|404|no such|does not exist", re.IGNORECASE)
 
 
 class Note:
-    """The open session on disk, or that one is being opened, for the next run if this one can't stop it."""
+    """A note on disk that a session is open, or being opened, for the next run in case this one can't stop it."""
 
     def __init__(self, path: Path, url: str, project: str) -> None:
         self.path, self.url, self.project, self.session = path, url, project, ""
@@ -38,7 +38,7 @@ class Note:
         self._lived = False
 
     def save(self) -> None:
-        """Write the note; it has no id before the session has named itself."""
+        """Write the note; it has no id until the client has named the session."""
         write_json(self.path, {"id": self.session, "project": self.project, "url": self.url, "pid": os.getpid()})
 
     def opened(self, session: str) -> None:
@@ -47,18 +47,18 @@ class Note:
         self.save()
 
     def ending(self, child: process.Running) -> None:
-        """Remember the client that is about to be stopped, and whether it still runs."""
+        """Remember the client, which is about to be stopped, and whether it still runs."""
         self._child, self._lived = child, child.poll() is None
 
     @property
     def ended(self) -> bool:
-        """Whether the client, if there was one, ended by itself."""
+        """Whether the client ended without being killed by a signal; also true if there was none."""
         code = self._child.poll() if self._child else 0
         return code is not None and code >= 0
 
     @property
     def interrupted(self) -> bool:
-        """Whether the client took our SIGINT and ended by itself, as it does when it stops its session."""
+        """Whether the client handled our SIGINT and then ended by itself, as it does when it stops its session."""
         return self._lived and self.ended
 
     def closed(self) -> None:
@@ -67,7 +67,7 @@ class Note:
 
 
 def confirm_stopped(client: Client, note: Note) -> None:
-    """See to it that the session is gone, or keep its note for the next run."""
+    """Make sure that the session is gone; otherwise keep its note for the next run."""
     with interrupts.held():
         gone = _stopped_in_time(client, note) if note.session else note.ended
         if gone:
@@ -75,7 +75,7 @@ def confirm_stopped(client: Client, note: Note) -> None:
 
 
 def _stopped_in_time(client: Client, note: Note) -> bool:
-    """Stop the session in a few tries, as the workspace may be away just now; after a signal, as time allows."""
+    """Try a few times to stop the session, as the workspace may be away; after a signal, while time is left."""
     for pause in _TRIES:
         if interrupts.at_most(pause) < pause:
             break
@@ -87,10 +87,10 @@ def _stopped_in_time(client: Client, note: Note) -> bool:
 
 
 def stop_session(client: Client, project: str, session: str, *, interrupted: bool = False) -> bool:
-    """Stop a session unless it is gone already; return whether it is. Never raises an expected failure.
+    """Stop a session unless it is gone already; return whether it is gone. Raises none of our errors.
 
-    That a list does not name it proves it gone if the list names others, or if its client was `interrupted`;
-    an empty list alone may be all that a client has to say.
+    A list without the session proves that it is gone if the list names others, or if its client was `interrupted`;
+    a list that is just empty may mean that the client can't list.
     """
     try:
         listed = client.sessions("list", "-p", project, timeout=PATIENCE)
@@ -111,7 +111,7 @@ def _warn(session: str, project: str) -> None:
 
 
 def look_for_nameless(client: Client, note: Note) -> None:
-    """Warn of a session that a client may have left without naming it, now or else in the next run."""
+    """Warn of a session that the client may have left without naming it; if that fails, the next run does."""
     if tell_of_nameless(client, note.project):
         note.closed()
     else:
@@ -120,9 +120,9 @@ def look_for_nameless(client: Client, note: Note) -> None:
 
 
 def tell_of_nameless(client: Client, project: str) -> bool:
-    """Warn of sessions one of which we may have opened; return whether they could be listed.
+    """Warn of the project's sessions, one of which may be ours; return whether they could be listed.
 
-    None is stopped: it may be somebody's work, begun at that very moment.
+    None is stopped: any of them may be somebody's work.
     """
     try:
         listed = client.sessions("list", "-p", project, timeout=PATIENCE)
@@ -138,9 +138,9 @@ def tell_of_nameless(client: Client, project: str) -> bool:
 
 
 def close_orphan(client: Client, session_file: Path) -> None:
-    """Stop the sessions that were left behind, if their notes are of this workspace.
+    """Stop the sessions that earlier runs left behind on this workspace, as their notes say.
 
-    The note of one that can't be stopped now gets another name, for the next run to try again.
+    The note of a session that can't be stopped now is kept under another name, for the next run to try again.
     """
     for path in (session_file, *session_file.parent.glob(f"{session_file.stem}-*.json")):
         try:

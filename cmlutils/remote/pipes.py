@@ -1,4 +1,4 @@
-"""A program's three pipes, all served at once until they end, within a time and within a size."""
+"""Serve a program's three pipes at the same time until they end, with limits of time and size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-MAX_OUTPUT = 64 << 20  # bytes on one pipe; no answer that we ask for comes near
+MAX_OUTPUT = 64 << 20  # bytes from one pipe; far more than any answer that we ask for
 _AT_ONCE = 1 << 16
 
 
@@ -19,9 +19,9 @@ class TooMuch(Exception):
 
 
 def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: bytes, end: float) -> list[bytes]:
-    """Write `data` to one pipe and return all that comes from the others; each is closed when it is through.
+    """Write `data` to one pipe and return everything that comes from the others; each pipe is closed at its end.
 
-    Raises TimeoutError at `end` (of the monotonic clock), and TooMuch as soon as one has said too much.
+    Raises TimeoutError at `end` (of the monotonic clock), and TooMuch as soon as more than MAX_OUTPUT bytes came.
     """
     left, said = memoryview(data), {pipe: bytearray() for pipe in reads if pipe is not None}
     with selectors.DefaultSelector() as waiting:
@@ -46,7 +46,7 @@ def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: 
 
 
 def _written(descriptor: int, data: memoryview) -> memoryview:
-    """Write some of the data and return the rest: nothing, where the program reads no more."""
+    """Write some of the data and return the rest; nothing is left if the program stopped reading."""
     try:
         return data[os.write(descriptor, data[:_AT_ONCE]) :] if data else data
     except BrokenPipeError:
@@ -54,7 +54,7 @@ def _written(descriptor: int, data: memoryview) -> memoryview:
 
 
 def _read(descriptor: int, said: bytearray) -> bool:
-    """Read some, and tell whether that was all."""
+    """Read some; return whether the pipe has ended."""
     chunk = os.read(descriptor, _AT_ONCE)
     said += chunk
     if len(said) > MAX_OUTPUT:

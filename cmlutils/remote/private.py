@@ -1,7 +1,8 @@
 """Private folders of a run: for the client and its login, and for the ssh connection.
 
-The watchdog removes them after a kill -9 of ours. Where that was killed, too, or the machine went down, the next run
-does: a login with a key must not stay. A lock in each, which dies with its process, tells them from those in use.
+The watchdog removes them after a kill -9 of ours. If the watchdog was killed as well, or the machine went down, the
+next run removes them, as a login with a key must not stay. Each holds a lock, which ends with its process, so that the
+next run can tell which are still in use.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _PREFIX = "cml-"
 
 @contextlib.contextmanager
 def private_folder(parent: str | None = None) -> Iterator[Path]:
-    """Make a folder of mode 0700 that is gone when the block ends, or a moment after a kill -9 of ours.
+    """Make a folder of mode 0700 that is removed when the block ends, or a moment after a kill -9 of ours.
 
-    It lies in `parent`, or where temporary files go; raises CommandError where nothing can be written.
+    It lies in `parent`, or in the folder for temporary files; raises CommandError if nothing can be written there.
     """
     folder, lock = None, -1
     try:
@@ -51,18 +52,18 @@ def private_folder(parent: str | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(place: str | Path) -> Iterator[None]:
-    """Raise CommandError for what can't be written in this place for temporary files within the block."""
+    """Turn an OSError within the block into a CommandError that says that `place` can't be written."""
     try:
         yield
     except OSError as error:
-        if not error.errno:  # of a library, and nothing of the system's
+        if not error.errno:  # raised by a library, not by the system
             raise
         message = f"{place} can't be written: {error.strerror}."
         raise CommandError(message, hint="Make room there, or let TMPDIR name another folder.") from error
 
 
 def _place(parent: str | None) -> str:
-    """Return this folder if it can be written, else the one for temporary files; raise CommandError."""
+    """Return `parent` if it can be written, else the folder for temporary files; or raise CommandError."""
     if parent and os.access(parent, os.W_OK | os.X_OK):
         return parent
     try:
@@ -72,7 +73,7 @@ def _place(parent: str | None) -> str:
 
 
 def _lock(folder: Path) -> int:
-    """Put a lock into a folder, which gets its name when it is held already; return what holds it."""
+    """Put a lock file into a folder and return its descriptor; the file gets its name only once the lock is held."""
     new = folder / "new"
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks
@@ -82,10 +83,10 @@ def _lock(folder: Path) -> int:
 
 
 def _remove_left(parent: Path) -> None:
-    """Remove the folders of ours that no process holds any more."""
+    """Remove folders of ours whose lock no process holds any more."""
     for lock in parent.glob(f"{_PREFIX}*/{LOCK}"):
         with contextlib.suppress(OSError):
-            if lock.parent.lstat().st_uid != os.geteuid():  # nor is a link of somebody else's followed
+            if lock.parent.lstat().st_uid != os.geteuid():  # so a link of somebody else is not followed either
                 continue
             handle = os.open(lock, os.O_WRONLY | os.O_CLOEXEC)
             try:

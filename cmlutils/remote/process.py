@@ -1,7 +1,7 @@
-"""Programs that we run: `run` waits for one, `running` keeps one beside us.
+"""Programs that we run: `run` waits for one to end, `running` lets one run during a block.
 
-`start` (child.py) starts one; `finish` feeds it and waits for its end, `beside` reads what it says in threads, as it
-comes.
+For a program that was started by `start` (child.py), `finish` feeds it and waits for its end, and `beside` reads its
+output in threads as it comes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TAIL = 1 << 16  # bytes of standard error that are kept
-MAX_LINE = 1 << 16  # from here on, a line without an end is passed on as it is
-ROOMY = 1 << 20  # bytes that a pipe may hold while we are busy; a peer far away that was held up starts again slowly
+MAX_LINE = 1 << 16  # bytes; a longer line is passed on before its end came
+ROOMY = 1 << 20  # bytes that a pipe may hold while we are busy: a far-away peer that has to wait starts again slowly
 MAX_CHUNK = 1 << 18
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
@@ -41,7 +41,7 @@ class Result(NamedTuple):
 
 
 def text(data: bytes, lines: int = 12) -> str:
-    """Return the last lines of a program's output, fit for a message."""
+    """Return the last lines of a program's output as a text for messages."""
     return "\n".join(data.decode("utf-8", "backslashreplace").strip().splitlines()[-lines:])
 
 
@@ -54,10 +54,10 @@ def run(
     check: bool = True,
     secret: str = "",
 ) -> Result:
-    """Run a program to its end; raise CommandError if it is missing, slow, endless or, with `check`, fails.
+    """Run a program to its end; raise CommandError if it is missing, slow, writes too much or, with `check`, fails.
 
-    No secret belongs into `argv`, as any user of the machine can see it; no word of it that is in
-    `secret` is logged.
+    No secret belongs into `argv`, which any user of the machine can see. Words of it that occur in `secret` are masked
+    in the log.
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
@@ -71,7 +71,7 @@ def run(
 
 
 def finish(child: Child, data: bytes, timeout: float) -> Result:
-    """Feed a program that was started, and wait for its end; raise CommandError if it is slow or endless."""
+    """Feed a program that was started, and wait for its end; raise CommandError if it is slow or writes too much."""
     end, code = time.monotonic() + interrupts.at_most(timeout), None
     out, err = b"", b""
     try:
@@ -86,13 +86,13 @@ def finish(child: Child, data: bytes, timeout: float) -> Result:
 
 
 def _make_roomy(pipe: int) -> None:
-    """Let a pipe hold more, where the system can do that and has not given this user enough already."""
+    """Enlarge a pipe's buffer, if the system can do that and this user's limit allows it."""
     with contextlib.suppress(OSError, AttributeError):
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, ROOMY)
 
 
 class Running:
-    """A program that runs beside us. Threads read its pipes ahead of our reader; after `drop` they throw it away."""
+    """A program that runs beside us. Threads read its pipes into a queue; after `drop`, they discard what they read."""
 
     def __init__(self, process: Child, *, pace: float) -> None:
         self.pid = process.pid
@@ -134,7 +134,7 @@ class Running:
                 return
 
     def chunks(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
-        """Yield ("out" or "err", chunk) as it comes, until both pipes end, or until `timeout` seconds have passed."""
+        """Yield ("out" or "err", chunk) as they come, until both pipes end or `timeout` seconds have passed."""
         end = time.monotonic() + (threading.TIMEOUT_MAX / 2 if timeout is None else timeout)
         while True:
             try:
@@ -146,11 +146,11 @@ class Running:
                 self.ended = True
                 return
             yield item
-            if time.monotonic() > end:  # it may talk without a pause
+            if time.monotonic() > end:  # it may write without a pause
                 return
 
     def lines(self, timeout: float | None = None) -> Iterator[tuple[str, bytes]]:
-        """Yield ("out" or "err", line) as `chunks` does; a carriage return ends a line, too."""
+        """Yield ("out" or "err", line) as `chunks` does; a carriage return also ends a line."""
         chunks = self.chunks(timeout)
         while True:
             while self._lines:
@@ -167,7 +167,7 @@ class Running:
             yield from ((name, self._rests.pop(name)) for name in tuple(self._rests) if self._rests[name])
 
     def drop(self) -> None:
-        """Read on, but keep nothing more than the end of standard error."""
+        """Read on, but keep only the end of standard error."""
         self._dropping.set()
         with contextlib.suppress(queue.Empty):
             while True:
@@ -189,7 +189,7 @@ class Running:
                 self.wait(interrupts.at_most(patience))
         code = self._process.end_group()
         self.drop()
-        with contextlib.suppress(queue.Full):  # who still reads, in a thread, learns that it is over
+        with contextlib.suppress(queue.Full):  # a thread that still reads learns that it is over
             self._queue.put_nowait(None)
         for thread in self._threads:
             thread.join(1.0)
@@ -205,10 +205,10 @@ def running(
     grace: float = 3.0,
     outspoken: bool = False,
 ) -> Iterator[Running]:
-    """Run a program beside us for as long as the block takes; it is stopped on every way out.
+    """Run a program during the block; it is stopped on every way out.
 
-    `outspoken`: after a kill -9 of ours it may still say something, as one that closes its session does.
-    `pace`: seconds between two chunks of its output: thousands of short writes would wake us for each.
+    `outspoken`: it can still write after a kill -9 of ours, as cdswctl does when it closes its session. `pace`: the
+    seconds between two reads of its output, so that thousands of short writes don't wake us thousands of times.
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
@@ -219,7 +219,7 @@ def running(
 
 @contextlib.contextmanager
 def beside(child: Child, *, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
-    """Drain a started program beside us for as long as the block takes; it is stopped on every way out."""
+    """Read the output of a program that was started, during the block; it is stopped on every way out."""
     program = Running(child, pace=pace)
     try:
         yield program

@@ -1,6 +1,6 @@
-"""Ask a running rsync how far it is: from version 3.2.0 on it answers a signal with one line of progress.
+"""Ask a running rsync how far it is: from version 3.2.0 on, it answers a signal with one line of progress.
 
-`--info=progress2` writes such a line for every file, which is a fifth of the time of a first copy of small files.
+`--info=progress2` writes such a line for every file, which takes a fifth of the time of a first copy of small files.
 Source: rsync's NEWS for 3.2.0, its main.c (who installs the handler) and receiver.c (who answers).
 """
 
@@ -20,14 +20,14 @@ _SIGNAL = signal.SIGVTALRM
 
 
 def answers(ours: Version) -> bool:
-    """Tell whether our own rsync can be asked here: it takes a Linux that tells the children of a process."""
+    """Tell whether our own rsync can be asked; this needs a Linux that lists the children of a process."""
     return ours.number >= ANSWERING and _children(os.getpid()).is_file()
 
 
 def ask(pid: int) -> None:
-    """Ask the rsync that is our child `pid`: it answers itself when it sends, and by its last child when it receives.
+    """Ask the rsync that is our child `pid`. When it sends, it answers itself; when it receives, its last child does.
 
-    Its first child is the ssh, which the signal would end; so it would an rsync that has no handler for it yet.
+    The signal would kill its first child, which is ssh, and an rsync that has no handler for it yet: both are spared.
     """
     with contextlib.suppress(OSError, ValueError):
         _, *others = _children(pid).read_text(encoding="ascii").split()

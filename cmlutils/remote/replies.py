@@ -1,4 +1,4 @@
-"""One request, and what the reply to it says: JSON, a refusal, or something that is no reply of a workspace."""
+"""A request, and what a reply to it means: JSON, a refusal, or something that no workspace would send."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AS_GO = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
 
 @dataclass(frozen=True)
 class Call:
-    """One request, and what may be done when it fails."""
+    """A request, and what may be done when it fails."""
 
     method: str
     path: str
@@ -50,7 +50,7 @@ class Call:
 
 
 def parse(host: str, call: Call, response: requests.Response, body: bytes) -> Any:
-    """Return a body's JSON, None when there is none; raise when it is anything else."""
+    """Return the JSON of a body, None if the body is empty; raise if it is anything else."""
     if not body.strip():
         return None
     try:
@@ -60,7 +60,7 @@ def parse(host: str, call: Call, response: requests.Response, body: bytes) -> An
 
 
 def unparsable(host: str, call: Call, response: requests.Response, body: bytes) -> ApiError:
-    """Say that something answered, but not the workspace's API."""
+    """Return the error for an answer that is not from the workspace's API."""
     html = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith(b"<")
     kind = AnswerLost if call.writes else ApiError
     wanted = "JSON" if call.sink is None else "a file"
@@ -73,7 +73,7 @@ def unparsable(host: str, call: Call, response: requests.Response, body: bytes) 
 
 
 def refusal(host: str, call: Call, response: requests.Response, told: str) -> Exception:
-    """Return the error that a status other than 2xx stands for; `told` is what the server says."""
+    """Return the error for a status other than 2xx; `told` is the server's message."""
     status = response.status_code
     if 300 <= status < 400:
         return _redirected(host, call, response)
@@ -90,7 +90,7 @@ def refusal(host: str, call: Call, response: requests.Response, told: str) -> Ex
 
 
 def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
-    """Return the error of a 4xx status."""
+    """Return the error for a 4xx status."""
     text = f"{host} refused {call} ({status}){told}"
     if status in {401, 403}:
         hint = "Is apiv1_key wrong, expired, or not the legacy API key? May this user do this?"
@@ -101,7 +101,7 @@ def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
 
 
 def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
-    """Say where a redirect points; we never follow it with the key."""
+    """Return the error for a redirect, which we never follow, as it would take the key along."""
     try:
         url = urlsplit(response.headers.get("Location", ""))
         place = url.netloc.rpartition("@")[2]
@@ -116,7 +116,7 @@ def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
 
 
 def message(workspace: Workspace, call: Call, body: bytes) -> str:
-    """Return what the server says about its refusal, harmless to print; empty when it says nothing."""
+    """Return the server's message about its refusal, made safe to print; empty if there is none."""
     try:
         text = _said(strict_json.loads(body))
     except ValueError:
@@ -140,7 +140,7 @@ def _said(reply: object) -> str:
 
 
 def _environment_values(call: Call) -> set[str]:
-    """Return the values of the environment that a request carries, as a refusal may quote them: also within JSON."""
+    """Return the environment values that a request carries, in all forms in which a refusal may quote them."""
     body = call.body if isinstance(call.body, dict) else {}
     environment = body if call.path.endswith("/environment") else body.get("environment")
     if isinstance(environment, str):
@@ -156,7 +156,7 @@ def _environment_values(call: Call) -> set[str]:
 
 
 def _in_json(text: str) -> set[str]:
-    """Return how a text is written within JSON: in ASCII or not, with <, > and & as they are or as Go writes them."""
+    """Return the forms of a text inside JSON: in ASCII or not, with <, > and & as they are or escaped as by Go."""
     forms = {json.dumps(text, ensure_ascii=ascii_alone)[1:-1] for ascii_alone in (True, False)}
     return forms | {one.translate(_AS_GO) for one in forms}
 

@@ -1,4 +1,4 @@
-"""What the routes of v1 and v2 share: addresses from quoted parts, replies checked for their shape at the door."""
+"""What the routes of v1 and v2 have in common: addresses of quoted parts, and checks of the shape of replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def segment(text: object) -> str:
-    """Return one path segment, quoted; refuse what would change the path."""
+    """Return the text quoted as one segment of a path; raise ApiError for what would change the path."""
     name = str(text)
     if name in {"", ".", ".."} or len(name) > MAX_SEGMENT or _UNFIT.search(name):
         raise ApiError(f"{name[:80]!r} can't be part of an address.")
@@ -27,14 +27,14 @@ def segment(text: object) -> str:
 
 
 def an_object(reply: object, route: str, *, wrote: bool = False) -> Json:
-    """Return a reply that is a JSON object; after a write, anything else is a lost answer."""
+    """Return the reply if it is a JSON object; otherwise raise ApiError, or AnswerLost after a write."""
     if isinstance(reply, dict):
         return reply
     raise (AnswerLost if wrote else ApiError)(f"{route} gave {_kind(reply)} where an object was expected.")
 
 
 def a_list(reply: object, route: str) -> list[Json]:
-    """Return a reply that is a JSON array of objects."""
+    """Return the reply if it is a JSON array of objects; otherwise raise ApiError."""
     if not isinstance(reply, list):
         raise ApiError(f"{route} gave {_kind(reply)} where a list was expected.")
     for item in reply:
@@ -49,16 +49,16 @@ def _kind(reply: object) -> str:
 
 
 def _is_id(value: object) -> bool:
-    """Whether it is a whole number above 0, as a number or as a text."""
+    """Tell whether it is a whole number above 0, given as a number or as a text."""
     if type(value) is int:
         return 0 < value < 1 << 63
     return isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,17}", value) is not None
 
 
 class Routes:
-    """The ways in which v1 is asked, each with the check of its reply.
+    """The ways to ask v1, each of which checks the reply.
 
-    `question` is the body of a POST that only asks.
+    With `question`, a POST with this body is sent, which only asks; otherwise a GET.
     """
 
     def __init__(self, http: Http) -> None:
@@ -73,7 +73,7 @@ class Routes:
         return a_list(*self._asked(path, question, params))
 
     def numbered(self, path: str, *, question: Json | None = None) -> list[Json]:
-        """Return the list at this path, of things that each have an id of their own."""
+        """Return the list at this path, whose items must have different ids."""
         reply, route = self._asked(path, question, {})
         rows = a_list(reply, route)
         if not all(_is_id(row.get("id")) for row in rows):
@@ -83,7 +83,7 @@ class Routes:
         return rows
 
     def the_one(self, path: str, wanted: object, *, question: Json | None = None) -> Json:
-        """Return the thing with this id; a reply that names none is taken for it."""
+        """Return the thing with the id `wanted`; a reply without an id is accepted."""
         reply, route = self._asked(path, question, {})
         found = an_object(reply, route)
         if str(found.setdefault("id", wanted)) != str(wanted):
@@ -91,13 +91,13 @@ class Routes:
         return found
 
     def _asked(self, path: str, question: Json | None, params: Json) -> tuple[object, str]:
-        """Return the reply, and the route in words."""
+        """Return the reply, and the route as a text for errors."""
         if question is None:
             return self.http.get(path, params=params or None), f"{self.http.host} GET {path}"
         return self.http.send("POST", path, question, idempotent=True), f"{self.http.host} POST {path}"
 
     def create(self, path: str, body: Mapping[str, Any]) -> Json:
-        """Return what was created; it must have an id, else nobody knows whether it was."""
+        """Return what was created; without an id in the reply, nobody knows whether it was, so that is AnswerLost."""
         route = f"{self.http.host} POST {path}"
         made = an_object(self.http.send("POST", path, body), route, wrote=True)
         if not _is_id(made.get("id")):
@@ -105,5 +105,5 @@ class Routes:
         return made
 
     def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        """Send what is idempotent (PUT, PATCH, DELETE): it is retried when its answer gets lost."""
+        """Send an idempotent request (PUT, PATCH, DELETE), which is repeated if its answer gets lost."""
         self.http.send(method, path, body, idempotent=True)

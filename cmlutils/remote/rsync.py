@@ -1,4 +1,4 @@
-"""What we say to rsync and what it says to us: argv, filter files, exit codes, progress lines. All pure."""
+"""What we tell rsync and what it tells us: argv, filter files, exit codes, progress lines. All functions are pure."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ class ProgressLine(NamedTuple):
 
 
 class Complaint(NamedTuple):
-    """A path as rsync names it, and why."""
+    """A path as rsync names it, and what is wrong with it."""
 
     path: bytes
     reason: str
 
 
 class Version(NamedTuple):
-    """What `rsync --version` says: its number, and whether it can zstd."""
+    """What `rsync --version` says: the version, and whether it can compress by zstd."""
 
     number: tuple[int, ...]
     zstd: bool
 
     def and_of(self, other: Version) -> Version:
-        """Return what both ends can."""
+        """Return what both can do."""
         return Version(min(self.number, other.number), self.zstd and other.zstd)
 
 
 class Place(NamedTuple):
-    """A folder to copy to, and its temporary folder; with an empty one files grow beside their final name.
+    """A folder to copy to, and its temporary folder; if that is empty, files grow next to their final names.
 
-    That is fastest: rsync opens every part of a temporary path anew for each file, so it should be a short one.
+    Without one is fastest. A temporary path should be short, as rsync opens every part of it again for each file.
     """
 
     folder: str
@@ -67,7 +67,10 @@ class Place(NamedTuple):
 
 
 class Way(NamedTuple):
-    """What the rsyncs of a copy have in common; `both` ends can that much, and the receiver's mtimes are so fine."""
+    """What all rsyncs of a copy have in common.
+
+    `both` is what both ends can do, `resolution_ns` the mtime resolution of the receiver.
+    """
 
     ssh: Sequence[str]
     source: str
@@ -76,7 +79,7 @@ class Way(NamedTuple):
     resolution_ns: int = 1
 
     def argv(self, *options: str, asked: bool = False) -> list[str]:
-        """Build an argv; `asked`: of its progress it tells only what `progress_signal` asks, not each file."""
+        """Build an argv. With `asked`, rsync reports progress only when `progress_signal` asks, not for each file."""
         argv = ["rsync", "-lpt", "--no-inc-recursive", "--no-human-readable", "--from0"]
         argv += [] if asked else ["--info=progress2"]
         argv += [f"--temp-dir={self.target.temp}"] if self.target.temp else []
@@ -85,14 +88,15 @@ class Way(NamedTuple):
 
     @property
     def zstd(self) -> list[str]:
-        """The options that compress, where both ends can."""
+        """The options to compress, if both ends can."""
         return ["-z", "--zc=zstd", "--zl=1"] if self.both.zstd else []
 
     @property
     def exact(self) -> str:
-        """The option that keeps rsync from taking files for equal whose sizes are, and whose mtimes are to the second.
+        """The option that makes rsync compare mtimes to the nanosecond; by default it ignores fractions of a second.
 
-        Where the receiver's mtimes are coarser, all would be unequal; comparing the listings finds what rsync skips.
+        A receiver with coarser mtimes would make all files unequal, so a tolerance is allowed there; our comparison of
+        the listings finds what rsync then skips.
         """
         if self.resolution_ns > 1:
             return f"--modify-window={int(self.resolution_ns >= 10**9)}"
@@ -100,7 +104,7 @@ class Way(NamedTuple):
 
 
 def version(text: bytes) -> Version | None:
-    """Read the output of `rsync --version`; None if that is no rsync's."""
+    """Read the output of `rsync --version`; None if it is not from rsync."""
     match = re.search(rb"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
     if match is None or b"rsync" not in text:
         return None
@@ -109,14 +113,14 @@ def version(text: bytes) -> Version | None:
 
 
 def shell(argv: Sequence[str]) -> str:
-    """Quote an argv for `-e`, by rsync's own rules: a quote within quotes is doubled."""
+    """Quote an argv for `-e` by rsync's own rules, where a quote within quotes is doubled."""
     return " ".join(
         "'" + word.replace("'", "''") + "'" if not word or re.search(r"[\s'\"]", word) else word for word in argv
     )
 
 
 def literal(path: bytes, *, folder: bool, keep: bool = False) -> bytes:
-    """Return a rule to exclude (or `keep`) just this path; rsync heeds a backslash only beside a wildcard."""
+    """Return a rule to exclude (or `keep`) only this path. A backslash escapes only in a name with wildcards."""
     name = _escaped(path) if re.search(rb"[*?[]", path) else path
     return (b"+ " if keep else b"- ") + name + (b"/" if folder else b"")
 
@@ -124,8 +128,8 @@ def literal(path: bytes, *, folder: bool, keep: bool = False) -> bytes:
 def can_name(path: bytes) -> bool:
     """Tell whether a list of names can hold this path.
 
-    Since 3.2.5 rsync takes the names that it asked for as patterns, to check what it gets, and a backslash beside a
-    wildcard as an escape.
+    Since 3.2.5, rsync uses the names that it asked for as patterns, to check what it gets; in a name with wildcards, it
+    then takes a backslash for an escape.
     """
     return not (b"\\" in path and re.search(rb"[*?[]", path))
 
@@ -138,7 +142,7 @@ def only(paths: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def all_inside(path: bytes) -> bytes:
-    """Return an exclude rule for all that lies in this folder; b"" is the root."""
+    """Return a rule that excludes everything directly in this folder; b"" is the root."""
     return b"- " + (b"/" + _escaped(path) if path else b"") + b"/*"
 
 
@@ -147,26 +151,26 @@ def _escaped(path: bytes) -> bytes:
 
 
 def rules_file(lines: Iterable[bytes]) -> bytes:
-    """Return the content of a filter file: NUL-ended (`--from0`), as a name may hold a newline."""
+    """Return the content of a filter file, NUL-ended (`--from0`), as names may contain newlines."""
     return b"".join(line + b"\0" for line in lines)
 
 
 def names_file(paths: Iterable[bytes]) -> bytes:
-    """Return the content of a `--files-from` file; NUL-ended (`--from0`); `#` and `;` would comment."""
+    """Return the content of a `--files-from` file, NUL-ended (`--from0`); `./` keeps `#` and `;` from commenting."""
     return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
 
 
 def tree(way: Way, rules: Path, *, inplace: bool = False, asked: bool = False) -> list[str]:
-    """Build the argv that copies a whole tree, as far as these rules keep it, but its big files.
+    """Build the argv that copies what these rules keep of a tree, without big files.
 
-    `inplace` saves a temporary name and a rename for each file; an interrupted file has another mtime.
+    `inplace` saves a temporary name and a rename for each file; the mtime of an interrupted file gives it away.
     """
     options = [*way.zstd, way.exact, "-r", f"--max-size={BIG - 1}", *(["--inplace"] if inplace else [])]
     return way.argv(*options, f"--filter=merge,s {rules}", asked=asked)
 
 
 def short(way: Way, names: Path) -> list[str]:
-    """Build the argv that copies the named files and folders (not what is in those), however equal they look."""
+    """Build the argv that copies the named files and folders (not what is in folders), however equal they look."""
     return way.argv(*way.zstd, "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}")
 
 
@@ -178,9 +182,9 @@ def by_rules(way: Way, rules: Path) -> list[str]:
 def big(way: Way, names: Path, basis: str, *, sparse: bool) -> list[str]:
     """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
-    So an interrupted file resumes in its middle; a partial one has another mtime than the whole. `basis` (absolute) is
-    where the files belong: one that is there in another state is what rsync begins from. To look for holes (`sparse`)
-    takes a quarter of the time, and rsyncs before HOLES_IN_PLACE begin a file with holes anew each time.
+    So an interrupted file can be resumed in the middle; its mtime tells it from a complete one. `basis` (absolute) is
+    where the files belong: if an older version is there, rsync starts from that. With `sparse` it searches for holes,
+    which takes a quarter of the time; rsyncs before HOLES_IN_PLACE can't resume a file with holes.
     """
     options = [way.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
     options += [f"--copy-dest={basis}", *(["--inplace"] if not sparse or way.both.number >= HOLES_IN_PLACE else [])]
@@ -188,18 +192,18 @@ def big(way: Way, names: Path, basis: str, *, sparse: bool) -> list[str]:
 
 
 def cause(code: int, err: bytes) -> Cause:
-    """Say what an exit code means for us."""
+    """Return what an exit code means for us."""
     if code and (b"No space left on device" in err or b"Disk quota exceeded" in err):
         return "space"
-    if code < 0 or code > 128 or code in _CONNECTION:  # beyond 128: the one there was ended by a signal
+    if code < 0 or code > 128 or code in _CONNECTION:  # > 128: a signal ended the rsync there
         return "connection"
     if code == 4 and b"rejecting unrequested file-list name" in err:
-        return "vanished"  # a folder became something else just when it was sent
+        return "vanished"  # a folder became something else while it was sent
     return {0: "done", 24: "vanished", 23: "partial", 11: "partial", 25: "partial"}.get(code, "fatal")  # type: ignore[return-value]
 
 
 def complaints(err: bytes) -> list[Complaint]:
-    """Read the paths that rsync's error lines name, and why."""
+    """Read rsync's error lines: the path that each names, and the reason."""
     found = []
     for line in err.split(b"\n"):
         if match := _NAMED.fullmatch(line):

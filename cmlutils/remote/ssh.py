@@ -1,4 +1,4 @@
-"""How ssh is called: which keys and settings, and why it did not get in."""
+"""How ssh is called: with which keys and settings, and why it could not connect."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 20
-PAUSES = (1.0, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 10.0, 10.0)  # before each further try; a minute together
+PAUSES = (1.0, 1.0, 2.0, 2.0, 4.0, 5.0, 5.0, 10.0, 10.0, 10.0, 10.0)  # seconds before further tries; one minute in all
 DEFAULT_KEYS = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa", "id_dsa")
 SETTINGS = (
     "BatchMode=yes", "ServerAliveInterval=15", "ServerAliveCountMax=4", "GlobalKnownHostsFile=/dev/null",
@@ -34,20 +34,20 @@ SETTINGS = (
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 MEND_SETTINGS = "mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
 NO_COMMAND = "KnownHostsCommand=none"
-# versions by ssh's release notes: the first with accept-new, with ^, and with that command
+# the first versions with accept-new, with ^, and with KnownHostsCommand, according to the release notes
 OLDEST, PREFERS, COMMANDS = (7, 6), (8, 1), (8, 5)
 
 
 class Broken(TunnelError):
-    """ssh could not connect, though nothing says that it never will."""
+    """ssh could not connect, but may do so later."""
 
 
 class Refused(TunnelError):
-    """The session is there and does not let us in, with these keys or settings; no repetition helps."""
+    """The session refuses us with these keys or settings; trying again does not help."""
 
 
 def identities(workspace: Workspace) -> list[Path]:
-    """Name the private keys to offer: the configured one, or all in $HOME/.ssh, default names first."""
+    """Return the private keys to offer: the configured one, or else all in $HOME/.ssh, default names first."""
     if workspace.identity_file:
         return [workspace.identity_file]
     folder = Path.home() / ".ssh"
@@ -57,7 +57,7 @@ def identities(workspace: Workspace) -> list[Path]:
 
 
 def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
-    """Build the ssh argv, destination excluded; host keys and the master's socket live in `folder`."""
+    """Build the ssh argv without the destination; host keys and the master's socket are kept in `folder`."""
     argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
     known = f"UserKnownHostsFile={folder / f'known-{port}'}"
     argv += _set(*_settings(), f"ConnectTimeout={CONNECT_SECONDS}", known)
@@ -68,7 +68,7 @@ def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
 
 
 def _settings() -> list[str]:
-    """Return the settings that go before the user's and the machine's, as far as our ssh knows them."""
+    """Return the settings that override those of the user and the machine, as far as our ssh knows them."""
     newer = [setting for setting, since in ((FAST, PREFERS), (NO_COMMAND, COMMANDS)) if version() >= since]
     return [*SETTINGS, *newer]
 
@@ -78,7 +78,7 @@ def _set(*settings: str) -> list[str]:
 
 
 def _offered(key: str) -> list[str]:
-    """Name a key to ssh, for which % begins a token; `-i` looks for the file under the name as it is written."""
+    """Return the options to offer a key. Where its name has a %, which ssh expands, `-i` would not do."""
     if "%" not in key:
         return ["-i", key]
     escaped = key.replace("%", "%%").replace('"', r"\"")
@@ -88,7 +88,7 @@ def _offered(key: str) -> list[str]:
 def get_in(
     connect: Callable[[], None], pauses: Sequence[float], *, lives: Callable[[], bool], sleep: Callable[[float], None]
 ) -> None:
-    """Connect to a session that was just opened, in several tries: it may let nobody in yet."""
+    """Connect to a session that was just opened, trying several times, as it may not let anybody in yet."""
     end = time.monotonic() + sum(pauses)
     for pause in pauses:
         try:
@@ -102,12 +102,12 @@ def get_in(
 
 
 def telling(argv: Sequence[str]) -> list[str]:
-    """Have ssh tell why it can't connect: at LogLevel=ERROR it keeps most reasons to itself."""
+    """Return the argv changed so that ssh says why it can't connect; at LogLevel=ERROR it rarely does."""
     return [argv[0], "-o", "LogLevel=INFO", *argv[1:]]
 
 
 def refusal(workspace: Workspace, said: bytes) -> TunnelError:
-    """Say why ssh did not get in."""
+    """Return the error that says why ssh could not connect."""
     host = workspace.host
     if b"Permission denied" not in said:
         lines = [line for line in said.splitlines() if not line.startswith(b"Warning: Permanently added ")]
@@ -128,22 +128,22 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
 
 
 def settings_trouble() -> str:
-    """Say why ssh can't use the user's settings or the machine's; nothing when it can."""
+    """Say why ssh can't use the settings of the user or the machine; empty if it can."""
     result = process.run(["ssh", *_set(*_settings()), "-G", "localhost"], timeout=30, check=False)
     said = process.text(result.err) or f"it ended with exit code {result.code}"
     return said.splitlines()[0] if result.code else ""
 
 
 def check_settings() -> None:
-    """Raise Refused where ssh can't use its own settings: before a session is opened for nothing."""
+    """Raise Refused if ssh can't use its settings, before a session is opened in vain."""
     if why := settings_trouble():
         raise Refused(f"ssh can't use its settings: {why}", hint=_sentence(MEND_SETTINGS))
 
 
 def check_keys(workspace: Workspace) -> None:
-    """Raise Refused where none of our keys can be used: before a session is opened for nothing.
+    """Raise Refused if none of our keys can be used, before a session is opened in vain.
 
-    An agent may hold one of them, and ssh's own configuration may name others: then only ssh can tell.
+    Nothing is checked if there is an agent, which may hold a key, or an ssh configuration, which may name others.
     """
     told = not workspace.identity_file and (Path.home() / ".ssh/config").exists()
     if told or os.environ.get("SSH_AUTH_SOCK"):
@@ -154,7 +154,7 @@ def check_keys(workspace: Workspace) -> None:
 
 
 def _unusable(keys: Sequence[Path]) -> Refused | None:
-    """Say why the first of these keys can't be used, if none can."""
+    """If none of these keys can be used, return an error on the first; else None."""
     first: tuple[Path, str, str] | None = None
     for key in keys:
         why, fix = trouble(key)
@@ -172,7 +172,7 @@ def _sentence(fix: str) -> str:
 
 
 def trouble(key: Path) -> tuple[str, str]:
-    """Say why ssh can't use a private key without asking somebody, and what helps; nothing when it can."""
+    """Say why ssh can't use a private key without asking somebody, and what helps; both empty if it can."""
     result = process.run(["ssh-keygen", "-y", "-P", "", "-f", str(key)], timeout=10, check=False)
     if not result.code:
         return "", ""
@@ -187,7 +187,7 @@ def trouble(key: Path) -> tuple[str, str]:
 
 
 def version() -> tuple[int, ...]:
-    """Return the version of our ssh, OpenSSH's; () if it is another's."""
+    """Return the version of our ssh; () if it is not OpenSSH."""
     return _version_of(shutil.which("ssh") or "ssh")
 
 

@@ -1,7 +1,7 @@
-"""One ssh connection into a session on a workspace, kept up: what runs over it, and what reopens it.
+"""One ssh connection into a session on a workspace: commands run over it, and it is reopened when it drops.
 
-cdswctl leads a local port to the session's sshd; one ssh master rides on it, and every command and every
-rsync uses that master. ssh falls back to a connection of its own where the master is gone.
+cdswctl forwards a local port to the session's sshd. One ssh master connects through that port, and every command and
+every rsync uses the master. If the master is gone, ssh falls back to a connection of its own.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"
 REOPENINGS = 6
-CHANNELS = 2  # to have waiting at first: every flow has a few commands to run
-MAX_ERRORS = 64 << 20  # bytes of complaints of one command
+CHANNELS = 2  # opened in advance, as every flow has a few commands to run
+MAX_ERRORS = 64 << 20  # bytes of standard error of one command
 
 
 class Tunnel:
     """A way into one project's folder: run a script there, stream its output, or let rsync use `ssh_argv`.
 
-    `answered_in` is the least time, in seconds, in which a script has said something: a round trip and little more.
+    `answered_in` is the shortest time, in seconds, until a script answered: little more than a round trip.
     """
 
     sleep = staticmethod(time.sleep)  # between two attempts to reopen
@@ -58,7 +58,7 @@ class Tunnel:
         self._attempts = 0
 
     def open(self) -> None:
-        """Open the first way in; if the workspace is away or the connection breaks just then, try again."""
+        """Open the tunnel; if the workspace was away or the connection broke, try again."""
         try:
             self._open(ssh.PAUSES)
         except TunnelError as error:
@@ -68,7 +68,7 @@ class Tunnel:
             self.reopen()
 
     def _open(self, pauses: Sequence[float] = ()) -> None:
-        """Open the endpoint and the master on it; with `pauses`, try more than once to get into the new session."""
+        """Open the endpoint, and the master through it; with `pauses`, try several times to get into the session."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
         self.ssh_argv = ssh.command(self.workspace, self._endpoint.port, self._folder)
@@ -77,12 +77,12 @@ class Tunnel:
         ssh.get_in(self._connect, pauses, lives=lambda: child.poll() is None, sleep=self.sleep)
 
     def _connect(self) -> None:
-        """Start the master and wait for it; where none comes up, plain connections must do."""
+        """Start the master and wait until it is connected; without one, plain connections have to do."""
         argv = [*ssh.telling(self.ssh_argv), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
         master = self._master.enter_context(process.running(argv, grace=1.0))
         end = time.monotonic() + ssh.CONNECT_SECONDS + 5
         while time.monotonic() < end and master.poll() is None:
-            if (self._folder / "s").exists():  # ssh makes it when it is in, not before
+            if (self._folder / "s").exists():  # ssh creates its socket when it is connected
                 master.drop()
                 self.prepare(CHANNELS)
                 return
@@ -95,7 +95,7 @@ class Tunnel:
         log.debug("no ssh master: %s", process.text(said))
 
     def prepare(self, channels: int = 1) -> None:
-        """Open channels for commands that will come soon, which then take one round trip each."""
+        """Open channels for commands that will follow soon; each of those then takes only one round trip."""
         if (self._folder / "s").exists():
             self._channels.prepare(channels)
 
@@ -112,7 +112,7 @@ class Tunnel:
         check: bool = True,
         ok: Sequence[int] = (0,),
     ) -> process.Result:
-        """Run a shell script in the project's folder; raise TransferError if it ends in none of `ok`, if `check`."""
+        """Run a shell script in the project's folder; with `check`, raise TransferError unless its code is in `ok`."""
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
             result = process.finish(child, line + input, timeout)
@@ -124,9 +124,9 @@ class Tunnel:
     def stream(
         self, script: str, *, check: bool = True, ok: Sequence[int] = (0,), err: bytearray | None = None
     ) -> Generator[bytes, None, None]:
-        """Yield the script's standard output as it comes, then judge its end.
+        """Yield the standard output of a script as it comes; at the end, judge its exit code as `run` does.
 
-        What it complained of goes to `err`, unless it ended with 0: that is no word of what failed.
+        Its standard error is added to `err` unless it ended with 0: then nothing failed.
         """
         errors = bytearray() if err is None else err
         with self._channels.one(script) as (child, line):
@@ -148,7 +148,7 @@ class Tunnel:
         _judge(255 if code is None else code, own, ok if check else range(255))
 
     def alive(self) -> bool:
-        """Tell whether the way in works right now."""
+        """Tell whether a command can be run right now."""
         child = self._endpoint.child if self._endpoint else None
         if child is None or child.poll() is not None:
             return False
@@ -158,11 +158,11 @@ class Tunnel:
             return False
 
     def progressed(self) -> None:
-        """Note that something got through: the count of failed attempts begins again."""
+        """Note that something got through, so that `reopen` counts its attempts from the beginning."""
         self._attempts = 0
 
     def reopen(self) -> None:
-        """Make the way in work again, waiting longer each time; raise TunnelError after six that failed."""
+        """Reopen the tunnel, waiting longer each time; raise TunnelError after six attempts without progress."""
         self.close()
         last = ""
         while True:
@@ -191,14 +191,14 @@ class Tunnel:
             return
 
     def close(self) -> None:
-        """End the channels and the master; the endpoint is ended by who opened it."""
+        """End the channels and the master; the endpoint is left to whoever opened it."""
         self._channels.close()
         self._master.close()
         (self._folder / "s").unlink(missing_ok=True)
 
 
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
-    """Raise TunnelError for a broken connection, TransferError for a script that ended in none of `ok`."""
+    """Raise TunnelError for a broken connection, and TransferError for an exit code that is not in `ok`."""
     if code == 255 or code < 0:
         raise TunnelError(f"The ssh connection broke: {process.text(err) or 'it did not say why'}")
     if code == MISLED:
@@ -223,8 +223,8 @@ def open_tunnel(
 ) -> Iterator[Tunnel]:
     """Open a session of `project` (owner/slug) and a connection into it; both end with the block.
 
-    `session_file` has its note for the next run, if this one can't end it.
-    `wait_until_back()` returns when the workspace answers and tells whether it was away: outages are no attempts.
+    `session_file` holds a note of the session, for the next run in case this one can't end it. `wait_until_back` waits
+    until the workspace answers and returns whether it was away, as an outage is not the tunnel's fault.
     """
     sessions = contextlib.ExitStack()
     with private_folder("/tmp") as folder:  # noqa: S108 - short, for the master's socket
@@ -232,7 +232,7 @@ def open_tunnel(
 
         def dial() -> Endpoint:
             sessions.close()
-            orphans.close_orphan(client, note)  # of an earlier run, or of ours when the workspace was away
+            orphans.close_orphan(client, note)  # of an earlier run, or our own, from when the workspace was away
             return sessions.enter_context(
                 endpoint.endpoint(client, project, runtime_id=runtime_id, session_file=note, deadline=deadline)
             )

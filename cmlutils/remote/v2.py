@@ -1,4 +1,4 @@
-"""The few v2 routes that we need where v1 lacks one, with a short-lived key of this run's own."""
+"""The few v2 routes that replace what v1 lacks, used with a short-lived key of this run."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class ApiV2:
         return an_object(reply, f"{self._http.host} GET {path}")
 
     def stop_application(self, project_id: str, app_id: str) -> None:
-        """Stop an application; that is idempotent, so it is retried when the answer gets lost."""
+        """Stop an application; this is idempotent, so it is repeated if the answer gets lost."""
         path = f"{_of(project_id, 'applications', app_id)}:stop"
         self._http.send("POST", path, {}, idempotent=True, bearer=self._key.get())
 
     def job(self, project_id: str, job_id: str) -> Json:
-        """Return a job by public ids."""
+        """Return a job; `project_id` and `job_id` are public ids."""
         return self._get(_of(project_id, "jobs", job_id))
 
     def patch_job(self, project_id: str, job_id: str, body: Mapping[str, Any]) -> Json:
-        """Change a job and return it as the workspace now has it."""
+        """Change a job and return it as it is then."""
         path = _of(project_id, "jobs", job_id)
         reply = self._http.send("PATCH", path, body, idempotent=True, bearer=self._key.get())
         return an_object(reply, f"{self._http.host} PATCH {path}", wrote=True)

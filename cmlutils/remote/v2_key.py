@@ -1,4 +1,4 @@
-"""One short-lived v2 key a run: in the journal before it is made, until it is revoked."""
+"""One short-lived v2 key for a run. It is in the journal from before it is created until it is revoked."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=1)
 JOURNAL_KEY = "v2 key"
-_TRIES = (0.0, 0.5, 1.0)  # seconds before each try to revoke a key
+_TRIES = (0.0, 0.5, 1.0)  # seconds to wait before each try to revoke a key
 _LATELY = 900.0  # seconds
 _SECONDS = 6.0  # after which there is no further try
 
 
 class V2Key:
-    """The key of one run on one workspace; made at first use, and never beside one that is not revoked.
+    """The key of one run on one workspace; created at first use, and not before an earlier one is revoked.
 
-    A key that a crash or a lost answer left behind is revoked: by its id, or because it is the one that is new and
-    ends as soon as ours do. Keys that runs of other bundles made are known from their journals, which `others` finds,
-    and left alone.
+    A key that a crash or a lost answer left behind is revoked. It is known by its id, or because it is the only new one
+    that expires as soon as ours do. Keys of runs on other bundles are known from their journals, which `others` finds,
+    and are left alone.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class V2Key:
 
     @property
     def left(self) -> list[str]:
-        """What a person has to revoke, by its id."""
+        """To-dos: the keys that a person has to revoke."""
         return [text for text in (self._stays, self._unsure) if text]
 
     def get(self) -> Secret:
-        """Return the key, made now if there is none yet; raise Rejected when there can't be one."""
+        """Return the key, which is created if there is none yet; raise Rejected if that is not possible."""
         if self._refusal is not None:
             raise self._refusal
         if self._key is None:
@@ -75,7 +75,7 @@ class V2Key:
         return self._key
 
     def _make(self) -> Secret:
-        """Make it; after a lost answer once more, when what that may have made is gone."""
+        """Create it; after a lost answer, revoke what that may have created and try once more."""
         self._make_room()
         try:
             return self._create()
@@ -85,7 +85,7 @@ class V2Key:
         return self._create()
 
     def _make_room(self) -> None:
-        """Revoke what is left; raise Rejected when it stays, or may be a person's."""
+        """Revoke an earlier key that is left; raise Rejected if it can't be, or may be a person's."""
         if self._journal.step(JOURNAL_KEY) is None:
             return
         self.revoke_left_over(patient=True)
@@ -97,7 +97,7 @@ class V2Key:
         self._journal.begin(JOURNAL_KEY, [str(row["keyid"]) for row in self._rows(patient=True)])
         try:
             key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
-        except Rejected:  # a proxy may say so of a key that was made
+        except Rejected:  # a proxy may refuse although the key was created
             self.revoke_left_over(patient=True)
             raise
         if keyid:
@@ -108,12 +108,12 @@ class V2Key:
         return self._now().astimezone(timezone.utc).date()
 
     def _rows(self, *, patient: bool) -> list[Json]:
-        """Return the keys that are listed and have not ended."""
+        """Return the user's keys that have not expired."""
         rows, today = self._v1.v2_keys.of(self._username, patient=patient), self._today()
         return [row for row in rows if row.get("keyid") and (_day(row, "expiry_date") or today) >= today]
 
     def revoke_left_over(self, *, patient: bool = False) -> None:
-        """Revoke what the journal says is left; what could be another's is named, and ends by itself."""
+        """Revoke the key that the journal says is left; what may be somebody else's is only reported, and expires."""
         step = self._journal.step(JOURNAL_KEY)
         if step is None:
             return
@@ -132,12 +132,12 @@ class V2Key:
             self._journal.gone(JOURNAL_KEY)
 
     def _revoke(self, keyid: str, *, patient: bool) -> str:
-        """Delete a key until it is listed no more, in a few tries; return why it may still be there."""
+        """Delete a key, in a few tries, until it is no longer listed; return why it may still be there."""
         why, begun = "", time.monotonic()
         for pause in _TRIES:
             time.sleep(pause)
             try:
-                with suppress(NotFound):  # it is gone already, or the route is not there: the list tells
+                with suppress(NotFound):  # it is gone already, or there is no such route: the list will show
                     self._v1.v2_keys.delete(self._username, keyid, patient=patient)
                 if all(str(row["keyid"]) != keyid for row in self._rows(patient=patient)):
                     return ""
@@ -149,9 +149,9 @@ class V2Key:
         return why
 
     def _orphan(self, step: JournalStep, *, patient: bool) -> str:
-        """Return the id of the key that we made and whose reply was lost; empty when none is surely ours.
+        """Return the id of the key that we created although the answer got lost; empty if none is certainly ours.
 
-        Where a list does not show when keys end, only one that came lately is ours: later it may be a person's.
+        If the list does not show when keys expire, one counts as ours only for a while: later it may be a person's.
         """
         new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in step.before]
         others = [_key_in(path) for path in self._others(self._journal)] if new else []
@@ -172,19 +172,19 @@ class V2Key:
         return ""
 
     def close(self) -> None:
-        """Revoke the key in a few short tries; what fails stays in the journal for the next run, and in `left`."""
+        """Revoke the key in a few short tries; if it stays, it is in `left`, and in the journal for the next run."""
         self.revoke_left_over()
         self._key = None
 
 
 def _may_be_ours(row: Json, today: date) -> bool:
-    """Tell whether a key ends as soon as ours do; one that does not show its end may."""
+    """Tell whether a key expires as soon as ours do, or does not show when."""
     made, ends = _day(row, "created_at"), _day(row, "expiry_date")
     return ends is None or (ends <= today + LIFETIME and (made is None or ends - made <= LIFETIME))
 
 
 def _day(row: Json, name: str) -> date | None:
-    """Return a day that a key's row shows, as a date or a time; None when it shows none."""
+    """Return a date from a key's row, which may hold a date or a time; None if it holds neither."""
     try:
         return date.fromisoformat(str(row.get(name))[:10])
     except ValueError:
@@ -192,7 +192,7 @@ def _day(row: Json, name: str) -> date | None:
 
 
 def _key_in(journal: Path) -> str | None:
-    """Return the id of the key that another run holds, empty while it is being made; None where it holds none."""
+    """Return the id of the key that another run holds, empty while it is being created; None if it holds none."""
     try:
         step = Journal(journal, read_only=True).step(JOURNAL_KEY)
     except (BundleError, OSError):

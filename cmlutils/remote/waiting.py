@@ -1,4 +1,4 @@
-"""Back-off while a workspace is away: how long it is waited for, and how often it is asked again."""
+"""Back-off while a workspace is away: how long to wait for it, and how often to try again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAY_AGAIN = 300.0
-_LONGEST_WAIT = 600.0  # the most of a Retry-After that is heeded at a time
+_LONGEST_WAIT = 600.0  # seconds: the most that is waited at a time for a Retry-After
 _random = random.SystemRandom()
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one call waits for a workspace that went away; the clock is a parameter for tests."""
+    """How many seconds one call waits for a workspace that is away; clock and output are parameters for tests."""
 
     seconds: float = 3600.0
     sleep: Callable[[float], None] = time.sleep
@@ -33,7 +33,7 @@ class Patience:
 
 
 class Away(Exception):
-    """No usable answer: `sent` says whether the request may have been carried out."""
+    """There was no usable answer; `sent` says whether the request may have been carried out."""
 
     def __init__(
         self, why: str, *, hint: str = "", sent: bool = True, status: int = 0, wait: float | None = None
@@ -47,7 +47,7 @@ class Away(Exception):
 
 
 class Waiting:
-    """The exponential back-off of one call, with jitter, until patience ends."""
+    """The exponential back-off of one call, with jitter, until patience runs out."""
 
     def __init__(self, host: str, patience: Patience) -> None:
         self._host = host
@@ -76,7 +76,7 @@ class Waiting:
 
 
 def retry_after(text: str) -> float | None:
-    """Return the seconds that Retry-After asks for, as a number or a date."""
+    """Return the seconds that a Retry-After header asks for, by a number or a date; None if it is neither."""
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])

@@ -1,10 +1,10 @@
-"""A shell beside us that outlives a kill -9 of ours for seconds: it ends what we left running, and removes our folders.
+"""A shell that outlives a kill -9 of ours for some seconds, ends what we left running, and removes our folders.
 
-It reads a pipe that only we hold open. Every process we start is written into it, as the leader of its group. One that
-was just started and is not written down yet is found by a token in its environment, where there is a /proc; elsewhere
-that moment is open. When the pipe ends without a word, each group gets one SIGINT, which tells cdswctl to close its
-session (a second might break that off), then a few seconds, then SIGKILL. It works where there is no parent-death
-signal (macOS), and reaches the children of a client that is a script.
+It reads from a pipe that only we hold open. Every process that we start is announced there, as the leader of its group.
+One that was just started, and not announced yet, is found by a token in its environment, if there is a /proc; without
+one, that moment is a gap. When the pipe ends without the word `end`, each group gets one SIGINT, which tells cdswctl to
+close its session (a second one might interrupt that), then a few seconds, then SIGKILL. This also works where there is
+no parent-death signal (macOS), and for the children of a client that is a script.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ each -KILL
 
 
 def _spawn(stdin: int, token: str, environ: dict[str, str]) -> int:
-    """Start the shell, out of reach of what is sent to our process group or session; return its id."""
+    """Start the shell, out of reach of signals to our process group or session; return its process id."""
     actions = [
         (os.POSIX_SPAWN_DUP2, stdin, 0),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
@@ -80,7 +80,7 @@ def _spawn(stdin: int, token: str, environ: dict[str, str]) -> int:
 
 
 class Watchdog:
-    """One shell; a process that dies by `kill -9` leaves nothing for longer than `grace` seconds and a moment."""
+    """The shell of one process: if that dies by `kill -9`, what it left is gone in little more than `grace` seconds."""
 
     def __init__(self, grace: float = GRACE) -> None:
         self._grace = grace
@@ -98,14 +98,14 @@ class Watchdog:
             os.close(reader)
 
     def _say(self, words: str) -> None:
-        with contextlib.suppress(OSError):  # it was killed: we do without
+        with contextlib.suppress(OSError):  # the shell was killed: we go on without
             os.write(self._pipe, words.encode("utf-8", "surrogateescape") + b"\n")
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[dict[str, str]]:
-        """Let a process be started and enrolled in the block; yield what its environment must have.
+        """Let a process be started and enrolled within the block; yield what has to be in its environment.
 
-        Raises RuntimeError once the shell was told to end everything: nobody would know of this process.
+        Raises RuntimeError once the shell was told to end everything, as it would not know of this process.
         """
         with self._starting:
             if self._pipe < 0:
@@ -113,34 +113,34 @@ class Watchdog:
             yield {MARK: f"{self._token}-{self._count + 1}."}
 
     def enrol(self, pid: int) -> int:
-        """Write a process down as the leader of its group; return its number, which unlike its id is not used again."""
+        """Announce a process as the leader of its group; return a number for it which, unlike its id, is not reused."""
         self._count += 1
         self._say(f"group {self._count}:{pid}")
         return self._count
 
     def told(self, number: int) -> None:
-        """Note that a group has had its SIGINT from us."""
+        """Tell the shell that this group already got a SIGINT from us."""
         self._say(f"told {number}")
 
     def gone(self, number: int) -> None:
-        """Strike a process and its group out."""
+        """Tell the shell that this process and its group are gone."""
         self._say(f"gone {number}")
 
     def folder(self, path: Path) -> None:
-        """Name a folder of ours to be removed if we can't; that it is gone already does no harm."""
+        """Have a folder of ours removed in case we can't; it may be gone by then."""
         self._say(f"folder {path}")
 
     def end(self) -> None:
-        """End the shell, which then ends nothing itself, and wait until it has gone."""
+        """End the shell without letting it end anything, and wait until it is gone."""
         self._say("end")
         self._close(2)
 
     def leave(self) -> None:
-        """Let it do its work now, while we still live, and wait until it is done."""
+        """Let the shell do its work now, while we still live, and wait until it is done."""
         self._close(self._grace + 2)
 
     def _close(self, seconds: float) -> None:
-        alone = self._starting.acquire(timeout=1)  # what is being started now is still enrolled
+        alone = self._starting.acquire(timeout=1)  # so that what is just being started gets enrolled
         pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
         if alone:
             self._starting.release()
@@ -160,7 +160,7 @@ def ours() -> Watchdog:
 
 
 def dismiss() -> None:
-    """End this process's watchdog, if it has one: all is in order."""
+    """End this process's watchdog, if it has one, as everything is in order."""
     if ours.cache_info().currsize:
         one = ours()
         ours.cache_clear()

@@ -1,4 +1,4 @@
-"""Digests of many files on both sides at once, each computed where the file lies."""
+"""Digests of many files, computed on both sides at the same time, each where the file is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TOOLS = {"b2sum": "b2sum -l 256", "sha256sum": "sha256sum"}
 
 
 class Digests:
-    """Tells where contents differ; the bundle's digests are computed once, however many sides are compared."""
+    """Finds files whose contents differ; the bundle's digests are computed once, even if both sides are compared."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -37,9 +37,9 @@ class Digests:
     def differing(
         self, tunnel: Tunnel, files: Sequence[Entry], tell: Callable[[FileProgress], None]
     ) -> Iterator[tuple[bytes, str, str]]:
-        """Yield (path, digest here, digest there) of each file whose content is not the same.
+        """Yield (path, digest here, digest there) for each file whose contents differ.
 
-        The local work goes on in a thread, which only reads files, while the workspace does its own.
+        A thread computes the local digests, and does nothing but read files, while the workspace computes its own.
         """
         tool = _tool(tunnel) if files else ""
         total, done, count = sum(entry.size for entry in files), 0, 0
@@ -104,7 +104,7 @@ def _tool(tunnel: Tunnel) -> str:
 
 
 def _remote(tunnel: Tunnel, tool: str, batch: Iterable[Entry]) -> dict[bytes, str]:
-    """Return what the workspace computes; a file that it can't read is left out."""
+    """Return the workspace's digests by path, without files that it can't read."""
     names = b"".join(b"./" + entry.path + b"\0" for entry in batch)
     seconds = 600 + sum(entry.size for entry in batch) / _SLOWEST
     script = f"LC_ALL=C xargs -0 -r {_TOOLS[tool]} -z --"

@@ -30,9 +30,9 @@ Entries = dict[bytes, "Entry"]
 
 
 class FileCheck:
-    """The bundle's files, listed once, and what the export recorded of them.
+    """The bundle's files, listed once, and the export's record of them.
 
-    `quick` leaves contents alone; `alone`: there is no source to compare with.
+    With `quick`, contents are not compared; with `alone`, there is no source to compare with.
     """
 
     def __init__(self, bundle: Bundle, progress: Progress, *, quick: bool, alone: bool = False) -> None:
@@ -48,7 +48,7 @@ class FileCheck:
         self._record_lost = alone and not self._since and not bundle.foreign
 
     def bundle(self) -> list[Difference]:
-        """Compare the bundle with what the export recorded: what differs was changed since, or lost."""
+        """Compare the bundle with the export's record: what differs was changed or lost since."""
         found = _unread("bundle file", self._unread)
         if self._record_lost:  # the bundle can't be compared with itself, and there is no source
             found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
@@ -58,17 +58,17 @@ class FileCheck:
         return found + [row for _, row in rows]
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
-        """Compare the source with what the export recorded of it, and the contents with the bundle's."""
+        """Compare the source with the export's record, and its contents with the bundle's."""
         kept = remote_listing(tunnel, export_rules(tunnel), "the source's listing")
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
         return found + self._contents(tunnel, "source", self.here, kept.entries)
 
     def target(self, tunnel: Tunnel) -> list[Difference]:
-        """Compare the target with the bundle; what `.importignore` names does not count."""
+        """Compare the target with the bundle, without what `.importignore` excludes."""
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
-        ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left is nobody's file
+        ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left in it does not count
         kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}
@@ -86,7 +86,7 @@ class FileCheck:
     def _contents(
         self, tunnel: Tunnel, side: Literal["source", "target"], here: Entries, there: Entries
     ) -> list[Difference]:
-        """Compare the contents of what is a file of the same size on both sides."""
+        """Compare the contents of files that have the same size on both sides."""
         if self._quick:
             return []
         self._progress.step("computing digests")
@@ -108,7 +108,7 @@ class FileCheck:
         return found
 
     def _changed_here(self, path: bytes) -> bool:
-        """Tell by its ctime whether a file of the bundle was written to after the export."""
+        """Tell by its ctime whether a file of the bundle was changed after the export."""
         return bool(self._since) and os.lstat(local_path(self._data, path)).st_ctime_ns > self._since
 
 
@@ -121,7 +121,7 @@ def _listed(
     *,
     resolution_ns: int = 1,
 ) -> list[tuple[bytes, Difference]]:
-    """Name each difference of two listings with both values, and the path that it is about."""
+    """Return each difference of two listings, together with the path that it is about."""
     differences = compare(wanted, there, resolution_ns=resolution_ns)
 
     def row(entry: Entry, kind: str, texts: tuple[str, str, str]) -> tuple[bytes, Difference]:

@@ -1,4 +1,4 @@
-"""Compare what a project is set to: its settings, environment and collaborators."""
+"""Compare a project's settings, environment and collaborators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: ComparedSide) -> list[Difference]:
-    """Compare what a project is set to; its description and the values of its environment show as ***."""
+    """Compare a project's settings; its description and the values of its environment are shown as ***."""
     rows = []
     for name in ("name", "description", "visibility", "shared_memory_limit", "engine_type"):
         left, right = getattr(wanted, name), getattr(there, name)

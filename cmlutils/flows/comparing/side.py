@@ -1,4 +1,4 @@
-"""One side of a comparison: what it shows, and how a difference from the bundle is judged."""
+"""One side of a comparison, source or target, and how differences between it and the bundle are judged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOREIGN_LACKS = {
 
 @dataclass(frozen=True)
 class ComparedSide:
-    """What one side shows, and how to judge it; `fresh` are (kind, name) that this very run has made."""
+    """What is known of one side, to judge differences; `fresh` are (kind, name) of what must not be live."""
 
     name: str
     runtimes: Sequence[Runtime]
@@ -38,7 +38,7 @@ class ComparedSide:
         return self.name == "target"
 
     def difference(self, where: str, what: str, left: object, right: object) -> Difference:
-        """Name one difference of this side."""
+        """Return a difference between the bundle and this side."""
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
         row = Difference(f"{self.name} {where}", what, str(left), str(right), group=group)
         lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
@@ -46,7 +46,7 @@ class ComparedSide:
 
 
 def _not_carried(kind: str, what: str) -> bool:
-    """Tell whether a bundle of cloudera/cmlutils lacks a field, or has one that it put there itself."""
+    """Tell whether cloudera/cmlutils does not export a field, or exports something else in its place."""
     if what.startswith("collaborator ") or (kind == "model" and what.startswith("environment ")):
         return True
     return what in _FOREIGN_LACKS.get(kind, ()) or what in {"runtime", "addons"}

@@ -1,4 +1,4 @@
-"""Compare models, applications and jobs of a bundle with a workspace's, field by field."""
+"""Compare a bundle's models, applications and jobs with those of a workspace, field by field."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Record = dict[str, Any]
 def compare_workloads(
     kind: str, wanted: Sequence[Workload], records: Sequence[Record], side: ComparedSide
 ) -> list[Difference]:
-    """Compare one kind (models, applications, jobs) with the workspace's own records of it.
+    """Compare one kind (models, applications, jobs) with the workspace's records of it.
 
-    Equals in name are paired with whom they resemble most; what finds no partner is a difference of its own.
+    Workloads with the same key are paired by resemblance; one without a partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
     read = [(FROM_V1[kind](one, side.runtimes), one) for one in records]
@@ -55,7 +55,7 @@ def compare_workloads(
 def _partners(
     left: Sequence[Workload], right: Sequence[tuple[Workload, Record]], unlike: Callable[[Workload, Workload], int]
 ) -> list[tuple[Workload, Workload, Record]]:
-    """Pair each with whom it resembles most, the best matches first."""
+    """Pair each workload with the one that it resembles most, the best matches first."""
     possible = [(unlike(a, b), i, j) for i, a in enumerate(left) for j, (b, _) in enumerate(right)]
     pairs, used = [], set[tuple[str, int]]()
     for _, i, j in sorted(possible):
@@ -69,21 +69,21 @@ _GONE = Job("one that is not there", "")
 
 
 def _parents(workloads: Sequence[Workload]) -> dict[int, Job]:
-    """Return each job's parent, by the id() of the job: two jobs may be equal in all else."""
+    """Return each job's parent by the id() of the job, as jobs may be equal in everything else."""
     jobs = [one for one in workloads if isinstance(one, Job)]
     known = {job.source_id: job for job in jobs if job.source_id}
     return {id(job): known.get(job.parent_id, _GONE) for job in jobs if job.parent_id}
 
 
 def _alike(one: Job | None, other: Job | None) -> bool:
-    """Tell whether two parents, or none and none, can't be told apart."""
+    """Tell whether two parents are equal, or both are missing."""
     if one is None or other is None:
         return one is other
     return one.key == other.key and not differences(one, other)
 
 
 def _parents_shown(one: Job | None, other: Job | None) -> tuple[str, str]:
-    """Return two parents by name, and by script where they share that."""
+    """Return the names of two parents, with their scripts if the names are the same."""
     names = one.name if one else "none", other.name if other else "none"
     if one is None or other is None or names[0] != names[1]:
         return names
@@ -105,7 +105,7 @@ def _pair(wanted: Workload, there: Workload, record: Record, side: ComparedSide)
 
 
 def _ids(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
-    """Compare add-ons and who is notified, by the ids that this side has for them."""
+    """Compare add-ons and notifications, by the ids that this side has for them."""
     rows = []
     for name, told in (("addons", _addon), ("notifications", _notification)):
         left, right = (sorted(map(told, getattr(one, name, ()))) for one in (wanted, there))
@@ -134,7 +134,7 @@ def _notification(one: Any) -> str:
 
 
 def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
-    """Say why a difference is what a migration brings with it; empty when it is none of these."""
+    """Return why a migration causes this difference; empty if nothing explains it."""
     name, left, right = row
     if not side.on_target:
         return ""
@@ -151,7 +151,7 @@ def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: Comp
 
 
 def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
-    """Tell whether the target shows a field only of what is deployed or has been running."""
+    """Tell whether the target shows this field only for what is deployed or has been running."""
     if wanted.kind == "application":
         return name in {"cpu", "memory", "gpus"} and name not in record and not record.get("currentDashboard")
     if wanted.kind != "model" or record.get("latestModelDeployment"):
@@ -164,7 +164,7 @@ def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
 
 
 def _runtime(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
-    """Compare runtimes; the nearest one is expected, one of another kernel never."""
+    """Compare runtimes; the nearest one is expected, but never one with another kernel."""
     mine, theirs = wanted.runtime, there.runtime
     if (mine.image if mine else wanted.kernel) == (theirs.image if theirs else there.kernel):
         return []
@@ -186,7 +186,7 @@ def _runtime(wanted: Workload, there: Workload, record: Record, side: ComparedSi
 
 
 def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Difference]:
-    """Name what is live, which is a mistake only where this run has just made it, and a build that is not there."""
+    """Report what is live, which is unexpected only if it is `fresh`, and a model that is not built."""
     where = f"target {wanted.kind} {wanted.name}"
     rows = []
     inert, state = _inert(wanted, record)
@@ -203,7 +203,7 @@ def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Differe
 
 
 def _inert(wanted: Workload, record: Record) -> tuple[str, str]:
-    """Return the state that an import leaves behind, and the one that is there."""
+    """Return the state that an import leaves, and the actual one."""
     if isinstance(wanted, Application):
         status = str(record.get("status") or "stopped")
         return "stopped", "stopped" if status in ENDED else status
@@ -213,5 +213,5 @@ def _inert(wanted: Workload, record: Record) -> tuple[str, str]:
 
 
 def fires(job: Record) -> bool:
-    """Tell whether a job on the target has something that would start it."""
+    """Tell whether something would start a job on the target if it were not paused."""
     return bool(job.get("schedule") or job.get("parent") or job.get("parent_id"))

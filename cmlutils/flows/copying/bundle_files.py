@@ -1,4 +1,4 @@
-"""The bundle's side of a push: what is in it, and what of that an earlier push has put on the target already."""
+"""The bundle's side of a push: what is in it, and what earlier pushes put on the target."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 class BundleListing(NamedTuple):
     """What the bundle has, and what earlier pushes put on this target.
 
-    `pushed`: paths of `local` that one of them put there. `outdated`: what one of them put there and the bundle has
-    lost or changed since. `losses` say what the bundle has lost or changed since its export.
+    `pushed`: paths of `local` that an earlier push put there. `outdated`: what an earlier push put there and the bundle
+    has lost or changed since. `losses`: sentences on what the bundle has lost or changed since its export.
     """
 
     local: KeptListing
@@ -39,9 +39,9 @@ class BundleListing(NamedTuple):
 
 
 class BundleFiles(NamedTuple):
-    """The bundle's files as they are being read; `read` waits for the result.
+    """The bundle's files while they are being listed; `read` waits for the result.
 
-    `memory` is what earlier pushes put there.
+    `memory` knows what earlier pushes put on the target.
     """
 
     bundle: Bundle
@@ -52,7 +52,7 @@ class BundleFiles(NamedTuple):
 
 @contextlib.contextmanager
 def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFiles]:
-    """Read the bundle, for this project (owner/slug) of this workspace, beside what the block does."""
+    """List the bundle in a thread during the block, to be pushed into this project (owner/slug) of this workspace."""
     unread: list[Unread] = []
     memory = Pushed(bundle.state, url, project)
     with local_errors(bundle.data):

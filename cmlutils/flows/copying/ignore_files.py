@@ -1,4 +1,4 @@
-"""Which rules decide: the source's `.exportignore` for a pull, the bundle's `.importignore` for a push."""
+"""The rules that decide: the source's `.exportignore` for a pull, the bundle's `.importignore` for a push."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ head -c {MAX_BYTES + 1} "$file"
 
 
 def export_rules(tunnel: Tunnel) -> IgnoreRules:
-    """Read the source's `.exportignore`, or take the built-in rules and say so.
+    """Read the source's `.exportignore`; if there is none, use the built-in rules and log that.
 
-    Raises TransferError for one that can't be read: what it would leave out may be what must not leave the source.
+    Raises TransferError if it can't be read, as it may exclude what must not leave the source.
     """
     return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
@@ -55,7 +55,7 @@ def rules_of(found: process.Result) -> IgnoreRules:
 
 
 def import_rules(data: Path) -> IgnoreRules:
-    """Read the `.importignore` beside the bundle's files; none ignores nothing."""
+    """Read the bundle's `.importignore`; without one, nothing is ignored."""
     path = data.parent / ".importignore"
     if not path.is_file() and os.path.lexists(path):
         raise ConfigError(f"{path} is no file, so it has no rules.", hint="Make it a file of patterns, or remove it.")

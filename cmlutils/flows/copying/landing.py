@@ -1,6 +1,6 @@
 """The bundle's side of a pull: extra files, the staging folder, folders' modes and mtimes.
 
-Folders there are opened on the way (mode 0700), to be read or written; `fix_folders` gives them their modes.
+During a pull, folders of the bundle get mode 0700, to be read and written; `fix_folders` gives them their own mode.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
-    """Name what the source does not have, or has as another kind, but for what could not be listed there."""
+    """Return what the source lacks, or has as another kind, apart from what could not be listed there."""
     hidden = unseen(each for each in unread if not each.vanished)
     found = [entry for entry in differences.only_right if not hidden(entry.path)]
     return found + [each.found for each in differences.changed if "kind" in each.what]
 
 
 def delete_extras(data: Path, differences: Differences, unread: list[Unread]) -> int:
-    """Delete the `extras`; return how many they are.
+    """Delete the `extras`; return how many there are.
 
-    Some may be gone already: an rsync that outlives a kill -9 of ours for a moment removes what it was writing.
+    Some may be gone already: after a kill -9 of ours, an rsync that lives on for a moment removes what it was writing.
     """
     doomed = extras(differences, unread)
     for entry in sorted(doomed, reverse=True):
@@ -52,9 +52,9 @@ def delete_extras(data: Path, differences: Differences, unread: list[Unread]) ->
 
 
 def open_staging(folder: Path) -> Path:
-    """Make the folder where a first copy grows, or take the one that an interrupted copy left.
+    """Create the folder where a first copy grows, or reuse the one that an interrupted copy left.
 
-    Files there are written in place: one that has another hard link, or is not ours, is not to be trusted.
+    Files in it are written in place, so if any has another hard link, or is not ours, the whole folder is made anew.
     """
     remove_non_folder(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -74,7 +74,7 @@ def staged_bytes(staging: Path) -> int:
 
 
 def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
-    """Move these names of the root from `staging` to `data`, unless something has come there since."""
+    """Move these names at the root from `staging` to `data`, unless something has appeared there since."""
     for name in names:
         place, goal = local_path(staging, name), local_path(data, name)
         with contextlib.suppress(FileNotFoundError):
@@ -85,7 +85,7 @@ def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
 
 
 def land(staging: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
-    """Move these files from `staging` to `data`, as far as they are whole and their folders are there."""
+    """Move those of these files that are complete from `staging` to `data`, if their folders are there."""
     for entry in files:
         try:
             _land(staging, data, entry, resolution_ns)
@@ -107,7 +107,7 @@ def _land(staging: Path, data: Path, entry: Entry, resolution_ns: int) -> None:
 
 
 def _entered(root: Path, folder: bytes) -> bool:
-    """Tell whether this is a folder, reached through no link; make it writable."""
+    """Tell whether this is a folder that is reached through no link; make it, and those above it, writable."""
     for path in reversed([*upwards(folder)]):
         mode = os.lstat(local_path(root, path)).st_mode
         if not stat.S_ISDIR(mode):
@@ -118,7 +118,7 @@ def _entered(root: Path, folder: bytes) -> bool:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours with all that is in it, whatever its modes."""
+    """Remove a folder of ours with everything in it, whatever the modes."""
     for entry in walk(folder, unlock=True):
         if entry.kind == "d":
             os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
@@ -126,9 +126,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def fix_folders(data: Path, kept: KeptListing) -> list[str]:
-    """Give every folder the mode and mtime of the listing, the deepest first, and every link its mtime.
+    """Give every folder its mode and mtime from the listing, the deepest first, and every link its mtime.
 
-    rsync leaves a link's mtime alone when it is right to the second. Returns what could not be set, as problems.
+    Links are included as rsync does not change a link's mtime that is right to the second. Returns problems: what could
+    not be set.
     """
     problems = []
     real = _real_folders(data, kept)
@@ -144,7 +145,7 @@ def fix_folders(data: Path, kept: KeptListing) -> list[str]:
 
 
 def _real_folders(data: Path, kept: KeptListing) -> set[bytes]:
-    """Return which of the listed folders are folders here: one may have come as a link that leads elsewhere."""
+    """Return which of the listed folders are real folders here; one may have arrived as a link that leads elsewhere."""
     real = {b""}
     for entry in kept.entries.values():
         if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class KeptListing:
-    """A listing after the rules: `entries` are kept, `ignored_tops` are the topmost of the others.
+    """A listing after the rules decided: `entries` are kept, `ignored_tops` are the topmost of the ignored ones.
 
-    `unread` is what could not be listed, `digest` that of the listing as it came. It took `seconds`, and ended at
-    `ended` of the monotonic clock. `pruned`: what the rules' `prunes` name is not in it.
+    `unread`: what could not be listed. `digest`: of the listing as it arrived. It took `seconds`, and ended at `ended`
+    of the monotonic clock. With `pruned`, the listing lacks what `rules.prunes()` names.
     """
 
     def __init__(self, entries: Iterable[Entry], rules: IgnoreRules, *, pruned: bool = False) -> None:
@@ -57,11 +57,11 @@ class KeptListing:
                 self.ignored_tops.append(entry)
 
     def at_root(self, name: bytes) -> Entry | None:
-        """Return what is at the root by this name, ignored or not."""
+        """Return the entry with this name at the root, ignored or not."""
         return self.entries.get(name) or next((each for each in self.ignored_tops if each.path == name), None)
 
     def note_unread(self, complaints: Iterable[Unread]) -> None:
-        """Keep those complaints that are about something that the rules would keep, or that name no path."""
+        """Keep those complaints that name no path, or one that the rules would keep."""
         ignored_tops = {entry.path for entry in self.ignored_tops}
         for each in complaints:
             path, parent = each.path, each.path.rpartition(b"/")[0]
@@ -71,9 +71,9 @@ class KeptListing:
                 self.unread.append(each)
 
     def excludes(self) -> list[bytes]:
-        """Return rsync's filter rules for the same decision: literal names while they are few."""
+        """Return filter rules with which rsync decides alike: literal names while there are few."""
         if len(self.ignored_tops) > rsync.MAX_LITERALS:
-            with contextlib.suppress(ConfigError):  # rsync has no words for some pattern
+            with contextlib.suppress(ConfigError):  # a pattern that can't be translated
                 return self.rules.rsync_filters()
         names = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in self.ignored_tops]
         return names + [rsync.literal(name, folder=True) for name in self.rules.prunes()]
@@ -87,9 +87,10 @@ def remote_listing(
     ours: TargetFolder | None = None,
     known: Mapping[bytes, Entry] = MappingProxyType({}),
 ) -> KeptListing:
-    """List the project's folder on the workspace and decide; on a target `ours` is left out, and looked into.
+    """List the project's folder on the workspace and apply the rules.
 
-    `known` is what the listing is probably equal to; it then takes less memory.
+    `source` names the listing in errors. On a target, `ours` is left out of the listing, and learns what is in it.
+    `known` is a listing that this one is probably equal to, which saves memory.
     """
 
     def listed() -> KeptListing:
@@ -114,20 +115,20 @@ def remote_listing(
 
 
 def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
-    """Ask the workspace's find about just these names, and return what `names_script` says of them."""
+    """List only these names on the workspace; return the output of `names_script`."""
     script, names = names_script(form), names_input(paths)
     return retrying(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
 
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
-    """List just these names on the workspace, among them the folders that each lies in; none is entered by a link."""
+    """List only these names on the workspace, which must include their folders; no folder is entered through a link."""
     found = {entry.path: entry for entry in parse_names(stat_names(tunnel, names)) if entry.path in names}
     folders = {path for path, entry in found.items() if entry.kind == "d"}
     return {path: entry for path, entry in found.items() if folders.issuperset(above(path))}
 
 
 def holes_there(tunnel: Tunnel, files: Iterable[Entry]) -> dict[bytes, int]:
-    """Ask the workspace how many bytes of these files are holes, which take no room; a file without any is left out."""
+    """Return how many bytes of each of these files on the workspace are holes, which take no room; only if any are."""
     sizes = {entry.path: entry.size for entry in files}
     told = (each.partition(b" ./") for each in stat_names(tunnel, sizes, "%b %P\\0").split(b"\0"))
     holes = {path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()}
@@ -135,9 +136,9 @@ def holes_there(tunnel: Tunnel, files: Iterable[Entry]) -> dict[bytes, int]:
 
 
 def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:
-    """List again and tell whether every byte of the listing is as it was.
+    """List again and tell whether the listing is the same, byte by byte.
 
-    The workspace adds it up itself; one that has no sha256sum gives another answer, so the listing counts as changed.
+    The workspace computes its digest itself; without sha256sum there the listing counts as changed.
     """
     script = f"{{ {find_script(kept.rules.prunes())}; }} 2>/dev/null | sha256sum"
     wanted = kept.digest.hex().encode()

@@ -1,4 +1,4 @@
-"""List a local tree beside what else is done: by GNU find where there is one, or else by our own, slower walk."""
+"""List a local tree while something else is done: by GNU find if there is one, else by our own, slower walk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ T = TypeVar("T")
 def listing_beside(
     root: Path, use: Callable[[list[Entry]], T], *, unread: list[Unread] | None = None, unlock: bool = False
 ) -> Iterator[Callable[[], T]]:
-    """List `root` as `walk` does and `use` the list, in a thread beside the block; yields what waits for the result.
+    """List `root` as `walk` does and pass the list to `use`, in a thread during the block; yield how to get the result.
 
-    Where find complains, as of a folder that may not be read, `walk` lists it all, with `unread` and `unlock`.
+    The yielded function waits for the result of `use`. If find complains, for example of an unreadable folder, `walk`
+    lists everything, with `unread` and `unlock`.
     """
     with contextlib.ExitStack() as stack:
         found = None
@@ -44,7 +45,7 @@ def listing_beside(
 
 
 def _all_of(find: process.Running) -> list[Entry] | None:
-    """Read what find lists; None if it is another find, or complains."""
+    """Read find's listing; None if it is not GNU find, or complains."""
 
     def chunks() -> Generator[bytes, None, None]:
         for name, chunk in find.chunks():
@@ -59,4 +60,4 @@ def _all_of(find: process.Running) -> list[Entry] | None:
     except TransferError:
         return None
     finally:
-        find.stop()  # not with the block, which may last for hours: its number may be somebody else's by then
+        find.stop()  # not at the end of the block, hours later, when its process id may belong to another program

@@ -1,4 +1,4 @@
-"""What a bundle has lost since its export: an import names it, and does not begin when that is everything."""
+"""What a bundle has lost since its export. An import reports it, and refuses to begin if everything is lost."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ NAMED = 5  # of very many losses
 
 
 def losses(record: Path, local: KeptListing) -> list[str]:
-    """Compare the bundle's listing with what the export recorded; say what it has lost or changed since.
+    """Compare the bundle's listing with the export's record; return sentences on what was lost or changed since.
 
-    Raises CheckFailed when it has lost all of its files: an import would take them all away from the target.
+    Raises CheckFailed when all files are lost: an import would delete them all on the target.
     """
     try:
         found = compare(local.entries, read_list(record), resolution_ns=local_resolution(record.parent))
@@ -56,5 +56,5 @@ def _some(paths: Sequence[bytes]) -> str:
 
 
 def _counts(entry: Entry, local: KeptListing) -> bool:
-    """Tell whether a bundle holds such an entry, and the rules of an import keep it."""
+    """Tell whether bundles hold entries of this kind, and the rules of an import keep it."""
     return entry.kind in "fdl" and not local.rules.hides(entry)

@@ -1,4 +1,4 @@
-"""Drive rsync until all is copied: what changed under way is looked at again, what dropped is reopened."""
+"""Run rsync until everything is copied: look again at what changed meanwhile, reopen a tunnel that dropped."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROUNDS = 3
-EVERY = 0.2  # seconds between two tellings of progress
-NEAR = 0.03  # seconds of round trip, up to which two channels fill a gigabit link
+EVERY = 0.2  # seconds between two updates of the progress
+NEAR = 0.03  # seconds: up to this round trip, two channels fill a gigabit link
 
 
 class Sender(NamedTuple):
     """The sending side of a copy.
 
-    `kept` gives its listing as it is by now, `holes` which of some large files have holes: only those are worth the
-    search for them, which is slow.
+    `kept` returns its current listing. `holes` returns which of some large files have holes, as only these are worth
+    rsync's slow search for them.
     """
 
     folder: str
@@ -48,9 +48,9 @@ class Sender(NamedTuple):
 class Receiver(NamedTuple):
     """The receiving side of a copy, and its staging folder, where large files and whole new names of the root grow.
 
-    `basis` is where all belongs in the end, as an absolute path. `move_in` moves names of the root there unless
-    something is in the way, `land` those of some large files that are whole, and it says why one could not be moved.
-    `free` says what is free.
+    `basis` is the absolute path of the folder where everything belongs in the end. `move_in` moves names at the root of
+    staging there, unless something is in the way. `land` moves those of some large files that are complete, and
+    returns why others could not be moved. `free` says how much room is left.
     """
 
     goal: rsync.Place
@@ -63,7 +63,7 @@ class Receiver(NamedTuple):
 
 
 class Mover:
-    """Copies one way between the workspace and a local folder; `complaints` are what rsync could not copy."""
+    """Copies from one side to the other by rsync; `complaints` name what it could not copy."""
 
     def __init__(
         self, tunnel: Tunnel, sender: Sender, receiver: Receiver, rsyncs: Rsyncs, work: Path, progress: Progress
@@ -75,11 +75,11 @@ class Mover:
         self._number = 0
 
     def rounds(self, now: Remaining, look: LookAgain, recopies: Recopies) -> None:
-        """Copy until nothing more is wanted, or a round makes no progress.
+        """Copy until nothing is left to copy, or a round makes no progress.
 
-        `look` says after each round how things are, and hears whether that was cut short; `now` is how they are
-        before the first. The recopies come before all that, however equal they look.
-        Raises TunnelError when the tunnel drops again and again and nothing gets through in between.
+        `now` is what remains before the first round; `look` returns what remains after each round, and is told whether
+        the round was cut short. The recopies are copied first, however equal they look. Raises TunnelError when the
+        tunnel drops again and again and nothing gets through in between.
         """
         now = self._recopy(look, recopies) if recopies.entries else now
         tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
@@ -106,7 +106,7 @@ class Mover:
                 least = left
 
     def _recopy(self, look: LookAgain, recopies: Recopies) -> Remaining:
-        """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut."""
+        """Copy what looks equal and may not be, some names at a time, each until a copy of it was not cut short."""
         cut = False
         while some := recopies.some():
             self.progress.step("copying")
@@ -123,7 +123,7 @@ class Mover:
         return look(cut=cut)
 
     def _copy_staged(self, wanted: Sequence[Entry], new: Collection[bytes]) -> None:
-        """Copy these whole new names of the root to where nobody looks, then move them in."""
+        """Copy these names at the root, which are all new, to the staging folder, then move them in."""
         others = [entry for path, entry in self.sender.kept().entries.items() if b"/" not in path and path not in new]
         without = [rsync.literal(b"/" + entry.path, folder=entry.kind == "d") for entry in others]
         self._copy(wanted, streams=self._streams(), without=without)
@@ -135,9 +135,9 @@ class Mover:
     def _copy(
         self, names: Sequence[Entry], *, streams: int, without: Sequence[bytes] | None = None, anew: bool = False
     ) -> None:
-        """Copy these; with `without`, rules for what is not meant, all goes to the staging folder and stays there.
+        """Copy these; with `anew`, however equal they look.
 
-        `anew`: however equal they look.
+        With `without`, rules for what else is at the root, everything goes to the staging folder and stays there.
         """
         parts = divided(names, anew=anew)
         copies = self._copies(parts, streams, without)
@@ -148,7 +148,7 @@ class Mover:
         return rsync.Way(self.tunnel.ssh_argv, self.sender.folder, target, self.both, self.receiver.resolution_ns)
 
     def _copies(self, parts: Parts, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
-        """Build what rsync is told, in pieces that may run at once."""
+        """Build the command lines of the rsyncs, which may run at the same time."""
         staged, kept, copies = without is not None, self.sender.kept(), list[Copy]()
         way = self._way(self.receiver.staging if staged else self.receiver.goal)
         if parts.by_rules:
@@ -165,7 +165,7 @@ class Mover:
         return [*copies, *self._big_copies(parts.large, land=not staged)]
 
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
-        """Build one for each large file, the largest first; each may land, and give back room, when it has come."""
+        """Build one for each large file, the largest first. With `land`, each is moved to its place on arrival."""
         holes, way = self.sender.holes(big) if big else (), self._way(self.receiver.staging)
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
@@ -178,7 +178,7 @@ class Mover:
         return path
 
     def _run(self, copies: Sequence[Copy], names: Sequence[Entry]) -> None:
-        """Run them, a few at once; raise TransferError for what no repetition helps, TunnelError for a cut."""
+        """Run them, a few at a time; raise TransferError if repeating can't help, TunnelError for a lost connection."""
         self.tunnel.prepare()  # for the look afterwards
         coming, late = {entry.path for entry in names}, list["Entry"]()
         waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
@@ -202,13 +202,13 @@ class Mover:
                 now = [stream.now() for stream in running]
                 done_now, sent_now = done + sum(each.done for each in now), sent + sum(each.sent for each in now)
                 self.progress.files(FileProgress(done_now, total, sent_now, len(sizes)))
-        if late:  # by now the folders that they lie in have come, too
+        if late:  # by now their folders have arrived, too
             self.complaints += self.receiver.land(late)
-        if well:  # what was asked last was a moment before the end
+        if well:  # the last answer was from a moment before the end
             self.progress.files(FileProgress(total, total, len(sizes), len(sizes)))
 
     def _judge(self, code: int, err: bytes) -> bool:
-        """Keep what an ended rsync complained of, and tell whether it did all; raise if there is no going on."""
+        """Keep the complaints of an rsync that ended; return whether it did everything; raise if it can't go on."""
         cause = rsync.cause(code, err)
         found = rsync.complaints(err)
         self.complaints += found

@@ -43,21 +43,21 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-BRIEF = 3  # times as long as the source's listing took: in so short a copy only what was copied is looked at again
+BRIEF = 3  # a copy that took less than this many times the source's listing is checked only where it copied
 
 
 def pull(tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> FileResult:
     """Make the bundle's files equal to what the project's `.exportignore` keeps; the source is only read.
 
-    `known` is what `survey` gave: the bundle may be changed.
-    Raises TransferError if it can't be done at all; single files that can't be had are problems by name.
+    `known` is the result of `survey`, which checked that the bundle may be changed. Raises TransferError if nothing can
+    be copied; single files that can't be copied are named as problems of the result.
     """
     with local_errors(bundle.data):
         return _Pull(tunnel, bundle, known, progress).run()
 
 
 class _Pull:
-    """One pull: what is kept there, how what is here differs from it, and what of that was asked for."""
+    """One pull: what is kept of the source, how the bundle differs from it, and what rsync was asked to copy."""
 
     def __init__(self, tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> None:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
@@ -69,7 +69,7 @@ class _Pull:
         self.restless: set[bytes] = set()
 
     def run(self) -> FileResult:
-        """Do it all and say what was done."""
+        """Do the whole pull and return its result."""
         emptied(self.work)
         recopies, state = self.recopies, self.bundle.state
         unlike = self._next(recopies.entries)
@@ -116,9 +116,9 @@ class _Pull:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)
 
     def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
-        """Delete what is too much here, then name what differs, which is asked for; and so are `also` these.
+        """Delete extra files here, and return what differs and has to be copied. Those, and `also`, are now asked for.
 
-        Notes what has changed since it was asked for.
+        What changed on the source since it was asked for before is noted as restless.
         """
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
         wanted = to_fetch(self.differences)
@@ -128,7 +128,7 @@ class _Pull:
         return wanted
 
     def _look_again(self, *, cut: bool) -> Remaining:
-        """Look at both sides at once: a source in use may have changed while it was copied."""
+        """Look at both sides at the same time; a source in use may have changed during the copy."""
         self.data.chmod(0o700)
         few = not cut and is_short(self.asked)
         brief = few and time.monotonic() - self.kept.ended < BRIEF * self.kept.seconds
@@ -148,30 +148,30 @@ class _Pull:
         return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
 
     def _rules_now(self) -> IgnoreRules:
-        """Read the rules once more: they may be what has changed."""
+        """Read the rules once more, as they may have changed, too."""
         try:
             rules = export_rules(self.tunnel)
-        except ConfigError as error:  # exit code 2 would say that nothing was touched
+        except ConfigError as error:  # as a ConfigError it would exit with 2: nothing was touched
             raise TransferError(error.message, hint=error.hint) from error
         if rules.patterns != self.kept.rules.patterns:
             log.warning(".exportignore changed during the copy; it decides as it is now.")
         return rules
 
     def _asked_names(self) -> dict[bytes, Entry]:
-        """Return how the source's listing has what was asked for, and the folders that it lies in."""
+        """Return what was asked for, and the folders that it lies in, as the source's listing has them."""
         names = {each for path in self.asked for each in upwards(path)}
         return {each: self.kept.entries[each] for each in names if each in self.kept.entries}
 
     def _asked_are_unchanged(self) -> bool:
-        """Tell whether the source has each of them as it was listed, and the same rules."""
+        """Tell whether the source still has what was asked for as it was listed, and the same rules."""
         names, rules = self._asked_names(), self.kept.at_root(RULES_NAME)
         names.update({RULES_NAME: rules} if rules else {})
         return listed_names(self.tunnel, {*names, RULES_NAME}) == names
 
     def _arrived(self) -> Differences:
-        """Compare what came, or if that is not as it should be, all, with the listing.
+        """Compare what was asked for with the listing; if it is not as it should be, compare everything.
 
-        An rsync that was not interrupted has touched only what it was told to.
+        An rsync that was not interrupted touches only what it was told to copy.
         """
         names = self._asked_names()
         with contextlib.suppress(OSError):

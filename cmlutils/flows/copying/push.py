@@ -1,4 +1,4 @@
-"""Take the bundle's files up, take away only what an earlier push put there, and prove it by a listing."""
+"""Take the bundle's files up, delete only what an earlier push put there, and prove the result by a listing."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 
 def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
-    """Put the bundle's files into the project and take away what an earlier push put there and is gone.
+    """Copy the bundle's files into the project, and delete what an earlier push put there and the bundle has no more.
 
-    What people made on the target is kept, unless the bundle has the same path.
+    Files that people made on the target are kept, unless the bundle has the same path.
     """
     data = files.bundle.data
     with local_errors(data):
@@ -54,7 +54,7 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
 
 
 class _Push:
-    """One push: what is here, what is there, and what we remember to have put there."""
+    """One push: what the bundle has, what the target has, and what earlier pushes put there."""
 
     def __init__(
         self, files: BundleFiles, here: BundleListing, folder: TargetFolder, there: KeptListing, progress: Progress
@@ -67,7 +67,7 @@ class _Push:
         self.differences = self._compared()
 
     def run(self) -> FileResult:
-        """Do it all and say what was done."""
+        """Do the whole push and return its result."""
         doomed = self._doomed()
         stuck: dict[bytes, str] = {}
         if doomed:
@@ -90,7 +90,7 @@ class _Push:
         )
 
     def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
-        """Copy what differs, and the recopies; return what was to be copied, and the problems with that."""
+        """Copy what differs, and the recopies; return what had to be copied, and the problems with it."""
         different = self.differences.to_copy()
         self.recopies = self.recopy_list.due(self.local.entries, self.differences)
         first = [*{entry.path: entry for entry in (*different, *self.recopies.entries)}.values()]
@@ -105,22 +105,23 @@ class _Push:
         return first, (*problems_of(self.differences, complaints), *self.recopies.problems(self.local.entries))
 
     def _unread(self) -> tuple[str, ...]:
-        """Name what could not be read, here or there, of what is or was in the bundle."""
+        """Name what is, or was, in the bundle and could not be read on either side."""
         ours = {each for put in self.outdated for each in upwards(put.path)}
         unread = [*self.local.unread, *self.there.unread]
         return unread_of(each for each in unread if each.path in self.local.entries or each.path in ours)
 
     def close(self, *, done: bool) -> None:
-        """Take away our folder there; after a failure the half-copied files stay, for the next push."""
+        """Remove our folder on the target; after a failure, partial files stay in it for the next push."""
         if done and (self.folder.opened or self.folder.found):
             self.folder.remove()
         elif self.folder.opened and not done:
             self.folder.leave()
 
     def _prepare(self) -> Mover:
-        """Make our folder there, and give the local root the mode of the target's.
+        """Make our folder on the target, and give the bundle's root the mode of the target's root.
 
-        Otherwise rsync would change the home folder's, and sshd refuses keys in a home that others can write.
+        Otherwise rsync would change the mode of the target's home folder, and sshd refuses keys in a home that others
+        can write to.
         """
         root = retrying(self.tunnel, self.folder.open)
         self.data.chmod(root.mode | 0o700)
@@ -142,14 +143,14 @@ class _Push:
         return Mover(self.tunnel, sender, receiver, rsyncs, work, self.progress)
 
     def _drop_stale(self) -> None:
-        """Delete what an interrupted push left in staging and the bundle no longer has: it would be moved in."""
+        """Delete what an interrupted push left in staging and the bundle no longer has, as it would be moved in."""
         grown = self.folder.grown
         stale = {each.path: each for path, each in grown.items() if path not in self.local.entries}
         if stale:
             delete_there(self.tunnel, stale, {each.path: each for each in grown.values()})
 
     def _list_again(self) -> None:
-        """List the target, all of it, and compare."""
+        """List the whole target again and compare."""
         known = self.local.entries
         self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder, known=known)
         self.differences = self._compared()
@@ -158,14 +159,14 @@ class _Push:
         return compare(self.local.entries, self.there.entries, folder_times=True, resolution_ns=self.resolution_ns)
 
     def _look_again(self, *, cut: bool) -> Remaining:
-        """Look at what was sent, or at everything if that is not as it should be."""
+        """Look at what was sent; if that is not as it should be, look at everything."""
         sent = [*self.differences.to_copy(), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
             self._list_again()
         return remaining_of(self.differences.to_copy(), self.folder.partial_bytes, self.differences)
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
-        """Look at these names alone: an rsync that was not interrupted has touched no others."""
+        """Look only at what was sent: an rsync that was not interrupted has touched nothing else."""
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
         there = listed_names(self.tunnel, names)
         found = compare(names, there, folder_times=True, resolution_ns=self.resolution_ns)
@@ -180,7 +181,7 @@ class _Push:
         return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
 
     def _doomed(self) -> dict[bytes, Entry]:
-        """Choose what to delete: put there by us, gone from the bundle, and still as we left it."""
+        """Return what to delete: what we put there, is gone from the bundle, and is still as we left it."""
         doomed: dict[bytes, Entry] = {}
         hidden = unseen(self.local.unread)
         for put in self.outdated:
@@ -194,7 +195,7 @@ class _Push:
         return doomed
 
     def _stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
-        """Say what of this could not be deleted, but for folders that have something in them: that says more."""
+        """Say why some of these could not be deleted; of a folder that is not empty, what is in it says enough."""
         full = {each for path in self.there.entries for each in above(path)}
         left = (doomed.keys() & self.there.entries.keys()) - self.local.entries.keys() - full
         return {
@@ -208,7 +209,7 @@ class _Push:
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
     def _settle(self, sent: Iterable[Entry]) -> None:
-        """Remember what we put there and is still there, and also what is ignored since or can't be listed."""
+        """Remember what we put there and is still there, or is now ignored, or can't be listed."""
         there, hidden = self.there.entries, unseen(self.there.unread)
         ours = self.pushed | {entry.path for entry in sent}
         kept = [one for path, one in self.local.entries.items() if path in ours and (path in there or hidden(path))]

@@ -1,4 +1,4 @@
-"""What we have put into a target's project, as remembered in the bundle; and that target's mtime resolution."""
+"""What we put into a target's project, as the bundle remembers it, and that target's mtime resolution."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Pushed:
-    """The files in the bundle's `state` that remember what we put into this project (owner/slug) of this workspace.
+    """Remembers, in the bundle's `state`, what we put into this project (owner/slug) of this workspace.
 
-    What a push is about to put there is remembered before it does, beside what is there already: after an interruption
-    either may be.
+    What a push is about to put there is noted beforehand, in addition to what is there already: after an interruption,
+    either version of a file may be there.
     """
 
     def __init__(self, state: Path, url: str, project: str) -> None:
@@ -33,7 +33,7 @@ class Pushed:
         self._about: list[Entry] = []
 
     def read(self) -> Iterator[Entry]:
-        """Yield what we put there, or may have; there may be two of a path."""
+        """Yield what we put there, or may have put there; a path may come twice."""
         for path in (self._list, self._begun):
             if path.exists():
                 yield from read_list(path)
@@ -42,13 +42,13 @@ class Pushed:
         """Remember that these are about to be put there."""
         earlier: list[Entry] = []
         if self._begun.exists():
-            with contextlib.suppress(TransferError):  # `read` has told it
+            with contextlib.suppress(TransferError):  # `read` reported it
                 earlier = [*read_list(self._begun)]
         self._about = [*earlier, *entries]
         write_list(self._begun, self._about)
 
     def settle(self, entries: list[Entry]) -> None:
-        """Remember these alone."""
+        """Remember only these."""
         if self._about and self._about == entries and not self._list.is_dir():
             self._begun.replace(self._list)
             return
@@ -56,7 +56,7 @@ class Pushed:
         self._begun.unlink(missing_ok=True)
 
     def read_resolution(self) -> int:
-        """Return the target's mtime resolution in nanoseconds, as the push before has found it; 1 where none has."""
+        """Return the target's mtime resolution in nanoseconds, as an earlier push found it; 1 if there was none."""
         return _read_resolution(self._resolution)
 
     def note_resolution(self, nanoseconds: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that a comparison found to differ in contents alone: the next copy copies them, however equal they look."""
+"""Files that a comparison found to differ only in contents: the next copy includes them, however equal they look."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _GROWING = re.compile(rb"(.*/|)\.([^/]+)\.\w{6}")  # the name under which rsync writes a file until it is whole
 _SEEN = {"kind", "size", "mtime"}  # what rsync sees of a difference
-_ATTRIBUTES = "failed to set "  # how rsync's complaints about modes and times begin, which a look finds by itself
+_ATTRIBUTES = "failed to set "  # so begin complaints about modes and times, which the next look finds by itself
 
 
 class Recopies:
-    """The files that one copy has to copy again: each is left to do until a copy of it went without a complaint."""
+    """The files that one run has to copy again; each stays on the list until it was copied without a complaint."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
@@ -33,13 +33,13 @@ class Recopies:
         self._refused: dict[bytes, str] = {}
 
     def some(self) -> list[Entry]:
-        """Return some that no copy has tried to its end, as many as a list of names should hold."""
+        """Return some that were not tried yet, as many as a list of names should hold."""
         return list(islice(self._untried.values(), remaining.SHORT))
 
     def tried(self, some: Sequence[Entry], complaints: Iterable[Complaint]) -> None:
-        """Note that a copy of these came to its end, and what it complained of.
+        """Note that a copy of these came to its end, and its complaints.
 
-        A complaint about a folder is about all in it, and one that fits none of these may be about any of them.
+        A complaint about a folder applies to everything in it; one that fits none of these may apply to any of them.
         """
         within: dict[bytes, list[Entry]] = {}
         for entry in some:
@@ -52,7 +52,7 @@ class Recopies:
                 self._refused.update((entry.path, reason) for entry in meant)
 
     def left(self, path: bytes) -> bool:
-        """Tell whether this file is still to be copied again."""
+        """Tell whether this file still has to be copied again."""
         return path in self._untried or path in self._refused
 
     def copied(self) -> list[Entry]:
@@ -60,7 +60,7 @@ class Recopies:
         return [entry for entry in self.entries if not self.left(entry.path)]
 
     def problems(self, entries: Mapping[bytes, Entry]) -> tuple[str, ...]:
-        """Name those of a listing that could not be copied, and why."""
+        """Name those files of a listing that could not be copied, and why."""
         return tuple(
             f"{show(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
             for path, reason in self._refused.items()
@@ -69,7 +69,7 @@ class Recopies:
 
 
 def _ends(path: bytes) -> Iterator[bytes]:
-    """Yield the paths that rsync may mean by this one, the longest first: it shows some from the system's root."""
+    """Yield the paths that rsync may mean by this one, the longest first, as it shows some paths in full."""
     growing = _GROWING.fullmatch(path)
     for one in (path, *([growing[1] + growing[2]] if growing else ())):
         names = one.strip(b"/").split(b"/")
@@ -77,13 +77,13 @@ def _ends(path: bytes) -> Iterator[bytes]:
 
 
 class RecopyList:
-    """The names of files to copy again, kept in a bundle's state; one list for each side."""
+    """A list of files to copy again, kept in the bundle's state; there is one for each side."""
 
     def __init__(self, state: Path, side: Literal["source", "target"]) -> None:
         self._path = state / f"unequal-{side}.list"
 
     def note(self, paths: Iterable[bytes]) -> None:
-        """Keep these names alone."""
+        """Keep only these names."""
         names = list(paths)
         if names:
             write_bytes(self._path, b"\0".join(names))
@@ -91,11 +91,11 @@ class RecopyList:
             self._path.unlink(missing_ok=True)
 
     def add(self, paths: Iterable[bytes]) -> None:
-        """Keep these names, too."""
+        """Keep these names as well."""
         self.note({*self._names(), *paths})
 
     def due(self, entries: Mapping[bytes, Entry], differences: Differences) -> Recopies:
-        """Return those that a listing has as files, and that look so equal that rsync would skip them."""
+        """Return those that are files in this listing, and look so equal that rsync would skip them."""
         names = self._names()
         if not names:
             return Recopies()
@@ -104,7 +104,7 @@ class RecopyList:
         return Recopies(entries[name] for name in sorted(names) if name in entries and entries[name].kind == "f")
 
     def settle(self, recopies: Recopies, entries: Mapping[bytes, Entry]) -> None:
-        """Forget what was copied; what is left to do stays, and so does what this listing does not show."""
+        """Forget what was copied; keep what still has to be, and what this listing does not show."""
         names = self._names()
         left = {name for name in names if recopies.left(name) or name not in entries}
         if left != names:

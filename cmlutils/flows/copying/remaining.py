@@ -1,4 +1,4 @@
-"""What a copy still has to do, as a look at both sides has shown it."""
+"""What remains to be copied, as a look at both sides has shown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from cmlutils.entries import Differences, Entry
     from cmlutils.flows.copying.listing import KeptListing
 
-SHORT = 2000  # up to so many names rsync gets a list; on a pull its cost grows with the square
+SHORT = 2000  # rsync gets a list of no more names; on a pull, the cost of a list grows with its square
 
 
 class Remaining(NamedTuple):
-    """What is still to be copied, and how many bytes of that the receiver has in partial files.
+    """What remains to be copied, and how many bytes of it the receiver already has in partial files.
 
-    `new` are those names at the root that the receiver does not have.
+    `new` are the names at the root that the receiver does not have.
     """
 
     wanted: list[Entry]
@@ -30,10 +30,10 @@ class Remaining(NamedTuple):
 
 
 class LookAgain(Protocol):
-    """Says how things are after a round of copying."""
+    """Returns what remains after a round of copying."""
 
     def __call__(self, *, cut: bool) -> Remaining:
-        """Look; what an interrupted round has left may be anywhere, others touch only what they were told to."""
+        """Look. With `cut`, the round was cut short, so more may have changed than what it was told to copy."""
 
 
 def remaining_of(wanted: list[Entry], partial_bytes: int, differences: Differences) -> Remaining:
@@ -44,7 +44,7 @@ def remaining_of(wanted: list[Entry], partial_bytes: int, differences: Differenc
 
 
 def to_fetch(differences: Differences) -> list[Entry]:
-    """Name what a pull has to copy."""
+    """Return what a pull has to copy."""
     return but_folders(differences).to_copy()
 
 
@@ -55,7 +55,7 @@ def but_folders(differences: Differences) -> Differences:
 
 
 def is_big(entry: Entry) -> bool:
-    """Tell whether a file is worth being resumed in its middle."""
+    """Tell whether a file is large enough to be resumed in the middle."""
     return entry.kind == "f" and entry.size >= rsync.BIG
 
 
@@ -65,24 +65,24 @@ def is_short(names: Sized) -> bool:
 
 
 def top(path: bytes) -> bytes:
-    """Return the name of the root that a path lies in, or is."""
+    """Return the name at the root that a path lies in, or is."""
     return path.partition(b"/")[0]
 
 
 def total_weight(entries: Iterable[Entry]) -> int:
-    """Say how much there is to copy: bytes, and something for each name."""
+    """Return how much there is to copy: bytes, plus something for each name."""
     return sum(map(shares.weight, entries))
 
 
 def worth_staging(now: Remaining, kept: KeptListing) -> bool:
-    """Tell whether much is new; and rsync must be told in few words what else there is at the root."""
+    """Tell whether staging pays: much is new, and few other names at the root have to be excluded."""
     few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
     others = sum(b"/" not in path and path not in now.new for path in kept.entries)
     return any(islice(few, SHORT, None)) and others <= rsync.MAX_LITERALS
 
 
 class Parts(NamedTuple):
-    """What to copy, by how rsync is told of it; what is in `tree`, many small files, it finds itself."""
+    """What to copy, divided by how rsync is told; it finds `tree`, many small files, by itself."""
 
     too_long: Sequence[Entry]
     by_rules: Sequence[Entry]
@@ -92,7 +92,7 @@ class Parts(NamedTuple):
 
 
 def divided(names: Sequence[Entry], *, anew: bool = False) -> Parts:
-    """Divide what there is to copy; to copy it `anew`, all is named: otherwise rsync would believe size and time."""
+    """Divide what there is to copy. With `anew` every file is named, as rsync would else trust its size and mtime."""
     others = [entry for entry in names if len(entry.path) <= rsync.LONGEST]
     large = [entry for entry in others if is_big(entry) and not anew]
     small = [entry for entry in others if anew or not is_big(entry)]

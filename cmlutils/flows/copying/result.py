@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What `pull` or `push` did; `problems` name what still differs, `skipped` what cannot be carried.
+    """What `pull` or `push` did.
 
-    `notes` say what is worth knowing, `folders` has the files and bytes of each folder at the root.
+    `problems`: what still differs. `skipped`: what can't be carried over. `notes`: what else is worth knowing.
+    `folders`: the number of files and bytes in each folder at the root.
     """
 
     totals: Totals
@@ -33,7 +34,7 @@ class FileResult:
 
 
 def note_files(report: Report, result: FileResult) -> None:
-    """Put what became of the files into the report."""
+    """Add what became of the files to the report."""
     report.files = {
         "files": result.totals.files,
         "folders": result.totals.folders,
@@ -54,7 +55,7 @@ def note_files(report: Report, result: FileResult) -> None:
 def problems_of(
     left: Differences, complaints: Iterable[rsync.Complaint], restless: Collection[bytes] = ()
 ) -> tuple[str, ...]:
-    """Name what still differs, with rsync's reason where it gave one; `restless` files changed all the while."""
+    """Name what still differs, with rsync's reason if it gave one; `restless` files kept changing on the source."""
     reasons: dict[bytes, list[rsync.Complaint]] = {}
     for each in complaints:
         reasons.setdefault(each.path.rpartition(b"/")[2], []).append(each)
@@ -71,12 +72,12 @@ def problems_of(
 
 
 def with_hint(reason: str) -> str:
-    """Add to a reason what helps against it, where something does."""
+    """Add to a reason what helps against it, if anything does."""
     return f"{reason}; list it in .importignore" if "Read-only file system" in reason else reason
 
 
 def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
-    """Name what a listing could not read; what vanished meanwhile is no problem."""
+    """Name what a listing could not read; what disappeared meanwhile is no problem."""
     return tuple(f"{show(each.path)}: {each.reason}" for each in unread if not each.vanished)
 
 

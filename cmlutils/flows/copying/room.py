@@ -1,4 +1,4 @@
-"""How much is free on a disk, and whether what is to come will fit."""
+"""How much room is on the disk, and whether it is enough for a copy."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cmlutils.entries import Differences, Entry
 
 SLACK = 4 << 20  # bytes to leave free for lists, logs and folders
-BLOCK = 4096  # what a file takes at least
-UNCOUNTED = 1 << 62  # inodes, where a file system has no number of them
+BLOCK = 4096  # the least that a file takes
+UNCOUNTED = 1 << 62  # stands for the number of inodes where a file system does not limit them
 
 
 def free_space(data: Path) -> tuple[int, int]:
@@ -29,7 +29,7 @@ def free_space(data: Path) -> tuple[int, int]:
 
 
 def free_space_text(bytes_free: int | None = None, inodes: int | None = None) -> str:
-    """Say what is free on a disk, as far as it is known."""
+    """Say how much is free on a disk, as far as it is known."""
     count = "an unknown number of" if bytes_free is None else f"{bytes_free}"
     return f"{count} bytes" + ("" if inodes in {None, UNCOUNTED} else f" and {inodes} inodes")
 
@@ -37,10 +37,11 @@ def free_space_text(bytes_free: int | None = None, inodes: int | None = None) ->
 def check_room(
     data: Path, differences: Differences, extras: Iterable[Entry], partial_bytes: int, holes: Callable[[], int]
 ) -> None:
-    """Raise TransferError if what is to come will not fit, when `extras` are deleted.
+    """Raise TransferError if a copy will not fit, even when `extras` are deleted.
 
-    `partial_bytes` are here already; `holes` is asked, when it matters, how many are none: large files may be sparse.
-    A file that is here in another state takes its growth, and all of its size while it comes, as a few do at once.
+    `partial_bytes` are here already. `holes`, called only if it matters, returns how many bytes of large files are
+    holes. A file that replaces another needs room for its growth; while it is being copied, as a few are at the same
+    time, it needs room for its full size.
     """
     changed = [(each.wanted.size, each.found.size) for each in differences.changed if each.wanted.kind == "f"]
     size = sum(-(-entry.size // BLOCK) * BLOCK for entry in differences.only_left if entry.kind == "f")
@@ -65,7 +66,7 @@ def check_room(
 
 
 def _given_back(data: Path, extras: Iterable[Entry]) -> tuple[int, int]:
-    """Return the bytes and inodes that deleting these frees: none where a file has another hard link."""
+    """Return the bytes and inodes that deleting these frees; a file with another hard link frees none."""
     stats = [os.lstat(local_path(data, entry.path)) for entry in extras if entry.kind != "d"]
     freed = [512 * each.st_blocks for each in stats if each.st_nlink == 1]
     return sum(freed), len(freed)

@@ -9,7 +9,7 @@ from cmlutils.remote import process, rsync
 
 
 class Rsyncs(NamedTuple):
-    """What rsync can: at both ends, and ours."""
+    """What both rsyncs can do, and what ours can do."""
 
     both: rsync.Version
     ours: rsync.Version

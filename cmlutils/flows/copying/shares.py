@@ -1,7 +1,7 @@
-"""Divide what is to be copied among several rsyncs that run at once: pure, by weight.
+"""Divide what is to be copied among several rsyncs that run at the same time, by weight.
 
-One ssh channel carries about 2 MiB a round trip, and one rsync creates files on one processor; several over the
-same connection help both.
+One ssh channel carries about 2 MiB per round trip, and one rsync creates files on one processor; several rsyncs over
+the same connection overcome both limits.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from cmlutils.entries import Entry
 
 T = TypeVar("T")
-MAX_PIECES = 64  # folders that are told apart in the filter rules
-NAME_WEIGHT = 4096  # bytes that would take as long as one more name
+MAX_PIECES = 64  # the most folders that filter rules tell apart
+NAME_WEIGHT = 4096  # the bytes that take as long to copy as one more name
 
 
 def weight(entry: Entry) -> int:
-    """Say how much work it is to copy this, in bytes."""
+    """Return how much work it is to copy this, in bytes."""
     return NAME_WEIGHT + (entry.size if entry.kind == "f" else 0)
 
 
 def evenly(weights: Mapping[T, int], shares: int, *, first: int = 0) -> list[list[T]]:
-    """Deal them out so that the shares weigh about the same; the first one weighs `first` already."""
+    """Distribute them so that all shares weigh about the same; the first share already weighs `first`."""
     dealt: list[list[T]] = [[] for _ in range(shares)]
     loads = [first, *[0] * (shares - 1)]
     for each in sorted(weights, key=weights.__getitem__, reverse=True):
@@ -42,7 +42,7 @@ def by_folder(wanted: Sequence[Entry], kept: Mapping[bytes, Entry], shares: int)
     """Divide a tree; return for each share the filter rules that leave out the others' folders.
 
     `kept` has every folder of the tree. A folder that its owner can't write to is not divided: the first rsync to
-    end would lock the others out. What lies loose beside the divided folders is the first share's.
+    end would lock the others out. Whatever lies beside the folders that are dealt out belongs to the first share.
     """
     weights = _folder_weights(wanted)
     total = weights.pop(b"")
@@ -68,7 +68,7 @@ def by_folder(wanted: Sequence[Entry], kept: Mapping[bytes, Entry], shares: int)
 
 
 def _folder_weights(wanted: Iterable[Entry]) -> dict[bytes, int]:
-    """Weigh every folder with all that is below it; b"" is the root."""
+    """Return the weight of every folder with everything below it; b"" is the root."""
     weights = defaultdict[bytes, int](int, {b"": 0})
     for entry in wanted:
         weights[entry.path if entry.kind == "d" else entry.path.rpartition(b"/")[0]] += weight(entry)
@@ -82,7 +82,7 @@ def _folder_weights(wanted: Iterable[Entry]) -> dict[bytes, int]:
 
 
 def _only(share: Sequence[bytes], split: Iterable[bytes]) -> list[bytes]:
-    """Return rules that let in just these folders, on the way through the divided ones."""
+    """Return rules that include only these folders, and those on the way to them."""
     ways = {path for each in share for path in upwards(each)}
     rules = [rsync.literal(b"/" + path, folder=True, keep=True) for path in sorted(ways)]
     return rules + [rsync.all_inside(path) for path in split]

@@ -1,4 +1,4 @@
-"""What a pull looks at before it changes anything: the source, the bundle's files, and whether there is room."""
+"""What a pull checks before it changes anything: the source, the bundle's files, and whether there is room."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ PendingListing = Callable[[], list[Entry]]
 
 
 class Survey(NamedTuple):
-    """What is kept of the source, how what is here differs from that, and what has to be copied anew.
+    """What is kept of the source, how the bundle differs from that, and what has to be copied again.
 
-    `rsyncs`: what those of both ends can. `staging`: the folder here where an interrupted copy goes on.
-    `resolution_ns`: how fine the times of files are here.
+    `rsyncs`: what the rsyncs of both ends can do. `staging`: the local folder where an interrupted copy goes on.
+    `resolution_ns`: the local file system's mtime resolution.
     """
 
     rsyncs: Rsyncs
@@ -47,7 +47,7 @@ class Survey(NamedTuple):
 
 
 def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
-    """List what is here beside what the block does, such as opening a tunnel."""
+    """List the bundle's files in a thread while the block does something else, such as opening a tunnel."""
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
@@ -55,9 +55,9 @@ def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
 
 
 def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progress) -> Survey:
-    """Look at both sides; `here` is what `listing_here` gave.
+    """Look at both sides; `here` comes from `listing_here`.
 
-    Raises ConfigError, CommandError or TransferError for what can't be used, and where there is no room.
+    Raises ConfigError, CommandError or TransferError if something can't be used, or if there is not enough room.
     """
     with local_errors(bundle.data):
         rules, rsyncs = _rules_and_rsyncs(tunnel)
@@ -69,7 +69,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         staging = open_staging(bundle.state / "arriving")
         wanted = to_fetch(differences)
         if wanted or recopies.entries:
-            # what an interrupted pull left there and the source no longer has would be moved in
+            # else what an interrupted pull left there, and the source no longer has, would be moved into the bundle
             delete_extras(staging, compare(kept.entries, walk(staging, unlock=True), resolution_ns=resolution_ns), [])
             partial_bytes = staged_bytes(staging)
             large = [entry for entry in wanted if is_big(entry)]
@@ -81,8 +81,8 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
 
 
 def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[IgnoreRules, Rsyncs]:
-    """Ask the source for its `.exportignore` and its rsync, all in one go."""
-    tunnel.prepare(3)  # for this, the listing, and what is asked or looked at next
+    """Ask the source for its `.exportignore` and its version of rsync, in one command."""
+    tunnel.prepare(3)  # for this command, the listing, and the command after that
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
     said = retrying(tunnel, lambda: tunnel.run(script, check=False))
     version, ran, text = said.out.partition(b"\0")

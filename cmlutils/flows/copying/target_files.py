@@ -1,4 +1,4 @@
-"""Delete on a target, by name, what an earlier push put there."""
+"""Delete files on a target by name, which an earlier push put there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DELETE = "xargs -0 rm -f --"
 _RMDIR = "xargs -0 rmdir -- 2>/dev/null; true"
-# For each name of its input that is still there after one more attempt, it prints the name and the reason.
+# Tries once more to delete each name of its input; prints the name and the reason if that fails.
 _WHY = r"""
 export LC_ALL=C
 xargs -0 sh -c '
@@ -32,7 +32,10 @@ _UNLOCK, _LOCK = "xargs -0 chmod u+w --", "xargs -0 chmod u-w -- 2>/dev/null; tr
 
 
 def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
-    """Delete on the target, where `found` is; folders that are not empty stay, and so does the mode of each."""
+    """Delete the `doomed` on the target; folders that are not empty stay.
+
+    `found` is the target's listing; read-only folders get write permission for a moment.
+    """
     parents = {path.rpartition(b"/")[0] for path in doomed}
     locked = [found[path] for path in parents if path in found and not found[path].mode & 0o200]
     files = [entry for entry in doomed.values() if entry.kind != "d"]
@@ -44,7 +47,7 @@ def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[b
 
 
 def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
-    """Try once more what is left of the doomed, one by one, and say why each stays; a folder that is not empty may."""
+    """Try once more to delete what is left of the doomed, one by one; return why each stays, but for full folders."""
     reasons: dict[bytes, str] = {}
     folders = sorted((path for path in left if doomed[path].kind == "d"), reverse=True)
     files = sorted(path for path in left if doomed[path].kind != "d")

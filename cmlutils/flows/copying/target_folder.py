@@ -1,4 +1,4 @@
-"""Our folder at the root of a target, for as long as an import runs: what grows there until it is whole."""
+"""Our folder at the root of a target while an import runs: new files grow in it until they are complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IN_THE_WAY = 45
 
 
 def temp_name_beside(names: Collection[bytes]) -> str:
-    """Choose the folder's name so that it is none of the project's own."""
+    """Choose a name for the folder that is not among these names of the project."""
     name, number = TEMP_NAME, 0
     while name in names:
         number += 1
@@ -33,12 +33,12 @@ def temp_name_beside(names: Collection[bytes]) -> str:
 
 
 def for_touch(time: int) -> str:
-    """Return what `touch -d @` takes for a time in nanoseconds."""
+    """Return a time in nanoseconds in the form that `touch -d @` takes."""
     return f"{'-' if time < 0 else ''}{abs(time) // SECOND}.{abs(time) % SECOND:09d}"
 
 
-# In all these scripts $ours is our folder's name: a plain word, for `temp_name_beside` chooses it.
-_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # what a killed rsync was writing
+# In all these scripts $ours is our folder's name, a plain word, as `temp_name_beside` chooses it.
+_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # files of a killed rsync
 _OPEN = rf"""
 umask 077
 for each in "$ours" "$ours/new"; do
@@ -60,7 +60,7 @@ _CLOSE = rf"""
 }} 2>/dev/null
 true
 """
-# A folder that may not be written to can't be moved.
+# A read-only folder can't be moved, so it gets write permission until it has been moved.
 _MOVE = r"""
 cd "$ours/new" && xargs -0 sh -c '
     for each; do
@@ -72,8 +72,9 @@ cd "$ours/new" && xargs -0 sh -c '
 ' sh
 true
 """
-# For each pair of its input: a path, and what find says of the file if it is whole. No folder is entered by a link;
-# those that files get into keep their times. Of a file that can't be moved it prints the path and the reason.
+# The input consists of pairs: a path, and what find prints for the file if it is complete. No folder is entered
+# through a link, and folders into which files are moved keep their times. For a file that can't be moved, its path and
+# the reason are printed.
 _LAND = r"""
 root=$(pwd -P) LC_ALL=C
 export ours root LC_ALL
@@ -109,8 +110,8 @@ class Root(NamedTuple):
 class TargetFolder:
     """The folder `name` at the root of the project behind the tunnel.
 
-    The last listing has shown whether it is there (`found`), how many bytes its files have (`partial_bytes`), and what
-    an interrupted copy left in staging (`grown`, by the path in the project).
+    As of the last listing: `found`: it exists. `partial_bytes`: the size of all files in it. `grown`: what an
+    interrupted copy left in staging, by its path in the project.
     """
 
     def __init__(self, tunnel: Tunnel, name: str) -> None:
@@ -120,7 +121,7 @@ class TargetFolder:
         self.grown: dict[bytes, Entry] = {}
 
     def left_out(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Yield a listing without this folder, and note what is in it."""
+        """Yield the entries of a listing without this folder, and note what is in the folder."""
         self.found, self.partial_bytes, self.grown = False, 0, {}
         name = self.name.encode()
         inside, staging = name + b"/", name + b"/new/"
@@ -134,7 +135,7 @@ class TargetFolder:
                 self.grown[entry.path.removeprefix(staging)] = entry
 
     def open(self) -> Root:
-        """Make it, with nothing of a killed rsync in it; raise TransferError if it can't be made."""
+        """Create it, and remove what a killed rsync left in it; raise TransferError if it can't be created."""
         self.opened = True
         said = self._run(_OPEN, check=False)
         if said.code == IN_THE_WAY:
@@ -154,12 +155,12 @@ class TargetFolder:
         return Root(path, int(match[1], 8), self._resolution_ns, b"" if said.code else versions)
 
     def move_in(self, names: Sequence[bytes]) -> None:
-        """Move what has grown to where it belongs, unless something is there."""
+        """Move these names from staging to the root, unless something is there."""
         listed = b"".join(name + b"\0" for name in names)
         self._run(_MOVE, listed, timeout=600, check=False)
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
-        """Move these files to where they belong, as far as they are whole and their folders are there."""
+        """Move those of these files that are complete from staging to their places, if their folders are there."""
         kept = ((each, each.mtime_ns // self._resolution_ns * self._resolution_ns) for each in files)
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
         listed = b"".join(field + b"\0" for pair in pairs for field in pair)
@@ -177,12 +178,12 @@ class TargetFolder:
         return free_space_text(*(int(number) for number in said if number.isdigit()))
 
     def remove(self) -> None:
-        """Take it away, and give the root its time back."""
+        """Remove it, and restore the root's mtime."""
         restored = f"touch -d @{self._time} ." if self._time else ""
         self._run(_CLOSE + restored)
 
     def leave(self) -> None:
-        """Leave in it what the next import can go on with."""
+        """Keep it for the next import, without files that can't be continued."""
         self._run(_PAUSE, timeout=2)
 
     def _run(self, script: str, input: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:  # noqa: A002 - as process.run

@@ -1,4 +1,4 @@
-"""What pull and push share: retries through a reopened tunnel, folders of our own, work in a thread, local errors."""
+"""What pull and push have in common: retries through a reopened tunnel, our own folders, threads, local errors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 
 def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -> T:
-    """Do it, and retry it through a reopened tunnel when that dropped meanwhile.
+    """Do the action, and repeat it through a reopened tunnel when the tunnel dropped meanwhile.
 
-    `lasting`: it need not be done again after the next drop, so the count of failed retries begins again.
+    With `lasting`, its effect survives the next drop, so it counts as progress: the tunnel gets its full number of
+    attempts again.
     """
     while True:
         try:
@@ -44,9 +45,9 @@ def retrying(tunnel: Tunnel, action: Callable[[], T], *, lasting: bool = True) -
 
 
 def in_thread(action: Callable[[], T]) -> Callable[[], T]:
-    """Start an action in a thread; return a function that waits for its result, or raises what it raised.
+    """Start an action in a thread; return a function that waits for its result, or raises its exception.
 
-    It does so once, and keeps nothing: a result may be a listing of a million names.
+    That function can be called once, and keeps nothing: a result may be a listing of a million names.
     """
     result: Future[T] = Future()
     results = [result]
@@ -62,7 +63,7 @@ def in_thread(action: Callable[[], T]) -> Callable[[], T]:
 
 
 def emptied(folder: Path) -> Path:
-    """Make this folder of ours anew, empty and of mode 0700."""
+    """Create this folder of ours anew, empty, with mode 0700."""
     remove_non_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
@@ -70,14 +71,14 @@ def emptied(folder: Path) -> Path:
 
 
 def remove_non_folder(folder: Path) -> None:
-    """Remove what is in the place of a folder of ours and is no folder."""
+    """Remove whatever is in the place of a folder of ours, unless it is a folder."""
     if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
         folder.unlink()
 
 
 @contextlib.contextmanager
 def local_errors(place: Path) -> Iterator[None]:
-    """Turn what the local disk refuses within the block into a TransferError that names the path, or the place."""
+    """Turn an OSError within the block into a TransferError that names its path, or else `place`."""
     try:
         yield
     except OSError as error:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from cmlutils.flows.replaying.steps import Kind
 
-_ROUNDS = (0.0, 5.0)  # seconds before each round: a stop that came while it was still starting may be refused
+_ROUNDS = (0.0, 5.0)  # seconds to wait before each round: a stop may be refused while it is still starting
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
-_LINGER_ELSE = 4.0  # seconds that a status gets which does not change by itself, such as failed
-_NOT_YET_STARTED = (1.0, 2.0)  # seconds before each look at one that says stopped, and refused to be stopped
+_LINGER_ELSE = 4.0  # seconds for a status that does not change by itself, such as failed
+_NOT_YET_STARTED = (1.0, 2.0)  # seconds to wait before each look at one that seems stopped, but may be about to start
 
 
 def application_replays(target: Target, wanted: Sequence[Application]) -> list[ApplicationReplay]:
-    """Return the applications on their way to the target, for one at a time, as each takes resources while it starts.
+    """Return the applications on their way to the target, one after another, as each takes resources while it starts.
 
     They need a last look: one may start late, after it was seen stopped.
     """
@@ -110,7 +110,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         )
 
     def _held(self, application_id: int) -> Record:
-        """Return it as it is; one that says it has ended may be about to start, so it is looked at for a while."""
+        """Return the application once it runs, or has been seen as ended for a while: it may be about to start."""
         record = self._read(application_id)
         for pause in _NOT_YET_STARTED:
             if record.get("status") not in ENDED:
@@ -128,7 +128,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         raise ApiError("It was asked to stop and does not.")
 
     def _watched(self, application_id: int) -> Record:
-        """Return the application once it is stopped, or has kept one status for longer than that one may last."""
+        """Return the application once it is stopped, or when it has kept one status for as long as we wait for that."""
         clock, pause = self.target.clock, 0.2
         last, since = "", clock.now()
         while True:
@@ -142,7 +142,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
             pause = min(pause * 1.5, 3.0)
 
     def _ways(self, application_id: int) -> list[Callable[[], object]]:
-        """Return the ways to stop it: no public capture proves the first, and the second only for other engines."""
+        """Return the ways to stop it. No public capture proves the first, nor the second for applications."""
         project, v1 = self.target.project, self.target.v1
 
         def by_dashboard() -> None:
@@ -156,7 +156,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
             public_id = self._read(application_id).get("public_identifier")
             if not project_id:
                 raise NotFound("the project has no public id", status=404)
-            if not public_id:  # v1 need not show it; the subdomain is the workspace's own
+            if not public_id:  # v1 may not show it; a subdomain is unique on a workspace
                 rows, subdomain = self.target.v2.applications(project_id), self.wanted.key
                 found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
                 public_id = found[0] if found else application_id
@@ -165,7 +165,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
 
     def _look(self, record: Record) -> Finished:
-        """Return what of the application the target does not show as it should be."""
+        """Compare the application on the target with the wanted one, and report what is missing or differs."""
         wanted, note = self.wanted, self.match.note if self.match else ""
         there = Application.from_v1(record, self.target.choice.runtimes)
         fallback = bool(self.match and self.match.fallback)

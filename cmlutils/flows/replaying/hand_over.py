@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def people_of(settings: ProjectSettings, owner: str) -> dict[str, str]:
-    """Return the source's collaborators with their permission, but for who owns the project on the target."""
+    """Return the source's collaborators with their permissions, without the owner of the project on the target."""
     return {
         str(one["username"]): str(one.get("permissions") or "read")
         for one in settings.collaborators
@@ -29,14 +29,14 @@ def people_of(settings: ProjectSettings, owner: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class HandOver:
-    """What is given to a project that we created, each once: people may have changed it since."""
+    """Gives a project that we created its collaborators and visibility, each once: people may change them later."""
 
     journal: Journal
     project: ProjectRef
     settings: ProjectSettings
 
     def run(self, v1: ApiV1) -> list[Outcome]:
-        """Add collaborators and set the visibility; return what is left to do, which the next import tries again."""
+        """Add collaborators and set the visibility; what is left is an outcome, and the next import tries it again."""
         if not self._is_due:
             return []
         try:
@@ -47,7 +47,7 @@ class HandOver:
         return self._left("; ".join(todos)) if todos else []
 
     def people(self) -> dict[str, str]:
-        """Return whom there is still to add, with their permission."""
+        """Return who is still to be added, with which permission."""
         everybody = people_of(self.settings, self.project.owner) if self._is_due else {}
         return {name: what for name, what in everybody.items() if not self._is_given(f"collaborator {name}")}
 
@@ -73,7 +73,7 @@ class HandOver:
         return [Outcome("hand over", name, Status.FALLBACK, number, note, todo, needs_hand=True)]
 
     def _people(self, v1: ApiV1) -> list[str]:
-        """Add those that are not there yet; name those that then are still not."""
+        """Add those collaborators that are missing; return a to-do for each that still is missing then."""
         wanted = self.people()
 
         def absent() -> dict[str, str]:
@@ -97,7 +97,7 @@ class HandOver:
         ]
 
     def _visibility(self, v1: ApiV1) -> list[str]:
-        """Set it, if it is not as on the source; say so if the target does not take it."""
+        """Set it if it differs from the source's; return a to-do if the target does not take it."""
         if self._is_given("visibility"):
             return []
         wanted = self.settings.visibility

@@ -43,7 +43,7 @@ class JobState:
 
 
 def read_state(target: Target, job_id: int) -> JobState:
-    """Read a job; v1 may not show `paused`, which is a name of v2, so v2 is asked where v1 is silent."""
+    """Read a job from v1; as v1 may not show `paused`, v2 is asked for that where v1 does not say."""
     record = target.v1.jobs.get(target.project, job_id)
     paused, by_v2 = record.get("paused"), False
     if not isinstance(paused, bool):
@@ -52,7 +52,7 @@ def read_state(target: Target, job_id: int) -> JobState:
 
 
 def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
-    """Ask v2 whether this job is paused; None when it does not tell."""
+    """Ask v2 whether this job is paused; None when it does not say."""
     public_id = str(record.get("public_identifier") or "")
     if not public_id or not project.public_id:
         return None
@@ -65,7 +65,7 @@ def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
 
 
 def _settled(job: Job, state: JobState) -> JobState:
-    """Return what a job shows; raise CannotBeInertError for a schedule or parent without being shown as paused."""
+    """Return the state, but raise CannotBeInertError if it has a schedule or parent and is not shown as paused."""
     if state.armed and state.paused is not True:
         raise CannotBeInertError(
             f"job {job.name} has a schedule or parent and is not shown to be paused.", hint="Create it by hand."
@@ -74,9 +74,9 @@ def _settled(job: Job, state: JobState) -> JobState:
 
 
 def pause(target: Target, job: Job, job_id: int) -> JobState:
-    """Ask for a pause in every way we know until the target shows it; return what it shows.
+    """Pause a job, trying every way we know until the target shows it as paused; return the last state.
 
-    A person may have given it a schedule or parent meanwhile, so only one that then still is not paused is a failure.
+    A job that can't be paused is a failure only if it has a schedule or parent, which a person may have given it.
     """
     state = read_state(target, job_id)
     if state.paused:
@@ -91,7 +91,7 @@ def pause(target: Target, job: Job, job_id: int) -> JobState:
 
 
 def arm(target: Target, job: Job, state: JobState, parent_id: int) -> JobState:
-    """Give a paused job its schedule or parent, in every way we know until the target shows it; return that."""
+    """Give a paused job its schedule or parent, in every way we know until the target shows it; return the state."""
     job_id = int(state.record["id"])
     for way in _trigger_ways(target, job, state, parent_id):
         if tried("job PATCH", way):
@@ -102,15 +102,15 @@ def arm(target: Target, job: Job, state: JobState, parent_id: int) -> JobState:
 
 
 def armed_as_wanted(state: JobState, job: Job, parent_id: int) -> bool:
-    """Tell whether the job shows its schedule and time zone, or else its parent (0: not on the target)."""
+    """Tell whether the job has its schedule and time zone, or else its parent (`parent_id` 0: not on the target)."""
     if job.schedule:
         zone = state.record.get("timezone")
-        return state.schedule == job.schedule and zone in (None, job.timezone or "UTC")  # of any type, so no set
+        return state.schedule == job.schedule and zone in (None, job.timezone or "UTC")  # it may be unhashable
     return state.parent_id == parent_id and bool(parent_id) == bool(job.parent_id)
 
 
 def _trigger_ways(target: Target, job: Job, state: JobState, parent_id: int) -> list[Callable[[], object]]:
-    """Return the ways to set the trigger; which key v1 has for a parent is not known, v2 wants its public id."""
+    """Return the ways to set the trigger. v1's name for a parent is not known; v2 takes the parent's public id."""
     if job.schedule:
         change = {"paused": True, "schedule": job.schedule, "timezone": job.timezone or "UTC"}
         return _ways(target, state, {**change, "type": "cron"}, change)
@@ -125,7 +125,7 @@ def _trigger_ways(target: Target, job: Job, state: JobState, parent_id: int) -> 
 
 
 def _ways(target: Target, state: JobState, v1_change: Record, v2_change: Record) -> list[Callable[[], object]]:
-    """Return how to PATCH a job: through v1, through v2."""
+    """Return the two ways to PATCH a job: through v1, and through v2."""
     project, job_id = target.project, int(state.record["id"])
     public_id = str(state.record.get("public_identifier") or "")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def job_replays(target: Target, wanted: Sequence[Job]) -> list[JobReplay]:
-    """Return the jobs on their way to the target, parents before their children, to be made in this order."""
+    """Return the jobs on their way to the target, parents before their children, as they have to be created."""
     kind, by_source_id = kind_of("job", target.v1, target.project), dict[int, JobReplay]()
     replays = [JobReplay(target, job, key, kind, by_source_id) for key, job in keyed(wanted)]
     by_source_id.update((one.wanted.source_id, one) for one in replays if one.wanted.source_id)
@@ -36,7 +36,7 @@ class JobReplay(WorkloadReplay[Job]):
         self.by_source_id = by_source_id
 
     def depth(self) -> int:
-        """Return how many jobs are above it in its chain; a cycle or an unknown parent ends it."""
+        """Return how many jobs are above it in its chain; the chain ends at a cycle or an unknown parent."""
         seen: set[int] = set()
         one = self.wanted
         while one.parent_id in self.by_source_id and one.parent_id not in seen:
@@ -69,14 +69,14 @@ class JobReplay(WorkloadReplay[Job]):
         return int(parent.outcome.target_id or 0) if parent and parent.outcome else 0
 
     def _armed(self, state: JobState) -> Finished:
-        """Give it its schedule or parent, if it is paused and has them not yet."""
+        """Give it its schedule or parent, if it is paused and does not have it yet."""
         wants = bool(self.wanted.schedule or self._parent_id)
         if state.paused and wants and not armed_as_wanted(state, self.wanted, self._parent_id):
             state = arm(self.target, self.wanted, state, self._parent_id)
         return self._look(state)
 
     def _look(self, state: JobState) -> Finished:
-        """Return what of the job the target does not show as it should be."""
+        """Compare the job on the target with the wanted one, and report what is missing or differs."""
         job, note = self.wanted, self.match.note if self.match else ""
         there = Job.from_v1(state.record, self.target.choice.runtimes)
         armed = armed_as_wanted(state, job, self._parent_id)
@@ -87,7 +87,7 @@ class JobReplay(WorkloadReplay[Job]):
             note = join(note, "its parent was not on the target yet")
         but = {"schedule"}
         if not armed or not (job.schedule or job.parent_id) or job.type == "manual":
-            but.add("type")  # "manual" may have been said of every job
+            but.add("type")  # bundles may say "manual" of any job
         if not armed or not job.timezone:
             but.add("timezone")
         if not job.timeout and not there.timeout:
@@ -98,7 +98,7 @@ class JobReplay(WorkloadReplay[Job]):
         return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
 
     def _trigger(self) -> str:
-        """Name what would start it."""
+        """Name in words what should start it."""
         job = self.wanted
         if job.schedule:
             return f"its schedule {job.schedule!r} in time zone {job.timezone or 'UTC'}"

@@ -1,6 +1,6 @@
 """What the journal calls each workload: `model NAME N`, `application SUBDOMAIN`, `job ["NAME", "SCRIPT"] N`.
 
-Equal models and equal jobs are told apart by N, their place among their equals; a workspace has a subdomain once.
+N counts models, or jobs, of the same name; a subdomain is unique on its workspace, so it needs no number.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COUNTED = ("model", "job")
 
 
 class Named(NamedTuple):
-    """What a key tells of a workload by itself: `name` is an application's subdomain, `script` a job's alone."""
+    """What a key says about its workload; `name` is the subdomain of an application, only jobs have a `script`."""
 
     kind: str
     name: str
@@ -29,7 +29,7 @@ class Named(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What makes it one of its kind on a target, which has subdomains in small letters."""
+        """What identifies it on a target, as `Kind.identity_of` returns it."""
         if self.kind == "job":
             return self.name, self.script
         return (self.name.lower() if self.kind == "application" else self.name,)
@@ -47,13 +47,13 @@ def keyed(workloads: Sequence[AnyWorkload]) -> list[tuple[str, AnyWorkload]]:
 
 
 def unfinished(journal: Journal, workloads: Sequence[AnyWorkload]) -> list[AnyWorkload]:
-    """Return those that an earlier run began and did not finish, with all equals of such a one."""
+    """Return the workloads that an earlier run began and did not finish, and all others of the same name."""
     begun = {_without_number(key) for key in journal.unfinished()}
     return [one for one in workloads if f"{one.kind} {one.key}" in begun]
 
 
 def named(key: str) -> Named | None:
-    """Return what a key tells by itself; None for one that is no workload's, or that we never wrote."""
+    """Read a key; None for one that is no workload's, or that we never wrote."""
     kind, _, rest = _without_number(key).partition(" ")
     if kind != "job":
         return Named(kind, rest) if kind in {"model", "application"} else None

@@ -1,4 +1,4 @@
-"""Builds of models on the target: asked for where it did not begin one at creation, and waited for side by side."""
+"""Builds of models on the target: requested where creating the model began none, and waited for side by side."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from cmlutils.flows.replaying.target import Clock, Target
 
 log = logging.getLogger(__name__)
-AT_ONCE = 5  # so many builds of a project are under way at a time
-BUILD_DEADLINE = 1200.0  # seconds that a build may take before it is left to itself
+AT_ONCE = 5  # builds of a project that are under way at the same time
+BUILD_DEADLINE = 1200.0  # seconds that we wait for a build
 BUILT, BROKEN = {"built"}, {"build failed", "failed", "timedout", "unknown"}
-TRIES = 2  # for what may be asked for again when the first answer got lost, or a look that failed
-_NO_BUILD_DEADLINE = 5.0  # seconds until a build that was asked for has to show
-_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds before each look for a build that was asked for at creation
-_DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds after each look for a deployment that may follow a build
+TRIES = 2  # how often something is requested whose first answer got lost, or looked at after a look that failed
+_NO_BUILD_DEADLINE = 5.0  # seconds until a build that was requested has to show
+_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds to wait before each look for the build that creating the model should begin
+_DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds to wait after each look for a deployment that may follow a build
 
 
 def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterator[ModelReplay]:
-    """Create these models and have a few built at the same time; yield each when all builds have ended.
+    """Create these models, a few being built at the same time; when all builds have ended, yield the models.
 
-    All that were begun are looked at in each turn. The time that builds may take begins anew when one of them has
-    ended: the target may build them one after another.
+    Each turn looks at all models created so far. When a build ends, the others get their full time again, as the target
+    may build them one after another.
     """
     begun: list[ModelReplay] = []
     under_way: list[ModelReplay] = []
@@ -43,7 +43,7 @@ def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterato
             before, ended = ended, sum(one.build.ended for one in begun)
             for one in under_way if ended > before else ():
                 one.build.wait_longer()
-            if under_way or ended > before:  # a deployment that follows a build has a moment to show
+            if under_way or ended > before:  # also gives a deployment that follows a build a moment to show
                 target.clock.sleep(pause)
                 pause = longer(pause)
         for late in _DEPLOYS_LATE if any(one.build.asked for one in begun) else ():
@@ -56,12 +56,12 @@ def built_side_by_side(target: Target, models: Sequence[ModelReplay]) -> Iterato
 
 
 def longer(pause: float) -> float:
-    """Return the seconds before the next look at the builds."""
+    """Return how many seconds to wait before the look after the next one."""
     return min(pause * 1.5, 10.0)
 
 
 def build_status(record: Record) -> str:
-    """Return how far a model's latest build has come; empty when it has none."""
+    """Return the status of a model's latest build; empty when it has none."""
     build = record.get("latestModelBuild")
     return str(build.get("status") or "") if isinstance(build, dict) else ""
 
@@ -69,19 +69,19 @@ def build_status(record: Record) -> str:
 class ModelBuild:
     """The build of one model.
 
-    `read` returns the model of an id, and raises CannotBeInertError when it is deployed. `ask` asks for a build, and
-    tells whether the target agrees.
+    `read` returns the model with an id, and raises CannotBeInertError when it is deployed. `ask` requests a build, and
+    returns whether the target agreed. `asked`: one was requested. `ended`: it was seen to have ended.
     """
 
     def __init__(self, clock: Clock, read: Callable[[str], Record], ask: Callable[[str], bool]) -> None:
         self._clock, self._read, self._ask = clock, read, ask
         self.asked = self.ended = self._begun = False
         self._since = 0.0
-        self._unseen = 0  # so many looks in a row have failed
-        self._in_time = True  # whether the one before those saw it under way
+        self._unseen = 0  # how many looks in a row have failed
+        self._in_time = True  # whether the last look that did not fail saw it under way
 
     def is_under_way(self, model_id: str) -> bool:
-        """Have it begun, look at it, and tell whether it may still end well and in time; a look or two may fail."""
+        """Make sure that it has begun, and tell whether to go on waiting for it; a look or two may fail."""
         try:
             self._begin(model_id)
             status = build_status(self._read(model_id))
@@ -97,11 +97,11 @@ class ModelBuild:
         return self._in_time
 
     def wait_longer(self) -> None:
-        """Let the time that it may take begin anew."""
+        """Give it its full time again."""
         self._since = self._clock.now()
 
     def _begin(self, model_id: str) -> None:
-        """Have it begun, once: the target may have done so by itself."""
+        """Make sure, the first time, that a build begins: creating the model may have begun one already."""
         if self._begun:
             return
         for _ in range(TRIES):
@@ -112,7 +112,7 @@ class ModelBuild:
         self.wait_longer()
 
     def _is_there(self, model_id: str) -> bool:
-        """Tell whether a build is there; one that was asked for at creation may take a moment to show."""
+        """Tell whether the target shows a build; one that began at creation may take a moment to show."""
         for pause in _NO_BUILD_LOOKS:
             self._clock.sleep(pause)
             if self._read(model_id).get("latestModelBuild"):

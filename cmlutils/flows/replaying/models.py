@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
-    """Return the models on their way to the target; they need a last look, for a deployment may begin late."""
+    """Return the models on their way to the target. They need a last look, as a deployment may begin late."""
     kind = kind_of("model", target.v1, target.project)
     return [ModelReplay(target, model, key, kind) for key, model in keyed(wanted)]
 
@@ -47,7 +47,7 @@ class ModelReplay(WorkloadReplay[Model]):
         self.outcome, self._begun = begin(self)
 
     def is_being_built(self) -> bool:
-        """Have it built, and tell whether that is under way; it is taken away at once when it is deployed."""
+        """Make sure that it is built, and tell whether that is under way; if it gets deployed, delete it at once."""
         if self.outcome or not self._begun or not self.wanted.file:
             return False
         try:
@@ -81,7 +81,7 @@ class ModelReplay(WorkloadReplay[Model]):
             raise
 
     def _where(self) -> Record:
-        """Return what a request says of project, and runtime or engine."""
+        """Return the part of a request that names the project, and the runtime or engine."""
         body: dict[str, Any] = {"projectId": self.target.project.id}
         if self.match:
             return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
@@ -118,9 +118,9 @@ class ModelReplay(WorkloadReplay[Model]):
         return self._look(now) if now.get("latestModelDeployment") else self.finish(record)
 
     def _ask_for_build(self, model_id: str) -> bool:
-        """Ask for the build that the target should have begun at creation; tell whether it agrees."""
+        """Request the build that the target should have begun at creation; return whether it agreed."""
         body = {**self.wanted.build_body(), **self._where(), "modelId": model_id}
-        self.target.journal.made(self.key, model_id)  # a build may deploy it: it is not done before its last look
+        self.target.journal.made(self.key, model_id)  # a build may deploy it, so it is not done before its last look
         try:
             self.target.v1.models.build({**body, "autoBuildModel": True, "autoDeployModel": False})
         except (Rejected, AnswerLost) as error:
@@ -129,7 +129,7 @@ class ModelReplay(WorkloadReplay[Model]):
         return True
 
     def _look(self, record: Record) -> Finished:
-        """Return what of the model the target does not show as it should be."""
+        """Compare the model on the target with the wanted one, and report what is missing or differs."""
         model, note = self.wanted, self.match.note if self.match else ""
         build, missing = build_status(record), []
         if not model.file:
@@ -149,7 +149,7 @@ class ModelReplay(WorkloadReplay[Model]):
         todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
         found = finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
         status = live_status(record)
-        if not status or status in LIVE:  # those are a person's by now
+        if not status or status in LIVE:  # a live one was deployed by a person
             return found
         return replace(
             found,

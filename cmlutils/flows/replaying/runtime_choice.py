@@ -1,4 +1,4 @@
-"""Which runtime of the target a workload gets; an import and its dry run choose alike."""
+"""Which runtime of the target a workload gets, both in an import and in its dry run."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ class Lack(NamedTuple):
 
 @dataclass(frozen=True)
 class RuntimeChoice:
-    """What there is to choose from; with `engines`, the project has legacy engines."""
+    """The target's runtimes and the user's maps to choose from; with `engines`, the project uses legacy engines."""
 
     runtimes: Sequence[Runtime]
     maps: Maps
     engines: bool = False
 
     def needs_runtime(self, workload: Workload) -> bool:
-        """Tell whether it needs a runtime: in a project on engines only one that has a runtime on the source."""
+        """Tell whether it needs a runtime. In a project on engines, only workloads that had one on the source do."""
         return not self.engines or workload.runtime is not None
 
     def match(self, workload: Workload) -> Match | None:
-        """Return the runtime for a workload; None when it needs none, or the target has none of its kernel."""
+        """Return the runtime for a workload; None when it needs none, or the target has none with its kernel."""
         if not self.needs_runtime(workload):
             return None
         return self.maps.find(workload.runtime, workload.kernel, self.runtimes)
 
     def lack(self, workload: Workload) -> Lack | None:
-        """Say that the target has no runtime for a workload which needs one; None when it has."""
+        """Return what is lacking if the workload needs a runtime and the target has none for it; None otherwise."""
         if not self.needs_runtime(workload) or self.match(workload):
             return None
         wanted = str(workload.runtime or workload.kernel or "its engine")
@@ -52,5 +52,5 @@ class RuntimeChoice:
 
 
 def map_file(workload: Workload) -> str:
-    """Name the file in which a user may map this one's runtime, or engine."""
+    """Name the file in which a user can map this workload's runtime or engine."""
     return "runtime-map.yaml" if workload.runtime else "engine-map.yaml"

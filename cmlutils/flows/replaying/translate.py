@@ -1,4 +1,4 @@
-"""People and add-ons: known by id on each workspace, so carried by name from one to the other."""
+"""People and add-ons have other ids on each workspace, so they are carried by name from one to the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENTS = ("success", "failure", "timeout", "stopped")
 def by_name(
     v1: ApiV1, people: Iterable[object], applications: Sequence[Application], jobs: Sequence[Job]
 ) -> tuple[list[Application], list[Job]]:
-    """Return a source's workloads with the name beside the id of each person and add-on, as far as it is known."""
+    """Return a source's workloads with names added to the ids of people and add-ons, as far as they are known."""
     usernames = {
         one["id"]: str(one["username"])
         for one in people
@@ -43,7 +43,7 @@ def by_name(
 
 
 def with_ids(v1: ApiV1, workloads: Sequence[Workload]) -> list[Workload]:
-    """Return a bundle's workloads with this workspace's ids of add-ons and people; what it lacks shows by its name."""
+    """Return a bundle's workloads with this workspace's ids of people and add-ons; what it lacks keeps its name."""
     addons, people = Addons(v1), People(v1)
     return [_with_ids(one, addons, people) for one in workloads]
 
@@ -90,14 +90,14 @@ def _addons(v1: ApiV1, component: str) -> list[Row]:
 
 
 class Addons:
-    """The target's add-ons, asked for when the first workload wants one."""
+    """The target's add-ons, looked up when the first workload needs one."""
 
     def __init__(self, v1: ApiV1) -> None:
         self._v1 = v1
         self._known: dict[str, list[Row]] = {}
 
     def here(self, addon: Any) -> Any:
-        """Return the target's id of a source's add-on; None when there is none of its name."""
+        """Return the id on the target of a source's add-on; None when the target has none of that name."""
         if not isinstance(addon, dict) or not addon.get("name"):
             return None
         component = str(addon.get("component"))
@@ -106,17 +106,17 @@ class Addons:
         return next((row["id"] for row in self._known[component] if row["name"] == addon["name"]), None)
 
     def body(self, workload: Job | Application) -> Row:
-        """Return what to add to the workload's create body."""
+        """Return the part of a create body that names the workload's add-ons."""
         ids = [self.here(one) for one in workload.addons]
         ids = [one for one in ids if one is not None]
         return {"addons": ids} if ids else {}
 
     def absent(self, workload: Workload) -> list[str]:
-        """Name the workload's add-ons that the target does not have; a model has none."""
+        """Name the workload's add-ons that the target lacks; a model has no add-ons."""
         return [_addon_name(one) for one in getattr(workload, "addons", ()) if self.here(one) is None]
 
     def todo(self, workload: Job | Application, shown: Mapping[str, Any]) -> str:
-        """Name the add-ons that the target does not have, or shows otherwise than we set them."""
+        """Return a to-do for add-ons that the target lacks, or does not show as we set them; empty if all is well."""
         absent = self.absent(workload)
         wanted, there = self.body(workload).get("addons", []), shown.get("addons")
         if isinstance(there, list) and sorted(map(str, there)) != sorted(map(str, wanted)):
@@ -129,7 +129,7 @@ def _addon_name(addon: Any) -> str:
 
 
 class People:
-    """The target's users, each asked for once."""
+    """The target's users, each looked up once."""
 
     def __init__(self, v1: ApiV1) -> None:
         self._v1 = v1
@@ -144,7 +144,7 @@ class People:
         return self._ids[username]
 
     def rows(self, notifications: Sequence[Any]) -> list[Row]:
-        """Return the notifications with the target's user ids, those left out whose user it does not have."""
+        """Return the notifications with the target's user ids, without those whose user the target lacks."""
         found = []
         for one in notifications:
             number = self._id(str(one["username"])) if isinstance(one, dict) and one.get("username") else 0
@@ -153,7 +153,7 @@ class People:
         return found
 
     def todo(self, notifications: Sequence[Any], shown: Mapping[str, Any]) -> str:
-        """Name the people who are not notified on the target, or of whom it does not show it."""
+        """Return a to-do that names whom the target does not, or may not, notify; empty if all is well."""
         there, absent = shown.get("notifications"), []
         for one in notifications:
             row = self.rows([one])

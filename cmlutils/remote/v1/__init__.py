@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class ApiV1:
-    """The v1 routes of one workspace, in its own words: `v1.jobs.create(project, body)`, plain JSON in and out.
+    """The v1 routes of one workspace, such as `v1.jobs.create(project, body)`, with plain JSON in and out.
 
-    A write that got no usable answer raises AnswerLost: look first, then decide. What is idempotent
-    (PUT, PATCH, DELETE) is retried, so NotFound from a delete may mean that an earlier try did it.
+    A write without a usable answer raises AnswerLost: the caller has to look what happened. Idempotent requests (PUT,
+    PATCH, DELETE) are repeated, so NotFound from a delete may mean that an earlier try succeeded.
     """
 
     def __init__(self, http: Http) -> None:

@@ -1,4 +1,4 @@
-"""Projects: which there are, the one that is meant, and what each is set to."""
+"""Projects: listing them, finding the one that is meant, and their settings."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Projects:
         self._users = people
 
     def visible_to(self, username: str, name: str = "") -> list[Json]:
-        """Return the projects visible to this user whose name is like this one, each once.
+        """Return the projects visible to this user, with a name like `name` if one is given, each once.
 
-        CML gives pages; CDSW ignores limit and offset and gives everything each time.
+        CML returns pages; CDSW ignores limit and offset, and always returns everything.
         """
         path = f"{users.address(username)}/projects-summary"
         params: Json = {"all": "true", "scope": "all", "context": username, "sortColumn": "updated_at"}
@@ -53,10 +53,10 @@ class Projects:
         raise ApiError(f"{self._routes.http.host} GET {path} does not come to an end after {MAX_PAGES} pages.")
 
     def find(self, name: str, username: str, owner: str = "") -> Json | None:
-        """Return the summary row of the project of exactly this name, None when there is none.
+        """Return the summary row of the project with exactly this name; None if there is none.
 
-        Its owner is `owner`, else `username`, else the only team of the user that has one.
-        Raises ConfigError when several teams have.
+        Its owner is `owner`; if that is empty, `username`, or else the only one of the user's teams with such a
+        project. Raises ConfigError if several teams have one.
         """
         rows = [row for row in self.visible_to(username, name) if row.get("name") == name]
         wanted = owner or username
@@ -78,7 +78,7 @@ class Projects:
         return own[0] if own else None
 
     def _owned(self, owner: str, name: str) -> list[Json]:
-        """Return this owner's projects of this name as the owner's own list shows them."""
+        """Return this owner's projects with this name, as the owner's own list shows them."""
         try:
             rows = self.visible_to(owner, name)
         except Rejected:
@@ -86,13 +86,13 @@ class Projects:
         return [row for row in rows if row.get("name") == name and _owner(row) == owner]
 
     def _in_team(self, row: Json, username: str) -> bool:
-        """Whether a project is in a team that this user belongs to."""
+        """Tell whether a project belongs to a team of which this user is a member."""
         team = _team(row)
         made = _person(row, "creator").get("username") == username
         return bool(team) and (made or self._users.is_member(team, username))
 
     def teams_of(self, username: str) -> list[str]:
-        """Return the teams, of those that own a project visible to this user, that the user belongs to."""
+        """Return the teams of which this user is a member, among those that own a project visible to the user."""
         teams = {_team(row) for row in self.visible_to(username)}
         return sorted(team for team in teams if team and self._users.is_member(team, username))
 
@@ -137,7 +137,7 @@ class Projects:
 
 
 def _person(row: Json, role: str) -> Json:
-    """Return the owner or creator of a project's row; empty when it is missing."""
+    """Return the owner or creator of a project's row; empty if it is missing."""
     value = row.get(role)
     return value if isinstance(value, dict) else {}
 
@@ -147,14 +147,14 @@ def _owner(row: Json) -> object:
 
 
 def _team(row: Json) -> str:
-    """Return the team that owns a project; empty when a user does."""
+    """Return the team that owns a project; empty if a user owns it."""
     owner = _person(row, "owner")
     team = owner.get("username")
     return team if owner.get("type") == "organization" and isinstance(team, str) else ""
 
 
 def _identity(row: Json) -> str:
-    """Return what tells one project from another: the id, else owner and slug."""
+    """Return what identifies a project: its id, else owner and slug."""
     if row.get("id") is not None:
         return f"id {row['id']}"
     if row.get("public_identifier"):

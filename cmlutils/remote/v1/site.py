@@ -1,4 +1,4 @@
-"""What the whole workspace has: its settings, and the runtimes of its catalogue."""
+"""What belongs to the whole workspace: its settings, and the runtimes in its catalogue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Site:
         self._routes = routes
 
     def bypass_allowed(self) -> bool:
-        """Tell whether applications may be open to all; a workspace that does not say is taken to allow it."""
+        """Tell whether applications may be open without a login; a workspace that does not say is taken to allow it."""
         try:
             config = self._routes.an_object("/api/v1/site/config")
         except Rejected:
@@ -34,7 +34,7 @@ class Runtimes:
         self._routes = routes
 
     def all(self) -> list[Runtime]:
-        """Return all runtimes, also old and disabled ones."""
+        """Return all runtimes, including old and disabled ones."""
         path = "/api/v1/runtimes"
         reply = self._routes.an_object(path, includeAll="true", runtimeCatalog="true")
         rows = a_list(reply.get("runtimes"), f"{self._routes.http.host} GET {path}")

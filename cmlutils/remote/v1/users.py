@@ -32,7 +32,7 @@ class Users:
         return self._routes.an_object(address(username))
 
     def migrating(self, username: str) -> Json:
-        """Return the record of the user who migrates; raise NotFound with a hint on what to check."""
+        """Return the record of the migrating user; raise NotFound, with a hint on what to check, if there is none."""
         try:
             return self.get(username)
         except NotFound as error:
@@ -43,7 +43,7 @@ class Users:
             ) from error
 
     def is_member(self, team: str, username: str) -> bool:
-        """Whether a team lists this user; a team that shows no members gets the benefit of the doubt."""
+        """Tell whether a team lists this user; a team that shows no members is assumed to."""
         try:
             members = self.get(team).get("teamMembers")
         except Rejected:
@@ -60,12 +60,12 @@ class V2Keys:
         self._http = http
 
     def of(self, username: str, *, patient: bool = True) -> list[Json]:
-        """Return the v2 keys of a user by their ids, without the keys themselves; in one try unless `patient`."""
+        """Return what is known of a user's v2 keys, but not the keys themselves; in one short try unless `patient`."""
         path = f"{address(username)}/apikey"
         return a_list(self._http.send("GET", path, idempotent=True, patient=patient), f"{self._http.host} GET {path}")
 
     def create(self, username: str, expiry: datetime) -> tuple[Secret, str]:
-        """Make a v2 key that ends at this time; return it with its id, empty where the reply does not say it."""
+        """Create a v2 key that expires at this time; return it and its id, which is empty if the reply lacks it."""
         path = f"{address(username)}/apikey"
         until = expiry.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         route = f"{self._http.host} POST {path}"
@@ -77,6 +77,6 @@ class V2Keys:
         return Secret(key), keyid if isinstance(keyid, str) else ""
 
     def delete(self, username: str, keyid: str, *, patient: bool = False) -> None:
-        """Revoke a v2 key; in one short try at the end of a run, unless `patient`."""
+        """Revoke a v2 key; in one short try unless `patient`."""
         path = f"{address(username)}/apikey/{segment(keyid)}"
         self._http.send("DELETE", path, idempotent=True, patient=patient)

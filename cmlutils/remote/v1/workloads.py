@@ -24,7 +24,7 @@ class Jobs:
         self._routes = routes
 
     def of(self, project: ProjectRef) -> list[Json]:
-        """Return the project's jobs; `get` gives more of each."""
+        """Return the project's jobs; `get` returns more of each."""
         return self._routes.numbered(f"{address(project)}/jobs")
 
     def get(self, project: ProjectRef, job_id: object) -> Json:
@@ -32,7 +32,7 @@ class Jobs:
         return self._routes.the_one(_job(project, job_id), job_id)
 
     def create(self, project: ProjectRef, body: Mapping[str, Any]) -> Json:
-        """Create a job; one with a schedule is live at once."""
+        """Create a job; with a schedule it would be live at once."""
         return self._routes.create(f"{address(project)}/jobs", body)
 
     def patch(self, project: ProjectRef, job_id: object, body: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Applications:
         self._routes.change("PUT", f"{_application(project, application_id)}/stop", {})
 
     def stop_dashboard(self, project: ProjectRef, dashboard_id: object) -> None:
-        """Stop an engine, as an application's current one."""
+        """Stop an engine, such as that of an application."""
         self._routes.change("PUT", f"{address(project)}/dashboards/{segment(dashboard_id)}/stop", {})
 
     def delete(self, project: ProjectRef, application_id: object) -> None:
@@ -100,15 +100,15 @@ class Models:
         return _in_small_letters(self._routes.the_one(_model("get-model"), model_id, question=asked))
 
     def create(self, body: Mapping[str, Any]) -> Json:
-        """Create a model; unless the body says otherwise it is built and deployed too."""
+        """Create a model; unless the body says otherwise, it is also built and deployed."""
         return _in_small_letters(self._routes.create(_model("create-model"), body))
 
     def build(self, body: Mapping[str, Any]) -> None:
-        """Build a model (which may deploy it too: read back)."""
+        """Build a model (which may also deploy it: read back)."""
         self._routes.http.send("POST", _model("build-model"), body)
 
     def set_auth(self, model_id: object, *, enabled: bool) -> None:
-        """Say whether calling a model needs a key."""
+        """Set whether calling a model needs a key."""
         self._routes.http.send("POST", _model("set-model-auth"), {"id": str(model_id), "enableAuth": enabled})
 
     def delete(self, model_id: object) -> None:
@@ -121,9 +121,9 @@ def _model(verb: str) -> str:
 
 
 def _in_small_letters(row: Json) -> Json:
-    """Spell the status of a workload, and of a model's build and deployment, in the way that public captures have.
+    """Put the status of a workload, and of a model's build and deployment, in small letters, as in public captures.
 
-    One of another type becomes a text that nobody knows.
+    A status that is no text becomes a text, which will be unknown.
     """
     for one in (row, *map(row.get, _PARTS)):
         if isinstance(one, dict) and one.get("status") is not None:
@@ -132,6 +132,6 @@ def _in_small_letters(row: Json) -> Json:
 
 
 def _in_project(row: Json, project_id: int) -> bool:
-    """Whether a model is this project's; one that does not say whose it is counts."""
+    """Tell whether a model belongs to this project; one that names no project is assumed to."""
     project = row.get("project")
     return not isinstance(project, dict) or str(project.get("id", project_id)) == str(project_id)
