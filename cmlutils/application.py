@@ -60,8 +60,8 @@ class Application:
             addons=top.items("addons"),
         )
 
-    def to_bundle(self) -> dict[str, Any]:
-        """Return the record of applications-metadata.json."""
+    def _common(self) -> dict[str, Any]:
+        """Return what a bundle's record and a create body have in common."""
         return {
             "name": self.name,
             "subdomain": self.subdomain,
@@ -72,6 +72,12 @@ class Application:
             "memory": self.memory,
             "nvidia_gpu": self.gpus,
             "environment": dict(self.environment),
+        }
+
+    def to_bundle(self) -> dict[str, Any]:
+        """Return the record of applications-metadata.json."""
+        return {
+            **self._common(),
             **engine_to_bundle(self.kernel, self.runtime),
             OURS: {
                 "image_identifier": self.runtime.image if self.runtime else "",
@@ -100,16 +106,4 @@ class Application:
 
     def to_v1(self) -> dict[str, Any]:
         """Return the create body, without runtime."""
-        return {
-            "name": self.name,
-            "subdomain": self.subdomain,
-            "script": self.script,
-            "description": self.description,
-            "type": "manual",
-            "kernel": self.kernel,
-            "cpu": self.cpu,
-            "memory": self.memory,
-            "nvidia_gpu": self.gpus,
-            "environment": dict(self.environment),
-            "bypass_authentication": self.bypass_authentication,
-        }
+        return {**self._common(), "type": "manual", "kernel": self.kernel}

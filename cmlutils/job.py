@@ -100,20 +100,29 @@ class Job:
             addons=top.items("addons"),
         )
 
-    def to_bundle(self) -> dict[str, Any]:
-        """Return the record of jobs-metadata.json."""
-        record: dict[str, Any] = {
+    def _common(self) -> dict[str, Any]:
+        """Return what a bundle's record and a create body have in common."""
+        return {
             "name": self.name,
             "script": self.script,
             "arguments": self.arguments,
             "cpu": self.cpu,
             "memory": self.memory,
             "nvidia_gpu": self.gpus,
+            "attachments": list(self.attachments),
+            "environment": dict(self.environment),
+            **({} if self.timeout is None else {"timeout": self.timeout}),
+        }
+
+    def to_bundle(self) -> dict[str, Any]:
+        """Return the record of jobs-metadata.json."""
+        return {
+            **self._common(),
+            **({"schedule": self.schedule} if self.schedule else {}),
+            **({"parent_jobid": self.parent_id} if self.parent_id else {}),
             "timezone": self.timezone,
             "kill_on_timeout": self.timeout_kill,
             "source_jobid": self.source_id,
-            "attachments": list(self.attachments),
-            "environment": dict(self.environment),
             **{name: ",".join(people) for name, people in self.recipients.items()},
             **engine_to_bundle(self.kernel, self.runtime),
             OURS: {
@@ -123,13 +132,6 @@ class Job:
                 "addons": list(self.addons),
             },
         }
-        if self.schedule:
-            record["schedule"] = self.schedule
-        if self.parent_id:
-            record["parent_jobid"] = self.parent_id
-        if self.timeout is not None:
-            record["timeout"] = self.timeout
-        return record
 
     @classmethod
     def from_bundle(cls, record: object) -> Job:
@@ -162,25 +164,15 @@ class Job:
 
     def to_v1(self) -> dict[str, Any]:
         """Return the body that creates it as a manual job: without schedule or parent, and paused."""
-        body: dict[str, Any] = {
-            "name": self.name,
-            "script": self.script,
+        return {
+            **self._common(),
             "type": "manual",
             "paused": True,
-            "arguments": self.arguments,
             "timezone": self.timezone or "UTC",
             "kernel": self.kernel,
-            "cpu": self.cpu,
-            "memory": self.memory,
-            "nvidia_gpu": self.gpus,
-            "environment": dict(self.environment),
             "timeout_kill": self.timeout_kill,
-            "attachments": list(self.attachments),
             "report_attachments": list(self.attachments),
             "notifications": [],
             "recipients": {},
             **{name: list(self.recipients.get(name, ())) for name in RECIPIENTS},
         }
-        if self.timeout is not None:
-            body["timeout"] = self.timeout
-        return body
