@@ -46,7 +46,7 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     try:
         maps = load_maps(config.config_folders(config_dir, os.environ))
     except ConfigError as error:
-        findings.append(Finding("-", "import", "error", error.message, error.hint))
+        findings.append(Finding.of_error("-", "import", error))
         maps = load_maps([])
     findings += examine(sections, maps, deep=deep)
     counts = Counter(one.severity for one in findings)
@@ -75,7 +75,7 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Sect
         try:
             ini = config.read_file(side, config_dir)
         except ConfigError as error:
-            found.append(Finding("-", side, "error", error.message, error.hint))
+            found.append(Finding.of_error("-", side, error))
             continue
         known[side] = ini.names()
         for name in known[side]:
@@ -84,7 +84,7 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Sect
             try:
                 sections.append(config.section(ini, name, os.environ))
             except ConfigError as error:
-                found.append(Finding(name, side, "error", error.message, error.hint))
+                found.append(Finding.of_error(name, side, error))
     everything = [name for each in known.values() for name in each]
     for name in names:
         if name not in everything:

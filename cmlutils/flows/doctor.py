@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of
+from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_machine import Finding, disks, label, programs, same_subdomains, ssh_keys
@@ -60,6 +62,10 @@ class _Group:
     def find(self, severity: str, text: str, fix: str = "") -> None:
         """Add a finding for all of its sections together."""
         self.findings.append(Finding(label(self.sections), self.sections[0].side, severity, text, fix))
+
+    def fail(self, error: CmlutilError) -> None:
+        """Add an expected failure as a finding."""
+        self.findings.append(Finding.of_error(label(self.sections), self.sections[0].side, error))
 
 
 @dataclass
@@ -120,7 +126,7 @@ def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding
                 told[command] = error
         key = told[command] if command else workspace.api_key
         if isinstance(key, CmlutilError):
-            found.append(Finding(section.name, section.side, "error", key.message, key.hint))
+            found.append(Finding.of_error(section.name, section.side, key))
         else:
             ready.append(replace(section, workspace=resolve_key(replace(workspace, api_key=key, key_command=()))))
     return ready, found
@@ -140,7 +146,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
     """Check address, certificate, user, key, clock and runtimes of one workspace."""
     v1, workspace = group.connection.v1, group.workspace
     if workspace.url in shared.silent:
-        group.find("error", shared.silent[workspace.url].message, shared.silent[workspace.url].hint)
+        group.fail(shared.silent[workspace.url])
         return
     try:
         v1.users.migrating(workspace.username)
@@ -156,11 +162,10 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
             group.offer = Offer(shared.maps, runtimes, taken, v1.site.bypass_allowed())
         group.answers = True
-    except Unreachable as error:
-        shared.silent[workspace.url] = error
-        group.find("error", error.message, error.hint)
     except CmlutilError as error:
-        group.find("error", error.message, error.hint)
+        if isinstance(error, Unreachable):
+            shared.silent[workspace.url] = error
+        group.fail(error)
 
 
 def _skew(date: str) -> float:
@@ -173,36 +178,33 @@ def _skew(date: str) -> float:
 
 def _check_section(group: _Group, section: Section) -> list[Finding]:
     """Check one project: whether the source has it, or what an import of its bundle would run into."""
-
-    def finding(severity: str, text: str, fix: str = "") -> Finding:
-        return Finding(section.name, section.side, severity, text, fix)
-
-    connection = group.of(section)
-    found: list[Finding] = []
+    connection, found = group.of(section), list[Finding]()
     try:
         if section.side == "export":
             find_project(connection)
         elif group.offer is not None:
-            found = [finding(*row) for row in _foreseen(connection, bundle_of(section), group.offer)]
+            found = _foreseen(connection, section, group.offer)
     except CmlutilError as error:
-        found.append(finding("error", error.message, error.hint))
-    return found or [finding("ok", "ready")]
+        found = [Finding.of_error(section.name, section.side, error)]
+    return found or [Finding(section.name, section.side, "ok", "ready")]
 
 
-def _foreseen(connection: Connection, bundle: Bundle, offer: Offer) -> list[tuple[str, str, str]]:
-    """Return the rows (severity, text, fix) of what an import of this bundle would run into."""
+def _foreseen(connection: Connection, section: Section, offer: Offer) -> list[Finding]:
+    """Find what an import of the section's bundle would run into."""
+    bundle, finding = bundle_of(section), partial(Finding, section.name, section.side)
     try:
         bundle.check()
     except BundleError:
         if bundle.metadata("project").is_file():
             raise
         text = "not exported yet: its team, runtimes and subdomains can be checked when it is"
-        return [("ok", text, "run 'cmlutil project export', then doctor again")]
-    plan = plan_target(connection, bundle, offer)
-    rows = [("error", one, "create it on the target, with the migrating user in it") for one in plan.blockers]
+        return [finding("ok", text, "run 'cmlutil project export', then doctor again")]
+    plan = plan_target(connection, bundle, read_bundle(bundle), offer)
+    fix = "create it on the target, with the migrating user in it"
+    blockers = [finding("error", one, fix) for one in plan.blockers]
     severities = {Action.FAIL: "error", Action.FALLBACK: "warning"}
-    return rows + [
-        (severities[one.action], f"{one.kind} {one.name}: {one.note}", one.fix)
+    return blockers + [
+        finding(severities[one.action], f"{one.kind} {one.name}: {one.note}", one.fix)
         for one in plan.actions
         if one.action in severities
     ]
@@ -224,7 +226,7 @@ def _open_session(group: _Group) -> None:
                 with project_tunnel(connection, project, runtimes, bundle) as tunnel:
                     tunnel.run("rsync --version && find . -maxdepth 0 -printf x")
         except CmlutilError as error:
-            group.find("error", error.message, error.hint)
+            group.fail(error)
         else:
             group.find("ok", f"a session in {project.path} opened: your ssh key is accepted, and rsync is there")
         return

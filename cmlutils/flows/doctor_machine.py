@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from cmlutils.errors import CmlutilError
     from cmlutils.section import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
@@ -38,6 +39,11 @@ class Finding:
     severity: str
     text: str
     fix: str = ""
+
+    @classmethod
+    def of_error(cls, section: str, side: str, error: CmlutilError) -> Finding:
+        """Return the finding for an expected failure: its sentence, with its hint as the fix."""
+        return cls(section, side, "error", error.message, error.hint)
 
 
 def here(severity: str, text: str, fix: str = "") -> Finding:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cmlutils.bundle import Bundle
+    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef, ProjectSettings
@@ -37,7 +38,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     runtimes = v1.runtimes.all()
     taken = taken_subdomains(v1, connection.section.workspace.username, {}) if contents.applications else {}
     offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
-    plan = plan_target(connection, bundle, offer)
+    plan = plan_target(connection, bundle, contents, offer)
     if rsync_runtime(runtimes) is None and not stays_on_engines(contents.settings, maps):
         plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
     if why := obstacle(bundle.folder):
@@ -50,9 +51,8 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     return plan
 
 
-def plan_target(connection: Connection, bundle: Bundle, offer: Offer) -> Plan:
-    """Return what would become of the project and its workloads, without the files."""
-    contents = read_bundle(bundle)
+def plan_target(connection: Connection, bundle: Bundle, contents: Contents, offer: Offer) -> Plan:
+    """Return what would become of the project and its workloads; `contents` are the bundle's."""
     settings = contents.settings
     v1, workspace = connection.v1, connection.section.workspace
     owner = settings.team or workspace.username
