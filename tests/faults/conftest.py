@@ -5,7 +5,7 @@ import sys
 import pytest
 from background import NOHUP, Background
 from emulated import keys, sample, workspaces
-from replaying import target_of
+from replaying import target_of, write_bundle
 
 __all__ = ["keys", "sample", "workspaces"]
 
@@ -15,6 +15,12 @@ def target(tmp_path):
     """A target without a project."""
     with target_of(tmp_path) as workspace:
         yield workspace
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A bundle with a model, an application and two jobs."""
+    return write_bundle(tmp_path / "bundle")
 
 
 @pytest.fixture

@@ -133,6 +133,16 @@ def replay(
     return Run(int(report.exit_code), None, report, time.at)
 
 
+def project_in(workspace):
+    (project,) = workspace.world.projects
+    return project
+
+
+def outcome(run, name):
+    (found,) = [one for one in run.report.outcomes if one.name == name]
+    return found
+
+
 def dump(workspace):
     """Return the target without ids and times."""
     workspace.settle()

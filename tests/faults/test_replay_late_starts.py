@@ -1,0 +1,147 @@
+"""What comes to life on the target late, after it was seen inert, and what people start there."""
+
+from replaying import KEY, Crash, outcome, project_in, replay, running, target_of, write_bundle
+
+from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.routes.applications import start
+from cmlutils.errors import ExitCode
+from cmlutils.flows import import_project
+from cmlutils.flows.replaying import applications as replay_applications
+from cmlutils.remote.http import Http, Patience
+from cmlutils.remote.v1.workloads import Models
+from cmlutils.report import Status
+from cmlutils.section import Secret, Workspace
+
+
+def when_jobs_begin(patch, happens):
+    """Have this happen in the midst of an import, when models and applications are done."""
+    real = import_project.job_replays
+
+    def late(one, wanted):
+        happens()
+        yield from real(one, wanted)
+
+    patch.setattr(import_project, "job_replays", late)
+
+
+def killed():
+    """End the run as a kill does."""
+    raise Crash
+
+
+def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(target, bundle, monkeypatch):
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, lambda: deploy(target))
+        run = replay(target, bundle)
+    assert "It was deleted again" in outcome(run, "Explain").note
+    assert project_in(target).models == []
+    assert run.code == ExitCode.NEEDS_HAND
+    assert replay(target, bundle).code == 0
+    assert len(project_in(target).models) == 1
+
+
+def deploy(target):
+    """Deploy the model."""
+    body = {"modelBuildId": project_in(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
+    with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
+        http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
+
+
+def started_by_now(target):
+    """Start the application as the target does that begins late what was created."""
+    application = project_in(target).applications[0]
+    start(target.world, project_in(target), application, "application-started")
+    return application
+
+
+def test_an_application_that_starts_after_it_was_seen_stopped_is_stopped_again(target, bundle, monkeypatch):
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, lambda: started_by_now(target))
+        run = replay(target, bundle)
+    assert (run.code, outcome(run, "Board").status) == (0, Status.CREATED)
+    assert project_in(target).applications[0].status == "stopped"
+    assert not running(target)
+
+
+def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_choice(target, bundle, monkeypatch):
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, killed)
+        assert replay(target, bundle).code == 137
+    application = started_by_now(target)
+    deploy(target)
+    run = replay(target, bundle)
+    assert "It was deleted again" in outcome(run, "Explain").note
+    assert (outcome(run, "Board").status, application.status) == (Status.CREATED, "stopped")
+    assert project_in(target).models == []
+
+
+def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp_path, monkeypatch):
+    with target_of(tmp_path, ["build_at_create"]) as target:
+        bundle = write_bundle(tmp_path / "bundle")
+        target.faults.add(Fault("status", path="build-model", status=403, times=2))
+        assert replay(target, bundle).code == ExitCode.NEEDS_HAND
+        with monkeypatch.context() as patch:
+            when_jobs_begin(patch, killed)
+            assert replay(target, bundle).code == 137
+        deploy(target)
+        assert "It was deleted again" in outcome(replay(target, bundle), "Explain").note
+        assert project_in(target).models == []
+
+
+def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(target, tmp_path, monkeypatch):
+    real = replay_applications.ApplicationReplay._read
+
+    def not_yet(work, application_id):
+        record = real(work, application_id)
+        return {**record, "status": "stopped"} if work.target.clock.now() < 1.5 else record
+
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", not_yet)
+    target.faults.add(Fault("status", method="PUT", path="/stop", status=422, times=1))
+    run = replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
+    assert outcome(run, "Board").status is Status.CREATED
+    target.settle()
+    assert not running(target)
+
+
+def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
+    bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
+    real = replay_applications.ApplicationReplay._read
+    starts = []
+
+    def late(work, application_id):
+        if work.target.clock.now() > 0.5 and not starts:
+            starts.append(started_by_now(target))
+        return real(work, application_id)
+
+    def not_yet(work, body):
+        made = work.target.v1.applications.create(work.target.project, body)
+        project_in(target).applications[0].status, project_in(target).applications[0].ahead = "stopped", []
+        return {**made, "status": "stopped"}
+
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", late)
+    monkeypatch.setattr(replay_applications.ApplicationReplay, "_send", not_yet)
+    run = replay(target, bundle)
+    assert outcome(run, "Board").status is Status.CREATED
+    target.settle()
+    assert starts
+    assert not running(target)
+
+
+def test_a_model_whose_deployment_has_a_status_that_nobody_knows_is_told_of_and_stays(target, bundle, monkeypatch):
+    shown, parked = Models.get, {"latestModelDeployment": {"status": "parked"}}
+    monkeypatch.setattr(Models, "get", lambda self, model_id: {**shown(self, model_id), **parked})
+    run = replay(target, bundle)
+    told = outcome(run, "Explain")
+    assert (run.code, told.status, "'parked', which may be live" in told.note) == (5, Status.CREATED, True)
+    assert told.todo.startswith("look whether it is deployed, and stop it")
+    assert [one.name for one in project_in(target).models] == ["Explain"]
+
+
+def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bundle):
+    replay(target, bundle)
+    application = started_by_now(target)
+    target.settle()
+    run = replay(target, bundle)
+    assert run.code == 0
+    assert outcome(run, "Board").note == "it is running on the target"
+    assert application.status == "running"
