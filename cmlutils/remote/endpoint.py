@@ -20,7 +20,7 @@ from cmlutils.remote import process
 from cmlutils.remote.orphans import Note, confirm_stopped, look_for_nameless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cmlutils.remote.cdswctl import Client
@@ -49,18 +49,13 @@ def endpoint(
     client: Client, project: str, *, runtime_id: int | None, session_file: Path, deadline: float
 ) -> Iterator[Endpoint]:
     """Open a session of `project` (owner/slug) for the block; then stop it, or leave a note for the next run."""
-    own_port, logged_in = True, False
+    own_port, logged_in = True, False  # own_port: we choose the local port, which older clients can't be told
     for attempt in range(PORT_TRIES):
         argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]
         argv += ["-r", str(runtime_id)] if runtime_id is not None else []
         argv += ["--port", str(_free_port())] if own_port else []
         note = Note(session_file, client.workspace.url, project)
-        with contextlib.ExitStack() as stack:
-            stack.callback(confirm_stopped, client, note)
-            note.save()
-            running = process.running([*argv, *client.flags], env=client.env, grace=3.5, outspoken=True)
-            child = stack.enter_context(running)
-            stack.callback(note.ending, child)  # runs before the child is stopped
+        with _noted(client, [*argv, *client.flags], note) as child:
             try:
                 said, port = _await_port(child, note, deadline)
             except Interrupted:
@@ -71,22 +66,33 @@ def endpoint(
                 yield Endpoint(child, port, note.session)
                 return
             code = child.wait(0.1)
-        last = attempt + 1 == PORT_TRIES
-        refused = _PORT_TAKEN.search(said) or (own_port and _NO_PORT_FLAG.search(said)) or _LOGIN.search(said)
-        if code is not None and not note.session and not refused:
-            look_for_nameless(client, note)
-            if code < 0 and not last:  # killed
-                continue
-        if _PORT_TAKEN.search(said) and not last:
+        port_taken, no_login = _PORT_TAKEN.search(said), _LOGIN.search(said)
+        no_port_flag = own_port and _NO_PORT_FLAG.search(said)
+        killed = False
+        if code is not None and not (note.session or port_taken or no_login or no_port_flag):
+            look_for_nameless(client, note)  # it may have failed when its session was already opening
+            killed = code < 0
+        if (killed or port_taken) and attempt + 1 < PORT_TRIES:
             continue
-        if own_port and _NO_PORT_FLAG.search(said):
+        if no_port_flag:
             own_port = False
-        elif _LOGIN.search(said) and not logged_in:
+        elif no_login and not logged_in:
             client.log_in()
             logged_in = True
         else:
             raise _failure(client, project, said, deadline if code is None else 0)
     raise TunnelError("cdswctl could not open a local port.")
+
+
+@contextlib.contextmanager
+def _noted(client: Client, argv: Sequence[str], note: Note) -> Iterator[process.Running]:
+    """Run the client for the block, noted on disk; at the end, make sure that its session is gone, or keep the note."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(confirm_stopped, client, note)
+        note.save()
+        child = stack.enter_context(process.running(argv, env=client.env, grace=3.5, outspoken=True))
+        stack.callback(note.ending, child)  # runs before the child is stopped
+        yield child
 
 
 def _await_port(child: process.Running, note: Note, deadline: float) -> tuple[bytes, int]:
