@@ -3,7 +3,7 @@
 import pytest
 
 from cmlutils.bundle import Bundle
-from cmlutils.flows.copying.pushed import Pushed
+from cmlutils.flows.copying.pushed import PushMemory
 from cmlutils.urls import same_workspace
 
 
@@ -13,9 +13,9 @@ def test_a_workspace_is_known_however_its_address_is_spelled(tmp_path, other):
     bundle = Bundle(tmp_path)
     assert bundle.journal("https://ml.example.com", "dana").path == bundle.journal(other, "dana").path
     bundle.state.mkdir()
-    Pushed(bundle.state, "https://ml.example.com", "dana/p").settle([])
+    PushMemory(bundle.state, "https://ml.example.com", "dana/p").settle([])
     before = {*bundle.state.iterdir()}
-    Pushed(bundle.state, other, "dana/p").settle([])
+    PushMemory(bundle.state, other, "dana/p").settle([])
     assert {*bundle.state.iterdir()} == before
 
 

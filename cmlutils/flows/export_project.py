@@ -41,10 +41,10 @@ def export_project(
         session(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
-        known = survey(tunnel, bundle, here, progress)  # raises, before anything is changed, for what can't be used
+        surveyed = survey(tunnel, bundle, here, progress)  # raises for what can't be used: nothing is changed yet
         bundle.begin_export(report.source)  # from here on, an earlier export is no longer complete
         counts = write_metadata(contents, bundle, report, values=values)
-        note_files(report, pull(tunnel, bundle, known, progress))
+        note_files(report, pull(tunnel, bundle, surveyed, progress))
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 

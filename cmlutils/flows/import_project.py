@@ -13,7 +13,7 @@ from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.push import push
 from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.import_checks import check_not_source, lacks_team, stays_on_engines
-from cmlutils.flows.import_report import left_elsewhere, tell_what_is_lacking, told_whole
+from cmlutils.flows.import_report import completed, left_elsewhere, report_what_is_lacking
 from cmlutils.flows.replaying.applications import application_replays
 from cmlutils.flows.replaying.hand_over import HandOver
 from cmlutils.flows.replaying.jobs import job_replays
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cmlutils.bundle import Bundle
+    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.flows.replaying.workload_replay import WorkloadReplay
     from cmlutils.journal import Journal
@@ -73,25 +74,21 @@ class Replay:
         However it ends, the report says what became of all of them.
         """
         v1, workspace, report = self.connection.v1, self.connection.section.workspace, self.report
-        with told_whole(self.bundle, report, v1.http.calls):
+        with completed(self.bundle, report, v1.http.calls):
             contents = read_bundle(self.bundle)
             settings, workloads = contents.settings, contents.workloads()
-            tell_what_is_lacking(self.bundle, report)
+            report_what_is_lacking(self.bundle, report)
             owner = settings.team or workspace.username
             journal = self.bundle.journal(workspace.url, owner)
             with self.progress.phase("project"):
                 project, runtimes = self._project(settings, owner, journal)
             replay = partial(self._workloads, project, journal, runtimes)
             report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
-            begun = unfinished(journal, workloads)  # they may be live, so they don't wait for the files
-            if any(isinstance(one, Job) for one in begun):  # jobs start one another, so all of them come together
-                begun += [one for one in contents.jobs if one not in begun]
-            running = [one for one in begun if isinstance(one, Application)]  # nor for builds of models
-            for some in (running, [one for one in begun if one not in running]):
-                if some:
-                    replay(some)
+            urgent = _urgent(journal, contents)
+            for some in urgent:
+                replay(some)
             push_files(project, runtimes)
-            replay([one for one in workloads if one not in begun])
+            replay([one for one in workloads if not any(one in some for some in urgent)])
             with self.progress.phase("hand over"):
                 report.outcomes += HandOver(journal, project, settings).run(v1)
 
@@ -137,3 +134,17 @@ class Replay:
                 found.append(one.ensure())
                 self.report.outcomes.append(found[-1])
         return found
+
+
+def _urgent(journal: Journal, contents: Contents) -> list[list[Workload]]:
+    """Return what an interrupted import began, one list after the other: it may be live, so it is finished first.
+
+    It does not wait for the files, nor do applications wait for builds of models. Jobs start one another, so if any of
+    them was begun, all of them come.
+    """
+    begun = unfinished(journal, contents.workloads())
+    if any(isinstance(one, Job) for one in begun):
+        begun += [one for one in contents.jobs if one not in begun]
+    running: list[Workload] = [one for one in begun if isinstance(one, Application)]
+    others = [one for one in begun if one not in running]
+    return [some for some in (running, others) if some]

@@ -31,7 +31,7 @@ _FOREIGN = (
 
 
 @contextmanager
-def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iterator[None]:
+def completed(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iterator[None]:
     """Complete the report however the block ends: with what it did not get to, and the number of calls by method.
 
     What is left for a person to do is kept in the bundle for a later validation.
@@ -39,7 +39,7 @@ def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iter
     try:
         yield
     except CmlutilError:
-        _tell_what_was_not_reached(bundle, report)
+        _report_what_was_not_reached(bundle, report)
         raise
     finally:
         told = ", ".join(f"{count} {method}" for method, count in sorted(calls.items()))
@@ -50,7 +50,7 @@ def told_whole(bundle: Bundle, report: Report, calls: Mapping[str, int]) -> Iter
             log.warning("%s", error)
 
 
-def _tell_what_was_not_reached(bundle: Bundle, report: Report) -> None:
+def _report_what_was_not_reached(bundle: Bundle, report: Report) -> None:
     """Add an outcome for each workload that a failed run did not get to."""
     told = Counter((one.kind, one.name) for one in report.outcomes)
     with suppress(BundleError):
@@ -62,7 +62,7 @@ def _tell_what_was_not_reached(bundle: Bundle, report: Report) -> None:
                 report.outcomes.append(Outcome(one.kind, one.name, Status.SKIPPED, note=note))
 
 
-def tell_what_is_lacking(bundle: Bundle, report: Report) -> None:
+def report_what_is_lacking(bundle: Bundle, report: Report) -> None:
     """Report what the bundle does not hold: values that were left out, and what cloudera/cmlutils does not export.
 
     cloudera/cmlutils always writes a list for each kind of workload, so a missing list means that its export died.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils.errors import Interrupted, TunnelError
 from cmlutils.remote import process
-from cmlutils.remote.orphans import Note, confirm_stopped, look_for_nameless
+from cmlutils.remote.orphans import Note, confirm_stopped, warn_or_keep_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ def endpoint(
     client: Client, project: str, *, runtime_id: int | None, session_file: Path, deadline: float
 ) -> Iterator[Endpoint]:
     """Open a session of `project` (owner/slug) for the block; then stop it, or leave a note for the next run."""
-    own_port, logged_in = True, False  # own_port: we choose the local port, which older clients can't be told
+    own_port, logged_in = True, False  # own_port: we choose the local port, if the client can be told
     for attempt in range(PORT_TRIES):
         argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]
         argv += ["-r", str(runtime_id)] if runtime_id is not None else []
@@ -70,7 +70,7 @@ def endpoint(
         no_port_flag = own_port and _NO_PORT_FLAG.search(said)
         killed = False
         if code is not None and not (note.session or port_taken or no_login or no_port_flag):
-            look_for_nameless(client, note)  # it may have failed when its session was already opening
+            warn_or_keep_note(client, note)  # it may have failed when its session was already opening
             killed = code < 0
         if (killed or port_taken) and attempt + 1 < PORT_TRIES:
             continue

@@ -110,16 +110,16 @@ def _warn(session: str, project: str) -> None:
     log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
 
 
-def look_for_nameless(client: Client, note: Note) -> None:
+def warn_or_keep_note(client: Client, note: Note) -> None:
     """Warn of a session that the client may have left without naming it; if that fails, the next run does."""
-    if tell_of_nameless(client, note.project):
+    if warn_of_nameless(client, note.project):
         note.closed()
     else:
         note.save()
         _put_aside(note.path, note.session)
 
 
-def tell_of_nameless(client: Client, project: str) -> bool:
+def warn_of_nameless(client: Client, project: str) -> bool:
     """Warn of the project's sessions, one of which may be ours; return whether they could be listed.
 
     None is stopped: any of them may be somebody's work.
@@ -150,7 +150,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
             continue
         if not same_workspace(url, client.workspace.url):
             continue
-        done = stop_session(client, project, session) if session else tell_of_nameless(client, project)
+        done = stop_session(client, project, session) if session else warn_of_nameless(client, project)
         if session and not done:
             _warn(session, project)
         if done:

@@ -101,7 +101,7 @@ def get_in(
     return connect()
 
 
-def telling(argv: Sequence[str]) -> list[str]:
+def with_reasons(argv: Sequence[str]) -> list[str]:
     """Return the argv changed so that ssh says why it can't connect; at LogLevel=ERROR it rarely does."""
     return [argv[0], "-o", "LogLevel=INFO", *argv[1:]]
 

@@ -78,7 +78,7 @@ class Tunnel:
 
     def _connect(self) -> None:
         """Start the master and wait until it is connected; without one, plain connections have to do."""
-        argv = [*ssh.telling(self.ssh_argv), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
+        argv = [*ssh.with_reasons(self.ssh_argv), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", LOGIN]
         master = self._master.enter_context(process.running(argv, grace=1.0))
         end = time.monotonic() + ssh.CONNECT_SECONDS + 5
         while time.monotonic() < end and master.poll() is None:
@@ -100,7 +100,7 @@ class Tunnel:
             self._channels.prepare(channels)
 
     def _plain(self, script: str) -> process.Result:
-        argv = [*ssh.telling(self.ssh_argv), "-n", LOGIN, script]
+        argv = [*ssh.with_reasons(self.ssh_argv), "-n", LOGIN, script]
         return process.run(argv, timeout=ssh.CONNECT_SECONDS + 10, check=False)
 
     def run(

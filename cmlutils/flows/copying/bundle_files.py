@@ -11,7 +11,7 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.losses import losses
-from cmlutils.flows.copying.pushed import Pushed
+from cmlutils.flows.copying.pushed import PushMemory
 from cmlutils.flows.copying.transfer import local_errors
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class BundleFiles(NamedTuple):
     """
 
     bundle: Bundle
-    memory: Pushed
+    memory: PushMemory
     rules: IgnoreRules
     read: Callable[[], BundleListing]
 
@@ -54,7 +54,7 @@ class BundleFiles(NamedTuple):
 def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFiles]:
     """List the bundle in a thread during the block, to be pushed into this project (owner/slug) of this workspace."""
     unread: list[Unread] = []
-    memory = Pushed(bundle.state, url, project)
+    memory = PushMemory(bundle.state, url, project)
     with local_errors(bundle.data):
         rules = import_rules(bundle.data)
 

@@ -46,24 +46,24 @@ log = logging.getLogger(__name__)
 BRIEF = 3  # a copy that took less than this many times the source's listing is checked only where it copied
 
 
-def pull(tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> FileResult:
+def pull(tunnel: Tunnel, bundle: Bundle, surveyed: Survey, progress: Progress) -> FileResult:
     """Make the bundle's files equal to what the project's `.exportignore` keeps; the source is only read.
 
-    `known` is the result of `survey`, which checked that the bundle may be changed. Raises TransferError if nothing can
+    `surveyed` comes from `survey`, which checked that the bundle may be changed. Raises TransferError if nothing can
     be copied; single files that can't be copied are named as problems of the result.
     """
     with local_errors(bundle.data):
-        return _Pull(tunnel, bundle, known, progress).run()
+        return _Pull(tunnel, bundle, surveyed, progress).run()
 
 
 class _Pull:
     """One pull: what is kept of the source, how the bundle differs from it, and what rsync was asked to copy."""
 
-    def __init__(self, tunnel: Tunnel, bundle: Bundle, known: Survey, progress: Progress) -> None:
+    def __init__(self, tunnel: Tunnel, bundle: Bundle, surveyed: Survey, progress: Progress) -> None:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
-        self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", known.staging
-        self.rsyncs, self.recopies, self.resolution_ns = known.rsyncs, known.recopies, known.resolution_ns
-        self.kept, self.differences = known.kept, known.differences
+        self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", surveyed.staging
+        self.rsyncs, self.recopies, self.resolution_ns = surveyed.rsyncs, surveyed.recopies, surveyed.resolution_ns
+        self.kept, self.differences = surveyed.kept, surveyed.differences
         self.deleted = 0
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()

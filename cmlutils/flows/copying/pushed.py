@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cmlutils.entries import Entry
 
 
-class Pushed:
+class PushMemory:
     """Remembers, in the bundle's `state`, what we put into this project (owner/slug) of this workspace.
 
     What a push is about to put there is noted beforehand, in addition to what is there already: after an interruption,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished
-from cmlutils.flows.replaying.take_away import leftover_warning, still_there, take_away, taken_away, with_leftovers
+from cmlutils.flows.replaying.take_away import leftover_warning, still_there, take_away, take_away_live, with_leftovers
 from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _finish(step: Step, record: Record) -> tuple[Outcome, Record | None]:
     try:
         finished = _finish_in_two_tries(step, record, again=again)
     except CannotBeInertError as error:
-        return taken_away(step, record, error), None
+        return take_away_live(step, record, error), None
     past = step.past
     if not step.needs_last_look or (past and past.done):
         step.journal.done(step.key, left=finished.needs_hand, note=finished.note, todo=finished.todo)

@@ -33,11 +33,11 @@ def remove_leftovers(
             continue
         kind = kind_of(what.kind, v1, project)
         item = TargetItem(kind, what.name, key, what.identity, journal, sleep)
-        if outcome := _taken_back(item):
+        if outcome := _take_back(item):
             yield outcome
 
 
-def _taken_back(item: TargetItem) -> Outcome | None:
+def _take_back(item: TargetItem) -> Outcome | None:
     """Delete it; return the outcome, None where nothing was there."""
     try:
         mine = item.find_ours()

@@ -69,7 +69,7 @@ def _request_stop(item: TargetItem, record: Record) -> None:
         log.warning("%s %s can't be stopped: %s", item.kind.name, item.name, error)
 
 
-def taken_away(item: TargetItem, record: Record, error: CannotBeInertError) -> Outcome:
+def take_away_live(item: TargetItem, record: Record, error: CannotBeInertError) -> Outcome:
     """Delete what we created and can't make inert; return the outcome."""
     stays = take_away(item, record, error.message)
     if stays:

@@ -9,7 +9,7 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import AnyWorkload
 from cmlutils.flows.replaying.steps import CannotBeInertError, Step
-from cmlutils.flows.replaying.take_away import taken_away
+from cmlutils.flows.replaying.take_away import take_away_live
 
 if TYPE_CHECKING:
     from cmlutils.flows.replaying.steps import Identity, Kind, Record
@@ -55,7 +55,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         try:
             self.look_again(record)
         except CannotBeInertError as error:
-            return taken_away(self, record, error)
+            return take_away_live(self, record, error)
         except ApiError as error:
             log.warning("%s %s can't be looked at again: %s", self.kind.name, self.name, error)
             return outcome
