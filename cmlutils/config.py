@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cmlutils.section import Side
 
-_FEW = 10  # so many sections are named
+_FEW = 10  # the most sections that are named in a hint
 
 
 def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[Path]:

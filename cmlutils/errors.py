@@ -108,7 +108,7 @@ def of_this_machine(error: BaseException | None, nameless: str = "A file") -> Cm
     """
     if not isinstance(error, OSError):
         return None
-    if isinstance(error, FileNotFoundError) and error.filename is None:  # so says what asks for the working folder
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # os.getcwd and the like raise this
         text = "The working folder is gone, and a relative path says nothing without it."
         return ConfigError(text, hint="Change to another one.")
     if error.errno in {*DISK_TROUBLE, errno.EROFS}:

@@ -1,7 +1,7 @@
 """How a listing of a tree travels: the script that writes it, and the parser that reads it.
 
-A listing travels as NUL-ended fields, six a record (kind, size, mtime, mode, path, link target), from GNU
-find: first the root itself, last a lone END, so that no cut or failed listing passes for a whole one.
+GNU find writes NUL-ended fields, six for each record: kind, size, mtime, mode, path, link target. The first record is
+the root itself; a single END comes last, so that no listing that was cut off or failed looks complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ END = b"END"
 MAX_FIELD = 1 << 20
 MAX_PRUNES, MAX_PRUNE_BYTES = 200, 32 << 10
 MAX_NAMES = 20_000_000  # more than any project; their listing would take some 10 GB of memory
-MAX_DIGITS = 24  # of a size or a time, of which find gives ten decimals; a system's calls take no larger ones
+MAX_DIGITS = 24  # of a size, or of a time, for which find writes ten decimals; system calls take no larger numbers
 SECOND = 1_000_000_000
 
 _NOT_GNU = (

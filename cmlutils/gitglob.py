@@ -1,11 +1,11 @@
-"""One git pattern: read as git's wildmatch does, said again as a regular expression and in rsync's words.
+"""One git pattern: parsed as git's wildmatch does, and translated to a regular expression or to rsync patterns.
 
-Patterns and names are bytes. A pattern becomes a row of tokens: a byte, a set of bytes, STAR, DEEP or BELOW.
-Expressions are for latin-1 text, one character a byte; they take polynomial time whatever the pattern.
+Patterns and names are bytes. A pattern becomes a sequence of tokens: a byte, a set of bytes, STAR, DEEP or BELOW.
+Regular expressions are for latin-1 text, one character for each byte; they take polynomial time for any pattern.
 
-Where git differs by version: `**` beside other characters of a segment (`a**/b`) is an ordinary `*` in git's
-manual and from git 2.52 on, and so it is here. Older ones let it cross folders where only plain text is
-before it; 2.39 decides by where its buffers lie in memory.
+Versions of git differ on `**` next to other characters of a segment (`a**/b`): it is an ordinary `*` in git's manual,
+from git 2.52 on, and here. Older versions let it cross folders if there is only plain text before it; in 2.39 it
+depends on where its buffers are in memory.
 """
 
 from __future__ import annotations

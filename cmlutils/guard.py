@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
-OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: what is in them is ours alone
-LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; looked through by `landing.open_staging`
+OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: only we put files into them
+LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; checked by `landing.open_staging`
 
 
 def place_warning(folder: Path) -> str:
@@ -30,7 +30,7 @@ def place_warning(folder: Path) -> str:
 def check_ours(folders: Iterable[Path]) -> None:
     """Refuse any link, special file or other user's file in these folders, but for what is below LOOKED_THROUGH."""
     for path in _within(folders):
-        with contextlib.suppress(FileNotFoundError):  # another run's, that is just at work
+        with contextlib.suppress(FileNotFoundError):  # of another run that is just working
             status = os.lstat(path)
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 what = "is neither a file nor a folder"

@@ -1,9 +1,9 @@
-"""`.exportignore` text to decisions: what git makes of the same lines in a `.gitignore` at the root.
+"""Decide by the lines of an `.exportignore` as git does by the same lines in a `.gitignore` at the root.
 
-A line becomes a `Rule`, its pattern a row of tokens (gitglob). One rule set answers two askers: pathspec,
-which decides (`ignored`, `keep`), and rsync, which is told the same in its own words (`rsync_filters`).
-pathspec's own reading of the lines differs from git's, so it is given ours and lets the last match win.
-Names are bytes; inside they are latin-1 text, one character a byte, since pathspec wants text.
+Each line becomes a `Rule`, whose pattern is a sequence of tokens (gitglob). The rules are used in two ways: pathspec
+decides by them (`ignored`, `keep`), and they are translated for rsync (`rsync_filters`). pathspec parses lines in
+another way than git, so it is given patterns that we parsed; the last match wins. Names are bytes; internally they are
+latin-1 text, one character for each byte, as pathspec takes text.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class _Matcher:
 
 def _decider(rules: Sequence[Rule]) -> Callable[[str], bool]:
     """Give the rules to pathspec. Neighbours that all ignore, or all re-include, are one pattern: any match decides."""
-    from pathspec import PathSpec  # not at the top: start-up time
+    from pathspec import PathSpec  # here and not at the top, to start faster
     from pathspec.pattern import Pattern
 
     class Run(Pattern):
@@ -231,7 +231,7 @@ def _decider(rules: Sequence[Rule]) -> Callable[[str], bool]:
 
     runs = [Run(list(run)) for _, run in itertools.groupby(rules, key=lambda rule: rule.negated)]
     try:
-        spec = PathSpec(runs, backend="simple")  # from 1.0: or it takes re2 where that happens to be installed
+        spec = PathSpec(runs, backend="simple")  # pathspec 1.0 would otherwise use re2 if that happens to be installed
     except TypeError:
         spec = PathSpec(runs)
     decide: Callable[[str], bool] = partial(spec.match_file, separators=())

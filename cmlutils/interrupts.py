@@ -15,7 +15,7 @@ from cmlutils.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 6.0  # for all that is left to do; ten are promised to the user
+SECONDS = 6.0  # for all clean-ups together; the user is promised ten
 
 
 class _Heard:

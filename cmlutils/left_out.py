@@ -1,4 +1,4 @@
-"""Environment values that an export left out of its bundle: a mark stands in their place, to be filled in."""
+"""Environment values that an export left out of its bundle: a mark takes their place until they are filled in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
 
-MARK = "(left out of the bundle)"  # a reader of such a record takes the variable for not there
+MARK = "(left out of the bundle)"  # to `Reader.environment`, a variable with this value does not exist
 
 
 def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A listing in a file of ours, in the form in which it travels; one that is not whole is a TransferError."""
+"""Listings kept in a file, in the form that find writes; an incomplete one is a TransferError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local tree as entries, all of it or a few names, and how fine its times are. No link is followed."""
+"""List a local tree, or some of its names, and find out its mtime resolution. No link is followed."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def holder_of(path: Path) -> Holder | None:
     begins just then could find it taken by us.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe has no end
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Values of an ini file that their writer meant otherwise than they are read: with quotes, a comment or a variable."""
+"""Refuse values of an ini file that are not read as their writer meant: with quotes, a comment or a variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is, as it tells the terminal, and other processes by way of `state/progress.json`."""
+"""How far a run is: what is shown on the terminal, and what `state/progress.json` tells other processes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class RunState:
         """Return what the running process wrote last, ignoring values of a wrong type; None when there is nothing."""
         try:
             content: dict[str, Any] = read_json(path, dict) if path.exists() else {}
-        except BundleError:  # it is gone again
+        except BundleError:  # the file was just removed
             return None
         state = cls()
         for one in fields(cls):

@@ -1,4 +1,4 @@
-"""A project: where it is, and what it is set to."""
+"""A project: its address on a workspace, and its settings."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class ProjectSettings:
         owner = top.text("original_owner_username")
         team = ours.text("team")
         if OURS not in top.data and top.text("team_name"):
-            team = owner or top.text("team_name")  # there, team_name is who ran the export
+            team = owner or top.text("team_name")  # in a foreign bundle, team_name is the user who ran the export
         return cls(
             name=top.required_text("name"),
             description=top.text("description"),

@@ -1,4 +1,4 @@
-"""What a terminal can show: how wide its lines are, and whether it takes colours and lines drawn anew."""
+"""What a terminal can do: the width of its lines, and whether it shows colours and redraws lines."""
 
 from __future__ import annotations
 

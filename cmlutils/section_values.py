@@ -165,7 +165,7 @@ def _load_certificates(place: Path, _changed: int, _size: int) -> None:
 def _is_host(name: str) -> bool:
     """Tell whether this may be a host name or address; raise ValueError for labels that no name may have."""
     if ":" in name:
-        return True  # urlsplit has looked at it
+        return True  # urlsplit has checked it
     name.removesuffix(".").encode("idna")
     return bool(re.fullmatch(r"[\w.-]+", name))
 

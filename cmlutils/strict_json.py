@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-MAX_DIGITS = 4300  # of an integer, as Python has it since 3.10.7: to read a longer one takes quadratic time
+MAX_DIGITS = 4300  # of an integer, Python's own limit since 3.10.7: reading a longer one takes quadratic time
 
 
 def loads(text: bytes | str) -> Any:

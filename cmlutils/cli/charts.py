@@ -10,9 +10,9 @@ from cmlutils.log import mask
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WIDTH, _ROW, _LABEL = 520, 26, 140  # of the picture, a row, and the text left of a bar
-_BAR = 130  # the longest one, or the text right of it would not fit
-_LETTERS = 18  # of a label; the whole of it is its tooltip
+_WIDTH, _ROW, _LABEL = 520, 26, 140  # picture width, row height, width of the text left of a bar
+_BAR = 130  # the length of the longest bar, which leaves room for the text right of it
+_LETTERS = 18  # of a label; the tooltip shows all of it
 
 
 def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:

@@ -61,7 +61,7 @@ def demo() -> int:
             return _migrate(stack, kept)
     finally:
         with suppress(OSError):
-            kept.rmdir()  # goes only when it is empty
+            kept.rmdir()  # works only if it is empty
 
 
 def _migrate(stack: ExitStack, kept: Path) -> int:

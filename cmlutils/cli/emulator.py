@@ -104,7 +104,7 @@ def start(
 
     Example: cmlutil emulator start --personality cdsw --world source.yaml --ini-dir ~/rehearsal
     """
-    with suppress(Interrupted), ExitStack() as stack:  # a signal ends it in the same way before it is up
+    with suppress(Interrupted), ExitStack() as stack:  # a signal ends it in the same way while it is starting
         try:
             from cmlutils.emulator.server import start_workspace
         except ImportError as error:
@@ -203,7 +203,7 @@ def _write_ini(workspace: Workspace, ini_dir: Path) -> str:
         return f"{path} is there already and was left as it is"
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    if "\n[" not in text:  # [DEFAULT] is its begin
+    if "\n[" not in text:  # the file begins with [DEFAULT]
         return f"written to {path}, without a section: neither the world nor an export-config.ini beside it has one"
     return f"written to {path}"
 

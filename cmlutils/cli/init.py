@@ -81,7 +81,7 @@ def init(
     files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in WORDS}
     try:
         texts, count = _texts(questions, files, output_dir, projects, everything=everything, force=force)
-    except click.Abort as error:  # the end of all answers, Ctrl-D
+    except click.Abort as error:  # Ctrl-D
         click.echo(err=True)
         raise CmlutilError("Nothing was written.", hint="Type 'cmlutil init' to begin anew.") from error
     except Interrupted:  # Ctrl-C
@@ -130,7 +130,7 @@ def _workspace(
             values, section = _asked(questions, side, file, known, username=username)
             check_user(section)
         except (ConfigError, ApiError, Unreachable) as error:
-            error.message = error.message.replace(f"{file}, section [DEFAULT]", WORDS[side])  # it is not there yet
+            error.message = error.message.replace(f"{file}, section [DEFAULT]", WORDS[side])  # there is no file yet
             if questions.asked == asked:
                 raise
             told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-_WIDEST = 30  # so wide a column of names may be
+_WIDEST = 30  # the greatest width of a column of names
 _COLOURS = {  # by the mark or word that a line begins with
     "+": "green", "~": "yellow", "!": "red", "≠": "red", "ok": "green", "warning": "yellow", "error": "red",
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""How far it is: phases, and one bar of files on a terminal; elsewhere a plain line every 30 seconds.
+"""Show how far a run is: phases, and a bar for files on a terminal; elsewhere, a plain line every 30 seconds.
 
-A phase may wait for a workspace and have nothing to count, so a thread tells now and then that it goes on.
+A phase may wait for a workspace and have nothing to count, so a thread shows regularly that it is still going on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _EVERY = 30.0  # seconds between two plain lines
-_LONG = 1.0  # seconds until a phase that counts no files is shown at the terminal's foot, and between two looks at it
-_FILES_FROM, _RATE_FROM = 60, 80  # so wide a terminal has room for them beside the bar
+_LONG = 1.0  # seconds until a phase that counts no files is shown, and between two updates of its time
+_FILES_FROM, _RATE_FROM = 60, 80  # the width from which on a terminal has room for these beside the bar
 
 
 class TextProgress:
@@ -162,7 +162,7 @@ class _Bar:
         return width
 
     def _open(self) -> None:
-        from rich import progress  # not at the top: start-up time
+        from rich import progress  # here and not at the top, to start faster
         from rich.console import Console
 
         console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""What a run tells other shells of itself while it goes on: `state/progress.json`, for `project status`."""
+"""Write how far a run is to `state/progress.json`, where `project status` in another shell reads it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from cmlutils.progress import FileProgress, Progress
     from cmlutils.report import Report
 
-_EVERY = 1.0  # seconds between two writings, at least
-_WINDOW = 30.0  # seconds over which the rate is taken
-_FORETELLS = 3.0  # seconds of it that it takes to foretell how long the rest will take
+_EVERY = 1.0  # seconds between two updates, at least
+_WINDOW = 30.0  # seconds over which the rate is measured
+_FORETELLS = 3.0  # seconds of measuring before the time left is estimated
 
 
 class ProgressFile(logging.Handler):

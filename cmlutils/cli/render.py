@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _MARKS = {"created": "+", "present": "=", "fallback": "~", "failed": "!", "skipped": "-"}
 _PLAIN = {"created", "present"}
-_ALL = 30  # so many workloads are shown one by one; of more, those alone that need a look
-_ROWS = 5  # of each group of differences
+_ALL = 30  # up to this many workloads are all shown; of more, only those that need a look
+_ROWS = 5  # shown of each group of differences
 _NOTES = 20
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from cmlutils.report import Report
 
-_CHUNK = 200  # rows a table; a browser lays out only the tables that are in sight
-_OPEN = 50  # lists of up to so many rows are shown without a click
+_CHUNK = 200  # rows of a table; a browser lays out only the tables in view
+_OPEN = 50  # longer lists are only shown after a click
 _MOST = 20_000  # rows of a list; more would choke a browser, and the metrics file has them all
 _FOLDERS = 12
 Heads = tuple[tuple[str, int], ...]  # titles of columns, and their widths in per cent

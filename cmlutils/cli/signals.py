@@ -1,7 +1,7 @@
-"""INT, TERM and HUP end a run in good order within ten seconds; a second one, or a clean-up that hangs, at once.
+"""INT, TERM and HUP end a run in good order within ten seconds; after a second one, or if that hangs, at once.
 
-Python runs a handler only when the main thread comes back to Python: not while it waits for a name server, say. So
-a thread of its own hears the signals too, and keeps the promise if the main thread can't.
+Python runs a handler only when the main thread is back in Python code, and not, for example, while it waits for a name
+server. So a thread also receives the signals, and ends the process in time if the main thread can't.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = interrupts.SECONDS + 0.8  # then the watchdog gets the rest of the ten seconds
+_PATIENCE = interrupts.SECONDS + 0.8  # seconds; the watchdog gets the rest of the ten
 
 
 def _heard(signum: int, _frame: FrameType | None) -> None:
@@ -54,7 +54,7 @@ def signals() -> Iterator[None]:
             os.close(reader)
             for one, handler in before.items():
                 signal.signal(one, handler)
-            interrupts.forget()  # what came this late found nothing to end
+            interrupts.forget()  # a signal that came this late had nothing left to end
 
 
 def _watch(reader: int) -> None:

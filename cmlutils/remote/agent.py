@@ -17,7 +17,7 @@ def options() -> list[str]:
     path = Path(os.environ.get("SSH_AUTH_SOCK") or os.devnull)
     if not path.is_socket():  # ssh does without
         return []
-    if os.geteuid() not in {0, path.stat().st_uid}:  # root may use the agent of who became root
+    if os.geteuid() not in {0, path.stat().st_uid}:  # root may use the agent of the user who became root
         why = "belongs to another user"
     elif not _answers(path):
         why = f"gave no answer within {SECONDS:g} s"

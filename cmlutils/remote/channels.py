@@ -33,8 +33,8 @@ led() {{ grep -qsE "^ *(cd|pushd) " ~/.bashrc ~/.bash_profile ~/.profile; }};
     "${{HOME:-/}}"/?*) misled ;;
     *) [ "$(pwd -P)" = "$(cd && pwd -P)" ] || ! led || misled ;;
 esac;
-""".replace("\n", " ")  # no line ends: a login shell such as tcsh has none in quotes
-_BEGIN = "cmlutil begins"  # on standard error, where a login shell may have complained before
+""".replace("\n", " ")  # a login shell such as tcsh takes no line ends in quotes
+_BEGIN = "cmlutil begins"  # written to standard error, where the login shell may have written before
 
 
 class Channels:

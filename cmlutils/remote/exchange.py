@@ -77,7 +77,7 @@ class Exchange:
         except requests.RequestException as error:
             log.debug("%s %s: %s", self._host, call, type(error).__name__)
             raise failure(self._host, error) from error
-        except OSError as error:  # requests says so of a CA bundle that it can't read
+        except OSError as error:  # requests raises this for a CA bundle that it can't read
             raise Unreachable(
                 f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle can not be read'}.",
                 hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",

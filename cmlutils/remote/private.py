@@ -76,7 +76,7 @@ def _lock(folder: Path) -> int:
     """Put a lock file into a folder and return its descriptor; the file gets its name only once the lock is held."""
     new = folder / "new"
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(OSError):  # a file system without locks
+    with contextlib.suppress(OSError):  # the file system has no locks
         fcntl.flock(handle, fcntl.LOCK_EX)
         new.rename(folder / LOCK)
     return handle

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REMOTE_ROOT = "cdsw@localhost:./"  # the project's folder, as rsync names it
-BIG = 64 << 20  # from here on a file is worth being resumed in its middle
+BIG = 64 << 20  # bytes: files from this size on are resumed in the middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
-LONGEST = 4000  # bytes of a path: rsync's buffers hold 4096; a longer name it cuts, or ends
+LONGEST = 4000  # bytes of a path: rsync's buffers hold 4096; it cuts a longer name, or ends
 OLDEST = (3, 1, 0)  # the first with --info=progress2
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare mtimes to the nanosecond
-HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data in what should be a hole (its NEWS; 3.2.4's, too)
+HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data where a hole should be (its NEWS and 3.2.4's)
 
 Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 20, 30, 35, 255}  # 20: ours was ended by a signal

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 LIFETIME = timedelta(days=1)
 JOURNAL_KEY = "v2 key"
 _TRIES = (0.0, 0.5, 1.0)  # seconds to wait before each try to revoke a key
-_LATELY = 900.0  # seconds
-_SECONDS = 6.0  # after which there is no further try
+_LATELY = 900.0  # seconds in which a new key of unknown expiry counts as ours
+_SECONDS = 6.0  # seconds after which there is no further try
 
 
 class V2Key:
@@ -156,7 +156,7 @@ class V2Key:
         new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in step.before]
         others = [_key_in(path) for path in self._others(self._journal)] if new else []
         new = [row for row in new if str(row["keyid"]) not in others]
-        made = self._key is not None  # then one of these is ours for certain
+        made = self._key is not None  # then one of these is certainly ours
         if not (made and len(new) == 1):
             new = [row for row in new if _may_be_ours(row, self._today())]
         lately = self._now().timestamp() - step.begun_at < _LATELY

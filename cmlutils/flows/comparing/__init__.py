@@ -1,1 +1,1 @@
-"""What source, bundle and target have in common, and what not."""
+"""The comparison of source, bundle and target."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 UNREADABLE = "unreadable"
-_FILES, _BYTES = 5000, 2 << 30  # how much one command on the workspace computes
+_FILES, _BYTES = 5000, 2 << 30  # the most that one command on the workspace computes
 _SLOWEST = 1 << 20  # bytes a second, for the command's time-out
 # b2sum takes half of sha256sum's time on large files, and both come with GNU coreutils
 _TOOLS = {"b2sum": "b2sum -l 256", "sha256sum": "sha256sum"}

@@ -1,1 +1,1 @@
-"""The files of a project on their way: listings, the plan of a copy, rsyncs, and what is checked afterwards."""
+"""Copy a project's files: listings, the plan of a copy, rsyncs, and the checks afterwards."""

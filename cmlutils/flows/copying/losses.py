@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cmlutils.entries import Entry
     from cmlutils.flows.copying.listing import KeptListing
 
-NAMED = 5  # of very many losses
+NAMED = 5  # the most losses that are named
 
 
 def losses(record: Path, local: KeptListing) -> list[str]:

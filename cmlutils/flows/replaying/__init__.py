@@ -1,1 +1,1 @@
-"""Settings and workloads on the target: each once, inert, and what was left behind taken away."""
+"""Create settings and workloads on the target, each once and inert, and delete what an interrupted run left."""
