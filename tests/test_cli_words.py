@@ -44,6 +44,12 @@ def test_every_option_has_a_line_of_help(words):
             assert parameter.help, parameter.opts
 
 
+@pytest.mark.parametrize("verb", ["export", "import", "validate-migration"])
+def test_a_workspace_that_goes_away_is_waited_for_an_hour_unless_one_says_otherwise(verb):
+    [patience] = [one for one in COMMANDS[f"cmlutil project {verb}"].params if one.name == "patience"]
+    assert patience.default == 60
+
+
 def test_an_example_that_is_wrong_is_found_out():
     for wrong in ("cmlutil project exprot -p x", "cmlutil project export --verify", "cmlutil porject"):
         with pytest.raises(click.UsageError):

@@ -275,6 +275,31 @@ def test_an_import_before_the_export(workspaces, run_line, home):
     assert not (home / "bundles").exists()
 
 
+def test_an_export_that_ended_half_way_leaves_nothing_to_import(workspaces, run_line, home):
+    source, target = workspaces()
+    run_line(EXPORT)
+    (source.project("dana", "churn-model").files / "serve.py").write_text("newer work\n")
+    in_the_way = home / "bundles/Churn Model/state/files.list"
+    in_the_way.unlink()
+    in_the_way.mkdir()
+    told(run_line(EXPORT, exit_code=1), "files.list")
+    told(run_line(IMPORT, exit_code=1), "did not finish", "project export' again")
+    assert target.requests == []
+    in_the_way.rmdir()
+    run_line(EXPORT)
+    run_line(f"{IMPORT} --verify")
+
+
+def test_the_bundle_of_another_owners_project_of_the_same_name_is_left_alone(workspaces, run_line, edit, home, sample):
+    theirs = {"owner": "kai", "name": "Churn Model", "collaborators": {"dana": "write"}}
+    workspaces(source_more={"projects": [sample, theirs]})
+    run_line(EXPORT)
+    before = (home / "bundles/Churn Model/manifest.json").read_bytes()
+    edit("export", "username=dana\n", "username=dana\nowner_username=kai\n")
+    told(run_line(EXPORT, exit_code=1), "holds the export of dana/churn-model, and kai/churn-model would")
+    assert (home / "bundles/Churn Model/manifest.json").read_bytes() == before
+
+
 def test_cut_metadata_is_named_and_nothing_touched(workspaces, run_line, home):
     _, target = workspaces()
     run_line(EXPORT)
