@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from replaying import KEY, MODELS, replay, target_of, write_bundle
+from replaying import KEY, MODELS, Time, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, Unreachable
@@ -182,6 +182,26 @@ def test_deployments_that_may_follow_builds_are_looked_for_all_at_once(tmp_path)
             assert run.code == 0
             seconds.append(run.seconds)
     assert seconds[1] - seconds[0] < 4 * 2  # a moment for each, until its build that was asked for at creation shows
+
+
+@pytest.mark.parametrize(("without", "seconds"), [((), 0.1), (("build_at_create",), 5)])
+def test_a_deployment_that_follows_a_build_has_a_moment_to_show(tmp_path, bundle, monkeypatch, without, seconds):
+    real, built = Time.sleep, []
+
+    def sleep(clock, pause):
+        real(clock, pause)
+        model = of(target).get("Explain") if target.world.projects else None
+        if model and model.builds and model.builds[-1].progress.status == "built":
+            built.append(clock.at)
+            if clock.at - built[0] >= seconds and not model.deployments:
+                deploy(target, model)
+
+    monkeypatch.setattr(Time, "sleep", sleep)
+    with target_of(tmp_path, without) as target:
+        run = replay(target, bundle)
+        assert "It was deleted again" in outcomes(run)["Explain"].note
+        assert sorted(of(target)) == ["Score"]
+        assert all(one.stopped for one in target.went_live)
 
 
 def test_a_model_that_is_refused_is_asked_for_once_and_the_others_are_made(tmp_path, bundle):

@@ -115,6 +115,15 @@ def test_what_a_person_changed_after_the_hand_over_stays_though_something_is_lef
     assert project_in(target).visibility == "private"
 
 
+def test_who_comes_to_the_source_after_a_whole_hand_over_is_not_added_by_a_later_import(tmp_path, target):
+    bundle = write_bundle(tmp_path / "bundle")
+    assert replay(target, bundle).code == 0
+    target.world.users.append(replace(target.world.user("kai"), username="late", id=33))
+    people = ({"username": "kai", "permissions": "write"}, {"username": "late", "permissions": "read"})
+    assert replay(target, write_bundle(bundle.folder, replace(SETTINGS, collaborators=people))).code == 0
+    assert of(target).collaborators == {"kai": "write"}
+
+
 def test_settings_that_a_person_changed_stay_though_something_is_left_to_do(tmp_path):
     with target_of(tmp_path) as target:
         bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={"A": "1", "B": "2"}))
