@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
 from cmlutils import __version__
+from cmlutils import log as logs
 from cmlutils.bundle import METADATA, Bundle, folder_name
 from cmlutils.errors import BundleError, ConfigError
 from cmlutils.guard import existing_folder
@@ -67,6 +69,17 @@ def test_folders_and_files_are_private(whole):
     assert oct(whole.folder.stat().st_mode & 0o777) == "0o700"
     assert oct(whole.metadata("jobs").stat().st_mode & 0o777) == "0o600"
     whole.check()
+
+
+def test_a_log_that_has_grown_is_begun_anew_and_the_ones_before_stay_as_private(bundle):
+    logs.to_file(bundle.log_file)
+    try:
+        for _ in range(3):
+            logging.getLogger("cmlutils.test").warning("%s", "x" * 6_000_000)
+    finally:
+        logs.close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in bundle.logs.iterdir()}
+    assert modes == dict.fromkeys(("migration.log", "migration.log.1", "migration.log.2"), 0o600)
 
 
 def test_an_export_that_did_not_finish_is_refused(whole):
