@@ -214,3 +214,17 @@ def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bund
     assert said == {
         "Churn": "created", "Explain": "created", "Board": "created", "ingest": "created", "score": "skipped"
     }  # fmt: skip
+
+
+def test_an_application_that_a_person_started_stays_so_though_something_of_it_was_left(tmp_path, target):
+    bundle = write_bundle(tmp_path / "bundle")
+    unlike = {"name": "Board", "subdomain": "board", "script": "serve.py", "status": "stopped", "cpu": 1, "memory": 4}
+    target.faults.add(Fault("wrong-type", method="GET", path=r"/applications/\d+$", times=None, body=unlike))
+    assert "cpu" in outcome(replay(target, bundle), "Board").todo
+    target.faults.clear()
+    [board] = of(target).applications
+    board.status = "running"
+    target.forget_requests()
+    assert outcome(replay(target, bundle), "Board").status is Status.PRESENT
+    assert board.status == "running"
+    assert not [one.path for one in target.requests if "stop" in one.path]
