@@ -244,3 +244,13 @@ def test_a_workspace_that_goes_away_while_models_are_built_has_all_of_them_named
         target.faults.clear()
         assert replay(target, bundle).code == 0
         assert sorted(of(target)) == ["Explain", "Score"]
+
+
+def test_a_workspace_that_goes_away_while_a_model_is_made_has_each_of_them_named_once(tmp_path, bundle):
+    with target_of(tmp_path, pace=SLOW) as target:
+        target.faults.add(Fault("reset-after", path="create-model", nth=2))
+        target.faults.add(Fault("reset", path="list-models", nth=2, times=None))
+        run = replay(target, bundle)
+        assert isinstance(run.error, Unreachable)
+        assert run.error.message.count("model Explain IS STILL ON THE TARGET") == 1
+        assert run.error.message.count("model Score MAY BE ON THE TARGET") == 1

@@ -21,6 +21,7 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
 PROJECT = {"owner": "dana", "name": "Churn", "description": "theirs", "collaborators": {}}
@@ -222,7 +223,7 @@ def test_an_application_that_a_person_started_stays_so_though_something_of_it_wa
     target.faults.add(Fault("wrong-type", method="GET", path=r"/applications/\d+$", times=None, body=unlike))
     assert "cpu" in outcome(replay(target, bundle), "Board").todo
     target.faults.clear()
-    [board] = of(target).applications
+    [board] = project_in(target).applications
     board.status = "running"
     target.forget_requests()
     assert outcome(replay(target, bundle), "Board").status is Status.PRESENT

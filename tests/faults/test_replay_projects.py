@@ -121,7 +121,7 @@ def test_who_comes_to_the_source_after_a_whole_hand_over_is_not_added_by_a_later
     target.world.users.append(replace(target.world.user("kai"), username="late", id=33))
     people = ({"username": "kai", "permissions": "write"}, {"username": "late", "permissions": "read"})
     assert replay(target, write_bundle(bundle.folder, replace(SETTINGS, collaborators=people))).code == 0
-    assert of(target).collaborators == {"kai": "write"}
+    assert project_in(target).collaborators == {"kai": "write"}
 
 
 def test_settings_that_a_person_changed_stay_though_something_is_left_to_do(tmp_path):

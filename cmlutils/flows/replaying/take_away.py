@@ -96,9 +96,9 @@ def leftover_warning(item: TargetItem) -> str:
 
 
 def with_leftovers(error: Unreachable, items: Iterable[TargetItem]) -> Unreachable:
-    """Return the error, extended by a warning of which of these may be left on the target."""
-    left = list(map(leftover_warning, items))
-    if not any(left):
+    """Return the error, extended by a warning of which of these may be left on the target, unless it has that already."""
+    left = [one for one in map(leftover_warning, items) if one and one not in error.message]
+    if not left:
         return error
     hint = "Import again as soon as it is back, to finish it or take it away."
-    return Unreachable(" ".join(filter(None, [error.message, *left])), hint=hint)
+    return Unreachable(" ".join([error.message, *left]), hint=hint)
