@@ -56,6 +56,7 @@ def validate_migration(
     with progress.phase("check bundle"):
         files = FileCheck(bundle, progress, quick=quick, alone=source is None)
         report.differences += bundle_damage(bundle) + files.bundle()
+    report.notes += _unrecorded(bundle)
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
     if source is None:
@@ -85,6 +86,15 @@ def bundle_damage(bundle: Bundle) -> list[Difference]:
         Difference("bundle", f"{kind}-metadata.json", "as exported", "changed", group=Group.BUNDLE)
         for kind in bundle.changed_metadata()
     ]
+
+
+def _unrecorded(bundle: Bundle) -> list[str]:
+    """Name what the bundle is not compared with, as it is not there."""
+    lost = [str(path.relative_to(bundle.folder)) for path in (bundle.manifest, bundle.file_list) if not path.exists()]
+    if not lost:
+        return []
+    what = " and ".join(lost)
+    return [f"Whether the bundle is still what its export wrote can't be told in full: it has no {what}."]
 
 
 def _advice(report: Report) -> list[str]:
