@@ -31,6 +31,7 @@ KEYS = {
     "identity_file": "the ssh private key to use",
     "owner_username": "the project's owner, when it is not username (user or team)",
 }
+_KEY_LENGTH = 32  # characters of a legacy API key; newer ones are longer
 _TRUE, _FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off", ""}
 
 
@@ -122,7 +123,8 @@ def url(where: str, text: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(ord(letter) <= 32 for letter in text):
-        quoted = "" if "@" in text else f": {text!r}"  # there may be a password before it
+        secret = "@" in text or (len(text) >= _KEY_LENGTH and text.replace(".", "").isalnum())  # a password, a key
+        quoted = "" if secret else f": {text!r}"
         raise ConfigError(
             f"{where}: url is not an http or https address{quoted}.",
             hint="Write it as https://ml.example.com.",

@@ -47,6 +47,14 @@ def test_a_percent_sign_in_a_key_is_kept(ini):
     assert config.load("export", "P", environ={}).workspace.api_key.reveal() == "k%3y%(x)s"
 
 
+@pytest.mark.parametrize("key", ["k3m9" * 8, f"{'0a' * 32}.{'1b' * 32}"])
+def test_a_key_where_the_url_belongs_is_not_said(ini, key):
+    ini(GOOD.replace("https://cdsw.example.com/", key))
+    with pytest.raises(ConfigError, match="url is not an http or https address\\.") as caught:
+        config.load("export", "P", environ={})
+    assert key[:8] not in f"{caught.value.message} {caught.value.hint}"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
