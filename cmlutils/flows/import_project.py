@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
@@ -28,7 +28,7 @@ from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.contents import Contents
@@ -82,13 +82,14 @@ class Replay:
             journal = self.bundle.journal(workspace.url, owner)
             with self.progress.phase("project"):
                 project, runtimes = self._project(settings, owner, journal)
-            replay = partial(self._workloads, project, journal, runtimes)
-            report.outcomes += remove_leftovers(v1, project, journal, workloads, self.clock.sleep)
             urgent = _urgent(journal, contents)
-            for some in urgent:
-                replay(some)
+            with self._target(project, journal, runtimes) as target:
+                report.outcomes += remove_leftovers(target, workloads)
+                for some in urgent:
+                    self._workloads(target, some)
             push_files(project, runtimes)
-            replay([one for one in workloads if not any(one in some for some in urgent)])
+            with self._target(project, journal, runtimes) as target:
+                self._workloads(target, [one for one in workloads if not any(one in some for some in urgent)])
             with self.progress.phase("hand over"):
                 report.outcomes += HandOver(journal, project, settings).run(v1)
 
@@ -108,23 +109,25 @@ class Replay:
         self.report.outcomes.append(outcome)
         return project, runtimes
 
-    def _workloads(
-        self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime], wanted: Sequence[Workload]
-    ) -> None:
-        """Replay these workloads, with one v2 key at most; the report grows as it goes."""
+    @contextmanager
+    def _target(self, project: ProjectRef, journal: Journal, runtimes: Sequence[Runtime]) -> Iterator[Target]:
+        """Yield the project as the replays need it, with one v2 key at most, which is revoked at the end."""
+        choice = RuntimeChoice(runtimes, self.maps, engines=project.engine_type == LEGACY_ENGINE)
         with api_v2(self.connection, self.bundle, journal, self.report) as v2:
-            choice = RuntimeChoice(runtimes, self.maps, engines=project.engine_type == LEGACY_ENGINE)
-            target = Target(self.connection.v1, v2, project, journal, choice, self.clock)
-            models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
-            applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
-            jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
-            made = self._phase("models", built_side_by_side(target, models))
-            made += self._phase("applications", applications)
-            self._phase("jobs", jobs)
-            if made:
-                with self.progress.phase("last look"):
-                    looked = [one.last_look() for one in models] + [one.last_look() for one in applications]
-                    self.report.amend(made, looked)
+            yield Target(self.connection.v1, v2, project, journal, choice, self.clock)
+
+    def _workloads(self, target: Target, wanted: Sequence[Workload]) -> None:
+        """Replay these workloads; the report grows as it goes."""
+        models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
+        applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
+        jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
+        made = self._phase("models", built_side_by_side(target, models))
+        made += self._phase("applications", applications)
+        self._phase("jobs", jobs)
+        if made:
+            with self.progress.phase("last look"):
+                looked = [one.last_look() for one in models] + [one.last_look() for one in applications]
+                self.report.amend(made, looked)
 
     def _phase(self, name: str, replays: Iterable[WorkloadReplay[Any]]) -> list[Outcome]:
         """Replay the workloads of one kind; add their outcomes to the report, and return them."""

@@ -73,11 +73,11 @@ def _keys_after_a_kill(target, bundle, nth):
     return target.world.user("dana").v2_keys and KEY
 
 
-def crashes(tmp_path, *, after=True, localhost=False):
+def crashes(tmp_path, without=(), *, after=True, localhost=False):
     """Yield a target and a bundle of which an import died at its nth call, for each n until one comes through."""
-    for nth in range(1, 60):
+    for nth in range(1, 80):
         bundle = write_bundle(tmp_path / f"bundle {nth}")
-        with target_of(tmp_path / str(nth)) as target:
+        with target_of(tmp_path / str(nth), without) as target:
             url = target.url.replace("127.0.0.1", "localhost") if localhost else ""
             if replay(target, bundle, nth, after=after, url=url).error is None:
                 return
@@ -175,3 +175,17 @@ def test_an_application_that_a_crash_left_running_does_not_wait_for_models(tmp_p
                 assert stopped < looked
                 return
     pytest.fail("no crash left it running")
+
+
+@pytest.mark.parametrize("without", [(), ("application_stop", "dashboard_stop")])
+def test_an_application_that_a_crash_left_running_is_stopped_though_it_can_not_be_deleted(tmp_path, without):
+    seen = 0
+    for target, bundle in crashes(tmp_path, without):
+        if running(target):
+            seen += 1
+            target.faults.add(Fault("status", "DELETE", "/applications/", status=409, body="{}", times=None))
+            run = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=[]))
+            target.settle()
+            assert run.code == ExitCode.NEEDS_HAND
+            assert not running(target), bundle.folder.name
+    assert seen

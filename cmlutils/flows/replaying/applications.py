@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED, Application
-from cmlutils.errors import ApiError, NotFound, Rejected
+from cmlutils.errors import Rejected
+from cmlutils.flows.replaying.application_stop import request_stop, ways_to_stop
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
@@ -14,7 +15,7 @@ from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.flows.replaying.steps import Kind
 
@@ -95,7 +96,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         for pause in _ROUNDS:
             self.target.clock.sleep(pause)
             another_round = False
-            for way in self._ways(application_id):
+            for way in ways_to_stop(self.target, self.wanted.key, application_id):
                 taken = tried("application stop", way)
                 record = self._watched(application_id) if taken else {}
                 if not (taken and seen_starting):
@@ -121,11 +122,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     def request_stop(self, record: Record) -> None:
         """Ask it to stop, in each way we know until it begins to; raise ApiError when none of them works."""
-        application_id = int(record["id"])
-        for way in self._ways(application_id):
-            if tried("application stop", way) and self._read(application_id).get("status") in {"stopping", *ENDED}:
-                return
-        raise ApiError("It was asked to stop and does not.")
+        request_stop(self.target, self.wanted.key, int(record["id"]))
 
     def _watched(self, application_id: int) -> Record:
         """Return the application once it is stopped, or when it has kept one status for as long as we wait for that."""
@@ -140,29 +137,6 @@ class ApplicationReplay(WorkloadReplay[Application]):
                 return record
             clock.sleep(pause)
             pause = min(pause * 1.5, 3.0)
-
-    def _ways(self, application_id: int) -> list[Callable[[], object]]:
-        """Return the ways to stop it. No public capture proves the first, nor the second for applications."""
-        project, v1 = self.target.project, self.target.v1
-
-        def by_dashboard() -> None:
-            board = self._read(application_id).get("currentDashboard") or {}
-            if not board.get("id"):
-                raise NotFound("the application has no dashboard", status=404)
-            v1.applications.stop_dashboard(project, str(board["id"]))
-
-        def by_v2() -> None:
-            project_id = self.target.project.public_id
-            public_id = self._read(application_id).get("public_identifier")
-            if not project_id:
-                raise NotFound("the project has no public id", status=404)
-            if not public_id:  # v1 may not show it; a subdomain is unique on a workspace
-                rows, subdomain = self.target.v2.applications(project_id), self.wanted.key
-                found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == subdomain]
-                public_id = found[0] if found else application_id
-            self.target.v2.stop_application(project_id, str(public_id))
-
-        return [lambda: v1.applications.stop(project, application_id), by_dashboard, by_v2]
 
     def _look(self, record: Record) -> Finished:
         """Compare the application on the target with the wanted one, and report what is missing or differs."""
