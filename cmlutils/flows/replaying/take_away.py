@@ -96,7 +96,7 @@ def leftover_warning(item: TargetItem) -> str:
 
 
 def with_leftovers(error: Unreachable, items: Iterable[TargetItem]) -> Unreachable:
-    """Return the error, extended by a warning of which of these may be left on the target, unless it has that already."""
+    """Return the error, with a warning of which of these may be left on the target, unless it has that already."""
     left = [one for one in map(leftover_warning, items) if one and one not in error.message]
     if not left:
         return error
