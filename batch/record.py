@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from results import Result, summary
 
 from cmlutils.errors import BundleError
+from cmlutils.reader import Reader
 from cmlutils.wholefile import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -83,19 +84,33 @@ def read(folder: Path, verb: str) -> list[Result]:
     path = folder / "batch-report.json"
     try:
         content = read_json(path, dict)
+        results = [_result(row) for row in Reader(content, str(path), BundleError).items("projects")]
     except BundleError as error:
         raise BundleError(error.message, hint="Leave out --only-failed.") from error
     if content.get("verb") != verb:
         raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
-    rows = content.get("projects", [])
-    return [Result(**{key: row[key] for key in _KEYS if key in row}) for row in rows]
+    return results
+
+
+def _result(row: object) -> Result:
+    one = Reader(row, "A project of batch-report.json", BundleError)
+    return Result(
+        project=one.required_text("project"),
+        exit_code=None if one.data.get("exit_code") is None else one.whole("exit_code"),
+        seconds=one.number("seconds"),
+        log=one.text("log"),
+        verb=one.text("verb"),
+        reason=one.text("reason"),
+        removed=one.flag("removed"),
+        after=one.text("after"),
+    )
 
 
 def before(folder: Path, verb: str) -> dict[str, Result]:
     """Return the last batch's results by project; nothing where there is no report of this verb."""
     try:
         return {one.project: one for one in read(folder, verb)}
-    except (BundleError, TypeError):
+    except BundleError:
         return {}
 
 

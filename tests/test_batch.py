@@ -421,6 +421,19 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     assert {one.project: one.removed for one in record.read(ini, "migrate")}["one"]
 
 
+@pytest.mark.parametrize(
+    "rows", [5, {"a": 1}, [1], [{"exit_code": 1}], [{"project": 5}], [{"project": "a", "log": []}]], ids=str
+)
+def test_a_damaged_report_is_told_where_it_is_needed_and_replaced_where_it_is_not(ini, monkeypatch, capsys, rows):
+    (ini / "batch-report.json").write_text(json.dumps({"verb": "export", "projects": rows}))
+    monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
+    where = [f"--config-dir={ini}", f"--report-dir={ini}"]
+    assert run.main("export", 10, [*where, "--only-failed"]) == 2
+    assert "Leave out --only-failed." in capsys.readouterr().err
+    assert run.main("export", 10, [*where, "one"]) == 0
+    assert [one.project for one in record.read(ini, "export")] == ["one"]
+
+
 def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
     record.Record(ini, "export").write([Result("one", 1)], 1)
     before = (ini / "batch-report.json").read_bytes()
