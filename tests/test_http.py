@@ -594,23 +594,27 @@ def test_a_proxy_that_is_none_is_told_as_that(clock, monkeypatch, proxy):
 
 
 class TlsPeer(Peer):
-    def __init__(self, name, *answers):
+    """A server with a certificate of this name; its second connection gets one of `second`, if that is named."""
+
+    def __init__(self, name, *answers, second=None):
         import ssl
 
         import trustme
 
         self.authority = trustme.CA()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert(name).configure_cert(self.context)
+        self.contexts = []
+        for one in (name, second or name, name):
+            self.contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+            self.authority.issue_cert(one).configure_cert(self.contexts[-1])
         super().__init__(*answers)
         self.url = self.url.replace("http:", "https:")
 
     def serve(self):
-        for answer in self.answers:
+        for answer, context in zip(self.answers, self.contexts, strict=False):
             connection, _ = self.listener.accept()
             connection.settimeout(10)
             try:
-                with self.context.wrap_socket(connection, server_side=True) as secured:
+                with context.wrap_socket(connection, server_side=True) as secured:
                     self.seen.append(secured.recv(65536))
                     secured.sendall(answer)
             except OSError:
@@ -626,7 +630,10 @@ def test_a_certificate_of_the_ca_bundle_is_taken_and_any_when_that_is_asked_for(
         assert http.get("/x") == {"a": 1}
     with make(clock, peer.url, verify=False) as http:
         assert http.get("/x") == {"a": 1}
-    with make(clock, peer.url) as http, pytest.raises(Unreachable, match="can't be trusted") as error:
+    with (
+        make(clock, peer.url, answered=False) as http,
+        pytest.raises(Unreachable, match="can't be trusted") as error,
+    ):
         http.send("POST", "/x", {})
     assert "ca_path" in error.value.hint
     assert clock.pauses == []
@@ -637,11 +644,24 @@ def test_a_certificate_of_another_name_is_refused(clock, tmp_path):
     peer = TlsPeer("other.example.com", GOOD)
     bundle = tmp_path / "ca.pem"
     peer.authority.cert_pem.write_to_path(bundle)
-    with make(clock, peer.url, verify=str(bundle)) as http, pytest.raises(Unreachable) as error:
+    with make(clock, peer.url, verify=str(bundle), answered=False) as http, pytest.raises(Unreachable) as error:
         http.get("/x")
     assert "url must name" in error.value.hint
     assert error.value.message.endswith("'127.0.0.1'.")
     peer.join()
+
+
+def test_a_certificate_that_is_wrong_for_a_while_is_waited_for_and_nothing_is_sent_to_it(clock, tmp_path):
+    peer = TlsPeer("127.0.0.1", GOOD, GOOD, GOOD, second="other.example.com")
+    bundle = tmp_path / "ca.pem"
+    peer.authority.cert_pem.write_to_path(bundle)
+    with make(clock, peer.url, verify=str(bundle), answered=False) as http:
+        assert http.get("/x") == {"a": 1}
+        assert http.send("POST", "/x", {}) == {"a": 1}
+    peer.join()
+    assert len(clock.pauses) == 1
+    assert "its certificate can't be trusted" in clock.said[0]
+    assert len(peer.seen) == 2
 
 
 def test_https_to_a_plain_server_is_unreachable(clock):

@@ -23,7 +23,7 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(host, cause)
+            return _untrusted(cause)
     if any(map(too_many, causes)):
         return Away("its answer's headers are too long or too many", status=500)
     if isinstance(error, requests.exceptions.SSLError):
@@ -52,7 +52,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         todo.extend(inner for inner in wrapped if isinstance(inner, BaseException))
 
 
-def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
+def _untrusted(error: ssl.SSLCertVerificationError) -> Away:
     """Return an error that says why a certificate is not trusted, and what to do."""
     why = error.verify_message.rstrip(".") or "unknown"
     if error.verify_code in {62, 63, 64} or "match" in why.lower():
@@ -61,7 +61,7 @@ def _untrusted(host: str, error: ssl.SSLCertVerificationError) -> Unreachable:
         hint = "Its certificate has expired, or this machine's clock is wrong."
     else:
         hint = "Name a file with its CA's certificates (PEM) as ca_path."
-    return Unreachable(f"{host} can't be trusted: certificate verification failed: {why}.", hint=hint)
+    return Away(f"its certificate can't be trusted: {why}", hint=hint, sent=False)
 
 
 def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away:
