@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import socket
 import threading
 from datetime import datetime, timedelta, timezone
@@ -456,6 +457,21 @@ def test_a_name_that_no_server_knows_is_told_as_that(clock):
         http.get("/x")
 
 
+def received(connection):
+    """Read one request, body and all: a connection that is closed with something unread in it is reset."""
+    data = b""
+    while not (head := re.search(rb"(?s).*?\r\n\r\n", data)):
+        data += (more := connection.recv(65536))
+        if not more:
+            return data
+    length = re.search(rb"(?i)content-length: *(\d+)", head[0])
+    while len(data) < head.end() + int(length[1] if length else 0):
+        data += (more := connection.recv(65536))
+        if not more:
+            break
+    return data
+
+
 class Peer:
     """A server that gives one prepared answer of bytes a connection and closes it."""
 
@@ -472,7 +488,7 @@ class Peer:
             connection, _ = self.listener.accept()
             with connection:
                 connection.settimeout(10)
-                self.seen.append(connection.recv(65536))
+                self.seen.append(received(connection))
                 connection.sendall(answer)
         self.listener.close()
 
@@ -507,7 +523,7 @@ class Firewall(Peer):
             for answer in self.answers:
                 connection, _ = self.listener.accept()
                 kept.enter_context(connection)
-                self.seen.append(connection.recv(65536))
+                self.seen.append(received(connection))
                 connection.sendall(answer)
 
 
@@ -520,7 +536,7 @@ class Steady(Peer):
         with connection:
             connection.settimeout(10)
             for answer in self.answers:
-                self.seen.append(connection.recv(65536))
+                self.seen.append(received(connection))
                 connection.sendall(answer)
 
 
@@ -615,7 +631,7 @@ class TlsPeer(Peer):
             connection.settimeout(10)
             try:
                 with context.wrap_socket(connection, server_side=True) as secured:
-                    self.seen.append(secured.recv(65536))
+                    self.seen.append(received(secured))
                     secured.sendall(answer)
             except OSError:
                 connection.close()
@@ -664,8 +680,18 @@ def test_a_certificate_that_is_wrong_for_a_while_is_waited_for_and_nothing_is_se
     assert len(peer.seen) == 2
 
 
+class PlainPeer(Peer):
+    """A server that answers whatever it hears first, which is no request."""
+
+    def serve(self):
+        connection, _ = self.listener.accept()
+        with self.listener, connection:
+            connection.recv(65536)
+            connection.sendall(*self.answers)
+
+
 def test_https_to_a_plain_server_is_unreachable(clock):
-    peer = Peer(GOOD)
+    peer = PlainPeer(GOOD)
     with make(clock, peer.url.replace("http:", "https:"), answered=False) as http, pytest.raises(Unreachable):
         http.get("/x")
     peer.join()
