@@ -1,4 +1,4 @@
-"""The command line of the batch scripts, and which projects it means."""
+"""The command line of the batch scripts, and which projects it selects."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def _minutes(text: str) -> float:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says where an option belongs that is none of a script's own."""
+    """A parser whose error for an unknown option says that options for cmlutil go after `--`."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with 2."""
+        """Print what is wrong, and exit with code 2."""
         hint = "; what is for each cmlutil goes after --" if message.startswith("unrecognized") else ""
         super().error(message + hint)
 
 
 def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
-    """Return the parser of one script."""
+    """Return the argument parser of the script for this verb."""
     one = _Parser(
         description=f"Runs 'cmlutil project {verb}' for many projects. What follows -- goes to each cmlutil.",
     )
@@ -70,7 +70,7 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
         one.description = "Exports, imports and validates many projects. What follows -- goes to each cmlutil."
     side = side_of(verb)
     one.add_argument("projects", nargs="*", help=f"sections of {side}-config.ini; all of them if none is named")
-    at_a_time = str(batch_size)  # a text is looked at as if it were given
+    at_a_time = str(batch_size)  # argparse checks a default only if it is text
     one.add_argument("--batch-size", type=_at_least_one, default=at_a_time, help="how many at a time (%(default)s)")
     one.add_argument("--from-file", type=Path, help="a file with one section name a line")
     one.add_argument("--only-failed", action="store_true", help="leave out what the last batch-report.json has as done")
@@ -89,18 +89,18 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
 
 
 def side_of(verb: str) -> Side:
-    """Return which ini file names a script's projects."""
+    """Return the side whose ini file lists a script's projects."""
     return "export" if verb in {"export", "migrate"} else "import"
 
 
 def in_shard(name: str, shard: tuple[int, int]) -> bool:
-    """Tell whether a section belongs to part i of n; every host that is asked says the same."""
+    """Tell whether a section belongs to part i of n; the answer is the same on every host."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") % shard[1] == shard[0] - 1
 
 
 def projects(options: argparse.Namespace, verb: str) -> list[str]:
-    """Return the sections that the command line means; raise CmlutilError."""
+    """Return the names of the sections that the command line selects; raise CmlutilError."""
     names = list(options.projects)
     if options.from_file:
         names += _listed(options.from_file)
@@ -115,7 +115,7 @@ def projects(options: argparse.Namespace, verb: str) -> list[str]:
 
 
 def _listed(path: Path) -> list[str]:
-    """Return the names in a file; raise ConfigError."""
+    """Return the section names that a file lists; raise ConfigError if it can't be read or lists none."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
@@ -129,7 +129,7 @@ def _listed(path: Path) -> list[str]:
 
 
 def none_of(options: argparse.Namespace) -> str:
-    """Say why there is nothing to run."""
+    """Return a sentence that says why there is nothing to run."""
     if options.shard:
         which = "No section that is left to be run" if options.only_failed else "No section"
         return f"{which} is in part {options.shard[0]}/{options.shard[1]}."
@@ -137,7 +137,7 @@ def none_of(options: argparse.Namespace) -> str:
 
 
 def check_words(words: Sequence[str], verb: str) -> None:
-    """Refuse what makes no sense as a word for each cmlutil; raise ConfigError."""
+    """Raise ConfigError if one of the words for each cmlutil makes no sense there."""
     if {"-h", "--help"} & set(words):
         hint = f"Run 'cmlutil project {'export' if verb == 'migrate' else verb} --help'."
         raise ConfigError("After -- each project would get --help.", hint=hint)
@@ -149,7 +149,7 @@ def check_words(words: Sequence[str], verb: str) -> None:
 
 
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:
-    """Return each project's sections by side, as far as they can be read: cmlutil itself says what is wrong."""
+    """Return each project's sections by side. Unreadable ones are left out: cmlutil itself says what is wrong."""
     found: dict[str, dict[str, Section]] = {name: {} for name in names}
     for side in SIDES:
         try:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pool import Running
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_REST = 20  # between two measurements, so many times as long as one took
-SLOT = 10  # before anything is known, an export is taken for this part of the budget
+_REST = 20  # the pause after a measurement is this many times as long as the measurement took
+SLOT = 10  # before the first export is complete, each is expected to take 1/SLOT of the budget
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of a text such as 200G; raise ValueError."""
+    """Return the number of bytes that a text such as 200G means; raise ValueError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
     if not found or not float(found[1]):
         raise ValueError(f"{text!r} is no size: write 200G, for example.")
@@ -29,7 +29,7 @@ def parse_size(text: str) -> int:
 
 
 def size_of(folder: Path | None) -> int:
-    """Return the bytes that a folder takes on the disk; 0 where there is none."""
+    """Return the bytes that a folder takes on the disk; 0 if there is no such folder."""
     total, todo = 0, [os.fspath(folder)] if folder else []
     while todo:
         with contextlib.suppress(OSError), os.scandir(todo.pop()) as entries:
@@ -43,7 +43,7 @@ def size_of(folder: Path | None) -> int:
 
 @dataclass
 class Disk:
-    """The bundles on the disk; a budget of 0 is no limit. An export counts for what it is expected to take."""
+    """The bytes that bundles take; a budget of 0 is no limit. A running export counts at its expected size."""
 
     budget: int = 0
     _folders: dict[str, Path | None] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Disk:
     _next: float = 0.0
 
     def add(self, project: str, folder: Path | None) -> None:
-        """Count in what is there of a project already."""
+        """Add a project, and count what its bundle takes already."""
         self._folders[project] = folder
         self._sizes[project] = size_of(folder) if self.budget else 0
 
@@ -63,22 +63,22 @@ class Disk:
         return max(self._sizes[project], mean)
 
     def used(self) -> int:
-        """Return what the bundles take, with what the running exports are expected to take."""
+        """Return the bytes that all bundles take, with running exports counted at their expected size."""
         running = {project: self._expected(project) for project in self._exporting}
         return sum({**self._sizes, **running}.values())
 
     def fits(self, project: str) -> bool:
-        """Tell whether this export may start; one alone may always, or nothing ever would."""
+        """Tell whether this export may start. With no other bundle there it always may, or nothing would ever start."""
         others = self.used() - self._sizes[project]
         alone = not self._exporting and not any(self._sizes[one] for one in self._sizes if one != project)
         return not self.budget or alone or others + self._expected(project) <= self.budget
 
     def begin(self, project: str) -> None:
-        """Count an export in."""
+        """Count an export as running."""
         self._exporting.append(project)
 
     def measure(self, running: Sequence[Running]) -> None:
-        """See how the running exports grow; stop the youngest when they outgrow the budget, to go on later."""
+        """Measure the running exports; if all exceeds the budget, interrupt the youngest, which is resumed later."""
         now = time.monotonic()
         if not self.budget or now < self._next:
             return
@@ -92,7 +92,7 @@ class Disk:
             youngest.interrupt()
 
     def ended(self, project: str) -> bool:
-        """Count an end in; tell whether it was we who stopped it."""
+        """Note that the process of a project has ended; tell whether `measure` had interrupted it."""
         if project in self._exporting:
             self._exporting.remove(project)
             self._sizes[project] = size_of(self._folders[project]) if self.budget else 0
@@ -101,10 +101,10 @@ class Disk:
         return stopped
 
     def exported(self, project: str) -> None:
-        """Learn from a complete export how large one is."""
+        """Use the size of a complete export to estimate the sizes of others."""
         if self._sizes[project]:
             self._complete.append(self._sizes[project])
 
     def removed(self, project: str, rest: int) -> None:
-        """Count a bundle out, but for what is left of it."""
+        """Note that a bundle was removed; `rest` bytes of it are left, and less than 1 MiB counts as nothing."""
         self._sizes[project] = 0 if rest < (1 << 20) else rest

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Exports, imports and validates every project of export-config.ini, BATCH_SIZE at a time.
 
-With --remove-bundles and --disk-budget, projects pass through a disk much smaller than they are.
+With --remove-bundles and --disk-budget, the disk may be much smaller than all projects together.
 """
 
 from start import script

@@ -1,4 +1,4 @@
-"""Which project is to run next: step by step, as workspaces and disk allow; what failed for their sake runs again."""
+"""Decides which project runs its next step, as workspaces and disk allow; repeats what failed because of them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
     from cmlutils.section import Section, Side
 
-TRIES = 3  # of a step that ended for no fault of its project
-_GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # with which the next step makes sense
-_REMOVED = ("project-metadata", "manifest.json", "project-data")  # the data last: a part of it is no bundle
+TRIES = 3  # attempts at a step that fails through no fault of its project
+_GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # exit codes after which the next step makes sense
+_REMOVED = ("project-metadata", "manifest.json", "project-data")  # data last: a part of it must not pass for a bundle
 
 
 @dataclass
 class Item:
-    """One project on its way: the step it is at, how often that was tried, and what its steps came to."""
+    """One project of a batch: its current step, how often that was tried, and the outcome of its steps so far."""
 
     project: str
-    sections: Mapping[str, Section]  # by side; none for a section that can't be read
+    sections: Mapping[str, Section]  # by side, without sections that can't be read
     step: int = 0
     tries: int = 0
     running: bool = False
-    doubtful: Ended | None = None  # it failed, and the workspace is asked whether that is its fault
+    doubtful: Ended | None = None  # a failure for which the workspace may be to blame: it is being asked
     away: bool = False
     code: int = 0
     seconds: float = 0.0
@@ -46,14 +46,14 @@ class Item:
 
     @property
     def folder(self) -> Path | None:
-        """Where its bundle is."""
+        """The folder of its bundle; None if neither section can be read."""
         one = self.sections.get("import") or self.sections.get("export")
         return one.output_dir.absolute() / folder_name(self.project) if one else None
 
 
 @dataclass
 class Plan:
-    """All projects of a batch, each with the same steps; tells `say` what changes and `changed` that something did."""
+    """All projects of a batch, with the same steps for each. Calls `say` with news, and `changed` after new results."""
 
     items: Sequence[Item]
     steps: Sequence[str]
@@ -78,15 +78,15 @@ class Plan:
                 self.disk.add(one.project, one.folder)
 
     def results(self) -> list[Result]:
-        """Return what is known of every project, in order."""
+        """Return the result so far of every project, in order."""
         return [one.result or self._result(one, None, "") for one in self.items]
 
     def left(self) -> bool:
-        """Tell whether anything is still to be run."""
+        """Tell whether any project is unfinished."""
         return any(one.result is None for one in self.items)
 
     def next(self) -> Task | None:
-        """Return what may start now: what is furthest on its way comes first, as its bundle may go then."""
+        """Return a task that may start now, or None; later steps come first, as bundles can be removed after them."""
         waiting = [one for one in self.items if one.result is None and not one.running and one.doubtful is None]
         waiting.sort(key=lambda one: (-one.step, not one.tries))
         for one in waiting:
@@ -107,7 +107,7 @@ class Plan:
         return None
 
     def _gates(self, one: Item) -> list[tuple[Section, Gate]]:
-        """Return the workspaces that its step needs, the target before the source."""
+        """Return section and gate of each workspace that its step needs, the target before the source."""
         verb = self.steps[one.step]
         both = verb == "validate-migration" or (verb == "import" and self.verify)
         sides = ("import", "export") if both else (verb,)
@@ -115,11 +115,11 @@ class Plan:
         return [(section, self.gates[section.workspace.url]) for section in found]
 
     def ended(self, task: Task, how: Ended) -> None:
-        """Take note of an end; a failure is not the project's own before its workspaces have been asked."""
+        """Handle the end of a task. A failure is not put down to the project before its workspaces have been asked."""
         one = next(each for each in self.items if each.project == task.project)
         one.running = False
         one.seconds += how.seconds
-        if self.disk.ended(one.project) and how.code == 130:  # we stopped it ourselves, for want of space
+        if self.disk.ended(one.project) and how.code == 130:  # we interrupted it ourselves to keep to the disk budget
             one.tries = 1
             return
         if how.code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
@@ -136,7 +136,7 @@ class Plan:
             self._step_ended(one, how)
 
     def look(self, running: Sequence[Running], *, ending: bool) -> None:
-        """Ask workspaces, judge who waits for their answer, keep to the disk budget: often, while the batch runs."""
+        """Ask workspaces, settle failures that await their answers, keep to the disk budget; to be called often."""
         for gate in self.gates.values():
             gate.look()
         for one in self.items:
@@ -150,7 +150,7 @@ class Plan:
             self.changed()
 
     def _find_stuck(self) -> None:
-        """Give up on exports for which no room will ever be."""
+        """Give up on the remaining exports if nothing runs and the disk budget will never have room for them."""
         going = [one for one in self.items if one.result is None]
         stuck = going and all(
             not (one.running or one.doubtful or one.step) and not self.disk.fits(one.project) for one in going
@@ -183,7 +183,7 @@ class Plan:
                 self._step_ended(one, how)
 
     def _step_ended(self, one: Item, how: Ended) -> None:
-        """Take a step's end for what it is: the next step, or the project's result."""
+        """Record how a step ended, then go on to the project's next step or set its result."""
         verb = self.steps[one.step]
         one.code = worse(one.code, how.code)
         side: Side = "export" if verb == "export" else "import"
@@ -218,11 +218,11 @@ class Plan:
         )
 
     def _log(self, one: Item) -> Path:
-        """Where the cmlutil of its step writes."""
+        """Return the log of the cmlutil that runs its current step."""
         return self.logs / self.steps[one.step] / f"{folder_name(one.project)}.log"
 
     def _remove(self, one: Item) -> bool:
-        """Remove files and metadata of a bundle that was validated equal; its logs and state stay."""
+        """Remove files and metadata, not logs and state, of a validated bundle; tell whether they are all gone."""
         if one.folder is None:
             return False
         for name in _REMOVED:

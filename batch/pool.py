@@ -1,4 +1,4 @@
-"""Runs cmlutil processes side by side: starts them, hears how they end, and passes signals on to them."""
+"""Runs cmlutil processes side by side: starts them, notes how they end, and passes signals on to them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from plan import Plan
 
-END_SECONDS = 9.5  # for all children to end by a signal
-COOL_SECONDS = 5.0  # until the session of a child that was killed is closed
+END_SECONDS = 9.5  # time that all children have to end after a signal
+COOL_SECONDS = 5.0  # time until the session of a killed child is closed
 
 
 @dataclass(frozen=True)
 class Task:
-    """One cmlutil to run: the words after `cmlutil`, where its output goes, and whether to add to what is there."""
+    """One cmlutil to run: the words after `cmlutil`, the log for its output, whether to append to an existing log."""
 
     project: str
     verb: str
@@ -37,7 +37,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one process ended: `code` as a shell tells it, `killed` if that was by nobody's order that we know of."""
+    """How one process ended: `code` is as in a shell; `killed` if by a signal although we had sent none."""
 
     code: int
     killed: bool
@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass
 class Running:
-    """One running cmlutil; `log` is where its output really goes, and `told` how many signals it had."""
+    """One running cmlutil; `log` is the file its output really goes to, `told` the number of signals we sent it."""
 
     task: Task
     process: subprocess.Popen[bytes]
@@ -59,16 +59,16 @@ class Running:
 
     @property
     def seconds(self) -> float:
-        """How long it has been running."""
+        """The seconds since it was started."""
         return time.monotonic() - self.began
 
     def interrupt(self, signum: int = signal.SIGINT) -> None:
-        """Ask it to end in good order."""
+        """Send it a signal, so that it ends in good order."""
         self.told += 1
         self.process.send_signal(signum)
 
     def end(self, code: int) -> Ended:
-        """Return how it ended, with what it wrote."""
+        """Return how it ended, with its output: the last 50,000 bytes at most."""
         output = ""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(max(self.offset, os.fstat(file.fileno()).st_size - 50_000))
@@ -77,12 +77,12 @@ class Running:
 
 
 def _open_log(task: Task) -> tuple[int, Path]:
-    """Open a task's log; where there is no room for one, the log that its bundle has must do."""
+    """Open a task's log. If there is no room for one, its output is dropped: its bundle has a log too."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
     try:
         task.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         room = os.statvfs(task.log.parent)
-        if room.f_bavail or not room.f_blocks:  # a disk without blocks does not tell
+        if room.f_bavail or not room.f_blocks:  # a disk that reports no blocks does not tell what is free
             return os.open(task.log, flags, 0o600), task.log
     except OSError:
         pass
@@ -91,9 +91,9 @@ def _open_log(task: Task) -> tuple[int, Path]:
 
 @dataclass
 class Pool:
-    """Runs what a plan gives, `size` at a time; a signal to us goes to every child, which ends in good order.
+    """Runs the tasks of a plan, `size` at a time. A signal to us is passed on to every child, which ends in good order.
 
-    A kill -9 of ours is a SIGINT for them, sent by the watchdog.
+    If we are killed by kill -9, the watchdog sends the children a SIGINT.
     """
 
     command: Sequence[str]
@@ -105,7 +105,7 @@ class Pool:
     _deadline: float = 0.0
 
     def run(self, plan: Plan, show: Callable[[], None] = lambda: None) -> None:
-        """Run until nothing is left, or a signal has ended it; `show` is called often."""
+        """Run until nothing is left, or until a signal has ended everything; call `show` often."""
         self._listen()
         dog = Watchdog(grace=10)
         try:
@@ -121,7 +121,7 @@ class Pool:
             dog.end()
 
     def _listen(self) -> None:
-        """Hear SIGINT even where it came ignored (nohup in a script); leave an ignored SIGHUP to nohup."""
+        """Handle SIGINT even if it was ignored at our start (nohup in a script); leave SIGHUP ignored if it is."""
         signal.signal(signal.SIGINT, self._heard)
         signal.signal(signal.SIGTERM, self._heard)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -156,7 +156,7 @@ class Pool:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **mark},
-                    start_new_session=True,  # Ctrl-C reaches it once, through us
+                    start_new_session=True,  # so that a Ctrl-C reaches it only once, through us
                 )
                 number = dog.enrol(process.pid)
         return Running(task, process, number, time.monotonic(), log, offset)
@@ -172,7 +172,7 @@ class Pool:
                     one.process.kill()
 
     def _end_rest(self) -> None:
-        """End what runs in good order when something has gone wrong here."""
+        """After an error here, interrupt what still runs, and kill what does not end in time."""
         end = time.monotonic() + END_SECONDS
         for one in self.running:
             one.interrupt()

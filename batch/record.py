@@ -1,4 +1,4 @@
-"""The reports of a batch on the disk, which know of earlier batches, too; a full disk does not end what runs."""
+"""Writes and reads the reports of batches, which include earlier batches. A full disk does not end a running batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed", 
 
 @dataclass
 class Record:
-    """batch-report.json and .html in one folder; `earlier`: what they have of projects that this batch leaves alone."""
+    """batch-report.json and .html in one folder; `earlier` has the results of projects that are not in this batch."""
 
     folder: Path
     verb: str
@@ -34,7 +34,7 @@ class Record:
     _warned: bool = False
 
     def write(self, found: Sequence[Result], code: int | None = None) -> None:
-        """Write them, unless it is a dry run; a code of None: the batch still runs. Raises BundleError."""
+        """Write both reports, unless it is a dry run; `code` is None while the batch still runs. Raises BundleError."""
         if self.dry:
             return
         now = datetime.now(timezone.utc)
@@ -54,7 +54,7 @@ class Record:
         write_bytes(self.folder / "batch-report.html", page.encode("utf-8", "replace"))
 
     def note(self, found: Sequence[Result], say: Callable[[str], None]) -> None:
-        """Bring them up to date; the first time that this can't be it is said."""
+        """Bring both reports up to date; only the first failure to do so is passed to `say`."""
         try:
             self.write(found)
         except BundleError as error:
@@ -63,7 +63,7 @@ class Record:
             self._warned = True
 
     def end(self, found: Sequence[Result], code: int) -> bool:
-        """Write them for the last time; say why, and return False, where that can't be."""
+        """Write both reports for the last time; if that fails, print why and return False."""
         try:
             self.write(found, code)
         except BundleError as error:
@@ -72,7 +72,7 @@ class Record:
         return True
 
     def words(self) -> str:
-        """Say where they are, and what else they hold."""
+        """Return a line that says where the reports are and what they hold of earlier batches."""
         if self.dry:
             return "A dry run: nothing of it is recorded."
         more = f", and {summary(self.earlier)} of earlier batches" if self.earlier else ""
@@ -80,7 +80,7 @@ class Record:
 
 
 def read(folder: Path, verb: str) -> list[Result]:
-    """Return the results of the last batch here; raise BundleError unless it was of this verb."""
+    """Return the results of the last batch in this folder; raise BundleError if unreadable or of another verb."""
     path = folder / "batch-report.json"
     try:
         content = read_json(path, dict)
@@ -107,7 +107,7 @@ def _result(row: object) -> Result:
 
 
 def before(folder: Path, verb: str) -> dict[str, Result]:
-    """Return the last batch's results by project; nothing where there is no report of this verb."""
+    """Return the last batch's results by project; nothing if there is no readable report of this verb."""
     try:
         return {one.project: one for one in read(folder, verb)}
     except BundleError:

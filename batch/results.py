@@ -1,4 +1,4 @@
-"""What became of each project, in words and as a table."""
+"""The outcome of each project, in words and as a table."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _WORST_FIRST = (ExitCode.BUG, ExitCode.FAILED, ExitCode.USAGE, ExitCode.DIFFEREN
 
 @dataclass(frozen=True)
 class Result:
-    """How one project ended; an exit code of None: it was not run to an end, but for the step that it is `after`.
+    """How one project ended. An exit code of None means that it did not finish; `after` is its last step that did.
 
-    `foreseen`: it was a dry run.
+    `foreseen` means that it was a dry run.
     """
 
     project: str
@@ -68,14 +68,14 @@ def worse(*codes: int | None) -> int:
 
 
 def worst(results: Sequence[Result], signum: int) -> int:
-    """Return the batch's exit code: a signal to us first, then the worst of the projects; not started is failed."""
+    """Return the batch's exit code: that of a signal to us, or the worst of the projects; unfinished means failed."""
     if signum:
         return 128 + signum
     return worse(*(ExitCode.FAILED if one.exit_code is None else one.exit_code for one in results))
 
 
 def reason_of(code: int, output: str, metrics: dict[str, Any]) -> str:
-    """Say in a line why a cmlutil did not end well: from its last error, or from its report."""
+    """Return in one line why a cmlutil did not end well: its last error, or what its report says."""
     if code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
         return _first_trouble(code, metrics)
     errors = [line.partition("error: ")[2] for line in output.splitlines() if line.startswith(("error: ", "Error: "))]
@@ -98,10 +98,10 @@ def _first_trouble(code: int, metrics: dict[str, Any]) -> str:
 
 
 def table(results: Sequence[Result], columns: int | None = None) -> str:
-    """Return the results as lines of three columns and the reason, or the log of what went well.
+    """Return the results as a table: project, result, seconds, and the reason or, if there is none, the log.
 
-    What is done comes first: one looks at the end. Reasons are folded to so many columns, paths are not: they are there
-    to be copied.
+    Projects that are done come first, since people look at the end. Reasons are wrapped to this many columns; paths are
+    not, so that they can be copied.
     """
     width = max([cells(one.project) for one in results] + [7])
     words = max([len(one.words) for one in results] + [18])
@@ -114,12 +114,12 @@ def table(results: Sequence[Result], columns: int | None = None) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Return how many projects came to what."""
+    """Return one line that says how many projects ended with each result."""
     return ", ".join(f"{number} {words}" for words, number in Counter(one.words for one in results).items())
 
 
 def metrics_of(path: Path) -> dict[str, Any]:
-    """Return what a cmlutil reported, or nothing."""
+    """Return the metrics that a cmlutil wrote to this file; empty if it can't be read."""
     try:
         return dict(json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):

@@ -29,11 +29,11 @@ STEPS = {"migrate": ("export", "import", "validate-migration")}
 
 
 def script(verb: str, batch_size: int) -> NoReturn:
-    """Run a script's own command line; end with its exit code, also where a stream can't be written."""
+    """Run a script's own command line and exit with its code, even if an output stream can't be written."""
     usable_streams()
     try:
         code = main(verb, batch_size)
-    except SystemExit as error:  # argparse has said why
+    except SystemExit as error:  # argparse has printed why
         code = int(error.code or 0)
     sys.exit(end_streams(code))
 
@@ -57,7 +57,7 @@ def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
 
 
 def _folder(path: Path) -> Path:
-    """Return the folder of the reports, which is made if it is missing; raise ConfigError."""
+    """Return the absolute path of the report folder, which is made if missing; raise ConfigError."""
     try:
         folder = path.absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
 
 
 def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
-    """Return the projects; those that a batch before has moved, and whose bundles it removed, are done."""
+    """Return the projects. Unless any are named, those whose bundle an earlier batch removed count as done."""
     items = [Item(name, sections) for name, sections in choose.sections(names, options.config_dir).items()]
     for one in items:
         before = last.get(one.project)
@@ -106,7 +106,7 @@ def _extra(options: argparse.Namespace, more: Sequence[str]) -> list[str]:
 
 
 def _tell(reports: record.Record, found: Sequence[Result], signum: int) -> int:
-    """Print the table; return the exit code, a failure at least where a report or the table can't be written."""
+    """Print the table; return the exit code, which is never 0 if a report or the table can't be written."""
     code = results.worst(found, signum)
     written = reports.end(found, code)
     table = f"{results.table(found, columns(sys.stdout))}\n{results.summary(found)}"

@@ -1,4 +1,4 @@
-"""How a batch goes: a live table on a terminal; in a file a line per change, and a summary every few minutes."""
+"""Shows how a batch goes: a live table on a terminal, otherwise a line per change and a summary every few minutes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUMMARY_SECONDS = 300.0
 
 
 def tell(text: str) -> bool:
-    """Print to standard output; return False, and say why, where that can't be written."""
+    """Print to standard output; if that fails, say why on standard error and return False."""
     try:
         put(text)
     except OSError as error:
@@ -40,35 +40,35 @@ def summary(results: Sequence[Result], running: Sequence[Running]) -> str:
 
 
 class Lines:
-    """A line a change, with the time of day."""
+    """Prints a line for each change, with the time of day."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + SUMMARY_SECONDS
 
     def say(self, line: str) -> None:
-        """Tell what changed."""
+        """Print what changed."""
         print(time.strftime("%H:%M:%S"), one_line(line), file=sys.stderr, flush=True)
 
     def look(self, results: Sequence[Result], running: Sequence[Running]) -> None:
-        """Sum up when it is time."""
+        """Print a summary every SUMMARY_SECONDS."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + SUMMARY_SECONDS
             self.say(summary(results, running))
 
 
 class Table:
-    """What runs, as a table that is drawn anew in place; changes scroll by above it."""
+    """Shows what runs as a table that is redrawn in place; changes scroll by above it."""
 
     def __init__(self, live: Any) -> None:
         self._live = live
         self._next = 0.0
 
     def say(self, line: str) -> None:
-        """Tell what changed."""
+        """Print what changed."""
         self._live.console.print(f"{time.strftime('%H:%M:%S')} {one_line(line)}", markup=False, highlight=False)
 
     def look(self, results: Sequence[Result], running: Sequence[Running]) -> None:
-        """Draw it anew, twice a second."""
+        """Redraw the table, at most twice a second."""
         from rich.table import Table as RichTable
         from rich.text import Text
 
@@ -86,7 +86,7 @@ class Table:
 
 @contextmanager
 def view() -> Iterator[Lines | Table]:
-    """Give what shows the batch: a table where standard error is a terminal that can draw one anew."""
+    """Yield what shows the batch: a table if standard error is a terminal that can redraw one, or plain lines."""
     if not can_redraw(sys.stderr):
         yield Lines()
         return

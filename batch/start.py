@@ -1,4 +1,4 @@
-"""What the scripts start: a Ctrl-C while modules are still read ends a batch, without a traceback."""
+"""Starts the batch scripts: a Ctrl-C while modules are still being imported ends them without a traceback."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 def script(verb: str, batch_size: int) -> NoReturn:
-    """Run a script's own command line; end with its exit code, also where SIGINT came ignored."""
+    """Run a script's own command line and exit with its code. SIGINT works even if it was ignored at the start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         import run

@@ -1,4 +1,4 @@
-"""Whether a workspace is to blame for a failure: it is asked, waited for while away, and left when it refuses."""
+"""Finds out whether a workspace is to blame for a failure: asks it, waits while it is away, gives up if it refuses."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from cmlutils.section import Section
 
-UNKNOWN_SECONDS = 60.0  # a workspace that never answered is more likely a wrong url than one that comes back
+UNKNOWN_SECONDS = 60.0  # patience with a workspace that never answered: more likely the url is wrong
 _LONGEST_PAUSE = 60.0
 
 
 def login_of(section: Section) -> str:
-    """Return what stands for user and key of a section."""
+    """Return a digest that identifies the user and key of a section."""
     one = section.workspace
     text = f"{one.username}\0{one.api_key.reveal()}\0{one.key_command}"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def ask(section: Section) -> tuple[str, str]:
-    """Ask a workspace whether it answers and takes the key; return "fine", "away" or "refused", and why."""
+    """Ask a workspace whether it answers and accepts the key; return "fine", "away" or "refused", and why."""
     try:
         with connect(section, patience=0):
             return "fine", ""
@@ -39,12 +39,12 @@ def ask(section: Section) -> tuple[str, str]:
     except Rejected as error:
         return ("away", error.message) if error.status >= 500 else ("fine", "")
     except CmlutilError:
-        return "fine", ""  # no fault of the workspace's: the project's own error says more
+        return "fine", ""  # not the workspace's fault: the project's own error says more
 
 
 @dataclass
 class Gate:
-    """The way to one workspace: open, closed while it is asked or away, or lost for good."""
+    """Whether projects may use a workspace: open, closed while the workspace is asked or away, or lost for good."""
 
     url: str
     patience: float
@@ -68,16 +68,16 @@ class Gate:
 
     @property
     def waits(self) -> bool:
-        """Whether the workspace is away just now."""
+        """Whether the workspace is away at the moment."""
         return self._since is not None
 
     def doubt(self, section: Section) -> None:
-        """Close the gate and ask; it opens again, or is lost, with the answer."""
+        """Close the gate and have the workspace asked; its answer opens the gate again or makes it lost."""
         if self._section is None and not self.lost:
             self._section, self._since, self._pause, self._next = section, None, 1.0, self.now()
 
     def look(self) -> None:
-        """Ask when it is time, and act on the answer when it is there; never blocks."""
+        """Ask the workspace when it is time, and act on the answer when it has come; never block."""
         if self._section is None:
             return
         if self._asked is None:
