@@ -31,7 +31,7 @@ def make_app(world: World, sessions: Sessions) -> Flask:
 
 
 def _view(route: calls.Route, world: World, sessions: Sessions) -> Any:
-    """Return the Flask view of a route: who calls is checked, the world is locked, refusals become JSON."""
+    """Return the Flask view of a route: it checks the caller, locks the world, and turns refusals into JSON."""
 
     def view(**place: Any) -> Response:
         body = calls.read_body(request)
@@ -49,7 +49,7 @@ def _view(route: calls.Route, world: World, sessions: Sessions) -> Any:
 
 
 def _caller(route: calls.Route, world: World) -> User:
-    """Return who calls; refuse with 401, or with 404 where there is no such API."""
+    """Return the calling user; refuse with 401 if the key is unknown, with 404 if the workspace lacks this API."""
     if route.kind == "v2" and world.switches.no_v2:
         raise calls.Refused(404, "Not Found")
     if route.kind == "public":

@@ -1,7 +1,7 @@
-"""What the emulator does without evidence, each with a name and a switch.
+"""The emulator's behaviours for which there is no evidence, each with a name and a switch.
 
-"ASSUMED" in this package means: no public capture of a workspace's replies shows the behaviour. A rehearsal should be
-tried with these switched off as well, for the real workspace may lack them.
+"ASSUMED" in this package means that no public capture of a workspace's replies shows the behaviour. Rehearse with these
+switched off as well, since the real workspace may lack them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass(frozen=True)
 class Assumptions:
-    """Behaviours no public capture proves; True means that the emulated workspace has them."""
+    """Behaviours that no public capture proves; True means that the emulated workspace has them."""
 
     job_patch: bool = True
     """PATCH …/jobs/{id} exists in v1."""
@@ -22,7 +22,7 @@ class Assumptions:
     job_paused: bool = True
     """v1 honours ``paused`` at create and PATCH, and echoes it (never on CDSW)."""
     job_paused_shown: bool = True
-    """GET of a job shows ``paused``; where it does not, only v2 does."""
+    """GET of a job in v1 shows ``paused``; without this, only v2 shows it."""
     arming_keeps_pause: bool = True
     """A paused job that gets a schedule or a parent stays paused."""
     job_notifications: bool = True
@@ -46,11 +46,11 @@ class Assumptions:
     explicit_auto_false: bool = True
     """create-model honours an explicit autoBuildModel / autoDeployModel false."""
     build_at_create: bool = True
-    """create-model builds without deploying when told so; where it does not, only build-model builds."""
+    """create-model can build without deploying; without this, it does neither then, and only build-model builds."""
     build_without_deploy: bool = True
-    """build-model honours an explicit autoDeployModel false; where it does not, every build is deployed."""
+    """build-model honours an explicit autoDeployModel false; without this, every build is deployed."""
     model_auth_at_create: bool = True
-    """create-model honours ``authEnabled``; where it does not, only set-model-auth changes it."""
+    """create-model honours ``authEnabled``; without this, only set-model-auth changes it."""
     model_settings_on_read: bool = True
     """A model shows its ``visibility`` and its ``defaultReplicationPolicy``."""
     project_patch: bool = True
@@ -60,10 +60,10 @@ class Assumptions:
     team_project_create: bool = True
     """POST /users/{team}/projects creates a project in the team."""
     v2_key_on_v1: bool = True
-    """CML takes a v2 key where v1 wants a legacy key."""
+    """CML accepts a v2 key in v1, in place of a legacy key."""
 
     def without(self, *names: str) -> Assumptions:
-        """Return a copy with these behaviours absent; raise ValueError for a name that is none."""
+        """Return a copy with these behaviours absent; raise ValueError for an unknown name."""
         for name in names:
             if name not in assumption_names():
                 raise ValueError(f"no assumption is called {name!r}; there are {', '.join(assumption_names())}")
@@ -72,12 +72,12 @@ class Assumptions:
 
 @dataclass
 class Switches:
-    """Evidenced behaviours that differ from workspace to workspace."""
+    """Behaviours that are proven, but differ from workspace to workspace."""
 
     environment_as_string: bool = False
     """Jobs and applications show their environment as a JSON string."""
     environment_wanted_as_string: bool = False
-    """What is created has to bring its environment as a JSON string."""
+    """A create request must give the environment as a JSON string."""
     unauthenticated_applications: bool = False
     """The site allows applications without authentication."""
     no_v2: bool = False
@@ -85,5 +85,5 @@ class Switches:
 
 
 def assumption_names() -> list[str]:
-    """Return the names that Assumptions.without and ``--without`` take."""
+    """Return the names that Assumptions.without and ``--without`` accept."""
     return [field.name for field in fields(Assumptions)]

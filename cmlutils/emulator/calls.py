@@ -1,4 +1,4 @@
-"""One request as the routes see it: who asks, with what, in which world; and what they answer."""
+"""A request as the routes see it: the user, the body and the world; and the reply that they give."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """The workspace answers with an error status and ``message``."""
+    """Raised by a route to have the workspace answer with an error status and ``message``."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class Reply:
 
 @dataclass
 class Call:
-    """A request of a known user."""
+    """A request by a known user."""
 
     world: World
     sessions: Sessions
@@ -49,12 +49,12 @@ class Call:
     uploads: list[bytes] = field(default_factory=list)
 
     def project(self, owner: str, slug: str, need: str = "read") -> Project:
-        """Return the project, if the caller may do what ``need`` says; refuse with 404 or 403 otherwise."""
+        """Return the project; refuse with 404 if the caller may not read it, with 403 if they lack ``need``."""
         project = self.world.find_project(owner, slug)
         return self._allowed(project, need)
 
     def project_by_id(self, project_id: Any, need: str = "read") -> Project:
-        """Return the project of this number (decimal text will do); refuse with 404 or 403."""
+        """Return the project with this id (a number or decimal text); refuse as ``project`` does."""
         found = next((p for p in self.world.projects if str(p.id) == str(project_id)), None)
         return self._allowed(found, need)
 
@@ -77,14 +77,14 @@ class Call:
                 raise Refused(422, f"{name} is required")
 
     def numbers(self, *names: str) -> None:
-        """Refuse with 422 unless those of these fields that the body has are numbers."""
+        """Refuse with 422 if the body has one of these fields and it is not a number."""
         for name in names:
             value = self.body.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 raise Refused(422, f"{name} is not a number")
 
     def runtime_id(self, project: Project, key: str) -> int | None:
-        """Return the runtime that the body names under ``key``; refuse with 422 what the project can't run."""
+        """Return the runtime's id in the body under ``key``; refuse with 422 if unknown, or missing but needed."""
         runtime_id = self.body.get(key)
         if runtime_id is None:
             if project.engine_type == "ml_runtime":
@@ -95,7 +95,7 @@ class Call:
         return runtime_id
 
     def addons(self) -> list[int]:
-        """Return the add-ons that the body names; refuse with 422 those that are not here."""
+        """Return the ids of the add-ons that the body names; refuse with 422 if the workspace lacks one."""
         wanted = self.body.get("addons") or []
         known = {addon.id for addon in self.world.addons}
         if not isinstance(wanted, list) or not known.issuperset(wanted):
@@ -103,7 +103,7 @@ class Call:
         return list(wanted)
 
     def environment(self) -> Json:
-        """Return the environment in the body; refuse with 422 what is not an object (or text, where that is wanted)."""
+        """Return the environment in the body; refuse with 422 if it is not an object (or text, if so switched)."""
         value = self.body.get("environment") or {}
         if self.world.switches.environment_wanted_as_string and value:
             if not isinstance(value, str):
@@ -116,7 +116,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """A method and a path (as Flask writes it) and who answers."""
+    """A method, a path (in the notation of Flask), and the view that answers."""
 
     method: str
     path: str
@@ -126,7 +126,7 @@ class Route:
 
 
 def read_body(request: Request) -> Json:
-    """Return the JSON object in the body; bodies of GET and DELETE, and bodies that are no objects, do not count."""
+    """Return the JSON object in the body; empty for GET and DELETE, and for a body that is not a JSON object."""
     if request.method in {"GET", "DELETE"}:
         return {}
     try:
@@ -148,7 +148,7 @@ def offered_key(header: str) -> tuple[str, str]:
 
 
 def authenticate(world: World, header: str, kind: str) -> User:
-    """Return whose key this is; refuse with 401."""
+    """Return the user whose key is in the Authorization header; refuse with 401 if there is none."""
     scheme, key = offered_key(header)
     for user in world.users:
         v2_keys = [v2.api_key for v2 in user.v2_keys if v2.expiry_date > now()]

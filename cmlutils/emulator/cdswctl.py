@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Stand-in for cdswctl: what the real client prints, opens and leaves behind, against the emulator.
+"""Stand-in for cdswctl: it prints, opens and leaves behind what the real client does, but talks to the emulator.
 
-Served as it is by the emulated workspace, so it is one file and needs nothing but Python's standard library.
+The emulated workspace serves this very file as the client, so it needs nothing but Python's standard library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BUFFER = 256 * 1024
 
 
 class Failure(Exception):
-    """The command ends with this text on standard error and exit code 1."""
+    """Raised to end the command with this text on standard error and exit code 1."""
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ _MORE = {
 
 
 def parse(command: str, words: list[str]) -> dict[str, str]:
-    """Return the flags by long name, in the manner of go-flags; a flag without value is there with an empty one."""
+    """Return the flags by long name, parsed as go-flags does; a flag that takes no value has an empty one."""
     letters = _LETTERS[command]
     known = {*letters.values(), *_MORE[command]}
     flags: dict[str, str] = {}
@@ -75,7 +75,7 @@ def parse(command: str, words: list[str]) -> dict[str, str]:
 
 
 def need(flags: dict[str, str], *names: str) -> None:
-    """Fail unless these flags are there."""
+    """Fail unless all of these flags have a value."""
     for name in names:
         if not flags.get(name):
             raise Failure(f"the required flag `--{name}' was not specified")
@@ -85,12 +85,12 @@ def need(flags: dict[str, str], *names: str) -> None:
 
 
 def config_file() -> Path:
-    """Return where the login is kept."""
+    """Return the path of the file that keeps the login."""
     return Path(os.environ.get("HOME", "/")) / ".cdsw" / "config.yaml"
 
 
 def write_config(username: str, url: str, key: str) -> None:
-    """Keep a login, in the shape the vendor documents."""
+    """Write a login to the file, in the form that the vendor documents."""
     path = config_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     text = f"username: {username}\nurl: {url}\nauth:\n  authtype: 1\n  basic: null\n  apikey: {key}\n"
@@ -98,7 +98,7 @@ def write_config(username: str, url: str, key: str) -> None:
 
 
 def read_config() -> dict[str, str]:
-    """Return username, url and apikey of the login; a file written by hand will do."""
+    """Return username, url and apikey of the login; the file may also be written by hand."""
     try:
         lines = config_file().read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -137,7 +137,7 @@ class Workspace:
         self.verify = verify
 
     def connect(self, timeout: float | None = 60) -> http.client.HTTPConnection:
-        """Return a connection, not yet opened."""
+        """Return a connection that is not yet open."""
         host, port = str(self.parts.hostname), self.parts.port
         if self.parts.scheme == "http":
             return http.client.HTTPConnection(host, port, timeout=timeout)
@@ -148,7 +148,7 @@ class Workspace:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
     def send(self, connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> Any:
-        """Return the response to a request; fail as the real client does when there is none."""
+        """Return the response to a request; if there is none, fail as the real client does."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
@@ -159,7 +159,7 @@ class Workspace:
             raise Failure(f"{method} {path}: {error}") from error
 
     def ask(self, method: str, path: str, body: Any = None, timeout: float = 60) -> Any:
-        """Return the JSON of an answer, None if it is empty."""
+        """Return the JSON of an answer, None if it is empty; fail if it is an error."""
         connection = self.connect(timeout)
         try:
             response = self.send(connection, method, path, body)
@@ -172,13 +172,13 @@ class Workspace:
 
 
 def open_workspace(flags: dict[str, str]) -> Workspace:
-    """Return the workspace of the login."""
+    """Return the workspace that the login is for."""
     config = read_config()
     return Workspace(config["url"], config["apikey"], verify="insecure-skip-verify" not in flags)
 
 
 def login(words: list[str]) -> int:
-    """Log in."""
+    """Check the key with the workspace and keep the login."""
     flags = parse("login", words)
     need(flags, "username", "url", "api-key")
     workspace = Workspace(flags["url"], flags["api-key"], verify="insecure-skip-verify" not in flags)
@@ -206,7 +206,7 @@ def sessions(words: list[str]) -> int:
     if verb == "stop":
         need(flags, "session-id")
         workspace.ask("DELETE", f"/emulator/sessions/{flags['session-id']}")
-        raise Failure("unexpected end of JSON input")  # so does the real one, when it succeeds
+        raise Failure("unexpected end of JSON input")  # the real client ends so, too, when it succeeds
     raise Failure(f"Unknown command `{verb}'")
 
 
@@ -216,7 +216,7 @@ def list_sessions(workspace: Workspace, project: str) -> Any:
 
 
 def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
-    """Return a session, started or attached to, with SIGINT held back; say nothing for ever where the real one does."""
+    """Start or attach to a session, with SIGINT blocked on return; hang without output where the real client does."""
     runtime = flags.get("runtime-id", "")
     if runtime and not runtime.isdigit():
         raise Failure(f"invalid argument for flag `-r, --runtime-id' (expected int): {runtime}")
@@ -226,7 +226,7 @@ def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
         "session": flags.get("session-id"),
         "port": flags.get("port"),
     }
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a session that is on its way would be nobody's
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or an interrupted start would leave a session open
     answer = workspace.ask("POST", "/emulator/sessions", wanted)
     if "id" not in answer:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -238,7 +238,7 @@ def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
 
 
 class Interrupted(BaseException):
-    """Ctrl-C."""
+    """Raised on Ctrl-C."""
 
 
 def interrupt(*_: object) -> NoReturn:
@@ -263,7 +263,7 @@ def ssh_endpoint(words: list[str]) -> int:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on the local port, a free one for 0."""
+    """Return a socket that listens on the local port; 0 means any free port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -284,7 +284,7 @@ def stop(workspace: Workspace, session_id: str) -> None:
 
 
 class Tunnel:
-    """Connections between the local port and the session; all die when the workspace is lost, the port does not."""
+    """Connections between the local port and the session. All of them die with the workspace; the port stays."""
 
     def __init__(self, workspace: Workspace, session: Any) -> None:
         self.workspace = workspace
@@ -295,7 +295,7 @@ class Tunnel:
         self.passed = 0
 
     def serve(self, listener: socket.socket, project: str) -> NoReturn:
-        """Say how to connect, and forward for ever."""
+        """Print how to connect, and forward connections for ever."""
         self.hold()
         port = listener.getsockname()[1]
         print(f"Forwarding local port {port} to port 2222 on session {self.session['id']} in project {project}")
@@ -305,21 +305,21 @@ class Tunnel:
             threading.Thread(target=self.forward, args=(near,), daemon=True).start()
 
     def hold(self) -> None:
-        """Keep a connection to the workspace, whose end is the end of the tunnel."""
+        """Open a connection to the workspace; when it ends, so does the tunnel."""
         connection = self.workspace.connect(timeout=None)
         response = self.workspace.send(connection, "GET", f"/emulator/sessions/{self.session['id']}/hold")
         response.readline()
         threading.Thread(target=self.watch, args=(connection, response), daemon=True).start()
 
     def watch(self, connection: Any, response: Any) -> None:
-        """Wait for the workspace to go."""
+        """Wait until the workspace ends the connection, then end the tunnel."""
         with contextlib.suppress(OSError):
             response.readline()
         connection.close()
         self.die()
 
     def die(self) -> None:
-        """Drop every connection, now and from now on; never dial again."""
+        """Drop all connections; from now on every new one is dropped at once."""
         with self.lock:
             self.dead.set()
             ends, self.ends = self.ends, []
@@ -327,7 +327,7 @@ class Tunnel:
             shut(end, socket.SHUT_RDWR)
 
     def forward(self, near: socket.socket) -> None:
-        """Tie a local connection to the session."""
+        """Connect a local connection to the session and copy in both directions."""
         if self.dead.is_set():
             near.close()
             return
@@ -353,7 +353,7 @@ class Tunnel:
         far.close()
 
     def copy(self, source: socket.socket, sink: socket.socket) -> None:
-        """Copy one direction to its end."""
+        """Copy one direction to its end; drop everything once the session's ``cut_after`` bytes have passed."""
         limit = self.session["cut_after"]
         buffer = memoryview(bytearray(_BUFFER))
         try:
@@ -377,7 +377,7 @@ def shut(end: socket.socket, how: int) -> None:
 
 
 def projects(words: list[str]) -> int:
-    """List the projects, or tell a project's engine type."""
+    """List the projects, or print a project's engine type."""
     verb, flags = words[0] if words else "", parse("projects", words[1:])
     found = open_workspace(flags).ask("GET", "/emulator/projects")
     if verb == "list":
@@ -424,7 +424,7 @@ def main(words: list[str]) -> int:
     if words[0] not in commands:
         print(f"Unknown command `{words[0]}'", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGINT, interrupt)  # also where a script started it in the background, with SIGINT ignored
+    signal.signal(signal.SIGINT, interrupt)  # even if a script started it in the background, with SIGINT ignored
     try:
         return commands[words[0]](words[1:])
     except Failure as failure:

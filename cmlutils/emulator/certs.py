@@ -1,4 +1,4 @@
-"""A certificate authority of the workspace's own, for TLS on 127.0.0.1 and localhost."""
+"""The workspace's own certificate authority, for TLS on 127.0.0.1 and localhost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def server_context(ca_file: Path) -> ssl.SSLContext:
-    """Return a TLS context for the server, and write the authority that vouches for it to ``ca_file``."""
+    """Return a TLS context for the server, and write the certificate of its authority to ``ca_file``."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     authority.cert_pem.write_to_path(str(ca_file))

@@ -1,4 +1,4 @@
-"""Scripted trouble: what goes wrong, with which request or session, how often."""
+"""Scripted trouble: what goes wrong, with which requests or sessions, and how often."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ SESSION = frozenset({"silent", "unauthorized", "port-taken", "no-port-flag", "cu
 class Fault:
     """One kind of trouble.
 
-    HTTP actions, matched by ``method``, ``path`` (a regular expression searched in the path) and ``containing`` (one
-    searched in the body):
+    HTTP actions, matched by ``method``, ``path`` (a regular expression to search for in the path) and ``containing``
+    (one to search for in the body):
 
-    - ``status`` answers ``status`` with ``body`` and ``headers`` instead of doing anything; ``status-after`` does it
-      first (502 after the effect);
+    - ``status`` answers ``status`` with ``body`` and ``headers`` and does not do what is asked; ``status-after`` does
+      it first (as a 502 after the effect);
     - ``reset`` and ``reset-after`` end the connection with a TCP reset before or after the effect;
-    - ``hang`` says nothing for ``seconds`` and resets, without effect; ``hang-after`` does the request, then waits;
-    - ``html`` answers 200 with a page; ``cut-json`` half of the answer; ``wrong-type`` an array for an object and the
-      other way round (or ``body``); ``slow`` spreads the answer over ``seconds``.
+    - ``hang`` says nothing for ``seconds`` and resets, without effect; ``hang-after`` does what is asked, then waits;
+    - ``html`` answers 200 with a page; ``cut-json`` sends half of the answer; ``wrong-type`` sends an array instead of
+      an object or the other way round (or sends ``body``); ``slow`` spreads the answer over ``seconds``.
 
-    Session actions, matched against ``owner/slug`` by ``path``: ``silent`` (cdswctl says nothing and stays),
+    Session actions, whose ``path`` is searched for in ``owner/slug``: ``silent`` (cdswctl says nothing and stays),
     ``unauthorized``, ``port-taken``, ``no-port-flag`` (the client does not know ``--port``), ``cut`` (the tunnel dies
     after ``after_bytes``), ``no-rsync``, ``refused-key``.
 
-    The fault befalls the ``nth`` match and as many in a row as ``times`` says (None: all from there on).
+    The fault hits ``times`` matches in a row, starting with the ``nth`` (None: all from there on).
     """
 
     action: str
@@ -57,7 +57,7 @@ class Fault:
         re.compile(self.containing)
 
     def befalls(self) -> bool:
-        """Count one more match and tell whether it is hit."""
+        """Count a match, and tell whether the fault hits it."""
         self.seen += 1
         return self.seen >= self.nth and (self.times is None or self.seen < self.nth + self.times)
 
@@ -70,17 +70,17 @@ class Faults:
         self._faults = faults
 
     def add(self, *faults: Fault) -> None:
-        """Let these happen from now on."""
+        """Have these faults happen from now on."""
         with self._lock:
             self._faults.extend(faults)
 
     def clear(self) -> None:
-        """Let nothing happen any more."""
+        """Remove all faults."""
         with self._lock:
             self._faults.clear()
 
     def for_request(self, method: str, path: str, body: bytes) -> Fault | None:
-        """Return the fault that befalls this request, or None; every fault that matches counts it."""
+        """Return the fault that hits this request, or None; every matching fault counts the request."""
         text = body.decode(errors="replace")
         with self._lock:
             return _first(
@@ -95,7 +95,7 @@ class Faults:
             )
 
     def for_session(self, project: str, *actions: str) -> Fault | None:
-        """Return the fault of one of these kinds that befalls a session of ``owner/slug``, or None."""
+        """Return the fault with one of these actions that hits a session of ``owner/slug``, or None."""
         with self._lock:
             return _first([f for f in self._faults if f.action in actions and re.search(f.path, project)])
 

@@ -1,4 +1,4 @@
-"""World YAML to records and back; every mistake in it is one sentence that says where."""
+"""Turns a world's YAML into records and back; an error in it is reported in one sentence that says where."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _DEPLOYED = {"deployed", "stopped", "failed"}
 
 
 class WorldError(ValueError):
-    """A world's YAML is not one; the message says where."""
+    """The YAML does not describe a world; the message says where."""
 
 
 def read_world(source: Path | str | Json) -> Json:
-    """Return the arguments of World; raise WorldError."""
+    """Return the arguments for World, read from a YAML file or its content; raise WorldError."""
     data = source if isinstance(source, dict) else _parse(Path(source))
     known = _PLAIN | {
         "users",
@@ -106,7 +106,7 @@ def _project(data: Json, where: str) -> Project:
 
 
 def _workload(cls: type[T], data: Json, where: str) -> T:
-    """Read a job or application; ``runtime`` and ``parent`` are names until ``link`` has seen all."""
+    """Read a job or application; ``runtime`` and ``parent`` stay names until ``link`` turns them into ids."""
     if not isinstance(data, dict):
         raise WorldError(f"{where}: not a mapping")
     renamed = {{"runtime": "runtime_id", "parent": "parent_id"}.get(key, key): value for key, value in data.items()}
@@ -114,7 +114,7 @@ def _workload(cls: type[T], data: Json, where: str) -> T:
 
 
 def _model(data: Json, where: str) -> Model:
-    """Read a model: with builds and deployments or, as a person writes it, with a build's fields and ``state``."""
+    """Read a model, either with builds and deployments or, as people write it, with a build's fields and ``state``."""
     if not isinstance(data, dict) or "builds" in data or "state" not in data:
         return _record(Model, data, where)
     names = {item.name for item in dataclasses.fields(Build)} - {"id", "progress"}
@@ -138,7 +138,7 @@ def _model(data: Json, where: str) -> Model:
 
 
 def link(project: Project, runtimes: list[Runtime]) -> None:
-    """Turn the names of runtimes and parents into ids; raise WorldError for a name that nothing has."""
+    """Turn the names of runtimes and parents into ids; raise WorldError for an unknown name."""
     workloads: list[Any] = [*project.jobs, *project.applications]
     for workload in [*workloads, *(build for model in project.models for build in model.builds)]:
         if isinstance(workload.runtime_id, str):
@@ -156,7 +156,7 @@ def _find(things: list[Any], field: str, value: str, project: Project) -> int:
 
 
 def write_world(world: World) -> Json:
-    """Return what ``read_world`` reads, without what is at its default."""
+    """Return the world in the form that ``read_world`` reads, without fields that have their default value."""
     data: Json = {key: getattr(world, key) for key in sorted(_PLAIN) if getattr(world, key)}
     data["users"] = [_plain(user) for user in world.users if not user.is_team]
     data["teams"] = [_plain(team) for team in world.users if team.is_team]
@@ -173,7 +173,7 @@ def write_world(world: World) -> Json:
 
 
 def _plain(thing: Any, leave_out: frozenset[str] | set[str] = frozenset()) -> Json:
-    """Return a record's fields that are not at their default."""
+    """Return the fields of a record that differ from their default."""
     plain: Json = {}
     for item in dataclasses.fields(thing):
         value = getattr(thing, item.name)

@@ -1,4 +1,4 @@
-"""The things a workspace keeps, as live state; their field names are the keys of a world's YAML."""
+"""The records of a running workspace's state; their field names are the keys of a world's YAML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 @dataclass
 class V2Key:
-    """A key for API v2, as ``POST users/{username}/apikey`` makes them."""
+    """A key for API v2, as made by ``POST users/{username}/apikey``."""
 
     key_id: str
     api_key: str
@@ -66,7 +66,7 @@ class Runtime:
 
     @property
     def has_rsync(self) -> bool:
-        """Tell whether sessions of this runtime have rsync."""
+        """Tell whether sessions with this runtime have rsync."""
         return "rsync" in self.edition.lower()
 
 
@@ -91,7 +91,7 @@ class Addon:
 
 @dataclass
 class Generate:
-    """Files to make up: ``count`` of ``size`` bytes under ``tree``, a hundred a folder, always the same bytes."""
+    """Files to generate: ``count`` of ``size`` bytes below ``tree``, a hundred per folder, always the same bytes."""
 
     count: int
     size: int = 1000
@@ -101,7 +101,7 @@ class Generate:
 
 @dataclass
 class Tree:
-    """What a project's folder holds at first."""
+    """The initial content of a project's folder."""
 
     files: dict[str, str] = field(default_factory=dict)
     generate: list[Generate] = field(default_factory=list)
@@ -146,11 +146,11 @@ class Project:
 
 @dataclass
 class Event:
-    """Something that was live, or could be: what kind, of which project, since when (seconds since the epoch).
+    """Something that became live or able to start by itself: its kind, project, and time (in seconds since the epoch).
 
     Kinds: ``job-live`` (on a schedule or after a parent, not paused), ``job-started``, ``application-started`` (the
-    unavoidable start at creation), ``application-restarted``, ``model-deployment``. ``reached`` is the last status an
-    application or deployment came to, ``stopped`` when it was stopped or deleted (None while it was not).
+    unavoidable start at creation), ``application-restarted``, ``model-deployment``. ``reached`` is the latest status
+    of an application or deployment, ``stopped`` the time when it was stopped or deleted (None if it was not).
     """
 
     kind: str
@@ -164,18 +164,18 @@ class Event:
 
 @dataclass
 class Pace:
-    """How fast things move: reads before a status moves a step, seconds before a session is ready."""
+    """How fast things go: reads until a status moves on by a step, seconds until a session is ready."""
 
     polls: int = 1
     session_seconds: float = 0
 
 
 def public_identifier(kind: str, number: int) -> str:
-    """Return the id that API v2 uses for the thing that v1 knows by number."""
+    """Return the id under which API v2 shows the thing that has this number in v1."""
     digits = hashlib.sha256(f"{kind} {number}".encode()).hexdigest()
     return "-".join(digits[start : start + 4] for start in range(0, 16, 4))
 
 
 def engine_id(kind: str, number: int) -> str:
-    """Return an id in the form engines and sessions have: sixteen lower-case letters and digits."""
+    """Return an id in the form that engines and sessions have: sixteen lower-case letters and digits."""
     return hashlib.sha256(f"engine of {kind} {number}".encode()).hexdigest()[:16]

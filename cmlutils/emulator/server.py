@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 Personality = Literal["cdsw", "cml"]
 
-_STEPS = 4  # more than any status has ahead of it
+_STEPS = 4  # more steps than any status has left to go
 _HOLD = re.compile(r"/emulator/sessions/(\w+)/hold")
 
 
 @dataclass
 class Recorded:
-    """A request that came in: ``json`` is its body if that was JSON, ``status`` 0 when there was no answer."""
+    """A request that came in: ``json`` is its body if that was JSON, ``status`` is 0 if there was no answer."""
 
     method: str
     path: str
@@ -96,12 +96,12 @@ class Workspace:
 
     @property
     def requests(self) -> list[Recorded]:
-        """Return the requests so far, in the order in which they came; cdswctl's own are not among them."""
+        """Return the requests so far, in the order in which they came, without those of cdswctl."""
         with self._requests_lock:
             return list(self._requests)
 
     def forget_requests(self) -> None:
-        """Start ``requests`` anew."""
+        """Empty ``requests``."""
         with self._requests_lock:
             self._requests.clear()
 
@@ -112,17 +112,17 @@ class Workspace:
 
     @property
     def session_log(self) -> list[Session]:
-        """Return all sessions that ever were."""
+        """Return all sessions, both open and ended."""
         return list(self._sessions.log)
 
     @property
     def went_live(self) -> list[Event]:
-        """Return what was live or could be since the workspace started, in order."""
+        """Return the events of things that went live since the workspace started, in order."""
         with self.world.lock:
             return list(self.world.went_live)
 
     def settle(self) -> None:
-        """Let everything that is under way come to its end: builds, deployments, applications."""
+        """Bring everything under way to its end: builds, deployments, starts and stops of applications."""
         with self.world.lock:
             pace, self.world.pace = self.world.pace, replace(self.world.pace, polls=0)
             for project in self.world.projects:
@@ -134,7 +134,7 @@ class Workspace:
             self.world.pace = pace
 
     def project(self, owner: str, slug: str) -> Project:
-        """Return a project, its folder under ``files``; raise KeyError."""
+        """Return a project, whose field ``files`` is its folder; raise KeyError."""
         with self.world.lock:
             return self.world.project(owner, slug)
 
@@ -148,7 +148,7 @@ class Workspace:
         if server is None:
             return
         server.close()
-        self._place_holder = socket.socket()  # keeps the port ours; it does not listen, so connections are refused
+        self._place_holder = socket.socket()  # reserves the port without listening, so connections are refused
         self._place_holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._place_holder.bind(("127.0.0.1", self.port))
 
@@ -211,7 +211,7 @@ def start_workspace(
     port: int = 0,
     state_dir: Path | None = None,
 ) -> Iterator[Workspace]:
-    """Run a workspace with this world, which from then on is its live state; raise OSError if the port is taken.
+    """Run a workspace that uses this world as its live state; raise OSError if the port is taken.
 
     Without ``state_dir`` the projects' files live in a temporary folder that is removed at the end.
     """

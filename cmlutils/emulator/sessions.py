@@ -1,4 +1,4 @@
-"""Sessions on the workspace: real ssh (asyncssh) into a project's folder, real commands, real rsync."""
+"""The sessions of a workspace: real ssh (asyncssh) into a project's folder, real commands, real rsync."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Session:
     started: float
     stopped: float | None = None
     how: str = ""
-    """How it ended: interrupted (cdswctl had SIGINT), sessions stop, project deleted, workspace closed."""
+    """How it ended: interrupted (cdswctl got SIGINT), sessions stop, project deleted, workspace closed."""
     port: int = 0
     cut_after: int = 0
     """Bytes after which cdswctl's tunnel dies; 0 for never."""
     sshd: ssh.Sshd = field(default_factory=ssh.Sshd, repr=False)
     tunnels: list[threading.Event] = field(default_factory=list, repr=False)
-    """One for each cdswctl that holds on to the session; set to make it lose its connection."""
+    """An event for each cdswctl that is connected to the session; setting it ends that connection."""
 
 
 class Sessions:
@@ -63,7 +63,7 @@ class Sessions:
             return [session for session in self.log if session.stopped is None]
 
     def open(self, user: User, project: Project, runtime: Runtime | None) -> Session:
-        """Start a session in the project, for the keys of the user."""
+        """Start a session in the project that accepts the user's ssh keys."""
         self._closing.wait(self._ready_after)
         refused = self.faults.for_session(project.path, "refused-key")
         no_rsync = self.faults.for_session(project.path, "no-rsync")
@@ -83,7 +83,7 @@ class Sessions:
         return session
 
     def stop(self, session: Session, how: str) -> None:
-        """Stop a session and everything that runs in it; ``how`` goes to the log."""
+        """Stop a session and everything that runs in it; ``how`` is kept in the log."""
         with self._lock:
             if session.stopped is not None:
                 return
@@ -92,13 +92,13 @@ class Sessions:
         _lose(session)
 
     def stop_all(self, project: str, how: str) -> None:
-        """Stop the sessions of ``owner/slug``, or with an empty text those of all projects."""
+        """Stop the sessions of the project ``owner/slug``, or of all projects if ``project`` is empty."""
         for session in self.running():
             if project in {"", session.project}:
                 self.stop(session, how)
 
     def hold(self, session_id: str) -> threading.Event:
-        """Return an event that is set when a cdswctl with this session is to lose it; set at once if it is over."""
+        """Return an event that is set when a cdswctl is to lose this session, at once if the session has ended."""
         lost = threading.Event()
         with self._lock:
             for session in self.log:

@@ -1,4 +1,4 @@
-"""Records to the JSON that v1 answers with: which fields, under which names, as which types."""
+"""Turns records into the JSON that v1 answers with: which fields, under which names, of which types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def user_json(world: World, user: User, viewer: User) -> Json:
-    """Return a user or team; the key shows to its owner and to administrators."""
+    """Return a user or team; the key is shown to its owner and to administrators only."""
     shown: Json = {
         "id": user.id, "username": user.username, "type": user.type, "name": user.name or user.username,
         "email": user.email or f"{user.username}@example.com", "admin": user.admin, "banned": False,
@@ -47,7 +47,7 @@ def _named(world: World, username: str) -> Json:
 
 
 def project_json(world: World, project: Project) -> Json:
-    """Return a project; an empty description and no shared memory are absent."""
+    """Return a project; description and shared memory are left out if empty or 0."""
     shown: Json = {
         "id": project.id, "public_identifier": public_identifier("project", project.id),
         "name": project.name, "slug": project.path, "slug_raw": project.slug,
@@ -64,7 +64,7 @@ def project_json(world: World, project: Project) -> Json:
 
 
 def runtime_json(world: World, runtime: Runtime) -> Json:
-    """Return a runtime as v1 names its fields."""
+    """Return a runtime, with its fields named as in v1."""
     return {
         "id": runtime.id, "imageIdentifier": runtime.image_identifier, "editor": runtime.editor,
         "kernel": runtime.kernel, "edition": runtime.edition, "shortVersion": runtime.short_version,
@@ -115,7 +115,7 @@ def _project_stub(project: Project) -> Json:
 
 
 def job_json(world: World, project: Project, job: Job, *, detail: bool) -> Json:
-    """Return a job; items of a list lack ``report``."""
+    """Return a job; without ``detail``, as in a list, it lacks ``report``."""
     path = f"{project.path}/jobs/{job.id}"
     shown: Json = {
         "id": job.id, "public_identifier": public_identifier("job", job.id), "name": job.name, "type": job.type,
@@ -150,7 +150,7 @@ def _job_detail(world: World, job: Job) -> Json:
 
 
 def application_json(world: World, project: Project, application: Application) -> Json:
-    """Return an application; one that was never started has no currentDashboard."""
+    """Return an application; one that never started has no currentDashboard."""
     never_started = application.status == "never-started"
     status = "stopped" if never_started else application.status
     scheme, _, host = world.url.partition("://")
@@ -176,7 +176,7 @@ def application_json(world: World, project: Project, application: Application) -
 
 
 def model_json(project: Project, model: Model, *, build: bool, deployment: bool) -> Json:
-    """Return a model, with its latest build and deployment where asked for and there."""
+    """Return a model, with its latest build and deployment if they are asked for and exist."""
     shown: Json = {
         "id": str(model.id), "crn": _crn("model", model.id), "name": model.name, "description": model.description,
         "visibility": model.visibility, "accessKey": model.access_key, "authEnabled": model.auth_enabled,
@@ -198,7 +198,7 @@ def _crn(kind: str, number: int) -> str:
 
 
 def build_json(project: Project, model: Model, build: Build) -> Json:
-    """Return a model build; one of an engine has no runtimeId."""
+    """Return a model build; if it uses an engine, it has no runtimeId."""
     shown: Json = {
         "id": str(build.id), "crn": _crn("build", build.id), "modelId": str(model.id), "projectId": str(project.id),
         "status": build.progress.status, "comment": build.comment, "targetFilePath": build.target_file_path,

@@ -1,4 +1,4 @@
-"""The inside of a session: an ssh server on a port of its own, whose commands run in a project's folder."""
+"""The inside of a session: an ssh server on its own port, which runs commands in a project's folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NO_RSYNC = "#!/bin/sh\necho 'sh: rsync: command not found' >&2\nexit 127\n"
 
 
 def authorized_keys(entries: list[str]) -> str:
-    """Return the text of an authorized_keys file from its lines, or from paths of such files or public keys."""
+    """Return the text of an authorized_keys file; an entry is a line of it, or a pattern of paths of such files."""
     lines: list[str] = []
     for entry in entries:
         if " " in entry.strip() and not entry.startswith(("/", "~")):
@@ -51,7 +51,7 @@ class Sshd:
     _listener: Any = None
 
     async def listen(self) -> int:
-        """Start to serve on a free port of 127.0.0.1 with a fresh host key; return the port."""
+        """Start serving on a free port of 127.0.0.1 with a new host key; return the port."""
         keys = asyncssh.import_authorized_keys(self.keys) if self.keys.strip() else None
 
         self._listener = await asyncssh.listen(
@@ -60,7 +60,7 @@ class Sshd:
             server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
             process_factory=self._serve,
             encoding=None, line_editor=False,
-            encryption_algs=["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"],  # the fastest that ssh has
+            encryption_algs=["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"],  # the fastest of ssh
             password_auth=False, kbdint_auth=False, gss_host=None,
             window=16 * 1024 * 1024,
         )  # fmt: skip
@@ -72,7 +72,7 @@ class Sshd:
             connection.abort()
 
     async def close(self) -> None:
-        """Stop to serve, and end everything that runs."""
+        """Stop serving, and end everything that runs."""
         self._listener.close()
         await self._listener.wait_closed()
         for child in list(self._children):
@@ -82,7 +82,7 @@ class Sshd:
             await asyncio.sleep(0.01)
 
     async def _serve(self, process: Any) -> None:
-        """Run one command, with its streams tied to the channel."""
+        """Run one command, with its streams connected to the channel."""
         words = ["-c", self._command(process.command)] if process.command else []
         child = await asyncio.create_subprocess_exec(
             "/bin/sh", *words, cwd=self.folder, env=self._environment(), stdin=PIPE, stdout=PIPE, stderr=PIPE,
@@ -102,7 +102,7 @@ class Sshd:
         await process.wait_closed()
 
     def _command(self, text: str) -> str:
-        """Return the command with the session's home in the place of /home/cdsw."""
+        """Return the command with /home/cdsw replaced by the session's home."""
         return _HOME.sub(str(self.folder), text)
 
     def _environment(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Sshd:
         return {"PATH": path, "HOME": str(self.folder), "USER": "cdsw", "LOGNAME": "cdsw", "LANG": "C.UTF-8"}
 
     def _empty_handed(self) -> Path:
-        """Return a folder whose rsync says that there is none."""
+        """Return a folder with an rsync that fails like a shell that finds no rsync."""
         folder = self.scratch / "no-rsync"
         folder.mkdir(exist_ok=True)
         program = folder / "rsync"
@@ -122,16 +122,16 @@ class Sshd:
         return folder
 
     def joined(self, connection: Any) -> None:
-        """Count a connection in."""
+        """Note a new connection."""
         self._connections.add(connection)
 
     def left(self, connection: Any) -> None:
-        """Count a connection out."""
+        """Note that a connection has ended."""
         self._connections.discard(connection)
 
 
 class _Gate(asyncssh.SSHServer):
-    """Lets in ``cdsw`` with one of the session's keys, nobody else."""
+    """Lets in the user ``cdsw`` with one of the session's keys, and nobody else."""
 
     def __init__(self, sshd: Sshd, keys: Any) -> None:
         self._sshd = sshd
@@ -156,7 +156,7 @@ class _Gate(asyncssh.SSHServer):
 
 
 async def _feed(channel: Any, pipe: Any) -> None:
-    """Write what comes in through the channel to a command's standard input, to the end of either."""
+    """Copy the channel's input to a command's standard input, until either of them ends."""
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await channel.read(_BUFFER):
             pipe.write(data)
@@ -165,9 +165,9 @@ async def _feed(channel: Any, pipe: Any) -> None:
 
 
 async def _pump(pipe: Any, channel: Any) -> None:
-    """Send what comes out of a pipe through the channel, to the end; raise OSError when the channel is gone.
+    """Copy a pipe's output to the channel, to its end; raise OSError when the channel is gone.
 
-    Small pieces are gathered for a moment: a packet for each costs more than they wait.
+    After a small piece it waits a moment, so that more is gathered: a packet for each would cost more time.
     """
     while data := await pipe.read(_BUFFER):
         channel.write(data)
@@ -177,7 +177,7 @@ async def _pump(pipe: Any, channel: Any) -> None:
 
 
 async def _end(child: Process) -> None:
-    """Let the command see that its streams are closed, then end it and what it started."""
+    """Close the command's standard input; if it does not end by itself, end it and what it started."""
     if child.stdin is not None:
         child.stdin.close()
     for step in (None, signal.SIGTERM, signal.SIGKILL):
@@ -191,7 +191,7 @@ async def _end(child: Process) -> None:
 
 
 def _signal(child: Process, number: int) -> None:
-    """Send a signal to the process group of a command that still runs."""
+    """Send a signal to the process group of a command if it still runs."""
     if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, number)

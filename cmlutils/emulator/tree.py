@@ -1,4 +1,4 @@
-"""Lays a project's files out on disk, the same bytes, modes and times every time."""
+"""Writes a project's files to disk, with the same bytes, modes and times every time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cmlutils.emulator.records import Generate, Tree
 
-_EPOCH = 1_767_225_600  # 2026-01-01, so that times that were not carried over show
+_EPOCH = 1_767_225_600  # 2026-01-01, so that times that a copy did not preserve stand out
 
 
 def lay_out(tree: Tree, folder: Path) -> None:
-    """Create ``folder`` with what ``tree`` says; a folder that exists already is kept as it is."""
+    """Create ``folder`` with the content that ``tree`` describes; if it exists already, keep it as it is."""
     source = Path(tree.copy_from).expanduser() if tree.copy_from else None
     if folder.exists():
         return
@@ -42,7 +42,7 @@ def _generate(generate: Generate, folder: Path) -> None:
 
 
 def content(name: str, size: int) -> bytes:
-    """Return ``size`` bytes of printable text that depend on the name only."""
+    """Return ``size`` bytes of printable text that depends on the name only."""
     return hashlib.shake_256(name.encode()).hexdigest((size + 1) // 2)[:size].encode()
 
 

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on a socket: keep-alive, TLS, and the ways in which a connection goes wrong."""
+"""HTTP/1.1 on a socket: keep-alive, TLS, and the ways in which a connection can go wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Request:
     body: bytes
 
     def environ(self) -> dict[str, Any]:
-        """Return it as WSGI has it."""
+        """Return the request as a WSGI environ."""
         environ: dict[str, Any] = {
             "REQUEST_METHOD": self.method, "SCRIPT_NAME": "", "QUERY_STRING": self.query,
             "PATH_INFO": self.path.encode().decode("latin-1"), "CONTENT_LENGTH": str(len(self.body)),
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes back: bytes, or nothing at all (``reset``), or slowly, or with an end that only an event brings."""
+    """What is sent back: a body, at once or slowly; a reset instead; or a connection that stays open until an event."""
 
     status: int = 200
     body: bytes = b""
@@ -60,11 +60,11 @@ class Answer:
     spread: float = 0
     """Seconds over which the body is sent."""
     until: threading.Event | None = None
-    """Keep the connection open without a word until this is set."""
+    """Keep the connection open without sending anything until this is set."""
 
 
 def before(fault: Fault, released: threading.Event) -> Answer:
-    """Return the answer to a request that shall have no effect; a hang ends early when ``released`` is set."""
+    """Return the answer to a request that is to have no effect; a hang ends early when ``released`` is set."""
     if fault.action == "status":
         return _scripted(fault)
     if fault.action == "html":
@@ -75,7 +75,7 @@ def before(fault: Fault, released: threading.Event) -> Answer:
 
 
 def after(fault: Fault, answer: Answer, released: threading.Event) -> Answer:
-    """Return what becomes of the answer to a request that had its effect."""
+    """Return what the fault makes of the answer to a request that had its effect."""
     if fault.action == "status-after":
         return _scripted(fault)
     if fault.action == "reset-after":
@@ -100,7 +100,7 @@ def _scripted(fault: Fault) -> Answer:
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """Answers requests on 127.0.0.1 with ``answer``, one thread a connection, until ``close``."""
+    """Answers requests on 127.0.0.1 with ``answer``, in one thread per connection, until ``close``."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -126,7 +126,7 @@ class Server(socketserver.ThreadingTCPServer):
         self._thread.start()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; the TLS handshake waits for the connection's own thread."""
+        """Accept a connection; the TLS handshake is left to the connection's own thread."""
         connection, address = super().get_request()
         if self._tls:
             connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -139,7 +139,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().process_request_thread(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Let a broken connection be, for its client knows; report anything else."""
+        """Ignore a broken connection, which its client notices; report any other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -150,7 +150,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def hold(self, until: threading.Event) -> None:
-        """Wait until this is set, at the latest by ``close``."""
+        """Wait until this event is set, which ``close`` does at the latest."""
         with self._lock:
             self._held.add(until)
             if self._stopping:
@@ -176,7 +176,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """Wake the thread that reads from a connection, from another thread."""
+    """Shut a connection for reading, so that the thread that reads from it wakes up."""
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         socket.socket.shutdown(connection, socket.SHUT_RD)
@@ -185,7 +185,7 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """Handles one connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -193,14 +193,14 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def handle(self) -> None:
-        """Serve requests until either side has enough; what the client broke off is no error here."""
+        """Serve requests until either side ends the connection; a client that breaks it off is not an error."""
         try:
             super().handle()
         except OSError:
             self.close_connection = True
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Log nothing."""
 
     def _serve(self) -> None:
         raw_path, _, query = self.path.partition("?")

@@ -1,4 +1,4 @@
-"""Jobs, applications and models, as live state; their field names are the keys of a world's YAML."""
+"""The records of jobs, applications and models; their field names are the keys of a world's YAML."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """A status that goes one step on after every so many reads."""
+    """A status that moves on by one step after a number of reads."""
 
     status: str
     ahead: list[str] = field(default_factory=list)
     reads: int = 0
 
     def read(self, polls: int) -> str:
-        """Return the status, first moved on if it was read ``polls`` times since the last step."""
+        """Return the status, after moving it on if it was read ``polls`` times since the last step."""
         if self.ahead and self.reads >= polls:
             self.status, self.reads = self.ahead.pop(0), 0
         else:
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def can_fire(self) -> bool:
-        """Tell whether the job can start without anybody starting it."""
+        """Tell whether the job can start by itself."""
         return not self.paused and bool(self.schedule or self.parent_id is not None)
 
 
@@ -103,7 +103,7 @@ class Build:
 
 @dataclass
 class Deployment:
-    """A model deployment, of the build ``build_id``."""
+    """A deployment of the model build ``build_id``."""
 
     id: int
     build_id: int

@@ -1,4 +1,4 @@
-"""The state of a workspace: who and what there is, and what was ever live."""
+"""The state of a workspace: its users, what they have, and what was ever live."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cmlutils.emulator.workloads import Application, Job, Model
 
 _RANKS = ("read", "operator", "write", "admin")
-_FIRST_IDS = {"cdsw": 100, "cml": 5000}  # apart, so that an id copied across workspaces finds nothing
+_FIRST_IDS = {"cdsw": 100, "cml": 5000}  # far apart, so that an id of one workspace finds nothing on the other
 
 DEMO = Path(__file__).with_name("demo.yaml")
 """The sample source: a CDSW workspace with one project."""
@@ -29,7 +29,7 @@ DEMO_TARGET = Path(__file__).with_name("demo-target.yaml")
 
 @dataclass
 class World:
-    """Everything a workspace knows. Hold ``lock`` while you look at more than one thing, or change one."""
+    """The whole state of a workspace. Hold ``lock`` to read more than one thing, or to change anything."""
 
     release: str = "1.10.4"
     users: list[User] = field(default_factory=list)
@@ -59,16 +59,16 @@ class World:
 
     @classmethod
     def load(cls, source: Path | str | Json) -> World:
-        """Read a world from a YAML file, or from what one would hold; raise WorldError."""
+        """Read a world from a YAML file, or from the data of one; raise WorldError."""
         return cls(**reading.read_world(source))
 
     def dump(self) -> Json:
-        """Return the world as ``load`` takes it; a project's files are named by their folder."""
+        """Return the world as ``load`` takes it; a project's files are given by their folder."""
         with self.lock:
             return reading.write_world(self)
 
     def open(self, personality: str, state_dir: Path) -> None:
-        """Become a workspace: number what has no id yet, and lay the projects' files out under ``state_dir``."""
+        """Become a workspace: give ids to everything without one, and write the projects' files below ``state_dir``."""
         self.personality, self.state_dir = personality, state_dir
         self._last_id = max([_FIRST_IDS[personality], *_ids(self)])
         self.site_config.setdefault("allow_unauthenticated_access_to_app", self.switches.unauthenticated_applications)
@@ -100,7 +100,7 @@ class World:
                 deployment.build_id = deployment.build_id or model.builds[-1].id
 
     def next_id(self) -> int:
-        """Return an id that nothing has yet."""
+        """Return an unused id."""
         self._last_id += 1
         return self._last_id
 
@@ -131,7 +131,7 @@ class World:
         return next((runtime for runtime in self.runtimes if runtime.id == runtime_id), None)
 
     def free_slug(self, owner: str, name: str) -> str:
-        """Return the slug of a new project: the name folded to lower case, with a number if another has that slug."""
+        """Return a free slug for a new project: its name in lower case, with a number if that slug is taken."""
         stem = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-") or "project"
         slug, number = stem, 0
         while self.find_project(owner, slug):
@@ -140,7 +140,7 @@ class World:
         return slug
 
     def permission(self, user: User, project: Project) -> str | None:
-        """Return what the user may do in the project: read, operator, write, admin, or None."""
+        """Return the user's permission in the project: read, operator, write, admin, or None."""
         if user.admin or project.owner == user.username:
             return "admin"
         given = [project.collaborators.get(user.username, "")]
@@ -163,7 +163,7 @@ class World:
         self.went_live.append(Event(kind, project.path, thing.name, thing.id, time.time(), reached))
 
     def reached(self, kind: str, thing: Job | Application | Model, status: str) -> None:
-        """Note in the latest events of this thing which status it came to; ``stopped`` ends them."""
+        """Note in this thing's open events which status it has reached; ``stopped`` and the like end them."""
         for event in self.went_live:
             if event.id == thing.id and event.kind.startswith(kind) and event.stopped is None:
                 event.reached = status
@@ -172,7 +172,7 @@ class World:
 
 
 def _ids(world: World) -> list[int]:
-    """Return every id that the YAML gave."""
+    """Return all ids that the YAML gives."""
     things: list[Any] = [*world.users, *world.runtimes, *world.engine_images, *world.addons, *world.projects]
     for project in world.projects:
         things += [*project.jobs, *project.models, *project.applications]

@@ -26,7 +26,7 @@ def find_application(project: Project, application_id: int) -> Application:
 
 
 def polled(world: World, project: Project, application: Application) -> Json:
-    """Return the application as v1 shows it, after this read moved its status on."""
+    """Count a read of the application, which may move its status on, and return the application as v1 shows it."""
     progress = Progress(application.status, application.ahead, application.reads)
     before, application.status = application.status, progress.read(world.pace.polls)
     application.ahead, application.reads = progress.ahead, progress.reads
@@ -68,7 +68,7 @@ def create_application(call: Call, owner: str, slug: str) -> Reply:
 
 
 def _check(call: Call, application: Application | None) -> None:
-    """Refuse with 422 a subdomain that any project has, and open access where the site has none."""
+    """Refuse with 422 a subdomain that is taken, in any project, and open access if the site does not allow it."""
     call.numbers("cpu", "memory", "nvidia_gpu")
     others = [a for p in call.world.projects for a in p.applications if a is not application]
     if call.body.get("subdomain") in [other.subdomain for other in others]:
@@ -85,7 +85,7 @@ def _take(call: Call, application: Application) -> None:
 
 
 def start(world: World, project: Project, application: Application, kind: str) -> None:
-    """Put the application on its way to running."""
+    """Start the application: later reads find it running, or failed if the world says so."""
     last = "failed" if application.name in world.failing_applications else "running"
     application.status, application.ahead, application.reads = "starting", [last], 0
     application.engine_id = engine_id("application run", world.next_id())
@@ -93,7 +93,7 @@ def start(world: World, project: Project, application: Application, kind: str) -
 
 
 def stop(world: World, application: Application) -> None:
-    """Put the application on its way to stopped; one that is not running stays as it is."""
+    """Stop the application: later reads find it stopped. Nothing happens if it is neither starting nor running."""
     if application.status in {"starting", "running"}:
         application.status, application.ahead, application.reads = "stopping", ["stopped"], 0
         world.reached("application", application, "stopping")
@@ -132,7 +132,7 @@ def stop_application(call: Call, owner: str, slug: str, application_id: int) -> 
 
 
 def stop_dashboard(call: Call, owner: str, slug: str, engine: str) -> Reply:
-    """Stop an application's engine. ASSUMED: no public capture for an application's."""
+    """Stop an application's engine. ASSUMED: no public capture of this for applications."""
     project = call.project(owner, slug, "write")
     application = next((a for a in project.applications if a.engine_id == engine), None)
     if application is None or not call.world.assume.dashboard_stop:
@@ -142,7 +142,7 @@ def stop_dashboard(call: Call, owner: str, slug: str, engine: str) -> Reply:
 
 
 def delete_application(call: Call, owner: str, slug: str, application_id: int) -> Reply:
-    """Delete an application: 200, not 204."""
+    """Delete an application; the status is 200, not 204."""
     project = call.project(owner, slug, "write")
     application = find_application(project, application_id)
     project.applications.remove(application)

@@ -1,4 +1,4 @@
-"""The client's archive, and the private door through which it starts and stops sessions.
+"""The client's archive, and the private routes by which the client starts and stops sessions.
 
 Nothing below ``/emulator`` exists on a real workspace: there, cdswctl speaks a protocol of its own.
 """
@@ -23,7 +23,7 @@ _CDSWCTL = Path(__file__).parent.parent / "cdswctl.py"
 
 
 def client_archive(os_name: str) -> bytes:
-    """Return the gzipped tar that holds the stand-in cdswctl, in its one folder."""
+    """Return a gzipped tar with one folder that holds the stand-in cdswctl."""
     folder = f"cdsw-{_VERSION}-{os_name}-amd64"
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
@@ -37,15 +37,15 @@ def client_archive(os_name: str) -> bytes:
     return packed.getvalue()
 
 
-def get_archive(call: Call, os_name: str, arch: str) -> Reply:  # noqa: ARG001 - every view takes the call
-    """Answer with the client for an operating system; there are none but for amd64."""
+def get_archive(call: Call, os_name: str, arch: str) -> Reply:  # noqa: ARG001 - every view gets the call
+    """Answer with the client for an operating system; refuse with 404 any architecture but amd64."""
     if os_name not in {"linux", "darwin"} or arch != "amd64":
         raise Refused(404, "Not Found")
     return Reply(client_archive(os_name), content_type="application/x-gzip")
 
 
 def login(call: Call) -> Reply:
-    """Answer who the key belongs to; refuse with 401 another's username."""
+    """Answer with the name of the key's user; refuse with 401 if the body has another username."""
     if str(call.body.get("username", "")).lower() != call.user.username.lower():
         raise Refused(401, "Unauthorized")
     if call.sessions.faults.for_session("", "unauthorized"):
@@ -69,7 +69,7 @@ def _refused(text: str) -> Reply:
 
 
 def open_session(call: Call) -> Reply:
-    """Start a session, or attach to the one that ``session`` names; say ``silent`` where the real one says nothing."""
+    """Start a session, or attach to the one in ``session``; answer ``silent`` if the real client would say nothing."""
     name = str(call.body.get("project", ""))
     owner, _, slug = name.rpartition("/")
     project = call.world.find_project(owner or call.user.username, slug)
@@ -125,7 +125,7 @@ def list_own_projects(call: Call) -> Reply:
 
 
 def list_all_runtimes(call: Call) -> Reply:
-    """Answer as ``cdswctl runtimes list`` prints it."""
+    """Answer with all runtimes, as ``cdswctl runtimes list`` prints them."""
     return Reply({"runtimes": [runtime_json(call.world, runtime) for runtime in call.world.runtimes]})
 
 

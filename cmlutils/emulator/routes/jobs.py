@@ -39,7 +39,7 @@ def get_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
 
 
 def create_job(call: Call, owner: str, slug: str) -> Reply:
-    """Create a job; with a schedule or a parent, and not paused, it is live from here on."""
+    """Create a job; with a schedule or a parent it is live at once, unless it is paused."""
     project = call.project(owner, slug, "write")
     call.required("name", "type", "script")
     job = Job(str(call.body["name"]), str(call.body["script"]), creator=call.user.username)
@@ -54,7 +54,7 @@ def create_job(call: Call, owner: str, slug: str) -> Reply:
 
 
 def _change(call: Call, project: Project, job: Job, *, parent_id: int | None, pauses: bool) -> None:
-    """Take over what the body says of a job; refuse with 422, the job unchanged, what can't be."""
+    """Apply the body's fields to a job; if they are invalid, refuse with 422 and leave the job unchanged."""
     call.numbers("cpu", "memory", "nvidia_gpu")
     job.schedule, job.parent_id = _trigger(call, project, job, parent_id)
     default_type = "cron" if job.schedule else "dependent" if job.parent_id is not None else "manual"
@@ -72,7 +72,7 @@ def _change(call: Call, project: Project, job: Job, *, parent_id: int | None, pa
 
 
 def _trigger(call: Call, project: Project, job: Job, parent_id: int | None) -> tuple[str, int | None]:
-    """Return the schedule and parent after this call; a new one of either replaces the other."""
+    """Return the job's schedule and parent after this call; a new schedule replaces the parent and vice versa."""
     schedule = str(call.body.get("schedule", job.schedule) or "")
     if parent_id is not None and parent_id not in [other.id for other in project.jobs if other is not job]:
         raise Refused(422, f"parent job {parent_id} not found")
@@ -95,7 +95,7 @@ def _parent(call: Call, job: Job) -> int | None:
 
 
 def _pauses(call: Call) -> bool:
-    """Tell whether v1 heeds ``paused``. ASSUMED: no public capture."""
+    """Tell whether v1 honours ``paused``. ASSUMED: no public capture."""
     return call.world.assume.job_paused and call.world.personality == "cml"
 
 
@@ -117,7 +117,7 @@ def patch_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
 
 
 def update(call: Call, project: Project, job: Job, *, parent_id: int | None, pauses: bool) -> None:
-    """Change an existing job as the body says and note whether it became live."""
+    """Change an existing job as the body says, and note if it became live or ceased to be."""
     fired_before, trigger_before = job.can_fire, (job.schedule, job.parent_id)
     if "runtime_id" in call.body:
         job.runtime_id = call.runtime_id(project, "runtime_id")
@@ -135,7 +135,7 @@ def _environment(call: Call) -> dict[str, Any]:
 
 
 def delete_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
-    """Delete a job; its dependents stay."""
+    """Delete a job; the jobs that depend on it stay."""
     project = call.project(owner, slug, "write")
     job = find_job(project, job_id)
     project.jobs.remove(job)
@@ -144,7 +144,7 @@ def delete_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
 
 
 def start_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
-    """Start a run."""
+    """Start a run of a job."""
     project = call.project(owner, slug, "write")
     job = find_job(project, job_id)
     run = engine_id("run", call.world.next_id())
@@ -154,7 +154,7 @@ def start_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
 
 
 def stop_job(call: Call, owner: str, slug: str, job_id: int) -> Reply:
-    """Stop the run."""
+    """Stop the run of a job."""
     job = find_job(call.project(owner, slug, "write"), job_id)
     if job.latest:
         job.latest["status"] = "stopped"

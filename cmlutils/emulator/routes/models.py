@@ -1,4 +1,4 @@
-"""Models: the RPC under /api/altus-ds-1; always POST, always 200, ids as decimal text."""
+"""Models: the RPC under /api/altus-ds-1. Requests are always POST, successes always 200, ids decimal text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _find_step(call: Call, steps: str, key: str) -> tuple[Project, Model, Any]:
 
 
 def polled(world: World, model: Model) -> None:
-    """Move the model's latest build on, for it was read, and its deployment once the build is there."""
+    """Count a read of the model, which may move its latest build on or, once that is over, its deployment."""
     deployment = model.deployments[-1] if model.deployments else None
     if model.builds:
         build = model.builds[-1]
@@ -69,7 +69,7 @@ def _shown(call: Call, project: Project, model: Model) -> Json:
 
 
 def list_models(call: Call) -> Reply:
-    """Answer with the models of a project, of an owner, or all that the caller may see."""
+    """Answer with the models of a project, of an owner, or with all; only those that the caller may see."""
     projects = [p for p in call.world.projects if call.world.may(call.user, p, "read")]
     if call.body.get("projectId") is not None:
         projects = [p for p in projects if str(p.id) == str(call.body["projectId"])]
@@ -109,12 +109,12 @@ def create_model(call: Call) -> Reply:
 
 
 def _auth(call: Call) -> bool:
-    """Return whether calls of a new model need a key (that ``authEnabled`` counts here is ASSUMED)."""
+    """Tell whether calls of a new model need a key (ASSUMED: that ``authEnabled`` matters here)."""
     return bool(call.body.get("authEnabled", True)) if call.world.assume.model_auth_at_create else True
 
 
 def _kept_from(call: Call, flag: str) -> bool:
-    """Tell whether the caller said an explicit false. ASSUMED: no public capture of its effect."""
+    """Tell whether this flag is an explicit false. ASSUMED: no public capture of its effect."""
     return call.world.assume.explicit_auto_false and call.body.get(flag) is False
 
 
@@ -151,7 +151,7 @@ def _deploy(call: Call, project: Project, model: Model, build: Build) -> Deploym
 
 
 def build_model(call: Call) -> Reply:
-    """Build a model, and deploy it too unless told not to (the latter ASSUMED: no public capture)."""
+    """Build a model, and deploy the build unless told not to (which is ASSUMED: no public capture)."""
     project, model = _find(call, call.body.get("modelId"), "write")
     call.required("targetFilePath", "targetFunctionName")
     build = _build(call, model, call.runtime_id(project, "runtimeId"))
@@ -191,7 +191,7 @@ def update_model(call: Call) -> Reply:
 
 
 def set_model_auth(call: Call) -> Reply:
-    """Let calls of the model need a key, or not."""
+    """Set whether calls of the model need a key."""
     project, model = _find(call, call.body.get("id"), "write")
     model.auth_enabled = bool(call.body.get("enableAuth"))
     return Reply(model_json(project, model, build=False, deployment=False))

@@ -1,4 +1,4 @@
-"""What hangs below a project: environment, collaborators, files, engine image."""
+"""The parts of a project: environment, collaborators, files, engine image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def get_environment(call: Call, owner: str, slug: str) -> Reply:
 
 
 def put_environment(call: Call, owner: str, slug: str) -> Reply:
-    """Replace the project's environment, as a whole."""
+    """Replace the whole environment of the project."""
     call.project(owner, slug, "write").environment = dict(call.body)
     return Reply(status=204)
 
@@ -54,7 +54,7 @@ def put_collaborator(call: Call, owner: str, slug: str, username: str) -> Reply:
 
 
 def _file(project: Project, path: str) -> Path:
-    """Return where the file is; refuse with 404 what would leave the project."""
+    """Return the file's path on this machine; refuse with 404 a path that leaves the project."""
     place = (project.files / path).resolve()
     if not place.is_relative_to(project.files.resolve()):
         raise Refused(404, "file.notFound")
@@ -70,7 +70,7 @@ def get_file(call: Call, owner: str, slug: str, path: str) -> Reply:
 
 
 def put_file(call: Call, owner: str, slug: str, path: str) -> Reply:
-    """Write a file: the one part of a multipart body."""
+    """Write a file, whose content is the only part of a multipart body."""
     place = _file(call.project(owner, slug, "write"), path)
     if not call.uploads:
         raise Refused(422, "no file in the request")
@@ -80,7 +80,7 @@ def put_file(call: Call, owner: str, slug: str, path: str) -> Reply:
 
 
 def get_engine_image(call: Call, owner: str, slug: str) -> Reply:
-    """Answer with the project's engine image, the first there is unless it chose another."""
+    """Answer with the project's engine image: the one chosen for it, or the first of the workspace."""
     project = call.project(owner, slug)
     images = call.world.engine_images
     chosen = next((image for image in images if image.id == project.engine_image_id), images[0] if images else None)
@@ -88,7 +88,7 @@ def get_engine_image(call: Call, owner: str, slug: str) -> Reply:
 
 
 def patch_engine_image(call: Call, owner: str, slug: str) -> Reply:
-    """Choose the project's engine image."""
+    """Set the project's engine image."""
     project = call.project(owner, slug, "write")
     chosen = call.body.get("engineImageId")
     if chosen not in [image.id for image in call.world.engine_images]:

@@ -1,4 +1,4 @@
-"""Projects: found, created, changed, given away, deleted; what hangs below one is in project_parts.py."""
+"""Projects: find, create, change, give to another owner, delete. The parts of a project are in project_parts.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def list_projects(call: Call, username: str) -> Reply:
 
 
 def summarize_projects(call: Call, username: str) -> Reply:
-    """Answer with the projects of this name LIKE, whosoever they are; CDSW ignores limit and offset."""
+    """Answer with the projects of any owner whose name is LIKE the one asked for; CDSW ignores limit and offset."""
     if call.world.find_user(username) is None:
         raise Refused(404, "user.notFound")
     pattern = call.query.get("projectName", "")
@@ -59,7 +59,7 @@ def summarize_projects(call: Call, username: str) -> Reply:
 
 
 def create_project(call: Call, username: str) -> Reply:
-    """Create a project; one of the same name gets a slug of its own."""
+    """Create a project; if its slug is taken, it gets another one."""
     owner = call.world.find_user(username)
     if owner is None:
         raise Refused(404, "user.notFound")
@@ -74,7 +74,7 @@ def create_project(call: Call, username: str) -> Reply:
     if call.world.assume.project_create_settings:
         _settings(call, project)
     project.files = call.world.state_dir / project.path
-    project.files.mkdir(parents=True, exist_ok=True)  # a workspace that had this --state-dir before may have left one
+    project.files.mkdir(parents=True, exist_ok=True)  # an earlier workspace with the same --state-dir may have left it
     call.world.projects.append(project)
     return Reply(project_json(call.world, project), 201)
 
@@ -93,7 +93,7 @@ def _check_visibility(visibility: str) -> None:
 
 
 def _settings(call: Call, project: Project) -> None:
-    """Take the settings over that are ASSUMED (no public capture) for create and PATCH."""
+    """Apply the settings that create and PATCH are ASSUMED to take (no public capture)."""
     project.description = str(call.body.get("description", project.description) or "")
     project.shared_memory = int(call.body.get("shared_memory_limit", project.shared_memory) or 0)
     _engine_type(call, project)
@@ -112,7 +112,7 @@ def get_project(call: Call, owner: str, slug: str) -> Reply:
 
 
 def patch_project(call: Call, owner: str, slug: str) -> Reply:
-    """Change a project; a new owner makes it private and moves its path."""
+    """Change a project; a new owner makes it private and changes its path."""
     project = call.project(owner, slug, "admin")
     if "project_visibility" in call.body:
         _check_visibility(str(call.body["project_visibility"]))

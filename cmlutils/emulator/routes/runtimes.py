@@ -8,7 +8,7 @@ from cmlutils.emulator.shapes import engine_image_json, runtime_json
 
 
 def list_runtimes(call: Call) -> Reply:
-    """Answer with the runtimes: the latest enabled ones unless asked for more; 501 while the catalogue loads."""
+    """Answer with the latest enabled runtimes, or with more if asked to; refuse with 501 while the catalogue loads."""
     if call.world.runtimes_loading > 0:
         call.world.runtimes_loading -= 1
         raise Refused(501, "runtimes are not loaded yet")

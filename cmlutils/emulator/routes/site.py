@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from cmlutils.emulator.world import World
 
 
-def root(call: Call) -> Reply:  # noqa: ARG001 - every view takes the call
+def root(call: Call) -> Reply:  # noqa: ARG001 - every view gets the call
     """Answer that the API is there."""
     return Reply(b"Sense API v1", content_type="text/plain; charset=utf-8")
 
@@ -38,7 +38,7 @@ def patch_config(call: Call) -> Reply:
 
 
 def get_stats(call: Call) -> Reply:
-    """Answer with the site's figures; CDSW names its release among them."""
+    """Answer with the site's statistics, which include the release of CDSW."""
     nodes = {"name": "Total Nodes", "value": "3"}
     if call.world.personality == "cml":
         return Reply([nodes, {"name": "Total CPU", "value": "48"}])

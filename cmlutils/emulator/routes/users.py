@@ -40,7 +40,7 @@ def list_users(call: Call) -> Reply:
 
 
 def list_site_users(call: Call) -> Reply:
-    """Answer an administrator with users or teams, a page at a time."""
+    """Answer with a page of users or teams (administrators only)."""
     call.need_admin()
     wanted = [user for user in call.world.users if call.query.get("type") in (None, user.type)]
     offset = int(call.query.get("offset", 0))

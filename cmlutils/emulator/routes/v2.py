@@ -1,4 +1,4 @@
-"""The few routes of API v2 that a migration falls back to; ids are public identifiers."""
+"""The few routes of API v2 that a migration falls back on; ids are public identifiers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _named(things: list[Any], kind: str, wanted: str) -> Any:
 
 
 def _page(call: Call, key: str, items: list[Json]) -> Reply:
-    """Answer with a page of those whose fields equal ``search_filter``; a page token is an offset."""
+    """Answer with a page of the items whose fields equal ``search_filter``; a page token is an offset."""
     wanted = json.loads(call.query.get("search_filter") or "{}")
     items = [item for item in items if all(str(item.get(field)) == str(value) for field, value in wanted.items())]
     start = int(call.query.get("page_token") or 0)
@@ -119,7 +119,7 @@ def get_job(call: Call, project_id: str, job_id: str) -> Reply:
 
 
 def patch_job(call: Call, project_id: str, job_id: str) -> Reply:
-    """Change a job: v2 proves paused, schedule and parent_id, whatever v1 can do."""
+    """Change a job. In v2 paused, schedule and parent_id are proven, whatever v1 can do."""
     project = _project(call, project_id, "write")
     job = _named(project.jobs, "job", job_id)
     parent_id = job.parent_id
