@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, no network beyond loopback, and a command line to type."""
+"""What every test gets: its own home folder, no network beyond loopback, and a way to run command lines."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from cmlutils.section import Secret, Workspace
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory, monkeypatch):
-    """A HOME of the test's own, without the developer's variables."""
+    """A new HOME for the test, without the developer's environment variables."""
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(folder))
     for name in list(os.environ):
@@ -32,7 +32,7 @@ def home(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def usual_umask():
-    """The umask that users have: a command that ran in this process may have left its own."""
+    """The usual umask of users; a command that ran in this process may have changed it."""
     old = os.umask(0o022)
     yield
     os.umask(old)
@@ -40,7 +40,7 @@ def usual_umask():
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch):
-    """A connection beyond loopback is a mistake of the test."""
+    """Fail a test that connects beyond loopback."""
     real = socket.socket.connect
 
     def connect(self, address):
@@ -57,7 +57,7 @@ def only_loopback(monkeypatch):
 
 @pytest.fixture
 def program(tmp_path_factory, monkeypatch):
-    """Write an executable script into a folder of the test's own, which is the first on PATH; returns its path."""
+    """Return a function that writes an executable script into a folder at the front of PATH and returns its path."""
     folder = tmp_path_factory.mktemp("programs")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -72,7 +72,7 @@ def program(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def standin(tmp_path, monkeypatch):
-    """A fake cdswctl whose sessions are those of a real sshd."""
+    """A fake cdswctl whose sessions are served by a real sshd."""
     found = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", found.login)
     monkeypatch.setattr(rsync, "REMOTE_ROOT", found.login + ":./")
@@ -81,7 +81,7 @@ def standin(tmp_path, monkeypatch):
 
 @pytest.fixture
 def way(standin):
-    """A tunnel into the stand-in's project; afterwards no session is open."""
+    """A tunnel into the stand-in's project; checks afterwards that no session is open."""
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
     with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
         yield one
@@ -90,7 +90,7 @@ def way(standin):
 
 @pytest.fixture
 def mock():
-    """Replies to HTTP requests, each of which must be asked for."""
+    """Prepared replies to HTTP requests; the test fails if one of them is not used."""
     with responses.RequestsMock() as mocked:
         yield mocked
 
@@ -110,7 +110,7 @@ class Line:
 
 @pytest.fixture
 def run_line(capfd):
-    """Type a line; fail, with its output, when it ends with another exit code."""
+    """Return a function that runs a command line, and fails with its output on an unexpected exit code."""
 
     def type_line(line, exit_code=0):
         words = shlex.split(line)

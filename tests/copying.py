@@ -1,4 +1,4 @@
-"""One way of a project's files, without a command line: what a test says to do, and whether two trees are equal."""
+"""Copies a project's files in one direction, without a command line, and compares two trees."""
 
 import filecmp
 import os
@@ -14,7 +14,7 @@ from cmlutils.progress import Silent
 
 
 def difference(left, right):
-    """Compare two trees but for `.cache` and `left…`, by listings; equal files must have equal bytes, too."""
+    """Compare the listings of two trees, without `.cache` and `left…` on the left; common files must be equal."""
     tops = left, right
     left, right = list(walk(left)), list(walk(right))
     for path in {each.path for each in left if each.kind == "f"} & {each.path for each in right}:
@@ -36,7 +36,7 @@ def push(way, folder, progress=None):
 
 
 class At(Silent):
-    """Does something at each beginning of a step."""
+    """Performs an action each time that this step begins."""
 
     def __init__(self, step, action):
         self.wanted, self.action, self.times = step, action, 0

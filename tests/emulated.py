@@ -1,4 +1,4 @@
-"""Two emulated workspaces, ini files that point at them, and a sample project: fixtures of several conftest.py."""
+"""Two emulated workspaces, ini files for them, and a sample project: fixtures that several conftest.py import."""
 
 import subprocess
 from contextlib import ExitStack
@@ -87,13 +87,13 @@ def users(key, public):
 
 @pytest.fixture
 def sample():
-    """The sample project as a world has it; change it before `workspaces` is called."""
+    """The sample project, in the form of a world's YAML; a test may change it before it calls `workspaces`."""
     return deepcopy(SAMPLE)
 
 
 @pytest.fixture
 def workspaces(home, keys, sample, tmp_path):
-    """Start source and target; returns a function that does it, with what the target lacks or has."""
+    """Return a function that starts source and target, with options for what the target has or lacks."""
     with ExitStack() as stack:
 
         def start(

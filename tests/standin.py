@@ -1,4 +1,4 @@
-"""A fake cdswctl that starts a real sshd, whose every command runs in one folder."""
+"""A fake cdswctl that starts a real sshd, which runs every command in one folder."""
 
 import getpass
 import os

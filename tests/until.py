@@ -1,4 +1,4 @@
-"""Waiting for what a test can see, never longer than some seconds."""
+"""Waits for conditions that a test can check, for a limited number of seconds."""
 
 import os
 import time
@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def until(condition, what, seconds=30, shown=None):
-    """Ask again until there is an answer, and return it; fail with what was waited for, and what is `shown` instead."""
-    __tracebackhide__ = True  # the line that waits is of interest
+    """Call `condition` until its answer is true, and return that; on time-out fail with `what` and `shown()`."""
+    __tracebackhide__ = True  # a failure is reported at the caller's line
     end = time.monotonic() + seconds
     while not (answer := condition()):
         if time.monotonic() > end:
@@ -17,7 +17,7 @@ def until(condition, what, seconds=30, shown=None):
 
 
 def gone(pid):
-    """Tell whether a process has ended; a zombie has."""
+    """Tell whether a process has ended; a zombie counts as ended."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,4 +1,4 @@
-"""The command line as words: its commands, and lines parsed without being run."""
+"""The command line as words: all commands, and parsing of lines that are not run."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from cmlutils.cli.main import cli
 
 
 def walk(command=cli, words=("cmlutil",)):
-    """Yield the words of every command and group, and the command."""
+    """Yield the words and the object of every command and group."""
     yield " ".join(words), command
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
@@ -32,6 +32,6 @@ def understood(line):
 
 
 def examples(text):
-    """Return the cmlutil lines of a help text's example, lines that go on joined."""
+    """Return the cmlutil lines of a help text's example, with continued lines joined."""
     text = re.sub(r"\\\n\s*", "", text.partition("Example:")[2])
     return [line.strip() for line in text.splitlines() if line.strip().startswith("cmlutil ")]

@@ -1,7 +1,7 @@
 """Measure files against bare rsync, through the same kind of tunnel: python tests/bench/files.py [--help].
 
-A real sshd on loopback stands for the session, with its data in memory; a proxy may delay every byte by half of a
-round trip. All variants of a case run in turn, several rounds; what counts are the medians and the ratios of a round,
+A real sshd on loopback stands for the session, with its data in memory; a proxy may delay every byte by half a round
+trip. All variants of a case run in turn, for several rounds; what counts are the medians and the ratios within a round,
 since the machine may be busy with other things.
 """
 
@@ -39,7 +39,7 @@ WORDS = b"the quick brown fox jumps over the lazy dog and 0123456789 prints {key
 
 
 class Proxy:
-    """A port that leads to another one, each byte late by half of the round trip."""
+    """A port that forwards to another one, delaying each byte by half the round trip."""
 
     def __init__(self, target: int, rtt: float) -> None:
         self.target, self.delay = target, rtt / 2
@@ -81,7 +81,7 @@ class Proxy:
 
 @contextlib.contextmanager
 def sshd(base: Path):
-    """Run an sshd on loopback that lets our own key in; yields its port."""
+    """Run an sshd on loopback that accepts our own key; yield its port."""
     for name in ("host", "id"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / name], check=True)
     (base / "config").write_text(
@@ -108,7 +108,7 @@ def sshd(base: Path):
 
 
 def many_small(root: Path, count: int) -> None:
-    """Make `count` files of 1 to 8 KiB, 60 % text, in folders of 25."""
+    """Make `count` files of 1 to 8 KiB, 60 % of them text, 25 to a folder."""
     chance = random.Random(7)
     for number in range(count):
         if number % 25 == 0:
@@ -138,7 +138,7 @@ def mixed(root: Path, count: int) -> None:
 
 
 def change(root: Path, turn: int) -> None:
-    """Change one file in a hundred: other bytes, another time, now and then another size."""
+    """Change one file in a hundred: its bytes, its time, and sometimes its size."""
     for number, path in enumerate(sorted(path for path in root.rglob("*") if path.is_file())):
         if number % 100 == turn % 100:
             with path.open("r+b") as file:
@@ -148,7 +148,7 @@ def change(root: Path, turn: int) -> None:
 
 
 class Case:
-    """One measurement: bare rsync and ours, in turn, each into a place of its own."""
+    """One measurement: bare rsync and ours, in turn, each into its own folder."""
 
     def __init__(self, base: Path, port: int, *, up: bool) -> None:
         self.base, self.port, self.up = base, port, up
@@ -183,7 +183,7 @@ class Case:
                 shutil.rmtree(folder)
 
     def compete(self, rounds: int, how: str) -> None:
-        """Let both run `rounds` times: first into an empty place, otherwise onto what the round before left."""
+        """Run both `rounds` times: for FIRST into an empty folder, otherwise onto what the previous round left."""
         project, local = self.base / "project", self.base / "local"
         other = self.base / "project2"
         for number in range(rounds + 1):
@@ -202,7 +202,7 @@ class Case:
                     self.bare(self.bundle(folder) / "project-data", str(other) if self.up else ".")
                 else:
                     self.ours(Bundle(self.bundle(folder)))
-                if number:  # the first round warms up
+                if number:  # round 0 only warms up
                     self.rounds[who].append(time.monotonic() - began)
 
     def bundle(self, folder: Path) -> Path:
@@ -221,7 +221,7 @@ def empty(folder: Path) -> None:
 
 
 def measure(base: Path, port: int, where: str, options: argparse.Namespace) -> None:
-    """Run the cases of one distance, one after the other, and print a line of the table for each."""
+    """Run the cases for one round-trip time, one after the other, and print a line of the table for each."""
     kinds = [(f"{options.small:,} files of 1–8 KiB", many_small, options.small)] if options.small else []
     kinds += [(f"{options.large} files of 256 MiB, incompressible", some_large, options.large)] if options.large else []
     kinds += [(f"a mixed tree of {options.mixed:,} files", mixed, options.mixed)] if options.mixed else []

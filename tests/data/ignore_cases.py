@@ -1,4 +1,4 @@
-"""Names and pattern files on which git is asked for its opinion; read with runpy."""
+"""Paths and ignore files on which git's decisions are compared with ours; read with runpy."""
 
 PATHS = [
     b"a.txt", b"b.log", b"keep.log", b"A.TXT", b"README", b"data.csv", b"x", b"1", b"42", b"7up", b"-dash",

@@ -75,7 +75,7 @@ WORLD: dict[str, Any] = {
 
 
 class Api:
-    """A client with one user's key; ``call`` fails on another status than the one expected."""
+    """A client with one user's key; ``call`` fails unless the status is the expected one."""
 
     def __init__(self, workspace: Workspace, key: str) -> None:
         self.workspace = workspace
@@ -112,7 +112,7 @@ def world_data(ssh_key: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def start(tmp_path: Path, world_data: dict[str, Any]) -> Iterator[Callable[..., Workspace]]:
-    """Start a workspace with the sample world and these changes of it; several at once will do."""
+    """Return a function that starts a workspace with the sample world and changes to it; several may run at once."""
     with ExitStack() as stack:
         count = iter(range(100))
 
@@ -132,7 +132,7 @@ def workspace(start: Callable[..., Workspace]) -> Workspace:
 
 @pytest.fixture
 def login() -> Iterator[Callable[..., Api]]:
-    """Return a client of a workspace; the project's owner unless another key is given."""
+    """Return a function that makes a client of a workspace, with the key of the project's owner or the key given."""
     with ExitStack() as stack:
 
         def make(workspace: Workspace, key: str = DANA) -> Api:
@@ -149,7 +149,7 @@ def api(workspace: Workspace, login: Callable[..., Api]) -> Api:
 
 
 class Client:
-    """The cdswctl that a workspace serves, with a home of its own."""
+    """The cdswctl that a workspace serves, with its own home folder."""
 
     def __init__(self, workspace: Workspace, folder: Path, ssh_key: Path) -> None:
         self.folder, self.ssh_key = folder, ssh_key
@@ -178,7 +178,7 @@ class Client:
         return process
 
     def tunnel(self, *words: str) -> tuple[subprocess.Popen[str], int]:
-        """Open an endpoint; return the process and the local port."""
+        """Open an ssh endpoint; return the process and the local port."""
         process = self.spawn("ssh-endpoint", *words)
         line = process.stdout.readline()  # type: ignore[union-attr]
         assert line.startswith("Forwarding local port "), process.communicate()
@@ -205,7 +205,7 @@ class Client:
 
 @pytest.fixture
 def client(tmp_path: Path, ssh_key: Path) -> Iterator[Callable[..., Client]]:
-    """Return a logged-in cdswctl of a workspace."""
+    """Return a function that makes a logged-in cdswctl of a workspace."""
     made: list[Client] = []
 
     def make(workspace: Workspace, *, log_in: bool = True) -> Client:

@@ -1,4 +1,4 @@
-"""Commands as a weekend runs them: in the background under nohup, with signals from outside."""
+"""Commands as people run them over a weekend: in the background under nohup, with signals from outside."""
 
 import contextlib
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from until import until
 
-# A shell that is not interactive starts what is in the background with SIGINT ignored; nohup ignores SIGHUP too.
+# A shell that is not interactive starts background commands with SIGINT ignored; nohup ignores SIGHUP as well.
 NOHUP = 'nohup "$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
 PLAIN = '"$@" </dev/null >>"$OUT" 2>&1 & echo $!; wait $!; echo "exit code $?"'
 
 
 def marked_processes(mark):
-    """Return {pid: command line} of all processes that have this in their environment, zombies apart."""
+    """Return {pid: command line} of all processes with this mark in their environment, except zombies."""
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -28,7 +28,7 @@ def marked_processes(mark):
 
 
 class Background:
-    """A command that a script started; `pid` is its own, not the shell's."""
+    """A command that a shell script has started; `pid` is that of the command, not of the shell."""
 
     def __init__(self, words, out, script=NOHUP):
         self.mark, self.out, self.folders = f"RUN={uuid.uuid4()}", out, set()
@@ -41,18 +41,18 @@ class Background:
         return self.out.read_text(errors="replace") if self.out.exists() else ""
 
     def until(self, condition, what, seconds=40):
-        """Wait for something while it runs; what it has said is told if that does not come."""
+        """Wait for a condition while the command runs; if it takes too long, fail with the command's output."""
         return until(condition, what, seconds, shown=self.text)
 
     def processes(self):
-        """What is left of us, the shell and zombies apart: {pid: command line}; takes note of private folders."""
+        """Return {pid: command line} of our processes, except the shell and zombies; remember their private folders."""
         found = marked_processes(self.mark)
         self.folders |= {folder for words in found.values() for folder in re.findall(r"[\w./-]*/cml-[\w]+", words)}
         found.pop(self.shell.pid, None)
         return found
 
     def watchdogs(self):
-        """The shells that the command and what it started keep beside them."""
+        """Return the pids of the watchdog shells of the command and of the processes that it started."""
         parents, own = {}, self.processes()
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -61,13 +61,13 @@ class Background:
                 continue
         found = []
         for pid, parent in parents.items():
-            with contextlib.suppress(OSError):  # it may have ended since
+            with contextlib.suppress(OSError):  # it may have ended meanwhile
                 if parent in own and pid not in own and b"trap" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.append(pid)
         return found
 
     def send(self, signum=signal.SIGINT):
-        """Send a signal; return the exit code and the seconds until the end."""
+        """Send the command a signal; return its exit code and the seconds until it ended."""
         self.processes()
         self.dogs = self.watchdogs()
         begin = time.monotonic()
@@ -79,12 +79,12 @@ class Background:
         return int(out.split()[-1])
 
     def left(self):
-        """What is still there: processes, watchdogs, private folders."""
+        """Return what still exists: processes, watchdogs, private folders."""
         dogs = [pid for pid in getattr(self, "dogs", []) if Path(f"/proc/{pid}").exists()]
         return [*self.processes().values(), *dogs, *(one for one in self.folders if Path(one).exists())]
 
     def vanishes(self, seconds):
-        """Wait until nothing is left of it."""
+        """Wait until nothing is left of the command."""
         until(lambda: not self.left(), "the end of all that belongs to the command", seconds, shown=self.left)
 
     def kill(self):

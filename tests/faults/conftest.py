@@ -1,4 +1,4 @@
-"""Two emulated workspaces or a target alone, and commands in the background."""
+"""Two emulated workspaces or only a target, and commands that run in the background."""
 
 import sys
 
@@ -25,7 +25,7 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def background(tmp_path):
-    """Start a command line in the background; whatever is left of it at the test's end is killed."""
+    """Return a function that starts a command line in the background; what is left at the test's end is killed."""
     started = []
 
     def start(*words, script=NOHUP):

@@ -1,4 +1,4 @@
-"""An import without its files, against an emulated target: what it is given, what it leaves there."""
+"""Imports without files into an emulated target: the bundle they import, and what they make on the target."""
 
 import shutil
 from contextlib import contextmanager
@@ -47,11 +47,11 @@ JOBS = [
 
 
 class Crash(BaseException):
-    """The process is gone: every later call fails too."""
+    """Stands for the death of the process: every later call fails too."""
 
 
 class CrashingHttp(Http):
-    """Dies at its nth try, before or after the request had its effect, and stays dead."""
+    """Raises Crash at the nth request, before or after that has its effect, and at every later one."""
 
     def __init__(self, workspace, patience, nth, *, after):
         super().__init__(workspace, patience)
@@ -67,7 +67,7 @@ class CrashingHttp(Http):
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self):
         self.at = 0.0
@@ -113,7 +113,7 @@ def target_of(tmp_path, without=(), **more):
 def replay(
     workspace, bundle, crash=0, *, after=False, maps=None, name="Churn", push=lambda *_: None, url="", username="dana"
 ):
-    """Import once, without the files; an error becomes the exit code that the command line would give."""
+    """Import once, without files; an error becomes the exit code that the command line would return."""
     time = Time()
     place = Workspace(url or workspace.url, username, Secret(KEY))
     section = Section("import", name, place, "", bundle.folder.parent, Path("ini"))
@@ -121,7 +121,7 @@ def replay(
     report = Report("import", name)
     client = CrashingHttp(place, patience, crash, after=after) if crash else Http(place, patience)
     with client:
-        client.answered = True  # the real command has asked for the user before
+        client.answered = True  # as in the real command, which has asked for the user before
         connection = Connection(section, ApiV1(client))
         work = Replay(connection, bundle, maps or Maps({}, {}), report, Silent(), Clock(time.now, time.sleep))
         try:
@@ -144,7 +144,7 @@ def outcome(run, name):
 
 
 def dump(workspace):
-    """Return the target without ids and times."""
+    """Return the target's state without ids and times."""
     workspace.settle()
     with workspace.world.lock:
         (project,) = workspace.world.projects
@@ -165,7 +165,7 @@ def dump(workspace):
 
 
 def delete_project(workspace):
-    """Delete the one project, as a person does."""
+    """Delete the only project, as a person does."""
     with workspace.world.lock:
         (project,) = workspace.world.projects
         shutil.rmtree(project.files)
@@ -173,7 +173,7 @@ def delete_project(workspace):
 
 
 def live(workspace):
-    """What was live that must never be: anything but the start of an application at its creation."""
+    """Return what was live but must never be: anything but the start of an application at its creation."""
     return [event for event in workspace.went_live if event.kind != "application-started"]
 
 

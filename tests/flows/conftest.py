@@ -1,4 +1,4 @@
-"""Two emulated workspaces, or a project and a bundle for a copy of files alone."""
+"""Two emulated workspaces, or just a project and a bundle for copying files."""
 
 import pytest
 from emulated import keys, sample, workspaces

@@ -4,7 +4,7 @@ import json
 
 
 def without_ours(bundle):
-    """Make one of an export of ours: without a manifest, and without the fields that only we have."""
+    """Turn a bundle of ours into such a one: remove the manifest, and the fields that only we write."""
     (bundle / "manifest.json").unlink()
     for kind in ("project", "models", "jobs", "applications"):
         path = bundle / f"project-metadata/{kind}-metadata.json"

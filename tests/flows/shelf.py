@@ -1,4 +1,4 @@
-"""The smallest target there is: a shelf of things in memory, for the step that can be run again."""
+"""The smallest possible target for testing repeatable steps: a shelf of things in memory."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -10,10 +10,10 @@ from cmlutils.journal import Journal
 
 
 class Shelf:
-    """Things by id; `trouble` is met by the next calls of a verb, `asked` is what was asked of it.
+    """Things by id; `trouble` lists, by verb, what its next calls run into; `asked` lists the verbs called.
 
-    A trouble is an exception (the call has no effect), or a pair of it and "after": it comes when the effect is there.
-    What is `slow` shows in the listing only after so many looks, or goes from it only then.
+    A trouble is an exception (the call has no effect), or a pair of it and "after" (raised after the effect), or None.
+    Things made or removed show up so in the listing only after it was asked for `slow` times more.
     """
 
     def __init__(self, path):
@@ -29,7 +29,7 @@ class Shelf:
 
     @property
     def journal(self):
-        """The journal as the disk has it."""
+        """The journal, read anew from the disk."""
         return Journal(self.path)
 
     @property
@@ -37,7 +37,7 @@ class Shelf:
         return [verb for verb in self.asked if verb not in {"list", "read"}]
 
     def put(self, name="a", **more):
-        """Make a thing as a person does."""
+        """Make a thing as a person does; return its id."""
         number = next(self.ids)
         self.things[number] = {"id": number, "name": name, "live": False, **more}
         self._show()
@@ -67,7 +67,7 @@ class Shelf:
         return self._call("list", effect)
 
     def _change(self, change):
-        """Change what is there; the listing is behind if this target is slow."""
+        """Make a change; the listing shows it later if this target is slow."""
         self._behind = 0
         result = change()
         if not self.slow:
@@ -109,7 +109,7 @@ class Shelf:
         self._call("request_stop", effect)
 
     def kind(self, **changes):
-        """The kind of all these things, as those of workloads are."""
+        """Return the kind of all these things, like the kinds of workloads."""
         kind = Kind(
             name="thing",
             inventory=Inventory(self.list),
@@ -120,11 +120,11 @@ class Shelf:
         return replace(kind, **changes)
 
     def step(self, name="a", nth=0, **changes):
-        """A step for one thing of this name, as the kinds of workloads have it."""
+        """Return a step for one thing of this name, like the steps for workloads."""
         return ShelfStep(self, name, nth, **changes)
 
     def ensure(self, step=None):
-        """Do a step as a new process does, and return the outcome and the record."""
+        """Run a step as a new process would, and return the outcome and the record."""
         self.asked.clear()
         self.pauses.clear()
         step = step or self.step()
@@ -133,7 +133,7 @@ class Shelf:
 
 
 class ShelfStep(Step):
-    """A step for one thing of a shelf; `changes` are methods and attributes that it has otherwise."""
+    """A step for one thing of a shelf; `changes` override its methods and attributes."""
 
     runs_by_itself = True
 

@@ -1,4 +1,4 @@
-"""Two emulated workspaces, and a way to change what a workspace answers."""
+"""Two emulated workspaces, and a way to change the answers of a workspace."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ __all__ = ["keys", "sample", "workspaces"]
 
 @pytest.fixture
 def answering():
-    """Let a function see, and change, each JSON reply of a workspace: `change(method, path, reply) -> reply`."""
+    """Return a function that passes each JSON reply of a workspace through `change(method, path, reply) -> reply`."""
 
     def install(workspace, change):
         server = workspace._server
@@ -34,7 +34,7 @@ def answering():
 
 @pytest.fixture
 def without_files(monkeypatch):
-    """Nothing is copied, so that a run takes a moment."""
+    """No files are copied, so that a run takes only a moment."""
     monkeypatch.setattr("cmlutils.flows.connect.project_tunnel", lambda *_, **__: contextlib.nullcontext())
     for verb in ("export_project.survey", "export_project.pull", "import_project.push"):
         monkeypatch.setattr(f"cmlutils.flows.{verb}", lambda *_: FileResult(Totals()))

@@ -1,4 +1,4 @@
-"""Spoil one part of a JSON value."""
+"""Spoils one part of a JSON value."""
 
 import json
 
@@ -9,7 +9,7 @@ JUNK = (
 
 
 def places(value, at=()):
-    """Yield the way to each part of a value, the whole of it first."""
+    """Yield the path (a tuple of keys) of each part of a value, beginning with that of the whole value."""
     yield at
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, one in inner:
@@ -17,7 +17,7 @@ def places(value, at=()):
 
 
 def spoilt(value, chance):
-    """Return a value of which one part is gone, is there twice, or is something else; and what was done."""
+    """Return a copy of a value in which one part is removed, doubled or replaced; and a text of what was done."""
     value = json.loads(json.dumps(value))
     way = chance.choice(list(places(value)))
     if not way:
