@@ -34,7 +34,7 @@ from results import Result  # noqa: E402
 from cmlutils.errors import BundleError  # noqa: E402
 from cmlutils.section import Secret, Section, Workspace  # noqa: E402
 
-# Stands for cmlutil: the project's name says what it does.
+# Takes the place of cmlutil; what it does depends on the project's name.
 STUB = """
     import os, pathlib, signal, sys, time
     verb, name = sys.argv[2], sys.argv[3].partition("=")[2]
@@ -177,7 +177,7 @@ def script(tmp_path, stub, names):
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_the_children_even_under_nohup(stub, tmp_path, signum):
     process, _ = script(tmp_path, stub, ["wait", "never"])
-    process.send_signal(signal.SIGHUP)  # nohup's own business: still ignored, or else heard before the next
+    process.send_signal(signal.SIGHUP)  # nohup has it ignored; were it not, it would be handled before the next signal
     process.send_signal(signum)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signum
@@ -197,7 +197,7 @@ def answers(*rows):
 
 
 def settle(gate, clock, seconds=3):
-    """Let a gate have its answers, time passing by a second a turn."""
+    """Let a gate get its answers, with the clock advancing by a second per turn."""
     for _ in range(seconds):
         while True:
             gate.look()
@@ -321,7 +321,7 @@ def test_exports_start_while_they_fit_and_one_alone_always(tmp_path):
     (tmp_path / "a/data").write_bytes(b"x" * (6 << 20))
     one.ended("a")
     one.exported("a")
-    assert not one.fits("b")  # 6 MiB are there, and as much is expected
+    assert not one.fits("b")  # a takes 6 MiB, and b is expected to take as much
     one.removed("a", 4096)
     assert one.fits("b")
     one.begin("b")
@@ -402,7 +402,7 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     record.Record(ini, "migrate").write(done, 1)
     monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
     where = [f"--config-dir={ini}", f"--report-dir={ini}"]
-    assert run.main("migrate", 10, ["three", *where]) == 0  # the code is that of what was run
+    assert run.main("migrate", 10, ["three", *where]) == 0  # the code counts only projects of this run
     assert [(one.project, one.exit_code) for one in record.read(ini, "migrate")] == [
         ("one", 0),
         ("two & a half", 1),
@@ -493,7 +493,7 @@ def test_shards_are_stable_and_share_everything():
     parts = [[name for name in names if choose.in_shard(name, (i, 3))] for i in (1, 2, 3)]
     assert sorted(name for part in parts for name in part) == sorted(names)
     assert all(70 < len(part) < 130 for part in parts)
-    assert choose.in_shard("Churn Model", (1, 3))  # for ever: hosts of different versions share a list
+    assert choose.in_shard("Churn Model", (1, 3))  # must never change: hosts with different versions share a list
 
 
 def test_main_takes_names_from_the_line_and_from_a_file(tmp_path, monkeypatch):
@@ -591,7 +591,7 @@ def test_the_table_folds_reasons_and_leaves_paths_whole():
     lines = results.table(rows, 60).splitlines()
     assert max(len(line) for line in lines[2:]) <= 60
     assert len(lines) == 4
-    assert lines[1].endswith("/a b/c d/e f/g h/i j/k l")  # what is done comes first
+    assert lines[1].endswith("/a b/c d/e f/g h/i j/k l")  # projects that are done come first
 
 
 def test_the_table_stands_below_its_head_whatever_letters_a_name_has():
@@ -617,7 +617,7 @@ def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(i
 
     def go(self, what, show=None, *, back=False):
         path.unlink()
-        path.mkdir()  # a file can't take its place
+        path.mkdir()  # a folder can't be replaced by a file
         for one in what.items:
             one.result = Result(one.project, 0)
             what.changed()
@@ -631,7 +631,7 @@ def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(i
     assert "batch-report.html have the same" not in out
     assert err.count("It is tried again at the end.") == 1
     assert err.count(f"{path} can't be written: Is a directory.") == 2
-    assert run.main("export", 10, where) == 2  # before anything ran
+    assert run.main("export", 10, where) == 2  # it ends before anything runs
     path.rmdir()
     monkeypatch.setattr(pool.Pool, "run", lambda self, what, show: go(self, what, back=True))
     assert run.main("export", 10, where) == 0
@@ -672,7 +672,7 @@ def test_what_runs_is_ended_when_something_goes_wrong_here(stub, tmp_path):
 
 
 def a_script(tmp_path, stub, *words):
-    """Return the command line of a batch of stubs."""
+    """Return the command line of a batch that runs the stub."""
     path = tmp_path / "batch.py"
     path.write_text(
         f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"

@@ -1,4 +1,4 @@
-"""A bundle: private, whole or told as unfinished, and never another's."""
+"""A bundle is private, complete or reported as unfinished, and never another user's."""
 
 import hashlib
 import json
@@ -286,7 +286,7 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=f"^{tmp_path}/file can't be created or written: ") as caught:
         Bundle(tmp_path / "file" / "p").create()
-    assert caught.value.hint.startswith("Free disk space or fix the permissions")  # the reason may be either
+    assert caught.value.hint.startswith("Free disk space or fix the permissions")  # several reasons are possible
 
 
 def test_a_place_that_others_may_write_to_is_warned_of_once_it_is_one(tmp_path, caplog):

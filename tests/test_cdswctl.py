@@ -1,4 +1,4 @@
-"""The client comes from the workspace into a folder of its own, logs in there, and leaves nothing."""
+"""The client is downloaded from the workspace into its own folder, logs in there, and leaves nothing behind."""
 
 import io
 import resource
@@ -116,11 +116,11 @@ esac
 @pytest.mark.parametrize(
     ("listed", "stopped", "interrupted", "gone"),
     [
-        ("exit 0", "exit 1", True, True),  # it ended on SIGINT, and nothing is listed
+        ("exit 0", "exit 1", True, True),  # it ended on SIGINT, and no session is listed
         ("echo other: running", "exit 1", False, True),
         ("exit 0", "echo something >&2; exit 1", False, False),  # an empty list alone proves nothing
         ("exit 0", "echo session not found >&2; exit 1", False, True),
-        ("exit 1", "exit 1", True, False),  # it refuses to list
+        ("exit 1", "exit 1", True, False),  # listing fails
         ("echo mine: running", "echo 'unexpected end of JSON input' >&2; exit 1", True, True),
         ("echo mine: running", "echo 'no such session' >&2; exit 1", True, False),
         ("sleep 9", "exit 1", True, False),

@@ -1,4 +1,4 @@
-"""Channels that wait for their script: as good as new ones, and none is left."""
+"""Channels that wait for their script work like new ones, and none is left over."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def waiting(way):
 
 
 def on_the_workspace(standin):
-    """The shells that wait in this stand-in's project; other tests have theirs."""
+    """Return the pids of the shells that wait in this stand-in's project, and not in those of other tests."""
     waiting = subprocess.run(["pgrep", "-f", "IFS= read -r script"], capture_output=True, text=True, check=False).stdout
     found = []
     for pid in waiting.split():
@@ -109,7 +109,7 @@ def test_what_a_login_shell_complains_of_is_no_word_of_the_script(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
     client = cdswctl.log_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
-        for _ in range(3):  # two have waited, the third has not
+        for _ in range(3):  # the first two use waiting channels, the third a new one
             assert one.run("echo mine >&2").err == b"mine\n"
         err = bytearray()
         assert list(one.stream("echo out; echo mine >&2; exit 1", ok=[1], err=err)) == [b"out\n"]

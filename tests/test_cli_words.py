@@ -199,7 +199,7 @@ def test_letters_that_a_terminal_has_not_are_shown_by_their_numbers(home):
 
 @pytest.fixture
 def ini(home):
-    """Both ini files, with names that shells find hard."""
+    """Both ini files, with section names that are difficult for shells."""
     (home / "cmlutils").mkdir()
     for side, names in (("export", ["Churn Model", "Churn $x `y`", "it's"]), ("import", ["Churn Model", "Charts"])):
         text = "".join(f"[{name}]\n" for name in names)
@@ -208,7 +208,7 @@ def ini(home):
 
 @pytest.fixture
 def bash(home, program):
-    """What bash offers after a line was typed, as it would stand in the line; the line is a list of words."""
+    """Return a function that takes the words of a line and returns bash's completions as they would appear in it."""
     program("cmlutil", "from cmlutils.cli.main import main\nmain()", sys.executable)
 
     def offered(typed):
@@ -267,7 +267,7 @@ def test_each_shell_gets_its_script(shell, run_line):
 
 
 class Screen(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self):
         return True
@@ -338,7 +338,7 @@ def test_a_quiet_terminal_shows_warnings_and_errors_only():
 @pytest.mark.parametrize(("words", "level"), [("", "INFO"), ("-q", "WARNING"), ("-q -v", "DEBUG"), ("-v -q", "DEBUG")])
 def test_verbose_has_the_last_word_over_quiet(words, level):
     logs.to_terminal()
-    with pytest.raises(ConfigError):  # there is no ini file
+    with pytest.raises(ConfigError):  # as there is no ini file
         cli.main(["project", "export", *words.split(), "-p", "x"], standalone_mode=False)
     [handler] = logging.getLogger(logs.ROOT).handlers
     assert logging.getLevelName(handler.level) == level
@@ -371,7 +371,7 @@ def test_a_column_of_names_ends_in_one_place_whatever_their_letters(name):
 
 
 def starts(lines, word):
-    """Return in which columns of a terminal, as rich counts them, the word begins."""
+    """Return the terminal columns, as rich counts them, in which the word begins."""
     return {cell_len(line[: line.index(word)]) for line in lines if word in line}
 
 

@@ -1,4 +1,4 @@
-"""From ini files to sections: what is found where, and one sentence for each thing that is wrong."""
+"""Reading sections from ini files: what is found where, and one sentence for each mistake."""
 
 import os
 import ssl
@@ -299,7 +299,7 @@ def test_what_all_sections_share_goes_to_default_in_capitals(ini, name):
 @pytest.mark.parametrize(
     "text",
     [
-        GOOD + "[default]\nowner_username=crew\n",  # nobody else lacks what it has
+        GOOD + "[default]\nowner_username=crew\n",  # no other section lacks the key that it has
         GOOD.replace("[P]", "[default]"),
         GOOD + "[default]\nusername=kai\n",
         "[default]\n" + GOOD.replace("[DEFAULT]\n", "").replace("[P]\n", ""),

@@ -1,4 +1,4 @@
-"""The demo, as a new user runs it."""
+"""The demo, run as a new user would."""
 
 import builtins
 import os
@@ -16,7 +16,7 @@ WIDTH = 80
 
 @pytest.fixture
 def start(home, tmp_path):
-    """Start `cmlutil demo` with a HOME and a temporary folder of its own."""
+    """Start `cmlutil demo` with its own HOME and temporary folder."""
 
     def begin(**more):
         environ = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": str(WIDTH), **more}
@@ -27,12 +27,12 @@ def start(home, tmp_path):
 
 
 def labels(table):
-    """Return the name of each row."""
+    """Return the name in each row of the table."""
     return re.findall(r"^  (\w[\w ]*?)(?:  |$)", table, re.MULTILINE)
 
 
 def running(folder):
-    """Return the command lines that name this folder."""
+    """Return the command lines of running processes that contain this folder's path."""
     lines = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [line for line in lines if str(folder) in line]
 

@@ -1,4 +1,4 @@
-"""Listings: from the real find, from hostile bytes, from a local walk; totals, differences and files."""
+"""Listings from the real find, from hostile bytes and from a local walk; their totals, differences and files."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def entry(
 
 
 def found(root: Path, prune: Iterable[bytes] = ()) -> list[Entry]:
-    """List a folder by a real shell and a real find."""
+    """List a folder with a real shell and a real find."""
     done = subprocess.run(["sh", "-c", find_script(prune)], cwd=root, capture_output=True, check=True)
     return list(parse_find([done.stdout]))
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A folder of all kinds of names, types, modes and times."""
+    """A folder with all kinds of names, types, modes and times."""
     root = tmp_path / "tree"
     for name in (
         b"a",
@@ -90,7 +90,7 @@ def tree(tmp_path: Path) -> Path:
     os.mkfifo(root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         folder = os.open(root, os.O_RDONLY)
-        try:  # the path of a socket must be short
+        try:  # a socket's path must be short
             listener.bind(f"/proc/self/fd/{folder}/socket" if Path("/proc/self/fd").exists() else str(root / "socket"))
         finally:
             os.close(folder)
@@ -120,7 +120,7 @@ def test_find_and_walk_see_the_same(tree: Path) -> None:
 
 
 def named(root: Path, paths: Iterable[bytes]) -> list[Entry]:
-    """Ask a real shell and a real find about these names."""
+    """List these names with a real shell and a real find."""
     done = subprocess.run(
         ["sh", "-c", names_script()], cwd=root, input=names_input(paths), capture_output=True, check=True
     )
@@ -200,7 +200,7 @@ def test_an_unreadable_folder_is_named_and_the_rest_listed(tmp_path: Path) -> No
 
 
 def as_nobody() -> dict[str, int]:
-    """Root reads everything, so let another user do it."""
+    """Return arguments that run a process as another user if we are root, since root can read everything."""
     return {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
 
 
@@ -317,7 +317,7 @@ def test_an_odd_name_is_not(path: bytes) -> None:
     "script", ["exit 1", "kill -9 $$", "echo 'find: unrecognized: -printf' >&2; exit 1", "exit 127"]
 )
 def test_a_find_that_fails_makes_no_listing(tmp_path: Path, program: Callable[[str, str], Path], script: str) -> None:
-    """As busybox fails, or a killed find: nothing of it may pass for an empty project."""
+    """If find fails as in busybox or is killed, its output must not pass for an empty project."""
     program("find", script)
     environ = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-c", find_script()], cwd=tmp_path, capture_output=True, check=False, env=environ)

@@ -1,4 +1,4 @@
-"""The house stands: modules import from their own floor or below, and each door has one module."""
+"""The architecture holds: modules import from their own floor or below, and each door has one home."""
 
 import ast
 from pathlib import Path
@@ -22,12 +22,12 @@ def floor(parts):
 
 
 def is_module(parts):
-    """Whether this is a module or package of the house, and no name that a module has."""
+    """Tell whether this is a module or package of the house, and not a name defined in a module."""
     return any((HOUSE / part).is_dir() or (HOUSE / f"{part}.py").is_file() for part in parts)
 
 
 def nodes(tree, *, type_checking):
-    """Walk a syntax tree, with or without what is for type checking only."""
+    """Walk a syntax tree, with or without the parts for type checking only."""
     for node in ast.iter_child_nodes(tree):
         if not type_checking and isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             continue
@@ -36,7 +36,7 @@ def nodes(tree, *, type_checking):
 
 
 def imports(path, *, type_checking=True):
-    """Names of all modules that a file imports, those for type checking too or not."""
+    """Yield the names of all modules that a file imports, with or without those for type checking only."""
     for node in nodes(ast.parse(path.read_text()), type_checking=type_checking):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

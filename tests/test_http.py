@@ -1,4 +1,4 @@
-"""How Http authenticates, fails, waits and never repeats what may have worked."""
+"""How Http authenticates, fails and waits, and that it never repeats a request that may have worked."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_a_redirect_to_the_same_machine_tells_what_is_different_there(clock, moc
 @pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
 def test_a_write_that_is_redirected_elsewhere_may_have_had_its_effect(http, mock, where):
     mock.post(f"{URL}/x", status=307, headers={"Location": where})
-    with pytest.raises(AnswerLost, match=f"^{http.host} redirects .* another page"):  # the effect may be there
+    with pytest.raises(AnswerLost, match=f"^{http.host} redirects .* another page"):  # it may have taken effect
         http.send("POST", "/x", {})
 
 
@@ -332,7 +332,7 @@ def test_waiting_ends_when_patience_does(http, mock, clock):
         http.get("/x")
     assert sum(clock.pauses) == pytest.approx(3600)
     assert max(clock.pauses) <= 30
-    assert len({*clock.pauses}) > len(clock.pauses) / 2  # not in step with others that wait
+    assert len({*clock.pauses}) > len(clock.pauses) / 2  # varied, so as not to be in step with other clients that wait
     assert 5 < len(clock.said) < 15
 
 
@@ -473,7 +473,7 @@ def received(connection):
 
 
 class Peer:
-    """A server that gives one prepared answer of bytes a connection and closes it."""
+    """A server that sends one prepared answer (bytes) per connection and closes it."""
 
     def __init__(self, *answers):
         self.answers = answers
@@ -516,7 +516,7 @@ def test_broken_answers_on_the_wire(clock, broken):
 
 
 class Firewall(Peer):
-    """A server whose connections stay open after the first answer, and get none after that."""
+    """A server whose connections stay open after their first answer, but get no further one."""
 
     def serve(self):
         with self.listener, contextlib.ExitStack() as kept:
@@ -528,7 +528,7 @@ class Firewall(Peer):
 
 
 class Steady(Peer):
-    """A server that gives all its answers on one connection."""
+    """A server that sends all its answers on one connection."""
 
     def serve(self):
         connection, _ = self.listener.accept()

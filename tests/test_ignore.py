@@ -1,4 +1,4 @@
-"""Ignore rules without a referee: what is documented, refused, quick, and left out of the import."""
+"""Ignore rules, not compared with git: what is documented, what is refused, speed, and what an import leaves out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rules(text: bytes) -> IgnoreRules:
 
 
 def ignored(text: bytes, path: bytes) -> bool:
-    """Ask about one path; a slash at its end makes it a folder."""
+    """Tell whether the rules ignore a path; one that ends in a slash is a folder."""
     return rules(text).ignored(path.rstrip(b"/"), is_dir=path.endswith(b"/"))
 
 
@@ -63,7 +63,7 @@ def test_reads_lines_as_gits_manual_says(text: bytes, yes: bytes, no: bytes) -> 
 
 @pytest.mark.parametrize("path", [b"abc/ghi", b"abcx/ghi"])
 def test_two_stars_within_a_segment_are_one(path: bytes) -> None:
-    """What git's manual says and git does from 2.52 on; older ones differ, so git isn't asked."""
+    """As git's manual says and git does since 2.52; older versions differ, so this isn't compared with git."""
     assert ignored(b"abc**/ghi", path)
     assert not ignored(b"abc**/ghi", b"abc/x/ghi")
     assert not ignored(b"abc**/ghi", b"abcghi")
@@ -235,7 +235,7 @@ def test_the_quick_way_finds_what_backtracking_would(text: bytes, path: bytes) -
 
 
 def test_many_patterns_stay_quick() -> None:
-    """A generous bound on a slow machine: it takes a tenth of this."""
+    """The bound is generous even for a slow machine: it usually takes a tenth of that."""
     text = b"\n".join(b"name%d/\n*.ext%d\n/a/b%d\npre%d*\n*mid%d*" % (n, n, n, n, n) for n in range(100))
     asked = rules(text)
     began = time.perf_counter()
@@ -246,7 +246,7 @@ def test_many_patterns_stay_quick() -> None:
 
 @pytest.mark.parametrize("old", [False, True])
 def test_pathspec_decides(monkeypatch: pytest.MonkeyPatch, old: bool) -> None:
-    """It must not take another engine where one happens to be installed; 0.12 has no choice to offer."""
+    """The rules must use pathspec's own engine even if others are installed; version 0.12 has no such option."""
     made: list[dict[str, Any]] = []
 
     class Spec(pathspec.PathSpec):  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""git and rsync as referees: the same lines, the same tree, the same decision."""
+"""Our ignore rules decide as git and rsync do, given the same lines and the same tree."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 DATA = runpy.run_path(str(Path(__file__).parent / "data" / "ignore_cases.py"))
 FIXED = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
-# What git itself is unsure about, see gitglob: `**` that ends a segment which it did not begin.
+# Versions of git differ on this (see gitglob): `**` that ends a segment but does not begin it.
 UNSURE = re.compile(rb"[^/*]\*{2,}(?:\\?/|$)", re.MULTILINE)
 
 
 class Tree:
-    """A folder of odd names, and what git and rsync make of patterns there."""
+    """A folder with odd names, in which git and rsync are run with patterns."""
 
     def __init__(self, home: Path, paths: Iterable[bytes], links: Iterable[bytes] = ()) -> None:
         self.home, self.root, self.git_dir, self.rules = home, home / "tree", home / "git", home / "rules"
@@ -47,7 +47,7 @@ class Tree:
         self.git("init", "-q")
 
     def git(self, *words: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,)) -> set[bytes]:
-        """Run git on the tree, which needs no repository inside; return its NUL-ended answers."""
+        """Run git on the tree, with the repository outside of it; return its answers, which are NUL-terminated."""
         environ = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -148,7 +148,7 @@ lines = st.builds(
     st.sampled_from([b"", b"", b"", b"/", b"/", b" ", b"\\ ", b"\r", b"\\"]),
 )
 texts = st.lists(lines, min_size=1, max_size=6).map(b"\n".join).filter(lambda text: not UNSURE.search(text))
-trees = st.dictionaries(  # folders, each with the files in it
+trees = st.dictionaries(  # folders, and the files in each
     st.lists(st.sampled_from(NAMES), max_size=4).map(b"/".join),
     st.sets(st.sampled_from(NAMES), max_size=3),
     max_size=8,
@@ -156,7 +156,7 @@ trees = st.dictionaries(  # folders, each with the files in it
 
 
 def planted(folders: dict[bytes, set[bytes]], home: str) -> Tree:
-    """Make the folders and then as many of the files as have a free name."""
+    """Make the folders, and then the files whose names are not taken."""
     tree = Tree(Path(home), [folder + b"/" for folder in folders if folder], [b"link"])
     for folder, names in folders.items():
         for name in names:

@@ -1,4 +1,4 @@
-"""What `cmlutil init` says of what it is given, without a workspace to ask."""
+"""What `cmlutil init` says about what it is given, without asking a workspace."""
 
 import os
 import pty
@@ -29,7 +29,7 @@ def test_a_mistake_is_not_blamed_on_a_file_that_is_not_there(run_line, home):
 
 
 def sleeps(pid):
-    """Tell whether a process waits for something; true where there is no /proc to tell."""
+    """Tell whether a process is asleep; true if there is no /proc."""
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(") ")[2].startswith("S")
 
@@ -49,7 +49,7 @@ def test_no_answer_ends_it_and_nothing_is_written(home, typed, code, told):
         seen += os.read(ours, 4096)
     if typed:
         os.write(ours, typed)
-    else:  # Python hears a signal between prompt and read only after the read
+    else:  # Python handles a signal that comes between prompt and read only after the read
         until(lambda: sleeps(process.pid), "the read of an answer")
         process.send_signal(signal.SIGINT)
     while b"written" not in seen:

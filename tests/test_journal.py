@@ -1,4 +1,4 @@
-"""The journal knows after a crash what was begun, and says so when it is damaged."""
+"""After a crash the journal knows what was begun; if it is damaged, it says so."""
 
 import os
 import stat

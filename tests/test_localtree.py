@@ -1,4 +1,4 @@
-"""A local tree is listed without following links, whatever happens to it meanwhile."""
+"""A local tree is listed without following links, even if it changes meanwhile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_walk_goes_deep(tmp_path: Path) -> None:
             folder = deeper
         os.close(folder)
         assert sum(1 for _ in walk(tmp_path)) == depth
-    finally:  # shutil.rmtree, which pytest tidies up with, recurses
+    finally:  # shutil.rmtree, with which pytest tidies up, would recurse too deeply
         subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
 
 

@@ -1,4 +1,4 @@
-"""Private folders go with their process, or with the next run; nobody else's does."""
+"""A private folder is removed at the end of its process or by the next run, but never while it is in use."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_what_a_run_left_that_was_killed_with_its_watchdog_is_removed_by_the_nex
     with other:
         folder, dog = other.stdout.readline().split()
         with private_folder(str(tmp_path)) as mine:
-            assert {*map(str, tmp_path.iterdir())} == {folder, str(mine)}  # one in use stays
+            assert {*map(str, tmp_path.iterdir())} == {folder, str(mine)}  # the other one is in use and stays
             assert mine.stat().st_mode & 0o777 == 0o700
         os.kill(int(dog), signal.SIGKILL)
         other.kill()

@@ -33,7 +33,7 @@ def test_a_program_starts_though_the_folder_that_we_are_in_was_deleted(tmp_path,
 def test_much_goes_in_while_as_much_comes_out():
     data = os.urandom(3 << 20)
     assert process.run(["cat"], input=data, timeout=20).out == data
-    assert process.run(["true"], input=data, timeout=20).code == 0  # it reads none of it
+    assert process.run(["true"], input=data, timeout=20).code == 0  # it reads none of its input
     assert process.run(["cat"], input=b"", timeout=20).out == b""
 
 
@@ -163,7 +163,7 @@ def test_kill_9_leaves_no_child_that_was_just_started():
     until(lambda: gone(int(out)), "the child's end", 15)
 
 
-# A client that is a script: it tells what reaches it, and has a child that does not end by itself.
+# A client that is a script: it notes the signals it gets, and has a child that does not end by itself.
 SCRIPT = """
 trap 'echo interrupted >> "$1"' INT
 sh -c 'trap "" INT TERM; sleep 60' &

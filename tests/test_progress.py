@@ -1,4 +1,4 @@
-"""What a person sees of a copy under way: on a terminal, and in a file."""
+"""What a person sees of a running copy, on a terminal and in a file."""
 
 import contextlib
 import io
@@ -28,13 +28,13 @@ def copy(shown):
 
 
 def drawn(columns, monkeypatch, kind="xterm", run=lambda shown, seen: copy(shown)):
-    """Return what a copy, or another run, writes on a terminal of this width and kind."""
+    """Return what a copy, or another `run`, writes to a terminal of this width and kind."""
     leader, follower = pty.openpty()
     seen = bytearray()
 
     def read():
-        with contextlib.suppress(OSError):  # the end of a terminal
-            while not seen.endswith(b" s\r\n"):  # the phase's own line is the last
+        with contextlib.suppress(OSError):  # raised at the end of a terminal's output
+            while not seen.endswith(b" s\r\n"):  # the phase's line comes last
                 seen.extend(os.read(leader, 4096))
 
     reader = threading.Thread(target=read)

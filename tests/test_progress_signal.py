@@ -1,4 +1,4 @@
-"""A running rsync is asked how far it is, and nobody else is sent a signal."""
+"""A running rsync is asked by a signal how far it is, and no other process gets that signal."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def tree(tmp_path):
 
 @pytest.mark.parametrize("up", [False, True])
 def test_an_rsync_answers_with_how_far_it_is_and_its_ssh_lives_on(tree, up):
-    ssh = tree / "ssh"  # in place of one; the signal would end it, too
+    ssh = tree / "ssh"  # in place of ssh; the signal would end it
     ssh.write_text('#!/bin/sh\nshift\n"$@"\n')
     ssh.chmod(0o755)
     ends = [f"{tree}/from/", f"there:{tree}/to"] if up else [f"there:{tree}/from/", f"{tree}/to"]

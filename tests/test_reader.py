@@ -1,4 +1,4 @@
-"""What counts as a number, a boolean, a text or an environment, and what is refused."""
+"""What is read as a number, a boolean, a text or an environment, and what is refused."""
 
 import pytest
 

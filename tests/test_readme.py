@@ -1,4 +1,4 @@
-"""README.md is the manual: it names every command, option, key and exit code; the scripts can be run."""
+"""README.md is the manual: it names every command, option, key and exit code, and its scripts run."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def test_the_blocks_that_say_sh_run_as_they_are(home, program):
     environ = {**os.environ, "TMPDIR": str(home / "tmp")}
     doctor = "cmlutil doctor --config-dir ."
     assert doctor in text
-    text = text.replace(doctor, f"{doctor} || [ $? = 5 ]")  # it warns of an old rsync
+    text = text.replace(doctor, f"{doctor} || [ $? = 5 ]")  # 5 because it may warn of an old rsync
     script = f"set -eu\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n{text}wait\n"
-    for _ in range(2):  # what is left of the first does not trouble the second
+    for _ in range(2):  # what the first run leaves must not disturb the second
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=home,

@@ -1,4 +1,4 @@
-"""What rsync is told, and what its exit codes and words mean."""
+"""The options that rsync is given, and what its exit codes and messages mean."""
 
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def test_what_is_asked_of_rsync():
     ("version", "sparse", "exact", "last"),
     [
         ((3, 2, 7), False, "--modify-window=-1", ["--inplace"]),
-        ((3, 2, 7), True, "--modify-window=-1", ["--sparse"]),  # old data may stay in a hole
+        ((3, 2, 7), True, "--modify-window=-1", ["--sparse"]),  # in place, old data could stay where a hole belongs
         ((3, 3, 0), True, "--modify-window=-1", ["--inplace", "--sparse"]),
         ((3, 1, 2), False, "--ignore-times", ["--inplace"]),
     ],

@@ -1,4 +1,4 @@
-"""Which runtime takes another's place: the nearest, never one of another kernel; maps of the user's go first."""
+"""Which runtime replaces another: the nearest, never one with another kernel; the user's maps take precedence."""
 
 import os
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The shell scripts that run on a workspace: each is one that a plain sh can read, with what it has in quotes."""
+"""The shell scripts that run on a workspace: a plain sh can read each of them, and the quoted scripts within."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(s
 
 
 def with_quoted(script):
-    """A script, and those in its quotes that it gives to another sh."""
+    """Return a script and the quoted scripts within that it passes to another sh."""
     return [script, *re.findall(r"sh -c '(.*?)'", script, re.DOTALL)]
 
 

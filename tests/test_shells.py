@@ -1,4 +1,4 @@
-"""Completion in the shells themselves: each is typed to on a terminal, and a program notes its words."""
+"""Completion in real shells: a line is typed into each on a terminal, and a program notes the words it gets."""
 
 import json
 import os
@@ -25,7 +25,7 @@ with open({noted!r}, "a") as file:
 
 
 class Shell:
-    """An interactive shell on a terminal of its own, with completion as README says to switch it on."""
+    """An interactive shell on its own terminal, with completion switched on as README says."""
 
     def __init__(self, name, home, program):
         self.noted = home / "noted"
@@ -47,7 +47,7 @@ class Shell:
         self.shown = b""
 
     def until(self, there):
-        """Read what it shows until something is there."""
+        """Read what the shell shows until a condition is met."""
         end = time.monotonic() + 20
         while not there():
             assert time.monotonic() < end, self.shown.decode(errors="replace")
@@ -55,7 +55,7 @@ class Shell:
                 self.shown += os.read(self.terminal, 65536)
 
     def words(self, line):
-        """Type a line, the tab key and return; give back the words that the program got."""
+        """Type a line, then tab and return; return the words that the program got."""
         self.until(lambda: PROMPT in self.shown)
         self.shown = b""
         before = self.lines()

@@ -1,4 +1,4 @@
-"""JSON as the RFC has it, whatever Python reads it."""
+"""JSON is read as the RFC defines it, whichever Python version runs."""
 
 import pytest
 

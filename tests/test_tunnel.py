@@ -77,12 +77,12 @@ def test_ssh_asks_nobody_keeps_alive_and_has_the_runs_own_known_hosts(space, tmp
     argv = tunnel.ssh.command(space, 5104, tmp_path)
     said = subprocess.run([*argv, "-G", "localhost"], capture_output=True, text=True, check=True).stdout
     found = dict(line.split(" ", 1) for line in said.splitlines())
-    assert found["userknownhostsfile"] == str(tmp_path / "known-5104")  # not the user's, who may have another key there
+    assert found["userknownhostsfile"] == str(tmp_path / "known-5104")  # the user's may have another key for it
     assert found["globalknownhostsfile"] == "/dev/null"
     assert found["batchmode"] == "yes"
     assert int(found["serveraliveinterval"]) * int(found["serveralivecountmax"]) == 60
     assert int(found["connecttimeout"]) > 0
-    assert (found["identityfile"], found["identitiesonly"]) == (str(space.identity_file), "yes")  # none of an agent's
+    assert (found["identityfile"], found["identitiesonly"]) == (str(space.identity_file), "yes")  # not an agent's
 
 
 def test_how_far_away_it_is_the_first_word_of_a_script_tells_not_the_mark_before_it(space, client):
@@ -272,7 +272,7 @@ def test_what_a_run_left_that_was_killed_before_its_session_had_a_name_is_told_a
     def killed(*_):
         raise SystemExit
 
-    with monkeypatch.context() as dying:  # as if we were killed: nothing is learned or looked up afterwards
+    with monkeypatch.context() as dying:  # as if we were killed: it neither learns the session's id nor looks it up
         dying.setattr(tunnel.endpoint, "_await_port", killed)
         dying.setattr(tunnel.endpoint, "confirm_stopped", lambda *_: None)
         with pytest.raises(SystemExit), tunnel.open_tunnel(space, "me/p", client, session_file=note):

@@ -1,4 +1,4 @@
-"""Addresses of workspaces: what makes two spellings one."""
+"""Addresses of workspaces: which spellings mean the same workspace."""
 
 import pytest
 

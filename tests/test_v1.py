@@ -257,7 +257,7 @@ def test_what_a_list_of_models_leaves_out_is_asked_for(api, mock, hidden):
     mock.post(URL + f"{MODELS}/list-models", json=[{**whole, hidden: None}, other])
     mock.get(f"{PROJECT}/applications", json=[])
     mock.get(f"{PROJECT}/jobs", json=[])
-    assert read_records(api, REF)["models"] == [{**whole, hidden: None}, other]  # said to be none
+    assert read_records(api, REF)["models"] == [{**whole, hidden: None}, other]  # the reply says that there is none
     mock.upsert("POST", URL + f"{MODELS}/list-models", json=[{key: whole[key] for key in whole if key != hidden}])
     mock.post(URL + f"{MODELS}/get-model", json=whole)
     assert read_records(api, REF)["models"] == [whole]

@@ -1,4 +1,4 @@
-"""The one v2 key of a run: never two of them, none forgotten, none of a person's revoked."""
+"""A run makes at most one v2 key, never forgets one, and never revokes a person's key."""
 
 import json
 from datetime import datetime, timezone
@@ -22,12 +22,12 @@ OURS = {"created_at": "2026-05-01", "expiry_date": "2026-05-02"}
 
 
 class Keys:
-    """A workspace's keys: rows by id; what it does wrong is said by its attributes."""
+    """The keys of a workspace, as rows by id; its attributes set what the workspace does wrong."""
 
     def __init__(self, mock):
         self.rows = {}
         self.shown = OURS
-        self.lost = self.refused = 0  # answers to the next POSTs, the next DELETEs
+        self.lost = self.refused = 0  # how many of the next POSTs lose their answers and how many DELETEs are refused
         self.lost_as = 502
         self.says_id = self.revokes = True
         self.made = 0
@@ -65,7 +65,7 @@ def keys(monkeypatch):
 
 
 class Runs:
-    """Imports, one after another, over one journal."""
+    """Imports that run one after another with the same journal."""
 
     def __init__(self, v1, path):
         self.v1, self.path = v1, path
@@ -75,7 +75,7 @@ class Runs:
         return V2Key(self.v1, "dana", Journal(self.path), now=lambda: NOW)
 
     def run(self, uses=1):
-        """Ask for the key so often; return what a person is told of it."""
+        """Use the key this many times; return what is left for a person to do about it."""
         key = self.key()
         with ApiV2(self.v1.http, key):
             for _ in range(uses):
@@ -84,7 +84,7 @@ class Runs:
         return key.left
 
     def killed(self, ago=3600):
-        """Die in front of the request that makes the key, so many seconds ago."""
+        """Act as if an import had died just before the request that makes the key, this many seconds ago."""
         self.at = NOW.timestamp() - ago
         Journal(self.path).begin(JOURNAL_KEY, [])
         self.at = NOW.timestamp()
@@ -191,7 +191,7 @@ def test_a_key_that_a_workspace_only_says_to_have_revoked_is_left_to_a_person(ru
     assert left.startswith("Revoke the API key id1 of dana on ws.example.com")
     assert len(runs.run()) == 1
     assert keys.made == 1
-    keys.rows["id1"]["expiry_date"] = "2026-04-30"  # it has ended
+    keys.rows["id1"]["expiry_date"] = "2026-04-30"  # it has expired
     assert "id2" in runs.run()[0]
 
 

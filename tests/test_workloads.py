@@ -1,4 +1,4 @@
-"""Models, applications and jobs: from a reply to a bundle and back, and how two of them differ."""
+"""Models, applications and jobs: from a reply to a bundle and back, and how differences are found."""
 
 import json
 from dataclasses import replace
