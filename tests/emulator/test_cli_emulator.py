@@ -29,7 +29,7 @@ PROGRAM = [sys.executable, "-c", "from cmlutils.cli.emulator import emulator; em
 
 
 def begin(*words: str) -> tuple[subprocess.Popen[str], list[str]]:
-    """Start the emulator; return the process and what it said before it began to wait."""
+    """Start the emulator; return the process and what it printed before it began to wait."""
     process = subprocess.Popen([*PROGRAM, "start", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said: list[str] = []
     for line in process.stdout:  # type: ignore[union-attr]
@@ -70,18 +70,18 @@ def test_a_signal_before_it_is_up_ends_it_as_quietly(number: signal.Signals, tmp
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     writer, deadline = -1, time.monotonic() + 30
     while writer < 0:
-        with contextlib.suppress(OSError):  # until it reads
+        with contextlib.suppress(OSError):  # it fails until the process reads
             writer = os.open(world, os.O_WRONLY | os.O_NONBLOCK)
         assert time.monotonic() < deadline
     process.send_signal(number)
-    os.close(writer)  # a read that began just after the signal would not be woken by it
+    os.close(writer)  # ends a read that began just after the signal, which did not wake it
     assert process.communicate(timeout=10) == (b"", b"")
     assert process.returncode == 0
 
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """Also where an earlier test has set up cmlutil's own log."""
+    """Capture logs even if an earlier test has set up cmlutil's own log."""
     monkeypatch.setattr(logging.getLogger("cmlutils"), "propagate", True)
     return caplog
 

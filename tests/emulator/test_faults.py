@@ -1,4 +1,4 @@
-"""Scripted trouble, as a client meets it."""
+"""Scripted trouble, as a client sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The v1 and RPC routes: status codes, shapes, and what differs between the products."""
+"""The v1 and RPC routes: status codes, shapes, and differences between the products."""
 
 from __future__ import annotations
 

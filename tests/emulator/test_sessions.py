@@ -1,4 +1,4 @@
-"""cdswctl, ssh and rsync, all of them real but for the first."""
+"""Sessions with a stand-in for cdswctl, but real ssh and rsync."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHURN = ("-p", "dana/churn-model", "-r", "85")
 
 
 def tree(folder: Path) -> dict[str, object]:
-    """Return what a folder holds: contents, link targets, modes and times by path."""
+    """Return the content of a folder: file contents, link targets, modes and times by path."""
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -72,7 +72,7 @@ def test_commands_run_in_the_project(workspace: Workspace, client: Callable[...,
     assert "ü.txt".encode() in done.stdout
     assert done.stderr == b"err\n"
     big = os.urandom(2_000_000)
-    assert {cdswctl.on(port, "cat", big).stdout == big for _ in range(12)} == {True}  # one in four was cut short once
+    assert {cdswctl.on(port, "cat", big).stdout == big for _ in range(12)} == {True}  # a bug once cut one in four short
     assert cdswctl.on(port, "", b"echo shell\n").stdout == b"shell\n"
 
 
@@ -136,7 +136,7 @@ def test_a_session_may_lack_rsync(workspace: Workspace, client: Callable[..., Cl
 def test_a_wrong_project_is_met_with_silence(workspace: Workspace, client: Callable[..., Client], project: str) -> None:
     process = client(workspace).spawn("ssh-endpoint", "-p", project, "-r", "85")
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(3)  # long enough for it to have asked, on a busy machine too
+        process.wait(3)  # long enough for its request to arrive, even on a busy machine
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=5) == ("", "")
     assert workspace.session_log == []

@@ -1,4 +1,4 @@
-"""The fallbacks in API v2."""
+"""The routes of API v2 that a migration falls back on."""
 
 from __future__ import annotations
 

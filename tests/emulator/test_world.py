@@ -1,4 +1,4 @@
-"""Worlds: from YAML and back, the samples, and what is wrong in one."""
+"""Worlds: from YAML and back, the sample worlds, and errors in a world."""
 
 from __future__ import annotations
 
