@@ -1,4 +1,4 @@
-"""Files through what breaks: cut tunnels, killed programs. Whatever happened, the next run ends with equal trees."""
+"""Copying files while tunnels are cut and programs killed: whatever happened, the next run ends with equal trees."""
 
 import contextlib
 import filecmp
@@ -26,20 +26,20 @@ DATA = "bundles/Churn Model/project-data"
 
 @pytest.fixture
 def sample():
-    """The sample project without workloads, which have tests of their own."""
+    """The sample project without workloads, which are tested elsewhere."""
     return {key: value for key, value in SAMPLE.items() if key not in {"jobs", "models", "applications"}}
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """No time is spent between two attempts to reopen a tunnel."""
+    """There is no wait between attempts to reopen a tunnel."""
     pauses = []
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(pauses.append))
     return pauses
 
 
 def fill(root):
-    """Add what takes its time: many small files, and one of 9 MB; odd modes, times and links among them."""
+    """Add what takes time to copy: many small files and one of 9 MB, with odd modes, times and links among them."""
     for number in range(2400):
         path = root / f"d{number % 40}" / f"f{number}"
         path.parent.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def fill(root):
 
 
 def unequal(left, right, *, ignored=("a.log", ".cache")):
-    """Name what differs between two trees: path, kind, size, mode, time, link, content."""
+    """Return what differs between two trees: path, kind, size, mode, time, link, content."""
     wanted = [each for each in walk(left) if each.path.decode().partition("/")[0] not in ignored]
     found = list(walk(right))
     differences = compare(wanted, found, folder_times=True)
@@ -119,7 +119,7 @@ def test_a_large_file_gets_through_a_tunnel_that_holds_a_while_each_time(
 
 
 class Run:
-    """A command line in a process of its own, whose children can be told from all others."""
+    """A command line in its own process, with a mark by which its children are found."""
 
     def __init__(self, line):
         self.mark = f"RUN={uuid.uuid4()}"
@@ -142,7 +142,7 @@ class Run:
 
 @pytest.fixture(params=["export", "import"])
 def slowly(request, workspaces, run_line, home, program):
-    """A copy of many files that takes a moment: the command line, the workspace, the two folders."""
+    """A copy of many files that takes a while: its command line, its workspace, and the two folders."""
     source, target = workspaces()
     fill(files_of(source))
     real = subprocess.run(["which", "rsync"], capture_output=True, check=True, text=True).stdout.strip()
@@ -155,7 +155,7 @@ def slowly(request, workspaces, run_line, home, program):
 
 
 def under_way(run, arrives):
-    """Wait until some files have arrived, aside or in their place, and rsync still runs; return its processes."""
+    """Wait until some files have arrived, in staging or in place, while rsync still runs; return its processes."""
 
     def some():
         try:
@@ -174,7 +174,7 @@ def test_what_we_run_may_be_killed_and_the_same_run_goes_on(slowly, victim):
     run = Run(line)
     under_way(run, arrives)
     for pid in run.of(victim):
-        with contextlib.suppress(ProcessLookupError):  # one that served a command is gone already
+        with contextlib.suppress(ProcessLookupError):  # a process that served only one command may have ended
             os.kill(pid, signal.SIGKILL)
     code, said = run.end()
     assert code == 0, said

@@ -1,4 +1,4 @@
-"""Targets that do less than hoped, in many combinations: nothing live, nothing left out in silence, nothing twice."""
+"""Targets with many combinations of weaknesses: nothing is live, silently left out or made twice."""
 
 import os
 import random
@@ -25,7 +25,7 @@ WEAKNESSES = (*ASSUMED, *SWITCHES, *ODDITIES)
 
 
 def combinations():
-    """Return each weakness, all of them, and random sets: more with CMLUTILS_TEST_ALL_FAULTS=1."""
+    """Return no weakness, each one, all of them, and random sets (more with CMLUTILS_TEST_ALL_FAULTS=1)."""
     rng = random.Random("inert")
     count = 400 if EVERY else 24
     drawn = [rng.sample(WEAKNESSES, rng.randint(2, 8)) for _ in range(count)]
@@ -47,7 +47,7 @@ def weak_target(folder, weak):
 
 
 def assert_inert(workspace, weak):
-    """No job was ever live; an application started once and was stopped or deleted; so was a model, if it had to be."""
+    """Assert that no job was ever live, and that every application and model that had to start has ended."""
     (project,) = workspace.world.projects
     kinds = {event.kind for event in workspace.went_live}
     deploys = {"explicit_auto_false", "build_without_deploy"} & set(weak)
@@ -167,7 +167,7 @@ def test_what_was_doomed_is_not_kept_when_the_target_changes_its_mind(tmp_path):
     "weak", [["explicit_auto_false", "stop does nothing"], ["build_without_deploy", "build_at_create"]]
 )
 def test_a_crash_on_a_weak_target_leaves_nothing_live_after_the_next_import(tmp_path, weak, after):
-    """Wherever it was: before or after something was found live, before or after it was deleted."""
+    """The crash may come before or after something is found live, and before or after that is deleted."""
     counts = range(1, 200) if EVERY else sorted(random.Random(f"{weak} {after}").sample(range(8, 90), 12))
     for nth in counts:
         folder = tmp_path / str(nth)

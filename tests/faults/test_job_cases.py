@@ -1,4 +1,4 @@
-"""What an import makes of jobs: their order, their triggers, what is said of what the target does not take."""
+"""How an import makes jobs: their order, their triggers, and what it says if the target does not accept something."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ R = replace(RUNTIME, image="reg/r:1", kernel="R 4.1")
 
 
 class Import:
-    """An import of jobs alone: its exit code, its outcomes by name, and the jobs on the target."""
+    """An import of jobs only: its exit code, its outcomes by name, and the jobs on the target."""
 
     def __init__(self, target, folder, jobs, maps=None):
         bundle = write_bundle(folder / "bundle", replace(SETTINGS, environment={}), [], [], jobs)
@@ -46,7 +46,7 @@ def test_parents_come_before_their_children_whatever_their_order(target, tmp_pat
     names = {one.id: one.name for one in done.jobs}
     assert [names.get(one.parent_id) for one in done.jobs] == [None, None, "a", "b"]
     assert done.code == ExitCode.OK
-    assert len(done.patches) == 2  # what starts by nothing is only created
+    assert len(done.patches) == 2  # jobs without a schedule or parent are only created
 
 
 def test_jobs_that_wait_for_each_other_come_without_what_is_not_there_yet(target, tmp_path):
@@ -67,7 +67,7 @@ def test_a_parent_that_is_not_in_the_bundle_is_said_and_no_other_is_set(tmp_path
 
 
 def test_a_job_without_a_number_is_nobodys_parent_but_may_have_one(target, tmp_path):
-    """As in a bundle of another tool."""
+    """A bundle of another tool may have such jobs."""
     jobs = [job("a"), job("b"), job("c", 3, 9, type="dependent"), job("d", 0, 4, type="dependent"), job("e", 4)]
     done = Import(target, tmp_path, jobs)
     names = {one.id: one.name for one in done.jobs}
@@ -180,7 +180,7 @@ def test_a_job_that_is_whole_has_nothing_to_say_also_without_time_zone_or_timeou
         (CRON, {"timeout": 5}, "timeout (60)"),
         (CRON, {"timeout": None}, "timeout (60)"),
         (CRON, {"type": "manual"}, "type (cron)"),
-        (CRON, {"timezone": "Asia/Tokyo", "paused": False}, SCHEDULE),  # a person has armed it since
+        (CRON, {"timezone": "Asia/Tokyo", "paused": False}, SCHEDULE),  # a person has armed it meanwhile
         (job("a", timezone="Asia/Tokyo"), {"timezone": "UTC"}, "timezone (Asia/Tokyo)"),
         (job("a", timeout=0), {"timeout": None}, ""),
         (job("a"), {"timeout": 0}, ""),
@@ -193,7 +193,7 @@ def test_a_job_that_the_target_keeps_otherwise_is_said(target, tmp_path, wanted,
     for key, value in there.items():
         setattr(kept, key, value)
     (journal,) = (tmp_path / "bundle/state").glob("journal-*")
-    Journal(journal).done(f"job {wanted.key} 0", left=True)  # so that it is looked at again
+    Journal(journal).done(f"job {wanted.key} 0", left=True)  # so that the import checks it again
     assert Import(target, tmp_path, [wanted]).said(wanted.name)[1] == (todo and f"set by hand: {todo}")
 
 

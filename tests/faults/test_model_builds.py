@@ -1,4 +1,4 @@
-"""The models of a project are built at the same time, and none of them is left out of sight meanwhile."""
+"""The models of a project are built at the same time, and all of them are watched meanwhile."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.report import Status
 from cmlutils.section import Secret, Workspace
 
-SLOW = {"polls": 4}  # looks at a status before it goes on
+SLOW = {"polls": 4}  # reads until a status moves on
 TWO = [MODELS[0], replace(MODELS[0], name="Score")]
 
 
@@ -35,7 +35,7 @@ def called(target, path):
 
 
 def each_turn(monkeypatch, first, then=lambda: None):
-    """Have this happen at the end of the first turn of waiting for builds, and then of each."""
+    """Call `first` at the end of the first turn of waiting for builds, and `then` at the end of each later one."""
     turns = []
 
     def longer(pause):
@@ -49,7 +49,7 @@ def each_turn(monkeypatch, first, then=lambda: None):
 
 
 def building(target, **looks):
-    """Have the builds of these models end after so many more looks at each."""
+    """Have the builds of these models end after this many more reads of each."""
     target.world.pace = replace(target.world.pace, polls=0)
     for name, number in looks.items():
         progress = of(target)[name].builds[-1].progress
@@ -166,7 +166,7 @@ def test_looks_that_fail_in_turn_at_one_model_and_at_the_other_do_not_make_waiti
 def test_a_build_of_which_a_look_or_two_fail_is_waited_for_all_the_same(tmp_path, bundle, monkeypatch):
     turns = each_turn(monkeypatch, lambda: building(target, Explain=30, Score=30))
     with target_of(tmp_path, pace=SLOW) as target:
-        for nth in (20, 21, 22, 23):  # two of each model, one after the other
+        for nth in (20, 21, 22, 23):  # two reads of each model in a row
             target.faults.add(Fault("html", path="get-model", nth=nth))
         assert replay(target, bundle).code == 0
         assert len(turns) > 30
@@ -181,7 +181,7 @@ def test_deployments_that_may_follow_builds_are_looked_for_all_at_once(tmp_path)
             run = replay(target, write_bundle(folder / "bundle", models=many, applications=[], jobs=[]))
             assert run.code == 0
             seconds.append(run.seconds)
-    assert seconds[1] - seconds[0] < 4 * 2  # a moment for each, until its build that was asked for at creation shows
+    assert seconds[1] - seconds[0] < 4 * 2  # for each model, a moment until the build requested with it shows
 
 
 @pytest.mark.parametrize(("without", "seconds"), [((), 0.1), (("build_at_create",), 5)])

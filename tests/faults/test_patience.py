@@ -1,4 +1,4 @@
-"""A workspace that goes away is waited for in every phase; a key that is refused is not tried again."""
+"""If a workspace goes away, every phase waits for it; a key that is refused is not tried again."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
 
 
 def outage(workspace, seconds):
-    """Take a workspace away now, and bring it back later."""
+    """Shut a workspace down now, and bring it back after some seconds."""
     workspace.go_down()
     back = threading.Timer(seconds, workspace.come_up)
     back.start()
@@ -47,7 +47,7 @@ def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, back
 
 
 def commands(workspace):
-    """The command lines that run in the workspace's sessions."""
+    """Return the command lines that run in the workspace's sessions."""
     found = []
     for session in workspace.sessions:
         for child in list(session.sshd._children):
@@ -111,7 +111,7 @@ def test_an_hour_is_waited_and_no_longer(workspaces):
             http.get("/api/v1/users/dana")
     assert 3600 <= clock[0] < 3640
     assert said[0].startswith("waiting for 127.0.0.1")
-    assert 10 < len(said) < 20  # and again every five minutes
+    assert 10 < len(said) < 20  # the message is repeated every five minutes
 
 
 def test_an_outage_is_no_vain_attempt_to_reopen_a_tunnel(monkeypatch, tmp_path):
@@ -129,4 +129,4 @@ def test_an_outage_is_no_vain_attempt_to_reopen_a_tunnel(monkeypatch, tmp_path):
     one = tunnel.Tunnel(Workspace("http://ws.test", "me", Secret("k")), tmp_path, dial, wait_until_back)
     with pytest.raises(TunnelError, match="dropped 6 times"):
         one.reopen()
-    assert len(waits) == len(dials) + 1 == tunnel.REOPENINGS + 1  # each attempt only once the workspace answers
+    assert len(waits) == len(dials) + 1 == tunnel.REOPENINGS + 1  # each attempt waits until the workspace answers

@@ -1,4 +1,4 @@
-"""What a crash or a kill has left on the target, and what the next import makes of it."""
+"""What a crash or kill leaves on the target, and how the next import deals with it."""
 
 import pytest
 from replaying import KEY, RUNTIME, Crash, dump, live, project_in, replay, running, target_of, write_bundle
@@ -62,7 +62,7 @@ def test_a_key_that_stays_is_told_once_though_the_run_opens_v2_twice(tmp_path, m
     monkeypatch.setattr(v2_key, "_TRIES", (0.0,))
     with target_of(tmp_path, ["job_patch"]) as target:
         bundle = write_bundle(tmp_path / "bundle")
-        next(n for n in range(1, 100) if _keys_after_a_kill(target, bundle, n))  # and a job is not finished
+        next(n for n in range(1, 100) if _keys_after_a_kill(target, bundle, n))  # after the kill, a job is unfinished
         target.faults.add(Fault("status", method="DELETE", path="/apikey/", status=403, times=None))
         todos = [one for one in replay(target, bundle).report.all_todos() if one.startswith("Revoke")]
         assert len(todos) == 1, todos
@@ -74,7 +74,7 @@ def _keys_after_a_kill(target, bundle, nth):
 
 
 def crashes(tmp_path, without=(), *, after=True, localhost=False):
-    """Yield a target and a bundle of which an import died at its nth call, for each n until one comes through."""
+    """Yield target and bundle after an import that died at its nth request, for each n until an import gets through."""
     for nth in range(1, 80):
         bundle = write_bundle(tmp_path / f"bundle {nth}")
         with target_of(tmp_path / str(nth), without) as target:

@@ -1,4 +1,4 @@
-"""What an import makes of single models, applications and jobs on the target, and of all of them again."""
+"""How an import makes single models, applications and jobs on the target, and what a second import does."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def test_an_equal_that_was_there_counts_as_one(tmp_path):
 def test_a_second_import_reads_little_and_writes_nothing(target, bundle):
     replay(target, bundle)
     first = [request.path for request in target.requests]
-    assert sum(path.endswith("/jobs") for path in first) == 2 + 1  # a list, and two made
+    assert sum(path.endswith("/jobs") for path in first) == 2 + 1  # one request lists the jobs, two create some
     assert not any("apikey" in path for path in first)
     target.forget_requests()
     run = replay(target, bundle)
@@ -150,7 +150,7 @@ def test_odd_names_are_kept(tmp_path, target, name):
 
 def test_a_model_that_was_never_built_is_not_built(tmp_path, target):
     run = replay(target, write_bundle(tmp_path / "bundle", models=[Model("bare")]))
-    assert outcome(run, "bare").status.value == "failed"  # this target wants a file
+    assert outcome(run, "bare").status.value == "failed"  # this target requires a file
     assert outcome(run, "bare").todo
     assert not any("build-model" in request.path for request in target.requests)
 
@@ -184,13 +184,13 @@ def test_a_job_that_a_person_took_over_is_left_alone(tmp_path):
 def test_an_unfinished_job_that_a_person_gave_a_schedule_stays_if_it_can_be_paused(tmp_path, can_pause):
     with target_of(tmp_path, [] if can_pause else ["job_patch"], switches={"no_v2": True}) as target:
         bundle = write_bundle(tmp_path / "bundle", models=[], applications=[], jobs=JOBS[:1])
-        target.faults.add(Fault("status", method="GET", path="/jobs/", times=None))  # until patience ends
+        target.faults.add(Fault("status", method="GET", path="/jobs/", times=None))  # longer than patience lasts
         assert replay(target, bundle).code == ExitCode.FAILED
         target.faults.clear()
         (job,) = project_in(target).jobs
         job.schedule, job.type, job.paused = "5 5 * * *", "cron", False
         run = replay(target, bundle)
-        assert ([job.id] == [one.id for one in project_in(target).jobs]) == can_pause  # else made anew
+        assert ([job.id] == [one.id for one in project_in(target).jobs]) == can_pause  # otherwise it was made anew
         assert not any(one.can_fire for one in project_in(target).jobs)
         assert run.code == (ExitCode.OK if can_pause else ExitCode.NEEDS_HAND)
 

@@ -1,6 +1,6 @@
-"""Whatever happens to any one request of an import: the next import ends in what a clean one does, once and inert.
+"""Whatever happens to one request of an import, the next import ends as a clean one does: all is there once, and inert.
 
-CI takes a seeded sample of (request, fault); CMLUTILS_TEST_ALL_FAULTS=1 takes every one.
+By default a seeded sample of (request, fault) is tested; CMLUTILS_TEST_ALL_FAULTS=1 tests all.
 """
 
 import os
@@ -27,7 +27,7 @@ FAULTS = {
     "hang": {"action": "hang", "seconds": 1.5},
     "hang after": {"action": "hang-after", "seconds": 1.5},
 }
-SAMPLE = 4  # requests a fault and target
+SAMPLE = 4  # requests for each fault and target
 CRASHES = ("crash before", "crash after")
 TARGETS = {
     "all": (),
@@ -38,7 +38,7 @@ TARGETS = {
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    """What a clean import of each target makes, and how many requests it takes."""
+    """What a clean import makes on each target, and how many requests it takes."""
     found = {}
     for name, without in TARGETS.items():
         folder = tmp_path_factory.mktemp("clean")
@@ -51,7 +51,7 @@ def clean(tmp_path_factory):
 
 
 def cases(count, name):
-    """Return the requests to hit: all of them, or a few that the name draws."""
+    """Return the numbers of the requests to hit: all of them, or a sample that depends on the name."""
     every = range(1, count + 1)
     if EVERY:
         return every

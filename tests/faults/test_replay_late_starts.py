@@ -1,4 +1,4 @@
-"""What comes to life on the target late, after it was seen inert, and what people start there."""
+"""What becomes live on the target after it was seen inert, and what people start there."""
 
 from replaying import KEY, Crash, outcome, project_in, replay, running, target_of, write_bundle
 
@@ -14,7 +14,7 @@ from cmlutils.section import Secret, Workspace
 
 
 def when_jobs_begin(patch, happens):
-    """Have this happen in the midst of an import, when models and applications are done."""
+    """Call `happens` in the middle of an import, when models and applications are done."""
     real = import_project.job_replays
 
     def late(one, wanted):
@@ -25,7 +25,7 @@ def when_jobs_begin(patch, happens):
 
 
 def killed():
-    """End the run as a kill does."""
+    """End the import as a kill would."""
     raise Crash
 
 
@@ -41,14 +41,14 @@ def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(targ
 
 
 def deploy(target):
-    """Deploy the model."""
+    """Deploy the first model of the project."""
     body = {"modelBuildId": project_in(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}
     with Http(Workspace(target.url, "dana", Secret(KEY)), Patience(1.0)) as http:
         http.send("POST", "/api/altus-ds-1/models/deploy-model", body)
 
 
 def started_by_now(target):
-    """Start the application as the target does that begins late what was created."""
+    """Start the application, as a target would that starts late what was created."""
     application = project_in(target).applications[0]
     start(target.world, project_in(target), application, "application-started")
     return application

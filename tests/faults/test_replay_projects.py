@@ -1,4 +1,4 @@
-"""The project itself on the target: found, made or made anew, its settings, and what is handed over to it."""
+"""The project itself on the target: how it is found or made, its settings, and how it is handed over."""
 
 from dataclasses import replace
 
@@ -257,4 +257,4 @@ def test_a_project_that_the_target_calls_otherwise_is_handed_over(target, bundle
     assert (project_in(target).visibility, project_in(target).collaborators) == ("public", {"kai": "write"})
     project_in(target).collaborators.clear()
     assert replay(target, bundle).code == 0
-    assert not project_in(target).collaborators  # once
+    assert not project_in(target).collaborators  # they are handed over only once

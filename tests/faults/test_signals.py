@@ -1,4 +1,4 @@
-"""A signal ends a run in good order at any moment, and kill -9 leaves nothing behind; the next run goes on."""
+"""A signal ends a run in good order at any time, and kill -9 leaves nothing behind; the next run resumes."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def seen(workspace, *parts):
 
 
 def rsync_runs(workspace):
-    """Whether a session of the workspace serves an rsync."""
+    """Return a function that tells whether a session of the workspace runs an rsync."""
 
     def look():
         for session in workspace.sessions:
@@ -38,18 +38,18 @@ def rsync_runs(workspace):
 
 
 def polling(workspace):
-    """Whether the last requests ask for the same things again and again."""
+    """Return a function that tells whether the latest requests ask for the same things again and again."""
     return lambda: len(workspace.requests) > 20 and len({str(one) for one in workspace.requests[-9:]}) < 4
 
 
 def big_file(workspace, size=3 << 30):
-    """Give the project a file that takes rsync a while."""
+    """Give the project a file that takes rsync some time."""
     with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
         file.truncate(size)
 
 
 def ended(one, workspaces, signum, result):
-    """It ended by this signal, in time, and nothing is left."""
+    """Assert that the run ended by this signal, in time, and that nothing is left."""
     code, seconds = result
     assert code == 128 + signum, one.text()
     assert seconds < 10
@@ -60,7 +60,7 @@ def ended(one, workspaces, signum, result):
 
 
 def phase(name, source):
-    """Make the run of an export stay in this phase; return what says that it is there."""
+    """Make an export stay in this phase; return a function that tells whether it has got there."""
     if name == "a call":
         source.faults.add(Fault("hang", path="/runtimes", seconds=90))
         return seen(source, "runtimes")
@@ -188,7 +188,7 @@ def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, backg
     one = background(*EXPORT)
     one.until(there, "rsync")
     stuck = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
-    os.kill(stuck, signal.SIGSTOP)  # a client that does not react
+    os.kill(stuck, signal.SIGSTOP)  # so the client no longer reacts
     threading.Timer(0.5, os.kill, (one.pid, signal.SIGINT)).start()
     code, seconds = one.send(signal.SIGINT)
     assert code == 130
@@ -275,7 +275,7 @@ def test_a_signal_waits_for_the_end_of_a_clean_up():
             done.append("outer")
             assert interrupts.at_most(60) <= interrupts.SECONDS
             time.sleep(0)
-        interrupts.hear(signal.SIGTERM)  # a later one breaks nothing off
+        interrupts.hear(signal.SIGTERM)  # a later signal interrupts nothing
         assert done == ["inner", "outer"]
     finally:
         interrupts.forget()

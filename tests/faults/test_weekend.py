@@ -1,6 +1,6 @@
-"""A weekend in small: many projects in the background, some bad, workers killed, a workspace gone for a while.
+"""A small weekend: many projects in the background, some of them bad, killed workers, a workspace away for a while.
 
-WEEKEND_PROJECTS and WEEKEND_BATCH make it larger: 60 and 8 take some minutes.
+WEEKEND_PROJECTS and WEEKEND_BATCH make it larger; 60 and 8 take some minutes.
 """
 
 import json
@@ -31,7 +31,7 @@ def a_project(sample, number):
 
 
 def tree(folder):
-    """What a folder holds; directories by name, files with content."""
+    """Return the content of a folder by path: bytes for files, None for folders."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
@@ -40,7 +40,7 @@ def tree(folder):
 
 
 def most_at_once(workspace):
-    """How many sessions were open at the same time at most."""
+    """Return the highest number of sessions that were open at the same time."""
     changes = [(one.started, 1) for one in workspace.session_log]
     changes += [(one.stopped or time.time(), -1) for one in workspace.session_log]
     most = now = 0
@@ -51,12 +51,12 @@ def most_at_once(workspace):
 
 
 def workers(batch):
-    """The cmlutil processes that a batch has started."""
+    """Return the pids of the cmlutil processes that a batch has started."""
     return [pid for pid, words in batch.processes().items() if " project " in words and pid != batch.pid]
 
 
 def kill_one(batch, killed, chance):
-    """Kill a worker, if there is one whose project was not killed yet: what is killed twice is given up, rightly."""
+    """Kill a worker whose project was not killed yet, if any: a batch rightly gives up what is killed repeatedly."""
     running = [(pid, re.search(r"Project \d+|Nobody knows", batch.processes().get(pid, ""))) for pid in workers(batch)]
     victims = [(pid, name[0]) for pid, name in running if name and name[0] not in killed]
     if not victims:
@@ -72,10 +72,10 @@ def kill_one(batch, killed, chance):
 
 @pytest.fixture
 def weekend(workspaces, sample, home):
-    """Source and target with many projects, a tenth of which can't be migrated; returns them and what is wrong."""
+    """Source and target with many projects, a tenth of which can't be migrated, and what is wrong with those."""
     projects = [a_project(sample, number) for number in range(PROJECTS)]
     wrong = {}
-    projects[1]["models"] = [{**projects[1]["models"][0], "runtime_id": 13}]  # a kernel that the target has not
+    projects[1]["models"] = [{**projects[1]["models"][0], "runtime_id": 13}]  # a kernel that the target lacks
     wrong["Project 01"] = (4, "model Explain")
     source, target = workspaces(source_more={"projects": projects}, source_runtimes=[(13, "Julia 1")])
     names = [one["name"] for one in projects]
@@ -110,7 +110,7 @@ def test_a_weekend(weekend, background, tmp_path):
             batch.until(lambda: not source.sessions, "a moment without sessions", 300)
             source.go_down()
             time.sleep(3)
-            unnamed = {one.id for one in source.sessions}  # were just being opened: nobody can close them
+            unnamed = {one.id for one in source.sessions}  # they were just being opened: nobody can close them
             source.come_up()
     code = batch.wait(1500)
     report = {one["project"]: one for one in json.loads((reports / "batch-report.json").read_text())["projects"]}
