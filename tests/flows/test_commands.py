@@ -1,4 +1,4 @@
-"""The smaller commands, typed as a user types them."""
+"""The smaller commands, run as a user types them."""
 
 import json
 import os

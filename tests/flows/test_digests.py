@@ -1,4 +1,4 @@
-"""Digests through a real ssh, by each tool that a workspace may have."""
+"""Digests computed over a real ssh, with each tool that a workspace may have."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def line(standin):
 
 @pytest.fixture
 def data(standin, tmp_path):
-    """Equal files on both sides, with names that a line-wise tool would stumble over."""
+    """Equal files on both sides, with names that would confuse a tool that reads lines."""
     folder = tmp_path / "data"
     folder.mkdir()
     for name in ODD:
@@ -37,7 +37,7 @@ def test_only_what_differs_is_named_whatever_the_names_are(line, standin, data, 
     if shutil.which(tool) is None:
         pytest.skip(f"needs {tool}")
     monkeypatch.setattr(digests, "_TOOLS", {tool: digests._TOOLS[tool]})
-    monkeypatch.setattr(digests, "_FILES", 2)  # several batches
+    monkeypatch.setattr(digests, "_FILES", 2)  # so that there are several batches
     files, told = list(walk(data)), []
     one = Digests(data)
     assert list(one.differing(line, files, told.append)) == []

@@ -1,4 +1,4 @@
-"""The doctor finds everything at once, says what to do about it, and asks each workspace no more than it must."""
+"""The doctor finds all problems at once, says what to do about them, and asks each workspace no more than necessary."""
 
 import contextlib
 import re
@@ -46,12 +46,12 @@ def test_everything_is_found_at_once(workspaces, run_line, home):
 
 def test_it_says_ready(workspaces, run_line):
     workspaces()
-    line = run_line("cmlutil doctor", exit_code=5)  # http is a warning
+    line = run_line("cmlutil doctor", exit_code=5)  # plain http is a warning
     assert line.out.count("ready") == 1
     assert re.fullmatch(r"errors: 0, warnings: [1-9], ok: [1-9]", line.out.splitlines()[-1])
     assert "not exported yet" in line.out
     run_line(EXPORT)
-    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 1  # Board's open access is forbidden there
+    assert run_line("cmlutil doctor", exit_code=5).out.count("ready") == 1  # the target forbids Board's open access
 
 
 def test_a_section_that_is_nowhere_is_an_error(workspaces, run_line):

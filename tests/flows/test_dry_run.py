@@ -1,4 +1,4 @@
-"""A dry run reads only: it says what would come, be made, mapped and left out, and what it can't foresee."""
+"""A dry run only reads: it says what would be copied, made, mapped and left out, and what it can't foresee."""
 
 import json
 import os
@@ -13,7 +13,7 @@ QUESTIONS = ("list-models", "get-model", "runtime-addons")
 
 
 def tree(folder):
-    """Everything that a write would leave a mark on."""
+    """Return everything in a folder that a write would change, such as times, by path."""
     found = {}
     for path in [folder, *folder.rglob("*")]:
         status = path.lstat()
@@ -145,7 +145,7 @@ def test_what_an_interrupted_import_began_is_foreseen_to_be_finished(workspaces,
     run_line(IMPORT)
     (journal,) = (home / "bundles/Churn Model/state").glob("journal-*")
     lines = [line for line in journal.read_text().splitlines(True) if '"job ' not in line or '"begun"' in line]
-    journal.write_text("".join(lines) + '{"key": "to')  # torn, as by a crash
+    journal.write_text("".join(lines) + '{"key": "to')  # a torn line, as after a crash
     torn = journal.read_bytes()
     line = run_line(f"{IMPORT} --dry-run --json")
     assert journal.read_bytes() == torn
@@ -273,7 +273,7 @@ def test_what_stands_in_the_way_is_an_error(workspaces, run_line, sample):
 
 
 def foreseen_to_fail(run_line, words, exit_code=2):
-    """A dry export says what ends the export, and so does the doctor."""
+    """Assert that a dry export names the reason why the export fails, and that the doctor does so, too."""
     line = run_line(f"{EXPORT} --dry-run", exit_code=1)
     (blocker,) = [one for one in line.out.splitlines() if one.startswith("  ! ")]
     assert words in blocker

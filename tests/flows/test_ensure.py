@@ -1,4 +1,4 @@
-"""The step that can be run again, on the smallest target there is and a real journal."""
+"""Repeatable steps, on the smallest possible target and with a real journal."""
 
 from collections import deque
 from dataclasses import replace
@@ -34,7 +34,7 @@ def failed(note, todo):
     return Outcome("thing", "a", Status.FAILED, note=note, todo=todo)
 
 
-# What is there, and whose it is
+# Things that are there already, and whose they are
 
 
 def test_what_is_missing_is_created_finished_and_done(shelf, caplog):
@@ -119,7 +119,7 @@ def test_ours_is_known_by_its_id_whatever_the_target_calls_it(shelf):
     assert shelf.ensure() == (made(7, Status.PRESENT), shelf.things[7])
 
 
-# What a crash left
+# Things left by a crash
 
 
 def test_a_crash_before_the_creation_creates_it(shelf):
@@ -127,7 +127,7 @@ def test_a_crash_before_the_creation_creates_it(shelf):
     shelf.journal.begin(KEY, [there])
     assert shelf.ensure()[0] == made(8)
     assert shelf.writes == ["create", "finish"]
-    assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]  # what the crash may have made could show late
+    assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]  # what was made before the crash could show late
     assert shelf.journal.step(KEY) == JournalStep((there,), "8", done=True)
 
 
@@ -216,7 +216,7 @@ def test_what_another_made_meanwhile_is_not_ours(shelf):
     assert shelf.ensure(step)[0] != made(there)
 
 
-# What is left to a person
+# Things left for a person to do
 
 
 def test_what_finishing_found_is_told_and_what_needs_a_person_is_done_again(shelf):
@@ -240,7 +240,7 @@ def test_what_was_told_once_is_told_by_every_later_run(shelf):
         assert shelf.asked == ["list"]
 
 
-# What can't be made
+# Things that can't be made
 
 
 LACKING = failed("No runtime.", "Add one.")
@@ -295,7 +295,7 @@ def test_what_comes_to_life_when_it_is_done_again_is_taken_away(shelf):
 )
 def test_what_a_lost_answer_made_is_looked_for_until_it_shows(shelf, slow, pauses):
     shelf.journal.begin("thing a 1", [])
-    shelf.journal.made("thing a 1", shelf.put())  # another equal, so the one that is there is not this
+    shelf.journal.made("thing a 1", shelf.put())  # so the thing that is there belongs to another step
     shelf.slow = slow
     shelf.trouble["create"] = [(LOST, "after")]
     assert shelf.ensure() == (made(8), {"id": 8, "name": "a", "live": False})
@@ -340,7 +340,7 @@ def test_what_is_refused_was_not_begun(shelf):
     assert shelf.asked == ["list", "create", "list"]
     assert shelf.pauses == [0.0]
     assert shelf.journal.step(KEY) is None
-    there = shelf.put()  # so one that comes later is somebody else's
+    there = shelf.put()  # it comes after the step was given up, so it is somebody else's
     assert shelf.ensure()[0] == made(there, Status.PRESENT)
 
 
@@ -361,7 +361,7 @@ def test_what_was_refused_is_not_forgotten_while_nobody_can_look(shelf):
     assert not shelf.things[8]["live"]
 
 
-# What can't be finished, and is taken away
+# Things that can't be finished and are removed
 
 
 def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
@@ -459,7 +459,7 @@ def test_what_the_target_says_it_does_not_have_is_gone(shelf, trouble):
     shelf.trouble.update({"finish": [LIVE], **trouble})
 
     def finish(record):
-        shelf.things.clear()  # a person deletes it at this moment
+        shelf.things.clear()  # a person deletes it just now
         return shelf.finish(record)
 
     assert "It was deleted again." in shelf.ensure(shelf.step(finish=finish))[0].note
@@ -475,7 +475,7 @@ def test_a_lost_answer_and_a_listing_that_can_not_be_read_are_said_until_it_is_f
         assert outcome == made(7)
     else:
         assert "MAY BE ON THE TARGET, AND LIVE" in outcome.note
-        assert not shelf.things[7]["live"]  # it was asked to stop when it could be seen again
+        assert not shelf.things[7]["live"]  # it was stopped as soon as it could be seen again
     assert len(shelf.things) == 1
 
 
@@ -506,7 +506,7 @@ def test_in_place_of_what_is_doomed_and_gone_a_persons_own_is_left(shelf):
     assert (shelf.writes, shelf.journal.step(KEY)) == ([], None)
 
 
-# A workspace that goes away
+# Workspaces that go away
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_a_failure_is_an_outcome(shelf, caplog):
 def test_a_signal_hushes_what_we_may_have_made_and_the_next_run_finishes_it(shelf, trouble, hushed):
     there = shelf.put(live=True)
     shelf.journal.begin("thing a 1", [])
-    shelf.journal.made("thing a 1", there)  # of another equal, so not to be hushed
+    shelf.journal.made("thing a 1", there)  # it belongs to another step, so it must not be stopped
     shelf.trouble.update({verb: list(some) for verb, some in trouble.items()})
     with pytest.raises(Interrupted):
         shelf.ensure()
@@ -636,7 +636,7 @@ def test_a_journal_that_can_not_be_written_ends_the_run_and_what_was_made_is_hus
     assert shelf.writes == ["finish"]
 
 
-# The listing
+# Listings
 
 
 def test_a_listing_is_read_once_oldest_first_and_anew_when_there_is_doubt():

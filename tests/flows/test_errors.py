@@ -1,4 +1,4 @@
-"""Bad input and bad luck: one sentence, a hint, the right exit code, no traceback, no session left."""
+"""Bad input and bad luck give one sentence, a hint and the right exit code; no traceback, and no session stays open."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ IMPORT = 'cmlutil project import -p "Churn Model"'
 
 
 def told(line, *words):
-    """The line failed in few words, these among them."""
+    """Assert that the command line failed with a single error message that contains these words."""
     assert "Traceback" not in line.err + line.out
     assert sum(text.startswith("error:") for text in line.err.splitlines()) == 1
     for word in words:
@@ -26,7 +26,7 @@ def told(line, *words):
 
 @pytest.fixture
 def edit(home):
-    """Change an ini file that `workspaces` wrote."""
+    """Return a function that changes an ini file written by `workspaces`."""
 
     def change(side, old, new):
         path = home / "cmlutils" / f"{side}-config.ini"
@@ -328,7 +328,7 @@ def test_a_session_that_cannot_be_used(workspaces, run_line, fault, words):
 
 @pytest.fixture
 def exported_before(workspaces, run_line, home):
-    """The source of an export, which is still whole after the test: whatever an export was refused for."""
+    """The source of an export; asserts afterwards that a refused second export left the first one intact."""
     source, _ = workspaces()
     run_line(EXPORT)
     bundle = home / "bundles/Churn Model"

@@ -27,7 +27,7 @@ NAMES = [b"plain", b"new\nline", b"*[x", b"-dash", b"back\\slash", b"\xff\xfe", 
 
 @pytest.fixture(autouse=True)
 def far(monkeypatch):
-    """Take every workspace for one that is far away: the more rsyncs run at once, the more can go wrong."""
+    """Treat every workspace as far away: the more rsyncs run at once, the more can go wrong."""
     monkeypatch.setattr(mover, "NEAR", 0)
 
 
@@ -64,14 +64,14 @@ def fill(root):
 
 @pytest.fixture(params=[2000, 1])
 def limit(request, monkeypatch):
-    """Up to how many names rsync gets as a list."""
+    """The highest number of names that rsync gets as a list."""
     monkeypatch.setattr(remaining, "SHORT", request.param)
     return request.param
 
 
 @pytest.fixture(params=[None, b"/.cache\nleft*\n"])
 def pulled(request, limit, rsyncs, way, project, bundle):
-    """What a first pull says, with rules and without; there is something in its way."""
+    """The result of a first pull, with and without rules, where something is in its way."""
     fill(project)
     if request.param:
         (project / ".exportignore").write_bytes(request.param)
@@ -87,7 +87,7 @@ def test_pull_is_exact(pulled, project, bundle, rsyncs, limit):
     assert pulled.skipped == ("'pipe'",)
     assert not difference(project, bundle / "project-data")
     assert (bundle / "project-data").stat().st_mode & 0o777 == 0o700
-    # A name that a list can't hold takes one of its own, and so does a place where a folder was in the way.
+    # A name that a list can't hold needs its own rsync, and so does a place where a folder was in the way.
     assert len(rsyncs) == (2 if limit > 1 else mover.STREAMS + 1)
 
 
@@ -98,7 +98,7 @@ def test_pull_is_idle_when_run_again(pulled, way, bundle, rsyncs):
 
 
 def test_pull_follows_what_has_come_and_gone(pulled, way, project, bundle):
-    pull(way, bundle)  # an idle one, after which the next knows as much as before
+    pull(way, bundle)  # it copies nothing, and the next pull must know as much as this one
     (project / "plain.f").unlink()
     (project / "empty/deep/new").touch()
     third = pull(way, bundle)
@@ -131,7 +131,7 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     assert not difference(data, project).changed
     assert project.stat().st_mode == mode
     seen = len(rsyncs)
-    assert seen == (2 if limit > 1 else mover.STREAMS)  # a name that a list can not hold takes one of its own
+    assert seen == (2 if limit > 1 else mover.STREAMS)  # a name that a list can't hold needs its own rsync
     again = push(way, bundle)
     assert (again.transferred, len(rsyncs)) == (0, seen)
     (data / "plain.f").unlink()
@@ -148,7 +148,7 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
 
 
 class Told(Silent):
-    """Remembers what it was told of the files."""
+    """Remembers the reports of file progress that it got."""
 
     def __init__(self):
         self.seen = []
@@ -222,7 +222,7 @@ def test_killed_rsync_goes_on_in_the_middle(way, project, bundle, rsyncs, monkey
     result = push(way, bundle) if up else pull(way, bundle)
     assert result.problems == ()
     assert not difference(source, target)
-    assert len(rsyncs) <= 4  # the small one may have been under way, too
+    assert len(rsyncs) <= 4  # the small file may have been under way, too
     (begun,) = goes_on
     assert begun > 1 << 20
     assert up or os.listdir(bundle / "state/tmp") == []
@@ -347,7 +347,7 @@ def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bund
 
     def cut(self, jobs, names):
         if not seen:
-            run(self, jobs[:2], names)  # these arrived, the others did not, and one was in the middle
+            run(self, jobs[:2], names)  # these arrived; of the others, one was half copied
             (growing / "d6").mkdir(exist_ok=True)
             (growing / "d6/f").write_bytes((source / "d6/f").read_bytes()[:1_000_000])
             seen.append(([name for name in os.listdir(goal) if name != ".cmlutil-tmp"], len(os.listdir(growing))))
@@ -543,7 +543,7 @@ def test_nothing_is_written_or_deleted_through_a_link_on_the_target(way, project
     assert push(way, bundle).problems == ()
     assert not difference(data, project)
     assert os.listdir(outside) == []
-    shutil.copytree(data / "more", outside, dirs_exist_ok=True)  # as it was pushed, with its times
+    shutil.copytree(data / "more", outside, dirs_exist_ok=True)  # exactly as pushed, including times
     shutil.rmtree(project / "more")
     (project / "more").symlink_to(outside)
     shutil.rmtree(data / "more")
@@ -678,7 +678,7 @@ def test_without_an_exportignore_two_folders_at_the_root_stay_and_the_log_says_s
     assert os.listdir(bundle / "project-data") == ["sub"]
     assert os.listdir(bundle / "project-data/sub") == [".cache"]
     assert "There is no .exportignore: /.cache/ and /.local/ stay." in caplog.messages
-    assert sorted(os.listdir(project)) == [".cache", ".local", "sub"]  # none is made there
+    assert sorted(os.listdir(project)) == [".cache", ".local", "sub"]  # the target gets none
 
 
 def test_an_exportignore_that_is_a_folder_has_no_rules(way, project, bundle):
@@ -763,7 +763,7 @@ def test_what_may_not_be_written_on_the_target_is_named_and_the_rest_arrives(way
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 12 MB; `grow` makes it larger."""
+    """A disk of 12 MB, and a function that makes it larger."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "x", disk]
@@ -790,7 +790,7 @@ def test_a_disk_that_is_full_half_way_is_named_and_the_next_pull_goes_on(way, pr
 
 @pytest.fixture
 def small_target(small_disk, project):
-    """The project lies on a small disk; `grow` makes it larger. It comes before a tunnel, whose shells begin there."""
+    """Put the project on a small disk, before a tunnel starts shells there; return a function that enlarges it."""
     disk, grow = small_disk
     subprocess.run(["mount", "--bind", disk, project], check=True)
     yield grow

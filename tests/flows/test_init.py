@@ -22,7 +22,7 @@ ODD = "50% [x] a/b & größe: #1"
 
 @pytest.fixture
 def bare(workspaces, home, sample, monkeypatch):
-    """Two workspaces with projects of dana, of her team and of kai, and no ini file."""
+    """Two workspaces with projects of dana, of her team and of kai, but no ini file."""
     small = {"owner": "dana", "files": {"a": "1"}}
     projects = [sample, {**small, "name": ODD}, {**small, "owner": "crew", "name": "Shared"},
                 {**small, "owner": "kai", "name": "Of Kai", "visibility": "public"},
@@ -112,7 +112,7 @@ def test_without_a_target_only_the_export_is_written(bare, home, run_line):
 
 
 class Typist:
-    """Somebody at a terminal who answers the questions of a program."""
+    """A person at a terminal who answers a program's questions."""
 
     def __init__(self, *words, environ):
         self._ours, theirs = pty.openpty()
@@ -124,7 +124,7 @@ class Typist:
         self.seen = ""
 
     def answer(self, question, text):
-        """Wait for a question, then type."""
+        """Wait for a question, then type an answer."""
         self.read_until(lambda: question in self.seen.rpartition("\x00")[2])
         self.seen += "\x00"
         os.write(self._ours, f"{text}\n".encode())
@@ -136,16 +136,16 @@ class Typist:
             if select.select([self._ours], [], [], 0.2)[0]:
                 try:
                     self.seen += os.read(self._ours, 4096).decode(errors="replace")
-                except OSError:  # Linux says so when the other end is closed
+                except OSError:  # on Linux this means that the other end is closed
                     return
 
     def end(self):
-        """Return its exit code."""
+        """Return the program's exit code."""
         self.read_until(lambda: False)
         return self._process.wait(20)
 
     def go(self):
-        """Leave nothing behind, however it went."""
+        """Kill the program and close the terminal."""
         self._process.kill()
         self._process.wait()
         os.close(self._ours)
@@ -153,7 +153,7 @@ class Typist:
 
 @pytest.fixture
 def typing():
-    """Return a function that starts cmlutil with somebody at its terminal."""
+    """Return a function that starts cmlutil with a person at its terminal."""
     typists = []
 
     def start(*words, **more):

@@ -1,4 +1,4 @@
-"""The journal's keys: whose they are, and what they tell by themselves."""
+"""The journal's keys: what they belong to, and what can be read from them alone."""
 
 from dataclasses import replace
 

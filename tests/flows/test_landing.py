@@ -1,4 +1,4 @@
-"""How a large file that has come into staging gets to its place: on this side by us, on the target by a shell."""
+"""How a large file gets from staging to its place: on this machine we move it, on the target a shell does."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ not_root = pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere"
 
 @pytest.fixture(params=["here", "there"])
 def side(request, tmp_path):
-    """The staging folder, the root of the project, and what moves files from one to the other."""
+    """The staging folder, the root of the project, and a function that moves files from one to the other."""
     if request.param == "here":
         staging, root = tmp_path / "state/arriving", tmp_path / "project-data"
         staging.mkdir(parents=True)
@@ -64,7 +64,7 @@ def test_what_is_whole_gets_to_its_place_and_its_folder_keeps_mode_and_time(side
     found = listed(root)
     assert {name: found[name] for name in wanted} == wanted
     assert not any(entry.kind == "f" for entry in walk(staging))
-    if "new" in staging.parts:  # on this side it is given back with all others
+    if "new" in staging.parts:  # on this machine, a folder's time and mode are restored later, with all others
         assert (found[b"in/-deep\n"].mtime_ns, found[b"in/-deep\n"].mode) == (TIMES[0], 0o750)
     assert land(wanted.values()) == []
 

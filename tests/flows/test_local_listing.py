@@ -1,4 +1,4 @@
-"""A local tree is listed by find, and by our own walk where find is another one or complains."""
+"""A local tree is listed by find, or by our own walk if find is of another kind or complains."""
 
 import os
 
@@ -26,7 +26,7 @@ def tree(tmp_path):
 
 
 def all_of(entries):
-    """The size of a folder and the mode of a link are no part of a tree."""
+    """Return entries in order, without the sizes of folders and the modes of links, which do not matter."""
     return sorted(
         each._replace(size=0) if each.kind == "d" else each._replace(mode=0, size=0) if each.kind == "l" else each
         for each in entries

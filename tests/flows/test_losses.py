@@ -1,4 +1,4 @@
-"""What a bundle has lost since its export, and lists of ours that are damaged."""
+"""Files that a bundle has lost since its export, and damaged lists of ours."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def warnings(caplog):
 
 @pytest.fixture
 def exported(project, bundle, way):
-    """A bundle of a project, which is the target from here on."""
+    """A bundle of a project; from here on, the project is the target."""
     (project / "in").mkdir()
     for name in ("a", "in/b", "in/c"):
         (project / name).write_text(name)
@@ -35,7 +35,7 @@ def exported(project, bundle, way):
 @pytest.fixture
 def put(way):
     def go(bundle):
-        (bundle / "manifest.json").touch()  # an export of ours, so what it brought is known
+        (bundle / "manifest.json").touch()  # marks an export of ours, of which we know what it brought
         return push(way, bundle)
 
     return go
@@ -60,7 +60,7 @@ def test_a_bundle_that_has_lost_all_of_its_files_is_refused(project, exported, p
     with pytest.raises(CheckFailed, match="has none of the 3 files that its export brought"):
         put(exported)
     assert names(project) == ["a", "in", "in/b", "in/c"]
-    (exported / ".importignore").write_text("*\n")  # then none of them counts
+    (exported / ".importignore").write_text("*\n")  # ignored files do not count
     assert put(exported).problems == ()
     assert names(project) == ["a", "in", "in/b", "in/c"]
 
@@ -76,9 +76,9 @@ def test_what_an_import_leaves_out_is_not_lost_and_what_was_changed_is_told(proj
 
 
 def test_what_the_source_has_no_more_still_leaves_the_target(way, project, exported, put, tmp_path):
-    (project / "in/b").unlink()  # as the source
+    (project / "in/b").unlink()  # here the project is the source
     pull(way, exported)
-    (project / "in/b").write_text("in/b")  # as the target
+    (project / "in/b").write_text("in/b")  # and here it is the target
     shutil.copystat(exported / "project-data/in/c", project / "in/b")
     assert put(exported).problems == ()
 

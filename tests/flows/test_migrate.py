@@ -1,4 +1,4 @@
-"""A project migrates end to end, through real ssh and rsync."""
+"""A project is migrated from end to end, over real ssh and rsync."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ BUNDLE = "bundles/Churn Model"
 
 
 def live(workspace):
-    """What was live on a workspace, an application's unavoidable start apart."""
+    """Return what was live on a workspace, except for an application's unavoidable start."""
     return [event for event in workspace.went_live if event.kind != "application-started"]
 
 
@@ -60,12 +60,12 @@ def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     assert metrics["isMigrationSuccessful"] is True
     assert metrics["total_job"] == 3
     assert list(metrics["phases"])[:4] == ["project", "open session", "files", "close session"]
-    assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # no phase lies within another
+    assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # phases do not overlap
     assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
 
 
 def address_both_as_the_source(home):
-    """Write an import-config.ini that is a copy of the other, as a person may forget to change it."""
+    """Write an import-config.ini that is a copy of export-config.ini, as if a person had forgotten to change it."""
     text = (home / "cmlutils/export-config.ini").read_text()
     (home / "cmlutils/import-config.ini").write_text(text)
 

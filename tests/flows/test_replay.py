@@ -1,4 +1,4 @@
-"""What the kinds of workloads say and do alike."""
+"""What all kinds of workloads have in common."""
 
 import json
 import time
@@ -90,7 +90,7 @@ def test_a_target_has_the_time_of_the_machine():
     assert target().clock == Clock(time.monotonic, time.sleep)
 
 
-# What the target did not take
+# What the target did not accept
 
 
 def test_only_parts_that_say_something_are_joined():
@@ -128,7 +128,7 @@ def test_another_runtime_than_the_chosen_one_is_named():
     assert lost(wanted, there(OTHER), match) == ["runtime (Python 3.9 Workbench Standard 2023.05.2-b7)"]
     assert lost(wanted, there(THERE), match) == []
     assert lost(wanted, there(None), match) == []  # the target does not show it
-    assert lost(wanted, there(OTHER), None) == []  # none was chosen: it stays on engines
+    assert lost(wanted, there(OTHER), None) == []  # none was chosen, as the target stays on engines
 
 
 @pytest.mark.parametrize("fallback", [True, False])
@@ -147,7 +147,7 @@ def test_a_workload_that_the_target_took_in_part_needs_a_hand():
 
 
 class Sender:
-    """A target's answer to each body it is sent."""
+    """A target that gives its prepared answers to the bodies it is sent."""
 
     def __init__(self, *answers):
         self.answers, self.bodies = list(answers), []

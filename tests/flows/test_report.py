@@ -1,4 +1,4 @@
-"""The report: one page that anybody can open, with everything escaped, and whole however the run ended."""
+"""The report: one page that anybody can open, with everything escaped, and complete however the run ended."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ ODD = '<script>alert("x")</script><img src=http://evil.example.com/x>&amp;'
 
 
 class Page(HTMLParser):
-    """Checks that every tag is closed in order; collects tags, attributes and text."""
+    """Checks that all tags are closed in the right order; collects tags, attributes and text."""
 
     def __init__(self, text):
         super().__init__()
@@ -196,7 +196,7 @@ def test_files_are_counted_by_folder_of_the_root():
 
 
 def look(tmp_path, text):
-    """Open a page in a real browser; return what its console says, the dump of its document, and the seconds."""
+    """Open a page in a real browser; return its console output, a dump of its document, and the seconds it took."""
     (tmp_path / "report.html").write_text(text)
     flags = ["headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"]
     flags += ["disable-component-update", "disable-sync", "enable-logging=stderr", "dump-dom"]

@@ -1,5 +1,5 @@
 # ruff: noqa: PTH102, PTH123
-"""Several rsyncs at once: each file is one share's, none is lost, and the shares weigh about the same."""
+"""Shares for several rsyncs at once: each file is in exactly one share, and the shares are about equally heavy."""
 
 import os
 import random
@@ -16,7 +16,7 @@ NAMES = [b"a", b"*", b"[b]", b"a?", b"back\\slash", b"new\nline", b"-x", b" ", b
 
 
 def grow(root, chance, depth=0):
-    """Make a random tree of odd names."""
+    """Make a random tree with odd names."""
     for name in chance.sample(NAMES, chance.randrange(1, len(NAMES))):
         if depth < 3 and chance.random() < 0.6:
             os.mkdir(root + b"/" + name)

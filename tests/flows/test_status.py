@@ -1,4 +1,4 @@
-"""`project status` from another shell: what a run is at, and never that a killed one still runs."""
+"""`project status` from another shell: it says how far a run is, and never that a killed run still goes on."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def test_another_shell_sees_phase_files_rate_and_outcomes(bundle, monkeypatch):
             assert (seen.running, seen.pid, seen.phase, seen.step) == (True, os.getpid(), "files", "copying")
             assert (seen.files["bytes_done"], seen.files["files_total"]) == (500, 10)
             assert seen.files["bytes_per_second"] > 0
-            assert seen.files["seconds_left"] is None  # too early to tell
+            assert seen.files["seconds_left"] is None  # it is too early to tell
             monkeypatch.setattr("cmlutils.cli.progress_file._FORETELLS", 0)
             progress._written = 0
             progress.files(FileProgress(500, 1000, 5, 10))

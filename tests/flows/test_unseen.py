@@ -1,4 +1,4 @@
-"""What one side can't see, or shows in an odd way, is not gone: nothing is deleted or claimed for want of sight."""
+"""Files that one side can't see, or shows oddly, are not gone: nothing is deleted or claimed because it is not seen."""
 
 import contextlib
 import os
@@ -34,7 +34,7 @@ def make(root, *paths):
 
 @contextlib.contextmanager
 def closed(folder, mode):
-    """Give a folder this mode for as long as the block takes."""
+    """Give a folder this mode within the block."""
     folder.chmod(mode)
     try:
         yield
@@ -46,7 +46,7 @@ def stop(_):
     raise KeyboardInterrupt
 
 
-# Not to be read
+# Unreadable files and folders
 
 
 @not_root
@@ -118,7 +118,7 @@ def test_what_is_ignored_since_an_interruption_does_not_get_in(project, bundle, 
         push(way, bundle, progress=At("checking", stop))
     grown = project / ".cmlutil-tmp/new/proj/logs"
     shutil.rmtree(project / "proj", ignore_errors=True)
-    make(grown, "f.log")  # half of it, as a killed rsync leaves it
+    make(grown, "f.log")  # partly copied, as a killed rsync leaves it
     (bundle / ".importignore").write_text(rule)
     assert push(way, bundle).problems == ()
     assert not (project / "proj/logs/f.log").exists()
@@ -148,7 +148,7 @@ def test_a_folder_that_may_not_be_written_to_stays_so_where_it_has_to_stay(proje
 
 @pytest.fixture
 def disk_there(project):
-    """A disk of its own in the target's folder `disk`; called with a mode, it is mounted so."""
+    """Mount a disk at the target's folder `disk`; return a function that remounts it with a mode, such as "ro"."""
     (project / "disk").mkdir()
     mount = ["mount", "-t", "tmpfs", "x", project / "disk"]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
@@ -196,7 +196,7 @@ def test_what_an_import_put_into_a_folder_that_can_not_be_seen_any_more_is_named
         assert push(way, bundle).problems == ("'a': Permission denied",)
 
 
-# Names and paths that rsync has no words for
+# Names and paths that rsync can't express
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -227,7 +227,7 @@ def test_a_path_that_rsync_can_not_hold_is_named_and_the_rest_arrives(project, b
     shutil.rmtree(project / ("d" * 250))
 
 
-# Contents alone
+# Files of which only the contents differ
 
 
 @pytest.mark.parametrize("up", [False, True])
@@ -240,7 +240,7 @@ def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bun
         status = (right / name).stat()
         (right / name).write_text("x" * status.st_size)
         os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    assert copy(way, bundle).transferred == 0  # size and time are all that a copy looks at
+    assert copy(way, bundle).transferred == 0  # a copy compares only size and time
     recopy_list = RecopyList(bundle / "state", "target" if up else "source")
     recopy_list.note([b"in/a", b"gone", b"in"])
     assert copy(way, bundle).transferred == 1
@@ -252,7 +252,7 @@ def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bun
 
 @pytest.fixture
 def tampered(project, bundle, way, request):
-    """Copied files whose contents on the receiving side are others since, and known to be; how to copy again."""
+    """Copied files whose contents changed on the receiving side and are noted for recopying; how to copy again."""
     up = request.param
     left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
     make(left, "in/a", "b", "c")
@@ -295,7 +295,7 @@ def test_one_whose_mode_differs_too_is_brought_anew_however_many_others_are_to_c
 
 
 def instead(monkeypatch, script):
-    """Let the next rsync that copies be this shell script."""
+    """Run this shell script in place of the next rsync that copies."""
     scripts, real = [script], process.running
 
     def running(argv, **more):
@@ -337,7 +337,7 @@ def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(tampered,
     assert tampered.copy().problems == ()
     assert not tampered.listed.exists()
     brought = zip(["in/a", "b", "c"], contents(tampered.right), strict=True)
-    assert sorted(name for name, content in brought if name == content) == refused  # the others nobody has copied
+    assert sorted(name for name, content in brought if name == content) == refused  # nobody has copied the others
 
 
 def test_what_the_rules_leave_out_for_once_is_not_forgotten(project, bundle, way):
@@ -357,7 +357,7 @@ def test_what_the_rules_leave_out_for_once_is_not_forgotten(project, bundle, way
 
 # Odd shells and systems on the workspace
 
-# As sshd runs a command where nothing is between it and the user's bash: home is the project, and bash reads .bashrc.
+# As sshd runs a command directly in the user's bash: home is the project, and bash reads .bashrc.
 AS_AT_HOME = (
     'cd {0} && export HOME={0} said="$SSH_ORIGINAL_COMMAND" && unset SSH_ORIGINAL_COMMAND SHLVL && '
     'exec /bin/bash -c "$said"'
@@ -366,7 +366,7 @@ AS_AT_HOME = (
 
 @pytest.fixture
 def opened(standin):
-    """Opens a tunnel after the session's sshd was told what to run; its own commands come as before."""
+    """Return a function that opens a tunnel into a session whose sshd runs every command by way of the given one."""
 
     def go(command):
         path = standin.base / "sshd_config"
@@ -494,8 +494,8 @@ def test_a_target_root_keeps_its_time_whenever_it_was(project, bundle, way, time
         (PROBE_MTIME // 1000 * 1000, 1000),
         (1_500_000_001_000_000_000, 10**9),
         (1_500_000_000_000_000_000, 2 * 10**9),
-        (1_500_000_002_000_000_000, 2 * 10**9),  # it rounds
-        (1_700_000_000_000_000_000, 1),  # it was not told at all
+        (1_500_000_002_000_000_000, 2 * 10**9),  # it rounds times
+        (1_700_000_000_000_000_000, 1),  # the time was not set at all
     ],
 )
 def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, resolution_ns):
@@ -504,7 +504,7 @@ def test_how_fine_times_are_is_seen_by_what_is_kept_of_one(kept, resolution_ns):
 
 @pytest.fixture
 def coarse(request, tmp_path, project, bundle):
-    """The bundle or the target is on a disk whose times are whole seconds; before a tunnel's shells begin there."""
+    """Put bundle or target on a disk with times in whole seconds. To be used before a tunnel starts shells there."""
     place, image = bundle if request.param == "bundle" else project, tmp_path / "disk.img"
     with image.open("wb") as file:
         file.truncate(40 << 20)

@@ -1,4 +1,4 @@
-"""The verification finds what differs, says between whom, and excuses only what a migration brings with it."""
+"""The verification finds what differs, says between which sides, and excuses only what a migration entails."""
 
 import json
 import os
@@ -33,12 +33,12 @@ def migrated(workspaces, run_line):
 
 
 def unexpected(line):
-    """The (group, where, what) of each difference that nothing explains."""
+    """Return (group, where, what) of each difference that is not expected."""
     return {(one["group"], one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]}
 
 
 def overwrite(path, content):
-    """Change a file's content and nothing that a listing shows."""
+    """Change a file's content, but nothing that a listing shows."""
     before = path.stat()
     assert len(content) == before.st_size
     path.write_bytes(content)
@@ -59,7 +59,7 @@ def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_lin
 def test_a_bundle_without_the_list_of_its_files_is_not_compared_with_itself(migrated, run_line, home):
     (home / BUNDLE / "state/files.list").unlink()
     run_line(VALIDATE)
-    (home / "cmlutils/export-config.ini").unlink()  # so there is no source to compare with either
+    (home / "cmlutils/export-config.ini").unlink()  # so that there is no source to compare with either
     line = run_line(f"{VALIDATE} --json", exit_code=4)
     assert unexpected(line) == {("changed in the bundle since the export", "bundle", "state/files.list")}
 
@@ -345,7 +345,7 @@ def runtime_of(one):
     ("there", "catalogue", "images", "expected"),
     [
         (NEWER, (NEWER, R), {}, True),
-        (NEWER, (PYTHON, NEWER), {}, False),  # the same image was to be had
+        (NEWER, (PYTHON, NEWER), {}, False),  # the same image was available
         (R, (R,), {}, False),
         (R, (NEWER, R), {PYTHON.image: R.image}, False),
     ],
@@ -524,7 +524,7 @@ def test_contents_that_differ_alone_are_mended_by_running_it_again(migrated, run
     assert any("again" in one for one in line.json["to_do"])
     if where == "bundle":
         run_line(EXPORT)
-        (target.files / "keep.log").write_text("!" * status.st_size)  # as an import of the spoiled one would have
+        (target.files / "keep.log").write_text("!" * status.st_size)  # as if the spoiled file had been imported
         os.utime(target.files / "keep.log", ns=(status.st_mtime_ns, status.st_mtime_ns))
     run_line(IMPORT)
     assert path.read_text() != "?" * status.st_size
