@@ -1,4 +1,4 @@
-"""What a session's programs, or its files, say without end: refused with a word of why, in little memory."""
+"""A session's programs or files give endless output: it is refused with a reason, and without using much memory."""
 
 import resource
 import sys
@@ -19,7 +19,7 @@ ENDLESS_NAMES = ROOT + "exec seq -f 'f|1|1.0|644|%.0f|' inf | tr '|\\n' '\\000\\
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """Put programs of one's own first in the session's path; returns the folder to put them into."""
+    """Return a function that writes a program into a folder at the front of the session's PATH."""
     standin = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", standin.login)
     monkeypatch.setattr(rsync, "REMOTE_ROOT", standin.login + ":./")
@@ -38,7 +38,7 @@ def programs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def pulled(programs, tmp_path):
-    """Pull, which must fail; returns the error, after a look at how much time and memory it took."""
+    """Return a function that runs a pull that must fail, checks its time and memory, and returns the error."""
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=programs.standin.base / "id")
     client = cdswctl.log_in(space, programs.standin.client, programs.standin.base)
     (tmp_path / "bundle" / "state").mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""One reply of a workspace is not what it should be: never a traceback, a hang, a duplicate or a false success.
+"""One reply of a workspace is spoilt: there is never a traceback, a hang, a duplicate or a false success.
 
-Files stay out of it here. With FUZZ_RUNS=2000 in the environment it tries more than the few of each day.
+No files are copied here. FUZZ_RUNS=2000 in the environment makes it try more than the few usual cases.
 """
 
 import os
@@ -17,7 +17,7 @@ IMPORT = 'cmlutil project import -p "Churn Model"'
 
 
 class Spoiler:
-    """Spoils the n-th reply, and says which that was."""
+    """Spoils the n-th reply, and notes what it did."""
 
     def __init__(self, nth, chance):
         self.nth, self.chance, self.seen, self.did = nth, chance, 0, ""
@@ -31,7 +31,7 @@ class Spoiler:
 
 
 def what_is_there(workspace):
-    """Return all that matters of what is on the target; empty before there is a project."""
+    """Return everything that matters of the project on the target; empty if there is no project."""
     found = [one for one in workspace.world.projects if one.name == "Churn Model"]
     assert len(found) <= 1, "the project is there twice"
     if not found:
@@ -52,7 +52,7 @@ def what_is_there(workspace):
 
 
 def live_or_twice(workspace):
-    """Yield what must not be on a target after any run, good or bad."""
+    """Yield faults that a target must not have after any run, good or bad: what is live or there twice."""
     there = what_is_there(workspace)
     for kind in ("jobs", "applications", "models"):
         names = [one[0] for one in there.get(kind, ())]
@@ -66,7 +66,7 @@ def live_or_twice(workspace):
 
 @pytest.fixture
 def clean(workspaces, without_files, run_line, home):
-    """Export and import once without trouble; returns source, target, what must be there, and a way to start anew."""
+    """Export and import once without trouble; return source, target, what must be there, a way to start anew."""
     source, target = workspaces(target_more={"pace": {"polls": 0}}, source_more={"pace": {"polls": 0}})
     run_line(EXPORT)
     bundle = home / "bundles" / "Churn Model"
@@ -88,7 +88,7 @@ def clean(workspaces, without_files, run_line, home):
 
 
 def replies(answering, workspace, act):
-    """Return how many replies an undisturbed run gets."""
+    """Return the number of replies that an undisturbed run gets."""
     counter = Spoiler(0, random.Random(0))
     undo = answering(workspace, counter)
     act()
@@ -101,7 +101,7 @@ def told(spoiler, seed, line):
 
 
 def faults_of_import(seed, count, target, wanted, answering, run_line):
-    """Import with one bad reply, then once more without; yield what is wrong with what happened."""
+    """Import with one bad reply, then again without; yield everything that went wrong."""
     chance = random.Random(seed)
     spoiler = Spoiler(chance.randint(1, count), chance)
     undo = answering(target, spoiler)

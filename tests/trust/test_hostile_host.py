@@ -1,4 +1,4 @@
-"""Other users of this machine: what they planted is refused, and what they can change is not trusted."""
+"""Other users of this machine: what they have planted is refused, and what they can change is not trusted."""
 
 import os
 import stat
@@ -76,7 +76,7 @@ def test_an_output_dir_that_everybody_may_change_is_warned_of(tmp_path):
     assert "every user of this machine" in guard.place_warning(folder)
     Bundle(folder / "p").create()
     assert (folder / "p").stat().st_mode & 0o777 == 0o700
-    folder.chmod(0o1777)  # as /tmp: nobody may rename what is ours
+    folder.chmod(0o1777)  # sticky as /tmp, so others can't rename what is ours
     assert guard.place_warning(folder) == ""
 
 

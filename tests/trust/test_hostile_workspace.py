@@ -1,4 +1,4 @@
-"""A workspace, or a bundle that somebody packed, that means harm: refused, and nothing is written elsewhere."""
+"""A malicious workspace, or a malicious bundle from somebody else: it is refused, and nothing is written elsewhere."""
 
 import io
 import json
@@ -66,7 +66,7 @@ def test_a_client_that_is_no_file_is_none(tmp_path, kind):
 
 
 def packed(start, zeros):
-    """Return a gzip of these bytes and a long row of zeros."""
+    """Return a gzip of these bytes followed by this many zeros."""
     pack = zlib.compressobj(9, zlib.DEFLATED, 31)
     parts = [pack.compress(start), *(pack.compress(bytes(1 << 20)) for _ in range(zeros >> 20)), pack.flush()]
     return b"".join(parts)
@@ -102,12 +102,12 @@ def test_a_client_for_another_machine_is_told(tmp_path):
     assert "TMPDIR" in caught.value.hint
 
 
-# What is said and answered
+# Output and answers
 
 
 @pytest.fixture
 def serving():
-    """Start a server that answers every request in this way; returns its address and the requests that came."""
+    """Return a function that starts a server with one answer for all, and returns its address and requests' headers."""
     servers = []
 
     def start(answer, context=None):
@@ -183,7 +183,7 @@ def test_the_key_never_goes_along_to_another_host(serving):
 
 @pytest.fixture
 def certified(serving, tmp_path):
-    """Serve over TLS; returns the address, the requests that came, and the CA's file."""
+    """Return a function that serves over TLS, and returns the address, the requests that came, and the CA's file."""
 
     def start(answer):
         authority = trustme.CA()
@@ -234,7 +234,7 @@ def test_headers_without_measure_are_refused_and_not_waited_out(serving, answer)
     url, came = serving(answer)
     pauses = []
     client = Http(Workspace(url, "dana", Secret(KEY)), Patience(3600.0, pauses.append))
-    client.answered = True  # a workspace that is away is waited for
+    client.answered = True  # so that it waits for a workspace that is away
     with pytest.raises(Rejected, match="headers are too long or too many"):
         client.get("/api/v1/x")
     assert (pauses, len(came)) == ([0.5, 1.0, 2.0], 4)
@@ -359,12 +359,12 @@ def test_a_folder_that_became_a_link_while_it_was_copied_is_not_reached_through(
     assert (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)
 
 
-# A bundle that somebody else packed
+# Bundles made by somebody else
 
 
 @pytest.fixture
 def packed_bundle(workspaces, without_files, run_line, home):
-    """An export; `repacked` makes a whole one of it after a change, so that this is looked at."""
+    """An exported bundle; after a change, `repacked` seals it again, so that the change itself is examined."""
     workspaces(target_more={"pace": {"polls": 0}})
     run_line(EXPORT)
     return home / "bundles" / "Churn Model"

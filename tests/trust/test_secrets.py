@@ -1,4 +1,4 @@
-"""Canaries in place of everything secret, looked for in everything that a run leaves, prints, or shows to others."""
+"""Canaries take the place of all secrets, and are searched for in everything that a run leaves, prints or exposes."""
 
 import base64
 import json
@@ -18,13 +18,13 @@ from cmlutils.emulator.faults import Fault
 
 EXPORT = 'cmlutil project export -p "Churn Model"'
 IMPORT = 'cmlutil project import -p "Churn Model"'
-ODD = "k'\"{}[]#&*!|>%@`\\,-?"  # what YAML, JSON, a shell or an address has a meaning for
+ODD = "k'\"{}[]#&*!|>%@`\\,-?"  # characters with a meaning in YAML, JSON, a shell or an address
 KEYS = {"export": ODD + "source0canary", "import": ODD + "target0canary"}
 VALUES = ("canary-of-project", "canary-of-job", "canary-of-application", "canary-of-model")
 
 
 def forms(secret):
-    """Return a secret as it is, and as headers, addresses and JSON have it."""
+    """Return a secret as it is, and as written in headers, addresses, JSON and Python."""
     basic = base64.b64encode(f"{secret}:".encode()).decode()
     return {secret, basic.rstrip("="), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
 
@@ -35,7 +35,7 @@ def found(text, secrets):
 
 @pytest.fixture
 def canaries(workspaces, sample, home):
-    """Start both workspaces with canaries for keys and values."""
+    """Return a function that starts both workspaces with canaries for keys and values."""
 
     def start(**more):
         sample["environment"] = {"TOKEN": VALUES[0]}
@@ -54,7 +54,7 @@ def canaries(workspaces, sample, home):
 
 
 def texts_of(folder):
-    """Return the content of every file that a run has left in a folder, the project's own files apart."""
+    """Return the content of every file that a run has left in a folder, except the project's own files."""
     return {
         path: path.read_bytes().decode("utf-8", "replace")
         for path in folder.rglob("*")
@@ -147,7 +147,7 @@ def test_a_value_left_out_of_one_workload_excuses_no_other(canaries, run_line):
 
 
 class Sampler:
-    """Looks at the command line and environment of every process, as fast as it can."""
+    """Checks the command line and environment of every process, again and again as fast as it can."""
 
     def __init__(self, words):
         self.words = [word.encode() for word in words]
@@ -172,8 +172,8 @@ class Sampler:
                 except OSError:
                     continue
                 self.programs.add(line.partition(b"\0")[0].rpartition(b"/")[2])
-                # ours was given the key so, and a child is a copy of it until its exec; within the exec, and at its
-                # end, a process has no command line: then nobody knows whose environment was read
+                # cmlutil itself got the key in its environment, and a child is a copy of it until its exec. During the
+                # exec, and at its end, a process has no command line, so we can't tell whose environment it was
                 other = bool(line) and before == line and b"-m\0cmlutils\0" not in line
                 if any(word in line or (word in environ and other) for word in self.words):
                     self.seen.append(line)
@@ -181,7 +181,7 @@ class Sampler:
 
 @pytest.fixture
 def start_program(home, tmp_path):
-    """Start the real `cmlutil`, with the source's key in its environment."""
+    """Return a function that starts the real `cmlutil` with the source's key in its environment."""
     children = []
 
     def start(line):
@@ -200,7 +200,7 @@ def start_program(home, tmp_path):
 
 
 def clients(tmp_path):
-    """Return what cmlutil has in the temporary folder."""
+    """Return the paths that cmlutil has made in the temporary folder."""
     return list((tmp_path / "tmp").glob("cml*-*"))
 
 

@@ -1,4 +1,4 @@
-"""An ssh agent: the passphrase of its key is nowhere, and one that means harm neither hangs a run nor is asked."""
+"""An ssh agent: its key's passphrase is exposed nowhere, and a malicious agent neither hangs a run nor is asked."""
 
 import contextlib
 import os
@@ -17,12 +17,12 @@ from until import until
 from cmlutils.remote import agent, cdswctl, tunnel
 from cmlutils.section import Secret, Workspace
 
-PASSPHRASE = f"canary passphrase {uuid.uuid4()}"  # another worker's is no business of this one's sampler
+PASSPHRASE = f"canary passphrase {uuid.uuid4()}"  # unique, as the sampler must not find those of other workers
 
 
 @pytest.fixture
 def locked_key(home, keys):
-    """The key in the default place gets a passphrase; returns a program that says it, and notes that it was asked."""
+    """Give the default key a passphrase; return a program that prints it and notes that it was asked."""
     key = home / ".ssh" / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", PASSPHRASE, "-f", key], check=True)
     script = home / "askpass"
@@ -34,7 +34,7 @@ def locked_key(home, keys):
 
 @pytest.fixture
 def own_agent(home, locked_key, monkeypatch):
-    """An agent that holds the key, as the environment of a run names it."""
+    """An agent that holds the key, and that the environment of a run names."""
     path = home / "agent"
     child = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
@@ -77,12 +77,12 @@ def test_nobody_is_asked_for_a_passphrase(workspaces, locked_key, run_line, home
     assert PASSPHRASE not in line.out + line.err
 
 
-# An agent that is none of ours
+# Agents that are not ours
 
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
-    """Name a socket in the environment at which this is done to everybody who comes; returns who came."""
+    """Return a function that starts an agent that does `deed` to all who connect, and returns a list of them."""
     servers = []
 
     def start(deed):
@@ -119,7 +119,7 @@ def babble(connection):
 
 @pytest.fixture
 def way(tmp_path, monkeypatch):
-    """Open a tunnel with a key on disk, and say how long it took to get a word through."""
+    """Return a function that opens a tunnel with a key on disk, and returns the seconds until a command got through."""
     standin = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", standin.login)
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")

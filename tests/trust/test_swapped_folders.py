@@ -1,6 +1,6 @@
-"""Somebody swaps a folder for a link between listing and copy: nothing outside is written, nor passes for the project.
+"""A folder is swapped for a link between listing and copy: nothing outside is written, or taken for the project's.
 
-Within a bundle only its owner and root can do that: it is a folder for them alone.
+Within a bundle only its owner and root can do that, as nobody else has access to it.
 """
 
 import os
@@ -23,7 +23,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def outside(tmp_path):
-    """A folder that is no part of the project, with a secret of the same name as a file of the project."""
+    """A folder outside the project, with a secret file that has the name of a file of the project."""
     folder = tmp_path / "outside"
     folder.mkdir()
     (folder / "file").write_text("secret of outside")
@@ -31,7 +31,7 @@ def outside(tmp_path):
 
 
 class Swap(Silent):
-    """Puts a link in place of a folder when the copy begins, and says how it is then."""
+    """Replaces a folder by a link when the copy begins; `done` tells that it has."""
 
     def __init__(self, folder, to):
         self.folder, self.to, self.done = folder, to, False
@@ -48,7 +48,7 @@ def look(folder):
 
 
 def holders(root, text):
-    """Name the files below a folder that hold this text, following no link."""
+    """Return the paths of files below a folder that contain this text, without following links."""
     files_below = (Path(place) / name for place, _, names in os.walk(root) for name in names)
     return [path for path in files_below if not path.is_symlink() and text in path.read_bytes()]
 
@@ -106,5 +106,5 @@ def test_a_folder_of_the_bundle_is_swapped_while_it_is_pushed(way, standin, data
     assert swap.done
     assert look(outside) == before
     assert result.problems
-    if count > remaining.SHORT:  # rsync opens names of a list by their paths, so a file of that name does come along
+    if count > remaining.SHORT:  # with a list, rsync opens files by their paths, and so copies the one outside
         assert holders(standin.project, b"secret of outside") == []
