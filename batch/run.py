@@ -91,7 +91,7 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
 
 
 def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
-    """Return the projects. Unless any are named, those whose bundle an earlier batch removed count as done."""
+    """Return the projects. Those that an earlier batch migrated, removing the bundle, are done unless named now."""
     items = [Item(name, sections) for name, sections in choose.sections(names, options.config_dir).items()]
     for one in items:
         before = last.get(one.project)

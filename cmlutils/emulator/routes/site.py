@@ -38,7 +38,7 @@ def patch_config(call: Call) -> Reply:
 
 
 def get_stats(call: Call) -> Reply:
-    """Answer with the site's statistics, which include the release of CDSW."""
+    """Answer with the site's statistics; those of CDSW include its release."""
     nodes = {"name": "Total Nodes", "value": "3"}
     if call.world.personality == "cml":
         return Reply([nodes, {"name": "Total CPU", "value": "48"}])
