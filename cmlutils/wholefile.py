@@ -23,8 +23,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "Free disk space or fix the permissions, and run it again."
-        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=hint) from error
+        in_the_way = isinstance(error, IsADirectoryError)
+        remedy = "Remove that folder" if in_the_way else "Free disk space or fix the permissions"
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=f"{remedy}, and run it again.") from error
 
 
 @contextmanager

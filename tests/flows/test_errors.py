@@ -152,6 +152,8 @@ def test_a_full_disk_or_a_folder_in_place_of_a_file_is_named(workspaces, run_lin
     jobs.unlink()
     jobs.mkdir()
     told(run_line(IMPORT, exit_code=1), "jobs-metadata.json")
+    told(run_line(EXPORT, exit_code=1), "jobs-metadata.json", "Remove that folder")
+    jobs.rmdir()
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
