@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from cmlutils.entries import compare
+from cmlutils.entries import compare, sharing
 from cmlutils.filelist import Unread, show
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.flows.copying.ignore_files import export_rules, import_rules
@@ -42,7 +42,7 @@ class FileCheck:
         self.here: Entries = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
         record = bundle.file_list
         self._since = record.stat().st_mtime_ns if record.exists() else 0
-        self.recorded = {entry.path: entry for entry in read_list(record)} if self._since else self.here
+        self.recorded = {one.path: one for one in sharing(read_list(record), self.here)} if self._since else self.here
         self._touched: set[bytes] = set()
         self._state = bundle.state
         self._record_lost = alone and not self._since and not bundle.foreign
@@ -59,7 +59,7 @@ class FileCheck:
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the source with the export's record, and its contents with the bundle's."""
-        kept = remote_listing(tunnel, export_rules(tunnel), "the source's listing")
+        kept = remote_listing(tunnel, export_rules(tunnel), "the source's listing", known=self.here)
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
         return found + self._contents(tunnel, "source", self.here, kept.entries)
@@ -69,7 +69,7 @@ class FileCheck:
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
         ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left in it does not count
-        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours)
+        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours, known=self.here)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
