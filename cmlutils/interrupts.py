@@ -15,7 +15,7 @@ from cmlutils.errors import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECONDS = 6.0  # for all clean-ups together; the user is promised ten
+SECONDS = 5.5  # for all clean-ups together; the user is promised ten
 
 
 class _Heard:

@@ -1,3 +1,4 @@
+import importlib
 import os
 import signal
 import subprocess
@@ -192,6 +193,26 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
     until(lambda: all(map(gone, left)), "the end of the script, of its child and of the watchdog", 15)
     assert seen.read_text().split()[1:] == ["interrupted"]
     assert not folder.exists()
+
+
+def test_a_run_that_hangs_while_it_cleans_up_is_ended_before_a_batch_would_kill_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "batch")
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    code = (
+        "import time; from pathlib import Path; from cmlutils import interrupts\n"
+        "from cmlutils.cli.signals import signals; from cmlutils.remote import process, watchdog\n"
+        "with signals(), process.running(['sh', '-c', \"trap '' INT; echo; sleep 60 & wait; sleep 60\"]) as child:\n"
+        f"    next(child.lines(5)); watchdog.ours().folder(Path({str(folder)!r}))\n"
+        "    with interrupts.held():\n"
+        "        print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as run:
+        child, begin = int(run.stdout.readline()), time.monotonic()
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 130
+        assert time.monotonic() - begin < importlib.import_module("pool").END_SECONDS
+    until(lambda: gone(child) and not folder.exists(), "the end of what the run has left to its watchdog", 5)
 
 
 def test_nothing_is_started_any_more_when_the_watchdog_ends_all():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PATIENCE = interrupts.SECONDS + 0.8  # seconds; the watchdog gets the rest of the ten
+_PATIENCE = interrupts.SECONDS + 0.5  # seconds; then the watchdog has its grace, before a batch would kill us
 
 
 def _heard(signum: int, _frame: FrameType | None) -> None:

@@ -133,13 +133,16 @@ class Watchdog:
     def end(self) -> None:
         """End the shell without letting it end anything, and wait until it is gone."""
         self._say("end")
-        self._close(2)
+        if not self._close(2):
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
 
     def leave(self) -> None:
-        """Let the shell do its work now, while we still live, and wait until it is done."""
-        self._close(self._grace + 2)
+        """Let the shell do its work now, while we still live, and wait for it; on a slow machine it outlives us."""
+        self._close(self._grace + 0.3)
 
-    def _close(self, seconds: float) -> None:
+    def _close(self, seconds: float) -> bool:
+        """Close the pipe, and tell whether the shell has ended within these seconds."""
         alone = self._starting.acquire(timeout=1)  # so that what is just being started gets enrolled
         pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
         if alone:
@@ -149,8 +152,9 @@ class Watchdog:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
                 if time.monotonic() > deadline:
-                    os.kill(self._pid, signal.SIGKILL)
+                    return False
                 time.sleep(0.002)
+        return True
 
 
 @functools.cache
