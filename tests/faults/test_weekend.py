@@ -151,7 +151,7 @@ def test_a_signal_ends_a_batch_and_the_next_one_goes_on(weekend, background, tmp
     assert code == 130
     assert seconds < 10
     assert source.sessions == target.sessions == []
-    assert batch.left() == []
+    batch.vanishes(10 - seconds)
     source.faults.clear()
     again = background(*line)
     assert again.wait(300) == 0, again.text()
