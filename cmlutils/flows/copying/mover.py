@@ -139,7 +139,7 @@ class Mover:
 
         With `without`, rules for what else is at the root, everything goes to the staging folder and stays there.
         """
-        parts = divided(names, anew=anew)
+        parts = divided(names, self.sender.kept().entries, anew=anew)
         copies = self._copies(parts, streams, without)
         self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
         self._run(copies, names)

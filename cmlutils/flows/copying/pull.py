@@ -130,7 +130,7 @@ class _Pull:
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at both sides at the same time; a source in use may have changed during the copy."""
         self.data.chmod(0o700)
-        few = not cut and is_short(self.asked)
+        few = not cut and is_short(self.asked, self.kept.entries)
         brief = few and time.monotonic() - self.kept.ended < BRIEF * self.kept.seconds
         looking = (
             contextlib.nullcontext(in_thread(self._arrived))

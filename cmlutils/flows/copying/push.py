@@ -161,7 +161,7 @@ class _Push:
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at what was sent; if that is not as it should be, look at everything."""
         sent = [*self.differences.to_copy(), *self.recopies.entries]
-        if cut or self.there.unread or not is_short(sent) or not self._all_arrived(sent):
+        if cut or self.there.unread or not is_short(sent, self.local.entries) or not self._all_arrived(sent):
             self._list_again()
         return remaining_of(self.differences.to_copy(), self.folder.partial_bytes, self.differences)
 
