@@ -15,10 +15,11 @@ from email.utils import format_datetime
 
 import pytest
 import requests
+import urllib3
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejected, Unauthorized, Unreachable
-from cmlutils.remote import exchange
+from cmlutils.remote import exchange, headers
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.replies import MAX_REPLY
 from cmlutils.section import Secret, Workspace
@@ -606,6 +607,7 @@ def test_a_proxy_that_is_none_is_told_as_that(clock, monkeypatch, proxy):
     with make(clock, "http://ws.example.com") as http, pytest.raises(Unreachable, match="the proxy that") as error:
         http.get("/x")
     assert "ALL_PROXY" in error.value.hint
+    assert ("pip install pysocks" in error.value.hint) is proxy.startswith("socks")
     assert "geheim" not in error.value.message + error.value.hint
 
 
@@ -704,3 +706,21 @@ def test_start_up_does_not_load_requests():
     code = "import sys; from cmlutils.remote import http, v1, v2; print('requests' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_socks_proxy_keeps_its_own_kind_of_connections(monkeypatch):
+    class Socks(urllib3.connection.HTTPConnection):
+        pass
+
+    class SocksPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Socks
+
+    manager = urllib3.PoolManager()
+    manager.pool_classes_by_scheme = {"http": SocksPool, "https": SocksPool}
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "proxy_manager_for", lambda *_, **__: manager)
+    adapter = headers.in_time(7)
+    for _ in range(2):  # a manager is used again
+        pool = adapter.proxy_manager_for("socks5h://127.0.0.1:1080").pool_classes_by_scheme["http"]
+        assert issubclass(pool, SocksPool)
+        assert issubclass(pool.ConnectionCls, Socks)
+        assert pool.ConnectionCls.seconds == 7

@@ -33,9 +33,12 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
         isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) for cause in causes
     ):
         return _gone(error, causes)
+    hint = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY must be like http://HOST:PORT; or NO_PROXY must name the workspace."
+    if "SOCKS support" in str(error):
+        hint += " For a SOCKS proxy, run 'python3 -m pip install pysocks'."
     return Unreachable(  # whatever else is wrong with the url was told when it was read
         f"{host} {Unreachable.NEVER}: the proxy that the environment names can't be used ({type(error).__name__}).",
-        hint="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY must be like http://HOST:PORT; or NO_PROXY must name the workspace.",
+        hint=hint,
     )
 
 

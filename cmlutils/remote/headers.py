@@ -48,23 +48,25 @@ class _Bounded:
 def in_time(seconds: float) -> HTTPAdapter:
     """Return an adapter that ends a connection when the headers of a reply take longer than this altogether."""
     from requests.adapters import HTTPAdapter
-    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-    def bounded(kind: Any) -> Any:
-        connection = type("Connection", (_Bounded, kind.ConnectionCls), {"seconds": seconds})
-        return type("Pool", (kind,), {"ConnectionCls": connection})
+    def bounded(pool: Any) -> Any:
+        if issubclass(pool.ConnectionCls, _Bounded):
+            return pool
+        connection = type("Connection", (_Bounded, pool.ConnectionCls), {"seconds": seconds})
+        return type("Pool", (pool,), {"ConnectionCls": connection})
 
-    pools = {"http": bounded(HTTPConnectionPool), "https": bounded(HTTPSConnectionPool)}
+    def limited(manager: Any) -> Any:
+        pools = manager.pool_classes_by_scheme  # those of a manager for SOCKS proxies differ
+        manager.pool_classes_by_scheme = {scheme: bounded(pool) for scheme, pool in pools.items()}
+        return manager
 
     class Adapter(HTTPAdapter):
         def init_poolmanager(self, *args: Any, **more: Any) -> None:
             super().init_poolmanager(*args, **more)
-            self.poolmanager.pool_classes_by_scheme = pools
+            limited(self.poolmanager)
 
         def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-            manager = super().proxy_manager_for(*args, **more)
-            manager.pool_classes_by_scheme = pools
-            return manager
+            return limited(super().proxy_manager_for(*args, **more))
 
     return Adapter()
 
