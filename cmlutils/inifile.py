@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ def ini_text(shared: Mapping[str, str], sections: Sequence[tuple[str, Mapping[st
     return "\n\n".join(blocks) + "\n"
 
 
-def can_be_section(name: str) -> bool:
-    """Tell whether this can be a section's name, so that an ini file gives it back as it was written."""
+def comes_back(name: str, keys: Mapping[str, str]) -> bool:
+    """Tell whether a file with this section gives it back as it was written, and nothing else beside it."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(ini_text({}, [(name, {})]))
-    except configparser.Error:
+        file = io.BytesIO(ini_text({}, [(name, keys)]).encode())
+        parser.read_file(io.TextIOWrapper(file, "utf-8"))  # takes a carriage return for the end of a line, as files do
+    except (configparser.Error, UnicodeEncodeError):
         return False
-    return parser.sections() == [name]
+    return parser.sections() == [name] and dict(parser[name]) == {key: text for key, text in keys.items() if text}

@@ -13,7 +13,7 @@ from cmlutils import config
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions
 from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Interrupted, Unreachable
-from cmlutils.inifile import can_be_section, ini_text
+from cmlutils.inifile import comes_back, ini_text
 from cmlutils.log import mask
 from cmlutils.screen import columns, fold
 from cmlutils.section_values import in_full
@@ -108,7 +108,7 @@ def _texts(
     output = in_full(output_dir or questions.folder())
     source, section = _workspace(questions, "export", files["export"], output)
     chosen = _projects(questions, section, projects, everything=everything)
-    texts: dict[Side, str] = {"export": ini_text(source, [(one.name, {"owner_username": one.owner}) for one in chosen])}
+    texts: dict[Side, str] = {"export": ini_text(source, [(one.name, _keys(one)) for one in chosen])}
     url = questions.text("import", "url", "address (none: write only the export's file)", default="")
     if url:
         _may_replace(files["import"], questions, force=force)
@@ -176,12 +176,21 @@ def _projects(
     return found if everything else questions.choose(found)
 
 
+def _keys(one: ListedProject) -> dict[str, str]:
+    """Return the keys of a project's section of export-config.ini."""
+    return {"owner_username": one.owner}
+
+
 def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
-    """Return the projects whose names an ini file can hold; warn about the others."""
+    """Return the projects whose names and owners an ini file can hold; warn about the others.
+
+    Both come from the workspace: one with a line break in it could add lines of its own, such as a command.
+    """
     taken: dict[str, ListedProject] = {}
     for one in found:
-        if not can_be_section(one.name):
-            click.echo(mask(f"left out: {one.name!r} can't be the name of a section"), err=True)
+        if not comes_back(one.name, _keys(one)):
+            whose = f" of {one.owner!r}" if one.owner else ""
+            click.echo(mask(f"left out: {one.name!r}{whose}: an ini file can't hold such a name"), err=True)
         elif one.name in taken:
             other = taken[one.name].owner or "you"
             click.echo(

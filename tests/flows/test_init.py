@@ -14,7 +14,7 @@ import click
 import pytest
 
 from cmlutils.cli.questions import pick
-from cmlutils.inifile import can_be_section, ini_text
+from cmlutils.inifile import comes_back, ini_text
 
 SOURCE_KEY, TARGET_KEY = "source0key0source0key0source0key0", "target0key0target0key0target0key0"
 ODD = "50% [x] a/b & größe: #1"
@@ -220,9 +220,15 @@ def test_odd_names_come_back_as_they_were_written(name):
     assert dict(parser[name]) == {"url": "u", "owner_username": "%o"}
 
 
-@pytest.mark.parametrize("name", ["a\nb", "DEFAULT", ""])
+@pytest.mark.parametrize("name", ["a\nb", "x]\rurl=http://else.test\r[y", "a\ud800", "DEFAULT", ""])
 def test_names_that_no_section_can_have_are_known(name):
-    assert not can_be_section(name)
+    assert not comes_back(name, {})
+
+
+@pytest.mark.parametrize("owner", ["kai\nurl=x", "kai\rurl=x", "a\n[b]", " kai", "\ud800"])
+def test_owners_that_no_key_can_have_are_known(owner):
+    assert comes_back("a", {"owner_username": "kai"})
+    assert not comes_back("a", {"owner_username": owner})
 
 
 def test_numbers_and_ranges_are_picked():

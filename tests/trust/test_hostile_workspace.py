@@ -326,6 +326,34 @@ def test_no_name_reaches_the_terminal_raw_or_forges_a_line(workspaces, without_f
         )
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r"])
+@pytest.mark.parametrize("place", ["name", "owner"])
+def test_no_name_adds_a_line_to_the_ini_file_that_init_writes(
+    workspaces, sample, answering, run_line, home, monkeypatch, line_end, place
+):
+    public = {"name": "Of Kai", "owner": "kai", "visibility": "public", "files": {}}
+    source, _ = workspaces(source_more={"projects": [sample, public]})
+    monkeypatch.setenv("CMLUTILS_SOURCE_APIV1_KEY", KEY)
+    planted = f"{line_end}apiv1_key_command=touch {home}/ran{line_end}"
+
+    def change(_, path, reply):
+        for row in reply if path.endswith("/projects-summary") else ():
+            if row["name"] == "Of Kai" and place == "name":
+                row |= {"name": f"x]{planted}[y", "owner": {"username": "dana", "type": "user"}}
+            elif row["name"] == "Of Kai":
+                row["owner"]["username"] = f"kai{planted}"
+        return reply
+
+    answering(source, change)
+    chosen = "--all" if place == "name" else '--project "Of Kai" --project "Churn Model"'
+    line = run_line(f"cmlutil init --force --source-url {source.url} --source-username dana {chosen}")
+    assert "an ini file can't hold such a name" in line.err
+    assert "apiv1_key_command" not in (home / "cmlutils/export-config.ini").read_text()
+    assert "[Churn Model]" in (home / "cmlutils/export-config.ini").read_text()
+    run_line("cmlutil doctor", exit_code=range(256))
+    assert not (home / "ran").exists()
+
+
 @pytest.mark.parametrize("slug", ["../../x", "a/../..", "-rf", "a\x00b", "a\nb", "y" * 65536, "\ud800", ""])
 def test_a_slug_that_is_no_part_of_a_path_is_refused(workspaces, without_files, answering, run_line, slug):
     source, _ = workspaces()
