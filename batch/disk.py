@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cmlutils.bundle import Bundle
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -43,23 +45,37 @@ def size_of(folder: Path | None) -> int:
 
 @dataclass
 class Disk:
-    """The bytes that bundles take; a budget of 0 is no limit. A running export counts at its expected size."""
+    """The bytes that bundles take; a budget of 0 is no limit. A running export counts at its expected size.
+
+    A complete bundle takes no more when it is exported again, and may be removed when it has been validated.
+    """
 
     budget: int = 0
     _folders: dict[str, Path | None] = field(default_factory=dict)
     _sizes: dict[str, int] = field(default_factory=dict)
     _exporting: list[str] = field(default_factory=list)
     _stopped: set[str] = field(default_factory=set)
-    _complete: list[int] = field(default_factory=list)
+    _complete: set[str] = field(default_factory=set)
+    _exported: list[int] = field(default_factory=list)
     _next: float = 0.0
 
     def add(self, project: str, folder: Path | None) -> None:
         """Add a project, and count what its bundle takes already."""
         self._folders[project] = folder
+        self._look(project)
+
+    def _look(self, project: str) -> None:
+        folder = self._folders[project]
         self._sizes[project] = size_of(folder) if self.budget else 0
+        self._complete.discard(project)
+        with contextlib.suppress(OSError):  # it may lie where we may not look
+            if folder and Bundle(folder).manifest.exists():
+                self._complete.add(project)
 
     def _expected(self, project: str) -> int:
-        mean = sum(self._complete) // len(self._complete) if self._complete else self.budget // SLOT
+        if project in self._complete:
+            return self._sizes[project]
+        mean = sum(self._exported) // len(self._exported) if self._exported else self.budget // SLOT
         return max(self._sizes[project], mean)
 
     def used(self) -> int:
@@ -68,10 +84,16 @@ class Disk:
         return sum({**self._sizes, **running}.values())
 
     def fits(self, project: str) -> bool:
-        """Tell whether this export may start. With no other bundle there it always may, or nothing would ever start."""
-        others = self.used() - self._sizes[project]
-        alone = not self._exporting and not any(self._sizes[one] for one in self._sizes if one != project)
-        return not self.budget or alone or others + self._expected(project) <= self.budget
+        """Tell whether this export may start: there is room, or nothing would ever start if this one did not.
+
+        The latter, for one at a time: there is no other bundle, its own is complete, or is begun and no other complete.
+        """
+        own, others = self._sizes[project], self.used() - self._sizes[project]
+        if not self._exporting:
+            only = not any(self._sizes[one] for one in self._sizes if one != project)
+            if only or project in self._complete or (own and not self._complete):
+                return True
+        return not self.budget or others + self._expected(project) <= self.budget
 
     def begin(self, project: str) -> None:
         """Count an export as running."""
@@ -95,7 +117,7 @@ class Disk:
         """Note that the process of a project has ended; tell whether `measure` had interrupted it."""
         if project in self._exporting:
             self._exporting.remove(project)
-            self._sizes[project] = size_of(self._folders[project]) if self.budget else 0
+            self._look(project)
         stopped = project in self._stopped
         self._stopped.discard(project)
         return stopped
@@ -103,8 +125,9 @@ class Disk:
     def exported(self, project: str) -> None:
         """Use the size of a complete export to estimate the sizes of others."""
         if self._sizes[project]:
-            self._complete.append(self._sizes[project])
+            self._exported.append(self._sizes[project])
 
     def removed(self, project: str, rest: int) -> None:
         """Note that a bundle was removed; `rest` bytes of it are left, and less than 1 MiB counts as nothing."""
         self._sizes[project] = 0 if rest < (1 << 20) else rest
+        self._complete.discard(project)

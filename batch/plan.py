@@ -191,7 +191,7 @@ class Plan:
         reason = results.reason_of(how.code, how.output, known)
         words = f"{Result('', how.code, foreseen=self.dry).words} after {how.seconds:.0f} s"
         self.say(": ".join(filter(None, (one.project, verb, words, reason))))
-        if verb == "export":
+        if verb == "export" and how.code in _GO_ON:
             self.disk.exported(one.project)
         if how.code in _GO_ON and one.step + 1 < len(self.steps):
             one.step, one.tries = one.step + 1, 0

@@ -328,6 +328,54 @@ def test_exports_start_while_they_fit_and_one_alone_always(tmp_path):
     assert not one.fits("c")
 
 
+def leave_bundle(folder, size, *, complete):
+    folder.mkdir(parents=True)
+    (folder / "data").write_bytes(b"x" * size)
+    if complete:
+        (folder / "manifest.json").touch()
+
+
+@pytest.mark.parametrize("complete", ["abc", "b", ""])
+def test_bundles_that_an_earlier_batch_left_never_keep_their_own_projects_waiting(stub, tmp_path, complete):
+    rows = {name: {"export": section(tmp_path, name)} for name in "abc"}
+    one = plan.Plan(
+        [plan.Item(name, rows[name]) for name in "abc"], ("export",), tmp_path / "logs", [], print, lambda: None
+    )
+    one.disk.budget = 2 << 20
+    for name in "abc":
+        leave_bundle(tmp_path / "out" / name, 1 << 20, complete=name in complete)
+        one.disk.add(name, tmp_path / "out" / name)
+    began = [one.next().project]
+    assert one.next() is None  # as the budget is exceeded, no two run at a time
+    assert began == [complete[0] if complete else "a"]
+
+
+def test_a_complete_bundle_is_not_expected_to_grow(tmp_path):
+    one = disk.Disk(10 << 20)
+    for name in "abc":
+        leave_bundle(tmp_path / name, 3 << 20, complete=True)
+        one.add(name, tmp_path / name)
+    one.add("large", tmp_path / "large")
+    one.begin("large")
+    leave_bundle(tmp_path / "large", 9 << 20, complete=True)
+    one.ended("large")
+    one.exported("large")
+    one.removed("large", 0)
+    one.begin("a")
+    assert one.fits("b")
+
+
+def test_the_size_of_an_export_that_failed_says_nothing_about_others(stub, tmp_path):
+    one = a_plan(["fails 1"], tmp_path, sections={"fails 1": {"export": section(tmp_path, "fails 1")}})
+    one.gates["http://one"].ask = lambda _: ("fine", "")
+    one.disk.budget = 10 << 20
+    leave_bundle(tmp_path / "out/fails 1", 5000, complete=False)
+    pool.Pool(stub, 1).run(one)
+    one.disk.add("another", None)
+    one.disk.begin("another")
+    assert one.disk.used() > 1 << 20
+
+
 def test_the_youngest_export_is_stopped_when_they_outgrow_the_budget(tmp_path):
     class Child:
         def __init__(self, name, began):
