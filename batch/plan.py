@@ -13,8 +13,9 @@ from results import Result, metrics_of, worse
 from workspaces import Gate, login_of
 
 from cmlutils.bundle import Bundle, folder_name
-from cmlutils.errors import ExitCode, Unreachable
+from cmlutils.errors import BundleError, ExitCode, Unreachable
 from cmlutils.flows.copying.landing import remove_tree
+from cmlutils.lock import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,11 +223,23 @@ class Plan:
         return self.logs / self.steps[one.step] / f"{folder_name(one.project)}.log"
 
     def _remove(self, one: Item) -> bool:
-        """Remove files and metadata, not logs and state, of a validated bundle; tell whether they are all gone."""
+        """Remove files and metadata, not logs and state, of a validated bundle; tell whether they are all gone.
+
+        Not while another run is at the bundle: an import would take what goes meanwhile for lost, and delete it on the
+        target.
+        """
         if one.folder is None:
             return False
+        try:
+            with taken(Bundle(one.folder).lock_file, one.folder):
+                return self._remove_parts(one.project, one.folder)
+        except BundleError as error:
+            self.say(f"{one.project}: its bundle stays: {error.message}")
+            return False
+
+    def _remove_parts(self, project: str, folder: Path) -> bool:
         for name in _REMOVED:
-            path = one.folder / name
+            path = folder / name
             try:
                 if path.is_dir():
                     remove_tree(path)
@@ -234,5 +247,5 @@ class Plan:
                     path.unlink(missing_ok=True)
             except OSError as error:
                 print(f"{error.filename or path} can't be removed: {error.strerror}.", file=sys.stderr)
-        self.disk.removed(one.project, size_of(one.folder))
-        return not any((one.folder / name).exists() for name in _REMOVED)
+        self.disk.removed(project, size_of(folder))
+        return not any((folder / name).exists() for name in _REMOVED)

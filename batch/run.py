@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -15,12 +16,13 @@ from plan import Item, Plan
 from pool import Pool
 
 from cmlutils.cli.output import end_streams, usable_streams
-from cmlutils.errors import CmlutilError, ConfigError, ExitCode
+from cmlutils.errors import BundleError, CmlutilError, ConfigError, ExitCode
+from cmlutils.lock import lock
 from cmlutils.screen import columns
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from results import Result
@@ -49,7 +51,8 @@ def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
         names = choose.projects(options, verb)
         if names:
             options.report_dir = _folder(options.report_dir)
-            return _run(verb, options, names, words[cut + 1 :])
+            with _alone(options.report_dir, dry="--dry-run" in words[cut + 1 :]):
+                return _run(verb, options, names, words[cut + 1 :])
     except CmlutilError as error:
         print(" ".join(filter(None, (error.message, error.hint))), file=sys.stderr)
         return ExitCode.USAGE
@@ -64,6 +67,21 @@ def _folder(path: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{path} can't be made: {error.strerror}.", hint="Name another --report-dir.") from error
     return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, *, dry: bool) -> Iterator[None]:
+    """Keep other batches out of the report folder for the time of the block, as each would lose what the other reports.
+
+    A dry run writes no report. Raises ConfigError if another batch is there.
+    """
+    with contextlib.ExitStack() as stack:
+        if not dry:
+            try:
+                stack.enter_context(lock(folder / "batch-report.lock", folder))
+            except BundleError as error:
+                raise ConfigError(error.message, hint=f"{error.hint} Or name another --report-dir.") from error
+        yield
 
 
 def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Sequence[str]) -> int:

@@ -64,11 +64,11 @@ def _lives(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def lock(path: Path, folder: Path) -> Iterator[None]:
-    """Hold the lock in this file for the time of the block. It is a flock, which ends with its process.
+def taken(path: Path, folder: Path) -> Iterator[int]:
+    """Hold the lock in this file for the time of the block; yield the file's descriptor.
 
-    The file says who holds it. Raises BundleError if it can't be written, or, naming `folder`, if another process
-    holds the lock.
+    It is a flock, which ends with its process. Raises BundleError if the file can't be opened, or, naming `folder`, if
+    another process holds the lock.
     """
     with contextlib.ExitStack() as stack:
         with writing(path):
@@ -82,7 +82,16 @@ def lock(path: Path, folder: Path) -> Iterator[None]:
                     f"{folder} is in use by {holder.text if holder else 'another process'}.",
                     hint="Wait until it ends, or stop it with kill -INT.",
                 ) from None
-            stack.callback(os.ftruncate, handle, 0)
+        yield handle
+
+
+@contextlib.contextmanager
+def lock(path: Path, folder: Path) -> Iterator[None]:
+    """Hold the lock, as `taken` does, and say in the file who holds it; raise BundleError if that can't be written."""
+    with contextlib.ExitStack() as stack:
+        handle = stack.enter_context(taken(path, folder))
+        stack.callback(os.ftruncate, handle, 0)
+        with writing(path):
             os.ftruncate(handle, 0)
             since = datetime.now(timezone.utc).isoformat(timespec="seconds")
             os.pwrite(handle, f"process {os.getpid()} since {since}\n".encode(), 0)

@@ -31,6 +31,7 @@ import run  # noqa: E402
 import workspaces  # noqa: E402
 from results import Result  # noqa: E402
 
+from cmlutils.bundle import Bundle  # noqa: E402
 from cmlutils.errors import BundleError  # noqa: E402
 from cmlutils.section import Secret, Section, Workspace  # noqa: E402
 
@@ -268,6 +269,7 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
         (data / "locked/file").touch()
         (data / "locked").chmod(0o555)
         (data.parent / "logs").mkdir()
+        (data.parent / "state").mkdir()
     steps = ("export", "import", "validate-migration")
     items = [plan.Item(name, rows[name]) for name in names]
     one = plan.Plan(items, steps, tmp_path / "logs", [], print, lambda: None, remove=True)
@@ -290,6 +292,7 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
 def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path, capsys, monkeypatch):
     data = tmp_path / "out/good/project-data"
     data.mkdir(parents=True)
+    (data.parent / "state").mkdir()
     (data.parent / "manifest.json").touch()
 
     def fails(path):
@@ -301,6 +304,18 @@ def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path,
     assert not one._remove(items[0])
     assert not (data.parent / "manifest.json").exists()
     assert f"{data} can't be removed: Input/output error." in capsys.readouterr().err
+
+
+def test_a_bundle_at_which_another_run_is_stays(stub, tmp_path):
+    bundle = Bundle(tmp_path / "out/good")
+    bundle.create()
+    one = a_plan(["good"], tmp_path, sections={"good": {"export": section(tmp_path, "good")}}, remove=True)
+    one.steps = ("validate-migration",)
+    with bundle.lock():
+        pool.Pool(stub, 1).run(one)
+    assert (one.results()[0].exit_code, one.results()[0].removed) == (0, False)
+    assert bundle.data.exists()
+    assert f"its bundle stays: {bundle.folder} is in use by process {os.getpid()}" in "".join(one.said)
 
 
 def test_a_size_has_a_number_and_a_unit():
@@ -479,6 +494,23 @@ def test_a_damaged_report_is_told_where_it_is_needed_and_replaced_where_it_is_no
     assert run.main("export", 10, [*where, "--only-failed"]) == 2
     assert "Leave out --only-failed." in capsys.readouterr().err
     assert run.main("export", 10, [*where, "one"]) == 0
+    assert [one.project for one in record.read(ini, "export")] == ["one"]
+
+
+def test_of_two_batches_that_report_to_one_folder_the_second_is_refused(ini, monkeypatch, capsys):
+    where, codes, seen = [f"--config-dir={ini}", f"--report-dir={ini}"], [], []
+
+    def meanwhile(self, what, show=None):
+        monkeypatch.setattr(pool.Pool, "run", fake_run(seen))
+        codes.append(run.main("export", 10, [*where, "two & a half"]))
+        codes.append(run.main("export", 10, [*where, "one", "--", "--dry-run"]))
+        fake_run([], 0)(self, what)
+
+    monkeypatch.setattr(pool.Pool, "run", meanwhile)
+    assert run.main("export", 10, [*where, "one"]) == 0
+    assert codes == [2, 5]
+    assert len(seen) == 1
+    assert f"{ini} is in use by process {os.getpid()}" in capsys.readouterr().err
     assert [one.project for one in record.read(ini, "export")] == ["one"]
 
 
