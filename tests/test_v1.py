@@ -331,8 +331,8 @@ def v2(api, key):
     return ApiV2(api.http, key)
 
 
-def test_v2_makes_no_key_unasked(v2, mock):
-    with v2:
+def test_v2_makes_no_key_unasked(key, mock):
+    with key:
         pass
     assert len(mock.calls) == 0
 
@@ -344,10 +344,10 @@ def test_v2_key_lives_for_the_run(v2, key, mock, journal):
     stop = mock.post(f"{URL}/api/v2/projects/p-1/applications/a-1:stop", json={})
     mock.patch(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
     mock.get(f"{URL}/api/v2/projects/p-1/jobs/j-1", json={"paused": True})
-    with v2 as two:
-        two.stop_application("p-1", "a-1")
-        assert two.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
-        assert two.job("p-1", "j-1") == {"paused": True}
+    with key:
+        v2.stop_application("p-1", "a-1")
+        assert v2.patch_job("p-1", "j-1", {"paused": True}) == {"paused": True}
+        assert v2.job("p-1", "j-1") == {"paused": True}
         assert str(key.get()) == "***"
         assert key.get().reveal() == "geheim"
         assert journal.step("v2 key").target_id == "id1"
@@ -359,18 +359,18 @@ def test_v2_key_lives_for_the_run(v2, key, mock, journal):
     assert len({*headers[:2], *headers[-2:], "Bearer geheim"}) == 2
 
 
-def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, mock, journal, caplog):
+def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, key, mock, journal, caplog):
     mock.get(KEYS, json=[])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", status=503)
     mock.get(f"{URL}/api/v2/projects/p/jobs/j", status=404)
-    with pytest.raises(NotFound), v2 as two:
-        two.job("p", "j")
+    with pytest.raises(NotFound), key:
+        v2.job("p", "j")
     warned = [record.getMessage() for record in caplog.records if record.name.endswith("v2_key")]
     assert "id1" in warned[0]
     assert "geheim" not in caplog.text
     mock.upsert("DELETE", f"{KEYS}/id1", status=200)
-    with ApiV2(api.http, V2Key(api, "dana", Journal(journal.path))):
+    with V2Key(api, "dana", Journal(journal.path)):
         pass
     assert Journal(journal.path).step("v2 key") is None
 
@@ -397,14 +397,14 @@ def test_a_status_of_another_type_is_a_text_that_nobody_knows(api, mock, odd):
 
 
 @pytest.mark.parametrize("answer", [{"status": 502}, {"json": {"message": "no"}}, {"body": "<html>"}])
-def test_a_v2_key_whose_answer_got_lost_is_revoked(v2, key, mock, answer):
+def test_a_v2_key_whose_answer_got_lost_is_revoked(key, mock, answer):
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, **answer)
     mock.get(KEYS, json=[{"keyid": "old"}, {"keyid": "lost", "expiry_date": "2026-05-02"}])
     mock.get(KEYS, json=[{"keyid": "old"}])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     revoked = [mock.delete(f"{KEYS}/{one}", status=200) for one in ("lost", "id1")]
-    with v2:
+    with key:
         assert key.get().reveal() == "geheim"
     assert [one.call_count for one in revoked] == [1, 1]
 
@@ -419,7 +419,7 @@ def test_the_keys_of_other_runs_are_left_alone(api, mock, journal, other, caplog
     journal.begin("v2 key", ["id0"])
     mock.get(KEYS, json=[{"keyid": "id0"}, {"keyid": "id9"}])
     bundle = Bundle(journal.path.parents[1])
-    with ApiV2(api.http, V2Key(api, "dana", journal, bundle.other_journals)):
+    with V2Key(api, "dana", journal, bundle.other_journals):
         pass
     assert {call.request.method for call in mock.calls} == {"GET"}
     assert ("id9" in caplog.text) == (not other)
@@ -434,13 +434,13 @@ def test_a_refused_v2_key_is_asked_for_once(v2, mock):
     assert refused.call_count == 1
 
 
-def test_v2_lists_in_pages(v2, mock):
+def test_v2_lists_in_pages(v2, key, mock):
     mock.get(KEYS, json=[])
     mock.post(KEYS, json={"apiKey": "geheim", "keyid": "id1"})
     mock.delete(f"{KEYS}/id1", status=200)
     path = f"{URL}/api/v2/projects/p-1/applications"
     mock.get(path, json={"applications": [{"id": "a-1"}], "next_page_token": "t2"})
     mock.get(path, json={"applications": [{"id": "a-2"}], "next_page_token": "t2"})
-    with v2 as two:
-        assert two.applications("p-1") == [{"id": "a-1"}, {"id": "a-2"}]
+    with key:
+        assert v2.applications("p-1") == [{"id": "a-1"}, {"id": "a-2"}]
     assert query(mock.calls[3])["page_token"] == "t2"

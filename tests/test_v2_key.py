@@ -11,7 +11,6 @@ from cmlutils.journal import Journal
 from cmlutils.remote import v2_key
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
-from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import JOURNAL_KEY, V2Key
 from cmlutils.section import Secret, Workspace
 
@@ -77,7 +76,7 @@ class Runs:
     def run(self, uses=1):
         """Use the key this many times; return what is left for a person to do about it."""
         key = self.key()
-        with ApiV2(self.v1.http, key):
+        with key:
             for _ in range(uses):
                 with pytest.raises((Rejected, AnswerLost)):
                     raise_unless_made(key)
@@ -134,7 +133,7 @@ def test_two_lost_answers_leave_nothing(runs, keys):
 def test_a_key_that_was_made_though_it_was_refused_is_revoked_at_once(runs, keys):
     keys.lost, keys.lost_as = 1, 403
     key = runs.key()
-    with ApiV2(runs.v1.http, key):
+    with key:
         with pytest.raises(Rejected):
             key.get()
         assert keys.rows == {}

@@ -129,8 +129,8 @@ def api_v2(connection: Connection, bundle: Bundle, journal: Journal, report: Rep
     """Yield API v2. Its key is made at first use and revoked at the end; if that fails, the report says so."""
     key = V2Key(connection.v1, connection.section.workspace.username, journal, bundle.other_journals)
     try:
-        with ApiV2(connection.v1.http, key) as v2:
-            yield v2
+        with key:
+            yield ApiV2(connection.v1.http, key)
     finally:
         report.todos += [one for one in key.left if one not in report.todos]  # perhaps reported before
 

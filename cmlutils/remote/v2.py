@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils import interrupts
 from cmlutils.errors import ApiError
 from cmlutils.remote.routes import Json, a_list, an_object, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from cmlutils.remote.http import Http
     from cmlutils.remote.v2_key import V2Key
@@ -20,21 +18,11 @@ MAX_PAGES = 1000
 
 
 class ApiV2:
-    """The v2 routes of one workspace; its key is made at first use and revoked at exit."""
+    """The v2 routes of one workspace, to be used while its `key` is open."""
 
     def __init__(self, http: Http, key: V2Key) -> None:
         self._http = http
         self._key = key
-
-    def __enter__(self) -> ApiV2:
-        self._key.revoke_left_over(patient=True)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with interrupts.held():
-            self._key.close()
 
     def _get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         reply = self._http.get(path, params=params, bearer=self._key.get())

@@ -16,6 +16,7 @@ from cmlutils.journal import Journal, JournalStep
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+    from types import TracebackType
 
     from cmlutils.remote.routes import Json
     from cmlutils.remote.v1 import ApiV1
@@ -31,7 +32,10 @@ _SECONDS = 6.0  # seconds after which there is no further try
 
 
 class V2Key:
-    """The key of one run on one workspace; created at first use, and not before an earlier one is revoked.
+    """The key of one run on one workspace: created at first use within a `with` block, revoked at its end.
+
+    None is created before an earlier one is revoked. One that can't be revoked is in `left`, and in the journal for the
+    next run.
 
     A key that a crash or a lost answer left behind is revoked. It is known by its id, or because it is the only new one
     that expires as soon as ours do. Keys of runs on other bundles are known from their journals, which `others` finds,
@@ -55,6 +59,17 @@ class V2Key:
         self._refusal: Rejected | None = None
         self._where = f"{username} on {v1.http.host}"
         self._stays = self._unsure = ""
+
+    def __enter__(self) -> V2Key:
+        self._revoke_left_over(patient=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with interrupts.held():
+            self._revoke_left_over()  # in a few short tries
+            self._key = None
 
     @property
     def left(self) -> list[str]:
@@ -88,7 +103,7 @@ class V2Key:
         """Revoke an earlier key that is left; raise Rejected if it can't be, or may be a person's."""
         if self._journal.step(JOURNAL_KEY) is None:
             return
-        self.revoke_left_over(patient=True)
+        self._revoke_left_over(patient=True)
         if self.left:
             text = f"No v2 key is made for {self._where} while an earlier one may be left there."
             raise Rejected(text, status=409, hint=" ".join(self.left))
@@ -98,7 +113,7 @@ class V2Key:
         try:
             key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
         except Rejected:  # a proxy may refuse although the key was created
-            self.revoke_left_over(patient=True)
+            self._revoke_left_over(patient=True)
             raise
         if keyid:
             self._journal.made(JOURNAL_KEY, keyid)
@@ -112,7 +127,7 @@ class V2Key:
         rows, today = self._v1.v2_keys.of(self._username, patient=patient), self._today()
         return [row for row in rows if row.get("keyid") and (_day(row, "expiry_date") or today) >= today]
 
-    def revoke_left_over(self, *, patient: bool = False) -> None:
+    def _revoke_left_over(self, *, patient: bool = False) -> None:
         """Revoke the key that the journal says is left; what may be somebody else's is only reported, and expires."""
         step = self._journal.step(JOURNAL_KEY)
         if step is None:
@@ -170,11 +185,6 @@ class V2Key:
         elif made:
             raise ApiError("it is not listed")
         return ""
-
-    def close(self) -> None:
-        """Revoke the key in a few short tries; if it stays, it is in `left`, and in the journal for the next run."""
-        self.revoke_left_over()
-        self._key = None
 
 
 def _may_be_ours(row: Json, today: date) -> bool:
