@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +89,87 @@ class _ProjectStep(Step):
 
     def finish(self, record: Record) -> Finished:
         """Write its settings and environment."""
-        return self._setup(record).settle(again=False)
+        return self._settle(record, again=False)
 
     def again(self, record: Record) -> Finished:
         """Write what could not be written earlier; what people have set since stays."""
-        return self._setup(record).settle(again=True)
+        return self._settle(record, again=True)
 
-    def _setup(self, record: Record) -> _Setup:
-        return _Setup(self._v1, ProjectRef.from_v1(record, self._owner), self._settings, self._engines)
+    def _settle(self, record: Record, *, again: bool) -> Finished:
+        """Write settings and environment and read them back; what the target did not take is written once more.
+
+        With `again`, what people may have set since an earlier run stays.
+        """
+        ref = ProjectRef.from_v1(record, self._owner)
+        self._write(ref, again=again)
+        finished = self._read_back(ref)
+        if finished.fallback:
+            self._write(ref, again=again)
+            finished = self._read_back(ref)
+        return finished
+
+    def _unlike(self, there: Record) -> Record:
+        """Return the settings that differ on the target, with the values that they should have."""
+        wanted: dict[str, Any] = {"description": self._settings.description}
+        if self._settings.shared_memory_limit:
+            wanted["shared_memory_limit"] = self._settings.shared_memory_limit
+        if self._engines:
+            wanted["default_project_engine_type"] = LEGACY_ENGINE
+        elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
+            wanted["default_project_engine_type"] = ML_RUNTIME
+        return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
+
+    def _write(self, ref: ProjectRef, *, again: bool) -> None:
+        """Write each setting that is not as it should be; reading them back will show what was refused."""
+        projects = self._v1.projects
+        there = projects.get(ref)
+        for field, value in self._unlike(there).items():
+            if not (again and there.get(field)):
+                tried(f"PATCH project {field}", partial(projects.patch, ref, {field: value}))
+        shown = self._environment(ref)
+        environment = shown or {}
+        whole = {**environment, **self._settings.environment, **(environment if again else {})}
+        if shown is not None and whole != shown:  # a PUT replaces all that is there
+            tried("PUT project environment", partial(projects.put_environment, ref, whole))
+
+    def _environment(self, ref: ProjectRef) -> dict[str, str] | None:
+        """Return the project's environment; None where the target does not let us see it."""
+        try:
+            return self._v1.projects.environment(ref)
+        except Rejected as error:
+            log.warning("The project's environment can't be read: %s", error)
+            return None
+
+    def _read_back(self, ref: ProjectRef) -> Finished:
+        """Read settings and environment back, and name what the target did not take."""
+        wanted = self._settings.environment
+        lost = [*self._unlike(self._v1.projects.get(ref))]
+        environment = self._environment(ref) if wanted else {}
+        lost += [f"environment {name}" for name, value in wanted.items() if (environment or {}).get(name) != value]
+        image = self._engine_image(ref) if self._engines and self._settings.engine_image else Finished()
+        if not lost:
+            return image
+        names = ", ".join(lost)
+        hidden = "the target does not show its environment" if environment is None else ""
+        return Finished(
+            note=join(hidden, f"the target did not take {names}", image.note),
+            todo=join(f"set by hand: {names}", image.todo),
+            fallback=True,
+            needs_hand=True,
+        )
+
+    def _engine_image(self, ref: ProjectRef) -> Finished:
+        """Report it when the target's project has, or may have, another engine image than the source's."""
+        wanted = self._settings.engine_image
+        todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
+        try:
+            there = engine_image_name(self._v1.projects.engine_image(ref))
+        except Rejected as error:
+            log.warning("The project's engine image can't be read: %s", error)
+            return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
+        if wanted == there:
+            return Finished()
+        return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
 
 
 def project_there(connection: Connection, journal: Journal, owner: str) -> tuple[ProjectRef | None, bool]:
@@ -138,88 +210,3 @@ def _may_be_by(username: str, record: Record) -> bool:
     of_team = isinstance(owner, dict) and owner.get("type") == "organization" and owner.get("username") == username
     made_by = creator.get("username") if isinstance(creator, dict) else None
     return of_team or made_by in {username, "", None}
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """A project on the target, and the settings it is to get; with `engines`, it stays on legacy engines."""
-
-    v1: ApiV1
-    ref: ProjectRef
-    settings: ProjectSettings
-    engines: bool
-
-    def settle(self, *, again: bool) -> Finished:
-        """Write settings and environment and read them back; what the target did not take is written once more.
-
-        With `again`, what people may have set since an earlier run stays.
-        """
-        self._write(again=again)
-        finished = self._read_back()
-        if finished.fallback:
-            self._write(again=again)
-            finished = self._read_back()
-        return finished
-
-    def _unlike(self, there: Record) -> Record:
-        """Return the settings that differ on the target, with the values that they should have."""
-        wanted: dict[str, Any] = {"description": self.settings.description}
-        if self.settings.shared_memory_limit:
-            wanted["shared_memory_limit"] = self.settings.shared_memory_limit
-        if self.engines:
-            wanted["default_project_engine_type"] = LEGACY_ENGINE
-        elif there.get("default_project_engine_type") == LEGACY_ENGINE:  # others may not show it
-            wanted["default_project_engine_type"] = ML_RUNTIME
-        return {field: value for field, value in wanted.items() if (there.get(field) or "") != value}
-
-    def _write(self, *, again: bool) -> None:
-        """Write each setting that is not as it should be; reading them back will show what was refused."""
-        v1, ref = self.v1, self.ref
-        there = v1.projects.get(ref)
-        for field, value in self._unlike(there).items():
-            if not (again and there.get(field)):
-                tried(f"PATCH project {field}", partial(v1.projects.patch, ref, {field: value}))
-        shown = self._environment()
-        environment = shown or {}
-        whole = {**environment, **self.settings.environment, **(environment if again else {})}
-        if shown is not None and whole != shown:  # a PUT replaces all that is there
-            tried("PUT project environment", partial(v1.projects.put_environment, ref, whole))
-
-    def _environment(self) -> dict[str, str] | None:
-        """Return the project's environment; None where the target does not let us see it."""
-        try:
-            return self.v1.projects.environment(self.ref)
-        except Rejected as error:
-            log.warning("The project's environment can't be read: %s", error)
-            return None
-
-    def _read_back(self) -> Finished:
-        """Read settings and environment back, and name what the target did not take."""
-        wanted = self.settings.environment
-        lost = [*self._unlike(self.v1.projects.get(self.ref))]
-        environment = self._environment() if wanted else {}
-        lost += [f"environment {name}" for name, value in wanted.items() if (environment or {}).get(name) != value]
-        image = self._engine_image() if self.engines and self.settings.engine_image else Finished()
-        if not lost:
-            return image
-        names = ", ".join(lost)
-        hidden = "the target does not show its environment" if environment is None else ""
-        return Finished(
-            note=join(hidden, f"the target did not take {names}", image.note),
-            todo=join(f"set by hand: {names}", image.todo),
-            fallback=True,
-            needs_hand=True,
-        )
-
-    def _engine_image(self) -> Finished:
-        """Report it when the target's project has, or may have, another engine image than the source's."""
-        wanted = self.settings.engine_image
-        todo = f"choose the engine image {wanted} in the project's settings, if the target has it"
-        try:
-            there = engine_image_name(self.v1.projects.engine_image(self.ref))
-        except Rejected as error:
-            log.warning("The project's engine image can't be read: %s", error)
-            return Finished(f"the target does not show whether its engine image is {wanted}", todo, needs_hand=True)
-        if wanted == there:
-            return Finished()
-        return Finished(f"engine image {there or 'of the target'} instead of {wanted}", todo)
