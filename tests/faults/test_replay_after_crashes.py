@@ -5,7 +5,7 @@ from replaying import KEY, RUNTIME, Crash, dump, live, project_in, replay, runni
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, TunnelError
-from cmlutils.flows.replaying import applications as replay_applications
+from cmlutils.flows.replaying.applications import ApplicationReplay
 from cmlutils.job import Job
 from cmlutils.remote import v2_key
 from cmlutils.report import Status
@@ -17,7 +17,7 @@ def test_what_a_killed_run_left_running_is_stopped_before_the_files_are_sent(tar
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_applications.ApplicationReplay, "finish", killed)
+        patch.setattr(ApplicationReplay, "finish", killed)
         assert replay(target, bundle).code == 137
     (application,) = project_in(target).applications
     assert application.status != "stopped"

@@ -6,9 +6,9 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode
 from cmlutils.flows import import_project
-from cmlutils.flows.replaying import applications as replay_applications
+from cmlutils.flows.replaying.applications import ApplicationReplay
 from cmlutils.remote.http import Http, Patience
-from cmlutils.remote.v1.workloads import Models
+from cmlutils.remote.v1.workloads import Applications, Models
 from cmlutils.report import Status
 from cmlutils.section import Secret, Workspace
 
@@ -22,6 +22,11 @@ def when_jobs_begin(patch, happens):
         yield from real(one, wanted)
 
     patch.setattr(import_project, "job_replays", late)
+
+
+def seconds_on(applications):
+    """Return the time on the clock of the import that asks for applications."""
+    return applications._routes.http._patience.now()
 
 
 def killed():
@@ -89,13 +94,13 @@ def test_a_model_that_a_later_import_builds_is_not_done_before_its_last_look(tmp
 
 
 def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(target, tmp_path, monkeypatch):
-    real = replay_applications.ApplicationReplay._read
+    real = Applications.get
 
-    def not_yet(work, application_id):
-        record = real(work, application_id)
-        return {**record, "status": "stopped"} if work.target.clock.now() < 1.5 else record
+    def not_yet(applications, project, application_id):
+        record = real(applications, project, application_id)
+        return {**record, "status": "stopped"} if seconds_on(applications) < 1.5 else record
 
-    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", not_yet)
+    monkeypatch.setattr(Applications, "get", not_yet)
     target.faults.add(Fault("status", method="PUT", path="/stop", status=422, times=1))
     run = replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
     assert outcome(run, "Board").status is Status.CREATED
@@ -105,21 +110,21 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
 
 def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
-    real = replay_applications.ApplicationReplay._read
+    real = Applications.get
     starts = []
 
-    def late(work, application_id):
-        if work.target.clock.now() > 0.5 and not starts:
+    def late(applications, project, application_id):
+        if seconds_on(applications) > 0.5 and not starts:
             starts.append(started_by_now(target))
-        return real(work, application_id)
+        return real(applications, project, application_id)
 
     def not_yet(work, body):
         made = work.target.v1.applications.create(work.target.project, body)
         project_in(target).applications[0].status, project_in(target).applications[0].ahead = "stopped", []
         return {**made, "status": "stopped"}
 
-    monkeypatch.setattr(replay_applications.ApplicationReplay, "_read", late)
-    monkeypatch.setattr(replay_applications.ApplicationReplay, "_send", not_yet)
+    monkeypatch.setattr(Applications, "get", late)
+    monkeypatch.setattr(ApplicationReplay, "_send", not_yet)
     run = replay(target, bundle)
     assert outcome(run, "Board").status is Status.CREATED
     target.settle()

@@ -11,7 +11,7 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
 from cmlutils.flows.comparing.workloads import compare_workloads
-from cmlutils.flows.replaying import applications as replay_applications
+from cmlutils.flows.replaying import application_stop
 from cmlutils.project import ProjectSettings
 from cmlutils.report import Group
 from cmlutils.runtime import Runtime
@@ -216,8 +216,8 @@ def test_what_a_person_started_later_is_a_note(migrated, run_line):
 def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(
     workspaces, run_line, sample, monkeypatch
 ):
-    monkeypatch.setattr(replay_applications, "_LINGER", {})
-    monkeypatch.setattr(replay_applications, "_LINGER_ELSE", 0.5)
+    monkeypatch.setattr(application_stop, "_LINGER", {})
+    monkeypatch.setattr(application_stop, "_LINGER_ELSE", 0.5)
     sample["applications"] = sample["applications"][:1]
     _, target = workspaces()
     run_line(EXPORT)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED, Application
 from cmlutils.errors import Rejected
-from cmlutils.flows.replaying.application_stop import request_stop, ways_to_stop
+from cmlutils.flows.replaying.application_stop import ApplicationStop
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
-from cmlutils.flows.replaying.target import Target, create_by, finished, lost, tried
+from cmlutils.flows.replaying.target import Target, create_by, finished, lost
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.flows.replaying.steps import Kind
-
-_ROUNDS = (0.0, 5.0)  # seconds to wait before each round: a stop may be refused while it is still starting
-_LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
-_LINGER_ELSE = 4.0  # seconds for a status that does not change by itself, such as failed
-_NOT_YET_STARTED = (1.0, 2.0)  # seconds to wait before each look at one that seems stopped, but may be about to start
 
 
 def application_replays(target: Target, wanted: Sequence[Application]) -> list[ApplicationReplay]:
@@ -89,54 +84,21 @@ class ApplicationReplay(WorkloadReplay[Application]):
         return self._look(self._read(int(record["id"])))
 
     def _stop(self, application_id: int, *, seen_starting: bool = True) -> Finished:
-        """Stop it in each way we know until the target says that it has ended.
-
-        One that was not `seen_starting` may be about to start, so a single look is not enough.
-        """
-        for pause in _ROUNDS:
-            self.target.clock.sleep(pause)
-            another_round = False
-            for way in ways_to_stop(self.target, self.wanted.key, application_id):
-                taken = tried("application stop", way)
-                record = self._watched(application_id) if taken else {}
-                if not (taken and seen_starting):
-                    record, another_round = self._held(application_id), True
-                if record.get("status") in ENDED:
-                    return self._look(record)
-            if not another_round:
-                break
-        raise CannotBeInertError(
-            f"application {self.wanted.name} can't be shown to be stopped on the target.",
-            hint="Create it by hand, and stop it.",
-        )
-
-    def _held(self, application_id: int) -> Record:
-        """Return the application once it runs, or has been seen as ended for a while: it may be about to start."""
-        record = self._read(application_id)
-        for pause in _NOT_YET_STARTED:
-            if record.get("status") not in ENDED:
-                break
-            self.target.clock.sleep(pause)
-            record = self._read(application_id)
-        return record
+        """Stop it; raise CannotBeInertError when the target does not say that it has ended."""
+        record = self._stopping(application_id).until_ended(seen_starting=seen_starting)
+        if record is None:
+            raise CannotBeInertError(
+                f"application {self.wanted.name} can't be shown to be stopped on the target.",
+                hint="Create it by hand, and stop it.",
+            )
+        return self._look(record)
 
     def request_stop(self, record: Record) -> None:
-        """Ask it to stop, in each way we know until it begins to; raise ApiError when none of them works."""
-        request_stop(self.target, self.wanted.key, int(record["id"]))
+        """Ask it to stop, and do not wait until it has; raise ApiError if that does not work."""
+        self._stopping(int(record["id"])).request()
 
-    def _watched(self, application_id: int) -> Record:
-        """Return the application once it is stopped, or when it has kept one status for as long as we wait for that."""
-        clock, pause = self.target.clock, 0.2
-        last, since = "", clock.now()
-        while True:
-            record = self._read(application_id)
-            status = str(record.get("status") or "")
-            if status != last:
-                last, since = status, clock.now()
-            if status == "stopped" or clock.now() - since >= _LINGER.get(status, _LINGER_ELSE):
-                return record
-            clock.sleep(pause)
-            pause = min(pause * 1.5, 3.0)
+    def _stopping(self, application_id: int) -> ApplicationStop:
+        return ApplicationStop(self.target, self.wanted.key, application_id)
 
     def _look(self, record: Record) -> Finished:
         """Compare the application on the target with the wanted one, and report what is missing or differs."""

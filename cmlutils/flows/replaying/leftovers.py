@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError
-from cmlutils.flows.replaying.application_stop import request_stop
+from cmlutils.flows.replaying.application_stop import ApplicationStop
 from cmlutils.flows.replaying.journal_keys import keyed, named
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import TargetItem
@@ -35,7 +35,7 @@ class _LeftApplication(TargetItem):
     def request_stop(self, record: Record) -> None:
         """Ask it to stop, as the target may refuse to delete it."""
         (subdomain,) = self.identity
-        request_stop(self._target, subdomain, int(record["id"]))
+        ApplicationStop(self._target, subdomain, int(record["id"])).request()
 
 
 def remove_leftovers(target: Target, wanted: Sequence[Workload]) -> Iterator[Outcome]:
