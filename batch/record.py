@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,6 @@ from cmlutils.wholefile import read_json, write_bytes, write_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-_KEYS = ("project", "exit_code", "seconds", "log", "verb", "reason", "removed", "after")
 
 
 @dataclass
@@ -44,7 +42,7 @@ class Record:
             "seconds": round(now.timestamp() - self.began, 1),
             "exit_code": code,
             "projects": [
-                {key: getattr(one, key) for key in _KEYS} | {"result": one.words, "earlier": rows is self.earlier}
+                {**_row(one), "result": one.words, "earlier": rows is self.earlier}
                 for rows in (self.earlier, found)
                 for one in rows
             ],
@@ -90,6 +88,13 @@ def read(folder: Path, verb: str) -> list[Result]:
     if content.get("verb") != verb:
         raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
     return results
+
+
+def _row(one: Result) -> dict[str, Any]:
+    """Return a result as the report has it; it is never that of a dry run."""
+    row = asdict(one)
+    del row["foreseen"]
+    return row
 
 
 def _result(row: object) -> Result:
