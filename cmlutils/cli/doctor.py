@@ -15,12 +15,12 @@ from cmlutils.cli.options import config_dir_option, json_option, name_option
 from cmlutils.cli.output import put, say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.errors import ConfigError, ExitCode
+from cmlutils.finding import Finding
 from cmlutils.runtimes import load_maps
 from cmlutils.screen import padded
 from cmlutils.section import SIDES
 
 if TYPE_CHECKING:
-    from cmlutils.flows.doctor_machine import Finding
     from cmlutils.section import Section, Side
 
 _ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where one looks in a terminal
@@ -40,7 +40,6 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     Example: cmlutil doctor -p "Churn Model"
     """
     from cmlutils.flows.doctor import examine
-    from cmlutils.flows.doctor_machine import Finding
 
     sections, findings = _sections(names, config_dir)
     try:
@@ -66,7 +65,6 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
 def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Section], list[Finding]]:
     """Read the wanted sections of both files, and what is wrong with the others, as findings."""
     from cmlutils.flows.doctor_ini import misfits
-    from cmlutils.flows.doctor_machine import Finding
 
     sections: list[Section] = []
     found: list[Finding] = []

@@ -21,6 +21,7 @@ from cmlutils.cli.output import put, say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
+from cmlutils.finding import label
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
 from cmlutils.screen import can_redraw, padded
@@ -62,8 +63,6 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
     """Return one row for each section; raise ConfigError when neither file exists."""
-    from cmlutils.flows.doctor_machine import label
-
     rows: list[dict[str, str]] = []
     warnings: dict[str, dict[str, Section]] = defaultdict(dict)
     for ini in _ini_files(config_dir):

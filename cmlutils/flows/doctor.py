@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
+from cmlutils.finding import Finding, label
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_machine import Finding, disks, label, programs, same_subdomains, ssh_keys
+from cmlutils.flows.doctor_machine import disks, programs, same_subdomains, ssh_keys
 from cmlutils.flows.plan_import import plan_target
 from cmlutils.flows.plan_workloads import Offer, taken_subdomains
 from cmlutils.plan import Action

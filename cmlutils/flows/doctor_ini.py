@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from cmlutils.config import nearest
-from cmlutils.flows.doctor_machine import Finding, label
+from cmlutils.finding import Finding, label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

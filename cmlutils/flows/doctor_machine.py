@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
 from cmlutils.errors import BundleError, CommandError, TransferError
+from cmlutils.finding import Finding, label
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
@@ -23,38 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from cmlutils.errors import CmlutilError
     from cmlutils.section import Section, Workspace
 
 SAFE_RSYNC = (3, 2, 7)
 _LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes: with less free, a disk is called nearly full
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One finding: severity is ok, warning or error; `side` is export, import or here."""
-
-    section: str
-    side: str
-    severity: str
-    text: str
-    fix: str = ""
-
-    @classmethod
-    def of_error(cls, section: str, side: str, error: CmlutilError) -> Finding:
-        """Return the finding for an expected failure: its sentence, with its hint as the fix."""
-        return cls(section, side, "error", error.message, error.hint)
-
-
 def here(severity: str, text: str, fix: str = "") -> Finding:
     """Return a finding about this machine."""
     return Finding("-", "here", severity, text, fix)
-
-
-def label(sections: Sequence[Section]) -> str:
-    """Return a short text that names these sections."""
-    names = ", ".join(one.name for one in sections[:3])
-    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
 
 
 def programs() -> list[Finding]:

@@ -1,0 +1,34 @@
+"""One thing that `cmlutil doctor` found out about a section, a workspace or this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmlutils.errors import CmlutilError
+    from cmlutils.section import Section
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: severity is ok, warning or error; `side` is export, import or here."""
+
+    section: str
+    side: str
+    severity: str
+    text: str
+    fix: str = ""
+
+    @classmethod
+    def of_error(cls, section: str, side: str, error: CmlutilError) -> Finding:
+        """Return the finding for an expected failure: its sentence, with its hint as the fix."""
+        return cls(section, side, "error", error.message, error.hint)
+
+
+def label(sections: Sequence[Section]) -> str:
+    """Return a short text that names these sections."""
+    names = ", ".join(one.name for one in sections[:3])
+    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
