@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FORMAT = 1
-METADATA = ("project", "models", "applications", "jobs")
+METADATA = ("project", "models", "applications", "jobs")  # the parts of a project, each with a file of its own
 
 
 def folder_name(section: str) -> str:
@@ -61,9 +61,9 @@ class Bundle:
         """Return the path of the last report of this side."""
         return self.logs / f"{side}_metrics.json"
 
-    def metadata(self, kind: str) -> Path:
-        """Return the path of one metadata file; `kind` is one of METADATA."""
-        return self.folder / "project-metadata" / f"{kind}-metadata.json"
+    def metadata(self, part: str) -> Path:
+        """Return the path of one metadata file; `part` is one of METADATA."""
+        return self.folder / "project-metadata" / f"{part}-metadata.json"
 
     def create(self) -> None:
         """Make the folders, mode 0700; refuse folders that are links or belong to another user.
@@ -117,14 +117,14 @@ class Bundle:
     @property
     def lost_manifest(self) -> bool:
         """Whether the manifest is missing although our own export wrote the metadata: it may not have finished."""
-        return self.foreign and any(has_ours(self.metadata(kind)) for kind in METADATA)
+        return self.foreign and any(has_ours(self.metadata(part)) for part in METADATA)
 
     def missing_metadata(self) -> list[str]:
-        """Return the kinds of metadata whose file a foreign bundle lacks; nothing for a bundle of ours."""
-        return [kind for kind in METADATA if not self.metadata(kind).exists()] if self.foreign else []
+        """Return the parts of METADATA whose file a foreign bundle lacks; nothing for a bundle of ours."""
+        return [part for part in METADATA if not self.metadata(part).exists()] if self.foreign else []
 
     def changed_metadata(self) -> list[str]:
-        """Return the kinds of metadata whose digest is not the manifest's; nothing for a foreign bundle."""
+        """Return the parts of METADATA whose digest is not the manifest's; nothing for a foreign bundle."""
         if self.foreign:
             return []
         manifest = read_json(self.manifest, dict)
@@ -133,10 +133,10 @@ class Bundle:
             raise BundleError(f"{self.manifest} does not hold what it should.", hint="Run the export again.")
         if version > FORMAT:
             raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
-        return [kind for kind in METADATA if self._differs(kind, digests.get(kind))]
+        return [part for part in METADATA if self._differs(part, digests.get(part))]
 
-    def _differs(self, kind: str, digest: object) -> bool:
-        path = self.metadata(kind)
+    def _differs(self, part: str, digest: object) -> bool:
+        path = self.metadata(part)
         return not path.exists() or digest_of(path) != digest
 
     def check_owner(self, project: str) -> None:
@@ -178,7 +178,7 @@ class Bundle:
                 "source_id": source_id,
                 "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "counts": counts,
-                "digests": {kind: digest_of(self.metadata(kind)) for kind in METADATA},
+                "digests": {part: digest_of(self.metadata(part)) for part in METADATA},
             },
         )
         self._unfinished.unlink(missing_ok=True)

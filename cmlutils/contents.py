@@ -26,8 +26,8 @@ class Contents:
     jobs: Sequence[Job]
 
     def by_kind(self) -> dict[str, Sequence[Workload]]:
-        """Return the workloads by kind, in the plural that the bundle's metadata files use."""
-        return {"models": self.models, "applications": self.applications, "jobs": self.jobs}
+        """Return the workloads by kind."""
+        return {"model": self.models, "application": self.applications, "job": self.jobs}
 
     def workloads(self) -> list[Workload]:
         """Return all workloads, in the order in which an import creates them."""
@@ -35,10 +35,10 @@ class Contents:
 
 
 def read_bundle(bundle: Bundle) -> Contents:
-    """Read the four metadata files; in a foreign bundle, a missing file means that there are none of its kind."""
+    """Read the four metadata files; in a foreign bundle, a missing file means that there are none."""
 
-    def records(kind: str) -> list[Any]:
-        path = bundle.metadata(kind)
+    def records(part: str) -> list[Any]:
+        path = bundle.metadata(part)
         if bundle.foreign and not path.exists():
             return []
         return list(read_json(path, list))

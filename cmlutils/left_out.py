@@ -36,13 +36,13 @@ class LeftOut(NamedTuple):
 def to_fill_in(bundle: Bundle) -> list[LeftOut]:
     """Return each value that an export left out of this bundle."""
     found = []
-    for kind in METADATA:
-        path = bundle.metadata(kind)
+    for part in METADATA:
+        path = bundle.metadata(part)
         if not path.exists():
             continue
-        content = read_json(path, dict if kind == "project" else list)
-        for record in [content] if kind == "project" else content:
-            owner = "project" if kind == "project" else f"{kind.removesuffix('s')} {record.get('name')}"
+        content = read_json(path, dict if part == "project" else list)
+        for record in [content] if part == "project" else content:
+            owner = "project" if part == "project" else f"{part.removesuffix('s')} {record.get('name')}"
             found += [LeftOut(owner, name) for name in _marked(record)]
     return found
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["FROM_V1", "PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
 
 Workload = Model | Application | Job
-FROM_V1: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {  # by the names of a bundle's metadata files
-    "models": Model.from_v1,
-    "applications": Application.from_v1,
-    "jobs": Job.from_v1,
+FROM_V1: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {  # by kind
+    "model": Model.from_v1,
+    "application": Application.from_v1,
+    "job": Job.from_v1,
 }
 PRIVATE = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 _UNCOMPARED = {"source_id", "parent_id", "runtime", "kernel", "notifications", "addons"}

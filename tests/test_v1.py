@@ -257,10 +257,10 @@ def test_what_a_list_of_models_leaves_out_is_asked_for(api, mock, hidden):
     mock.post(URL + f"{MODELS}/list-models", json=[{**whole, hidden: None}, other])
     mock.get(f"{PROJECT}/applications", json=[])
     mock.get(f"{PROJECT}/jobs", json=[])
-    assert read_records(api, REF)["models"] == [{**whole, hidden: None}, other]  # the reply says that there is none
+    assert read_records(api, REF)["model"] == [{**whole, hidden: None}, other]  # the reply says that there is none
     mock.upsert("POST", URL + f"{MODELS}/list-models", json=[{key: whole[key] for key in whole if key != hidden}])
     mock.post(URL + f"{MODELS}/get-model", json=whole)
-    assert read_records(api, REF)["models"] == [whole]
+    assert read_records(api, REF)["model"] == [whole]
 
 
 def test_a_variable_without_a_value_is_empty(api, mock):

@@ -49,17 +49,17 @@ def export_project(
 
 
 def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values: bool = True) -> dict[str, int]:
-    """Write the four metadata files; return how many workloads of each kind there are."""
+    """Write the four metadata files; return how many workloads each of them has."""
     settings = contents.settings
     write_json(bundle.metadata("project"), _record(settings, values=values))
     for kind, workloads in contents.by_kind().items():
-        write_json(bundle.metadata(kind), [_record(one, values=values) for one in workloads])
+        write_json(bundle.metadata(f"{kind}s"), [_record(one, values=values) for one in workloads])
         report.outcomes += [Outcome(one.kind, one.name, Status.CREATED) for one in workloads]
     if settings.team:
         report.notes.append(f"The project belongs to team {settings.team}: it must exist on the target.")
     if not values:
         report.notes.append("The values of environment variables are not in the bundle: an import lists them.")
-    return {kind: len(workloads) for kind, workloads in contents.by_kind().items()}
+    return {f"{kind}s": len(workloads) for kind, workloads in contents.by_kind().items()}
 
 
 def _record(one: ProjectSettings | Workload, *, values: bool) -> dict[str, Any]:

@@ -74,13 +74,13 @@ def report_what_is_lacking(bundle: Bundle, report: Report) -> None:
     report.outcomes += [
         Outcome(
             "bundle",
-            f"{kind}-metadata.json",
+            f"{part}-metadata.json",
             Status.SKIPPED,
-            note=f"it is not there, so the export did not finish, and no {kind} are imported",
+            note=f"it is not there, so the export did not finish, and no {part} are imported",
             todo="Export the project again, then import it.",
             needs_hand=True,
         )
-        for kind in bundle.missing_metadata()
+        for part in bundle.missing_metadata()
     ]
 
 

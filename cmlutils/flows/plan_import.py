@@ -61,9 +61,9 @@ def plan_target(connection: Connection, bundle: Bundle, contents: Contents, offe
         plan.blockers.append(lacking)
     plan.actions += [
         Planned(
-            "bundle", f"{kind}-metadata.json", Action.FAIL, "it is not there: the export did not finish", "export again"
+            "bundle", f"{part}-metadata.json", Action.FAIL, "it is not there: the export did not finish", "export again"
         )
-        for kind in bundle.missing_metadata()
+        for part in bundle.missing_metadata()
     ]
     journal = bundle.journal(workspace.url, owner, read_only=True)
     project, settled = _project(plan, connection, journal, owner, settings)

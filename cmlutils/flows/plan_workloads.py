@@ -63,7 +63,7 @@ def plan_workloads(
                 found.append(Planned(one.kind, one.name, action, there[key]))
             else:
                 found.append(_with_addons(_workload(one, offer, choice), addons.absent(one)))
-        planned += _with_parents(found, contents.jobs) if kind == "jobs" else found
+        planned += _with_parents(found, contents.jobs) if kind == "job" else found
     return planned
 
 
@@ -73,9 +73,8 @@ def _there(
     """Return, with a note, the keys of workloads that exist: created by an import, or else of the same name."""
     found, inside = dict[str, str](), journal.is_in(project.id)
     for kind, wanted in contents.by_kind().items():
-        singular = kind.removesuffix("s")
-        identity_of = kind_of(singular, v1, project).identity_of
-        rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(singular) if inside else set()
+        identity_of = kind_of(kind, v1, project).identity_of
+        rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(kind) if inside else set()
         others = Counter(identity_of(row) for number, row in rows.items() if number not in ours)
         for key, _ in keyed(wanted):
             step, what = journal.step(key) if inside else None, named(key)
@@ -92,9 +91,7 @@ def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[
     wanted = {key for key, _ in keyed(contents.workloads())}
     names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
     begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
-    found = [
-        (what.kind, names.get((f"{what.kind}s", step.target_id))) for what, step in begun.values() if what and step
-    ]
+    found = [(what.kind, names.get((what.kind, step.target_id))) for what, step in begun.values() if what and step]
     note = "an interrupted import began it, and the bundle has it no more"
     return [Planned(kind, name, Action.REMOVE, note) for kind, name in found if name is not None]
 

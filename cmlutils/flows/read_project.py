@@ -24,10 +24,10 @@ def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) ->
     """Read a project's settings and workloads, with names added to the ids of people and add-ons."""
     settings, people = _settings_and_people(v1, project)
     records = read_records(v1, project)
-    applications = [Application.from_v1(one, runtimes) for one in records["applications"]]
-    jobs = [Job.from_v1(one, runtimes) for one in records["jobs"]]
+    applications = [Application.from_v1(one, runtimes) for one in records["application"]]
+    jobs = [Job.from_v1(one, runtimes) for one in records["job"]]
     applications, jobs = by_name(v1, people, applications, jobs)
-    models = [Model.from_v1(one, runtimes) for one in records["models"]]
+    models = [Model.from_v1(one, runtimes) for one in records["model"]]
     return Contents(settings, models, applications, jobs)
 
 
@@ -46,11 +46,11 @@ def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSetting
 
 
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
-    """Return the records of a project's models, applications and jobs, as the workspace gives them."""
+    """Return the records of a project's workloads by kind, as the workspace gives them."""
     return {
-        "models": [_whole_model(v1, one) for one in v1.models.of(project)],
-        "applications": v1.applications.of(project),
-        "jobs": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
+        "model": [_whole_model(v1, one) for one in v1.models.of(project)],
+        "application": v1.applications.of(project),
+        "job": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
     }
 
 

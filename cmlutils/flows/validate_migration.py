@@ -83,8 +83,8 @@ def _without_values(rows: list[Difference], left_out: list[LeftOut]) -> list[Dif
 def bundle_damage(bundle: Bundle) -> list[Difference]:
     """Return a difference for each metadata file that was changed since the export."""
     return [
-        Difference("bundle", f"{kind}-metadata.json", "as exported", "changed", group=Group.BUNDLE)
-        for kind in bundle.changed_metadata()
+        Difference("bundle", f"{part}-metadata.json", "as exported", "changed", group=Group.BUNDLE)
+        for part in bundle.changed_metadata()
     ]
 
 
@@ -136,7 +136,7 @@ class _Validation:
         there, records = read_settings(v1, project), read_records(v1, project)
         if journal:
             add_unlisted(v1, project, journal, records)
-            self._ask_for_pauses(connection, project, journal, records["jobs"])
+            self._ask_for_pauses(connection, project, journal, records["job"])
         if settings.collaborators and not there.collaborators and collaborators(v1, project) is None:
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=settings.collaborators)
@@ -146,7 +146,7 @@ class _Validation:
             report.differences += compare_workloads(kind, here, records[kind], compared)
             if on_target and report.verb == "validate-migration":
                 names = [str(one.get("name")) for one in records[kind]]
-                report.outcomes += [Outcome(kind.removesuffix("s"), name, Status.PRESENT) for name in names]
+                report.outcomes += [Outcome(kind, name, Status.PRESENT) for name in names]
         with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
             report.differences += files(tunnel)
 

@@ -353,16 +353,16 @@ def runtime_of(one):
 )
 def test_only_the_nearest_runtime_of_the_same_kernel_is_excused(there, catalogue, images, expected):
     job = Job("j", "j.py", runtime=PYTHON)
-    rows = compare_workloads("jobs", [job], [job_record(**runtime_of(there))], compared_side(*catalogue, images=images))
+    rows = compare_workloads("job", [job], [job_record(**runtime_of(there))], compared_side(*catalogue, images=images))
     assert [(row.what, row.expected) for row in rows] == [("runtime", expected)]
 
 
 def test_what_this_run_made_must_not_be_live():
     fires = job_record(schedule="0 * * * *", type="cron", paused=False)
     records = {
-        "jobs": ([Job("j", "j.py", schedule="0 * * * *", type="cron")], fires),
-        "applications": ([Application("a", "a")], {"id": 1, "name": "a", "subdomain": "a", "status": "starting"}),
-        "models": ([Model("m")], {"id": "1", "name": "m", "latestModelDeployment": {"status": "deploying"}}),
+        "job": ([Job("j", "j.py", schedule="0 * * * *", type="cron")], fires),
+        "application": ([Application("a", "a")], {"id": 1, "name": "a", "subdomain": "a", "status": "starting"}),
+        "model": ([Model("m")], {"id": "1", "name": "m", "latestModelDeployment": {"status": "deploying"}}),
     }
     for kind, (wanted, record) in records.items():
         for fresh in (True, False):
@@ -378,20 +378,20 @@ def test_what_this_run_made_must_not_be_live():
 @pytest.mark.parametrize(("shown", "expected"), [({}, True), ({"visibility": "private"}, False)])
 def test_a_visibility_is_excused_only_where_the_target_does_not_show_it(shown, expected):
     wanted = [Model("m", visibility="public")]
-    [row] = compare_workloads("models", wanted, [{"id": "1", "name": "m", **shown}], compared_side())
+    [row] = compare_workloads("model", wanted, [{"id": "1", "name": "m", **shown}], compared_side())
     assert (row.what, row.expected) == ("visibility", expected)
 
 
 def test_an_application_in_capitals_is_the_same():
     record = {"id": 1, "name": "a", "subdomain": "A-b", "status": "stopped", "cpu": 1, "memory": 1}
     wanted = [Application.from_v1({**record, "subdomain": "a-B"}, [])]
-    assert compare_workloads("applications", wanted, [record], compared_side()) == []
+    assert compare_workloads("application", wanted, [record], compared_side()) == []
 
 
 def test_an_application_that_failed_does_not_run():
     record = {"id": 1, "name": "a", "subdomain": "a", "status": "failed"}
     side = compared_side(fresh={("application", "a")})
-    rows = compare_workloads("applications", [Application("a", "a")], [record], side)
+    rows = compare_workloads("application", [Application("a", "a")], [record], side)
     assert [row for row in rows if row.what == "state"] == []
 
 
@@ -399,15 +399,15 @@ def test_a_forbidden_bypass_is_excused_only_where_it_is_forbidden():
     record = {"id": 1, "name": "a", "subdomain": "a", "status": "stopped", "cpu": 1, "memory": 1}
     wanted = [Application("a", "a", bypass_authentication=True)]
     for allowed in (True, False):
-        [row] = compare_workloads("applications", wanted, [record], compared_side(bypass_allowed=allowed))
+        [row] = compare_workloads("application", wanted, [record], compared_side(bypass_allowed=allowed))
         assert row.expected is not allowed
 
 
 def test_equal_names_are_paired_with_whom_they_resemble():
     wanted = [Job("j", "j.py", arguments="a"), Job("j", "j.py", arguments="b")]
     records = [job_record(arguments="b"), job_record(id=2, arguments="a")]
-    assert compare_workloads("jobs", wanted, records, compared_side()) == []
-    [row] = compare_workloads("jobs", wanted, records[:1], compared_side())
+    assert compare_workloads("job", wanted, records, compared_side()) == []
+    [row] = compare_workloads("job", wanted, records[:1], compared_side())
     assert row.group is Group.MISSING
 
 
@@ -420,7 +420,7 @@ def test_a_parent_is_more_than_its_name():
     def rows(wanted, parent, **changed):
         there = job_record(id=14, name="child", script="c.py", parent={"id": parent})
         found = [{**one, **changed} if one["id"] == 11 else one for one in records]
-        compared = compare_workloads("jobs", [first, second, other, *wanted], [*found, there], compared_side())
+        compared = compare_workloads("job", [first, second, other, *wanted], [*found, there], compared_side())
         return [(row.where, row.what, row.left, row.right) for row in compared if row.what != "type"]
 
     assert rows([child], 11) == []
@@ -437,7 +437,7 @@ def test_children_of_equals_are_paired_by_their_parents():
     there = [job_record(id=20 - n, name="child", script="c.py", parent={"id": 10 + n}) for n in (2, 1)]
     assert not [
         row
-        for row in compare_workloads("jobs", [*parents, *children], [*records, *there], compared_side())
+        for row in compare_workloads("job", [*parents, *children], [*records, *there], compared_side())
         if row.what != "type"
     ]
 
@@ -456,7 +456,7 @@ def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_on
         ({"notifications": None}, {"notifications": True}),
     ]
     for changed, expected in cases:
-        rows = compare_workloads("jobs", [job], [job_record(**{**shown, **changed})], compared_side())
+        rows = compare_workloads("job", [job], [job_record(**{**shown, **changed})], compared_side())
         assert {row.what: row.expected for row in rows} == expected, changed
 
 
@@ -465,8 +465,8 @@ def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_on
 def test_a_notification_that_is_no_object_is_of_someone(odd, side):
     wanted, other = (Job("j", "j.py", source_id=1, notifications=(one,)) for one in (odd, {"user_id": 3}))
     compared = ComparedSide(side, (), Maps({}, {}), "dana")
-    assert compare_workloads("jobs", [wanted], [job_record(notifications=[odd])], compared) == []
-    [row] = compare_workloads("jobs", [other], [job_record(notifications=[odd])], compared)
+    assert compare_workloads("job", [wanted], [job_record(notifications=[odd])], compared) == []
+    [row] = compare_workloads("job", [other], [job_record(notifications=[odd])], compared)
     assert (row.what, row.left, row.right) == ("notifications", "user 3", "someone")
 
 
@@ -474,7 +474,7 @@ def test_a_model_that_was_not_built_is_a_difference():
     wanted = [Model("m", file="m.py", function="f", environment={"A": "secret"})]
     build = {"status": "build failed", "targetFilePath": "m.py", "targetFunctionName": "f"}
     record = {"id": "1", "name": "m", "latestModelBuild": build}
-    rows = {row.what: row for row in compare_workloads("models", wanted, [record], compared_side())}
+    rows = {row.what: row for row in compare_workloads("model", wanted, [record], compared_side())}
     assert not rows["build"].expected
     assert rows["environment A"].expected
     assert "secret" not in str(rows)

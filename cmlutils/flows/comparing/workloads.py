@@ -22,7 +22,7 @@ Record = dict[str, Any]
 def compare_workloads(
     kind: str, wanted: Sequence[Workload], records: Sequence[Record], side: ComparedSide
 ) -> list[Difference]:
-    """Compare one kind (models, applications, jobs) with the workspace's records of it.
+    """Compare the workloads of one kind with the workspace's records of it.
 
     Workloads with the same key are paired by resemblance; one without a partner is a difference of its own.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
-    """Return the Kind of a project's models, applications or jobs; `name` is in the singular."""
+    """Return the Kind of a project's models, applications or jobs."""
     if name == "model":
         return Kind(
             name=name,
@@ -44,8 +44,7 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
 def add_unlisted(v1: ApiV1, project: ProjectRef, journal: Journal, records: dict[str, list[Record]]) -> None:
     """Add to these listings what imports have created and a listing that lags behind does not show yet."""
     for kind, rows in records.items() if journal.is_in(project.id) else ():
-        singular = kind.removesuffix("s")
-        of = kind_of(singular, v1, project)
-        unlisted = journal.ids(singular) - {str(row["id"]) for row in rows}
+        of = kind_of(kind, v1, project)
+        unlisted = journal.ids(kind) - {str(row["id"]) for row in rows}
         found = [of.look_up(JournalStep(target_id=number)) for number in sorted(unlisted)]
         rows += [one for one in found if one is not None]
