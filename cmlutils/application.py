@@ -35,9 +35,9 @@ class Application:
     kind = "application"
 
     @property
-    def key(self) -> str:
+    def identity(self) -> tuple[str]:
         """What identifies it on its workspace: the subdomain, in small letters, as host names ignore case."""
-        return self.subdomain.lower()
+        return (self.subdomain.lower(),)
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:

@@ -53,13 +53,13 @@ def read_bundle(bundle: Bundle) -> Contents:
 
 def _each_subdomain_once(applications: Sequence[Application]) -> Sequence[Application]:
     """Return them; raise BundleError for two of one subdomain, of which a workspace would make one only."""
-    seen = dict[str, str]()
+    seen = dict[tuple[str], str]()
     for one in applications:
-        if one.key in seen:
+        if one.identity in seen:
             raise BundleError(
-                f"applications-metadata.json: the applications {seen[one.key]!r} and {one.name!r} "
+                f"applications-metadata.json: the applications {seen[one.identity]!r} and {one.name!r} "
                 f"have the same subdomain, {one.subdomain!r}.",
                 hint="Give one of them another subdomain there, or remove it; or run the export again.",
             )
-        seen[one.key] = one.name
+        seen[one.identity] = one.name
     return applications

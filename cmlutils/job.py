@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,9 +63,9 @@ class Job:
     kind = "job"
 
     @property
-    def key(self) -> str:
-        """What identifies it in its project; several jobs may have the same key."""
-        return json.dumps([self.name, self.script])
+    def identity(self) -> tuple[str, str]:
+        """What identifies it in its project; several jobs may have the same identity."""
+        return self.name, self.script
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Job:

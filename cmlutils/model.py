@@ -39,9 +39,9 @@ class Model:
     kind = "model"
 
     @property
-    def key(self) -> str:
+    def identity(self) -> tuple[str]:
         """What identifies it in its project."""
-        return self.name
+        return (self.name,)
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Model:

@@ -209,7 +209,7 @@ def test_project_settings_pass_through_the_bundle():
 def test_a_subdomain_keeps_its_capitals_and_is_the_same_without():
     shown = Application.from_v1({"name": "Board", "subdomain": "My-Board", "environment": {}}, [])
     assert shown.to_v1()["subdomain"] == Application.from_bundle(shown.to_bundle()).subdomain == "My-Board"
-    assert shown.key == "my-board"
+    assert shown.identity == ("my-board",)
     assert differences(shown, replace(shown, subdomain="my-board")) == []
     assert differences(shown, replace(shown, subdomain="board")) == [("subdomain", "My-Board", "board")]
 

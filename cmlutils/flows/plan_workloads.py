@@ -109,8 +109,8 @@ def _workload(one: Workload, offer: Offer, choice: RuntimeChoice) -> Planned:
     note = (match.note or str(match.runtime)) if match else "on the target's default engine image"
     fix = f"add the runtime to the target, or map it in {map_file(one)}" if match and match.fallback else ""
     if isinstance(one, Application):
-        if one.key in offer.taken:
-            where = f"subdomain {one.subdomain} is taken by {offer.taken[one.key]}"
+        if taken_by := offer.taken.get(one.subdomain.lower()):
+            where = f"subdomain {one.subdomain} is taken by {taken_by}"
             return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
         if one.bypass_authentication and not offer.bypass_allowed:
             note = f"{note}; the target forbids unauthenticated access"

@@ -24,14 +24,14 @@ def compare_workloads(
 ) -> list[Difference]:
     """Compare the workloads of one kind with the workspace's records of it.
 
-    Workloads with the same key are paired by resemblance; one without a partner is a difference of its own.
+    Workloads with the same identity are paired by resemblance; one without a partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
     read = [(FROM_V1[kind](one, side.runtimes), one) for one in records]
     for one in wanted:
-        left[one.key].append(one)
+        left[one.identity].append(one)
     for pair in read:
-        right[pair[0].key].append(pair)
+        right[pair[0].identity].append(pair)
     mine, theirs = _parents(wanted), _parents([one for one, _ in read])
 
     def unlike(one: Workload, other: Workload) -> int:
@@ -79,7 +79,7 @@ def _alike(one: Job | None, other: Job | None) -> bool:
     """Tell whether two parents are equal, or both are missing."""
     if one is None or other is None:
         return one is other
-    return one.key == other.key and not differences(one, other)
+    return one.identity == other.identity and not differences(one, other)
 
 
 def _parents_shown(one: Job | None, other: Job | None) -> tuple[str, str]:

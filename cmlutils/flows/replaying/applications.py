@@ -17,8 +17,6 @@ from cmlutils.report import join
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.flows.replaying.steps import Kind
-
 
 def application_replays(target: Target, wanted: Sequence[Application]) -> list[ApplicationReplay]:
     """Return the applications on their way to the target, one after another, as each takes resources while it starts.
@@ -34,9 +32,6 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     runs_by_itself = True
     needs_last_look = True
-
-    def __init__(self, target: Target, wanted: Application, key: str, kind: Kind) -> None:
-        super().__init__(target, wanted, key, kind, (wanted.key,))
 
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
@@ -98,7 +93,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         self._stopping(int(record["id"])).request()
 
     def _stopping(self, application_id: int) -> ApplicationStop:
-        return ApplicationStop(self.target, self.wanted.key, application_id)
+        return ApplicationStop(self.target, self.wanted.subdomain.lower(), application_id)
 
     def _look(self, record: Record) -> Finished:
         """Compare the application on the target with the wanted one, and report what is missing or differs."""

@@ -32,7 +32,7 @@ class JobReplay(WorkloadReplay[Job]):
     def __init__(
         self, target: Target, wanted: Job, key: str, kind: Kind, by_source_id: Mapping[int, JobReplay]
     ) -> None:
-        super().__init__(target, wanted, key, kind, (wanted.name, wanted.script))
+        super().__init__(target, wanted, key, kind)
         self.by_source_id = by_source_id
 
     def depth(self) -> int:

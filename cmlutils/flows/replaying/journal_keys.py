@@ -5,6 +5,7 @@ N counts models, or jobs, of the same name; a subdomain is unique on its workspa
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -40,16 +41,22 @@ def keyed(workloads: Sequence[AnyWorkload]) -> list[tuple[str, AnyWorkload]]:
     seen: Counter[str] = Counter()
     found = []
     for one in workloads:
-        name = f"{one.kind} {one.key}"
+        name = _name(one)
         found.append((name if isinstance(one, Application) else f"{name} {seen[name]}", one))
         seen[name] += 1
     return found
 
 
+def _name(workload: Workload) -> str:
+    """Return a workload's key without its number."""
+    identity = workload.identity
+    return f"{workload.kind} {identity[0] if len(identity) == 1 else json.dumps(identity)}"
+
+
 def unfinished(journal: Journal, workloads: Sequence[AnyWorkload]) -> list[AnyWorkload]:
     """Return the workloads that an earlier run began and did not finish, and all others of the same name."""
     begun = {_without_number(key) for key in journal.unfinished()}
-    return [one for one in workloads if f"{one.kind} {one.key}" in begun]
+    return [one for one in workloads if _name(one) in begun]
 
 
 def named(key: str) -> Named | None:

@@ -38,7 +38,7 @@ class ModelReplay(WorkloadReplay[Model]):
     needs_last_look = True
 
     def __init__(self, target: Target, wanted: Model, key: str, kind: Kind) -> None:
-        super().__init__(target, wanted, key, kind, (wanted.name,))
+        super().__init__(target, wanted, key, kind)
         self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
         self._begun: Record | None = None
 

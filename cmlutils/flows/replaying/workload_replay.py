@@ -12,7 +12,7 @@ from cmlutils.flows.replaying.steps import CannotBeInertError, Step
 from cmlutils.flows.replaying.take_away import take_away_live
 
 if TYPE_CHECKING:
-    from cmlutils.flows.replaying.steps import Identity, Kind, Record
+    from cmlutils.flows.replaying.steps import Kind, Record
     from cmlutils.flows.replaying.target import Target
     from cmlutils.report import Outcome
 
@@ -25,8 +25,8 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     `match` is the runtime that it gets on the target, `outcome` what came of it (None: not yet known).
     """
 
-    def __init__(self, target: Target, wanted: AnyWorkload, key: str, kind: Kind, identity: Identity) -> None:
-        super().__init__(kind, wanted.name, key, identity, target.journal, target.clock.sleep)
+    def __init__(self, target: Target, wanted: AnyWorkload, key: str, kind: Kind) -> None:
+        super().__init__(kind, wanted.name, key, wanted.identity, target.journal, target.clock.sleep)
         self.target, self.wanted = target, wanted
         self.match = target.choice.match(wanted)
         self.outcome: Outcome | None = None
