@@ -32,13 +32,13 @@ def _size(text: str) -> int:
 def _shard(text: str) -> tuple[int, int]:
     first, _, last = text.partition("/")
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part: write 1/3, 2/3 or 3/3 for three hosts.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part: write 1/3, 2/3 or 3/3 for three hosts.")
     return int(first), int(last)
 
 
 def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1.")
     return int(text)
 
 
@@ -48,7 +48,7 @@ def _minutes(text: str) -> float:
     except ValueError:
         found = -1.0
     if not (math.isfinite(found) and found >= 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes of at least 0.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes of at least 0.")
     return found
 
 

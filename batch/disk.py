@@ -26,7 +26,7 @@ def parse_size(text: str) -> int:
     """Return the number of bytes that a text such as 200G means; raise ValueError."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text.strip(), re.IGNORECASE)
     if not found or not float(found[1]):
-        raise ValueError(f"{text!r} is no size: write 200G, for example.")
+        raise ValueError(f"{text!r} is not a size: write 200G, for example.")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 

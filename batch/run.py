@@ -130,5 +130,5 @@ def _tell(reports: record.Record, found: Sequence[Result], signum: int) -> int:
     table = f"{results.table(found, columns(sys.stdout))}\n{results.summary(found)}"
     told = show.tell(f"{table}\n{reports.words()}" if written else table)
     if signum:
-        print("Ended by a signal. Run the same line again to go on.", file=sys.stderr)
+        print("Ended by a signal. Run the same command again to continue.", file=sys.stderr)
     return code if written and told else code or ExitCode.FAILED

@@ -109,7 +109,7 @@ class Gate:
         if now - self._since >= patience:
             self.lost = why
             self._section = self._since = None
-            self.say(f"{self.url} stayed away: its projects are not started.")
+            self.say(f"{self.url} did not come back: its projects are not started.")
             return
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._next = min(now + self._pause, self._since + patience)

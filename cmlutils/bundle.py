@@ -106,7 +106,7 @@ class Bundle:
         damaged = self.changed_metadata()
         if damaged and not changed:
             path = self.metadata(damaged[0])
-            what = "is not what the export wrote" if path.exists() else "is missing"
+            what = "has changed since the export" if path.exists() else "is missing"
             raise BundleError(f"{path} {what}.", hint="Run the export again.")
 
     @property
@@ -130,9 +130,9 @@ class Bundle:
         manifest = read_json(self.manifest, dict)
         version, digests = manifest.get("format"), manifest.get("digests")
         if type(version) is not int or not isinstance(digests, dict):
-            raise BundleError(f"{self.manifest} does not hold what it should.", hint="Run the export again.")
+            raise BundleError(f"{self.manifest} has unexpected content.", hint="Run the export again.")
         if version > FORMAT:
-            raise BundleError(f"{self.manifest} is of a newer format than this cmlutil knows.", hint="Update cmlutil.")
+            raise BundleError(f"{self.manifest} was written by a newer cmlutil.", hint="Update cmlutil.")
         return [part for part in METADATA if self._differs(part, digests.get(part))]
 
     def _differs(self, part: str, digest: object) -> bool:
@@ -144,7 +144,7 @@ class Bundle:
         last = self._source().partition(" ")[2]
         if "/" in last and last.partition("/")[0] != project.partition("/")[0]:
             raise BundleError(
-                f"{self.folder} holds the export of {last}, and {project} would take its place.",
+                f"{self.folder} holds the export of {last}, which {project} would replace.",
                 hint="Give one of them another output_dir, or remove that folder.",
             )
 

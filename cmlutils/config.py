@@ -70,7 +70,7 @@ def _not_where_named(path: Path, config_dir: str | None, environ: Mapping[str, s
     named = "" if config_dir else environ.get("CMLUTILS_CONFIG_DIR", "")
     if not named or path.parent == values_of.folder("CMLUTILS_CONFIG_DIR", named):
         return []
-    return [f"CMLUTILS_CONFIG_DIR names {named}, which has no {path.name}: {path} is taken."]
+    return [f"CMLUTILS_CONFIG_DIR names {named}, which has no {path.name}: {path} is used."]
 
 
 def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> IniFile:
@@ -95,9 +95,9 @@ def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, s
 def _malformed(path: Path, error: configparser.Error) -> ConfigError:
     """Return an error that says where an ini file is malformed, without quoting the line, as it may hold a key."""
     hint = "A file has [Project] lines, each followed by lines of the form key=value."
-    once = "Leave one of the two."
+    once = "Keep only one of the two."
     if isinstance(error, configparser.DuplicateSectionError):
-        return ConfigError(f"{path}, line {error.lineno}: section [{error.section}] is there twice.", hint=once)
+        return ConfigError(f"{path}, line {error.lineno}: section [{error.section}] appears twice.", hint=once)
     if isinstance(error, configparser.DuplicateOptionError):
         return ConfigError(
             f"{path}, line {error.lineno}: section [{error.section}] has the key {error.option} twice.",
@@ -117,7 +117,7 @@ def _check_default(path: Path, parser: configparser.ConfigParser) -> None:
             own = [key for key in ("username", "url", "output_dir") if key in parser[name]]
             if any(key not in other for key in own for other in parser.values() if other.name != "DEFAULT"):
                 raise ConfigError(
-                    f"{path}: [{name}] is a project's section; what all sections share goes to [DEFAULT], in capitals.",
+                    f"{path}: [{name}] is a project's section; what all sections share goes into [DEFAULT] (capitals).",
                     hint=f"Write [DEFAULT] in place of [{name}].",
                 )
 
@@ -126,7 +126,7 @@ def _odd_permissions(path: Path, parser: configparser.ConfigParser) -> list[str]
     """Warn about a file that holds a key and is readable by other users."""
     holds_key = any("apiv1_key" in values for values in parser.values())
     if holds_key and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        return [f"{path} holds API keys and others may read it: run 'chmod 600 {shlex.quote(str(path))}'."]
+        return [f"{path} holds API keys, and other users can read it: run 'chmod 600 {shlex.quote(str(path))}'."]
     return []
 
 
@@ -162,21 +162,23 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     url = values_of.url(where, values_of.required(where, values, "url"))
     verify = values_of.verify(where, values)
     if verify is False:
-        warnings.append(f"{where}: skip_tls_verification accepts any certificate: others can read the key.")
+        warnings.append(f"{where}: skip_tls_verification accepts any certificate, so others may get at the key.")
     if url.startswith("http:"):
         warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
     owner = values.get("owner_username", "").strip()
     if owner and ini.side == "import":
-        warnings.append(f"{where}: owner_username is the source's: a project goes to its team, or to username.")
+        warnings.append(
+            f"{where}: owner_username has no effect here: on the target, a project belongs to its team or to username."
+        )
     key, command = values_of.key(where, values, ini.side, environ)
     if command and ini.path.stat().st_mode & stat.S_IWOTH:
         raise ConfigError(
-            f"{ini.path} names a command, and every user of this machine may change it.",
+            f"{ini.path} names a command, and every user of this machine can change the file.",
             hint=f"Run 'chmod 600 {shlex.quote(str(ini.path))}' and check the command that it names.",
         )
     output_dir = values_of.output_dir(f"{where}: output_dir", values_of.required(where, values, "output_dir"))
     if not output_dir.is_absolute():
-        warnings.append(f"{where}: output_dir is relative: it means another folder wherever cmlutil is started.")
+        warnings.append(f"{where}: output_dir is relative: which folder it means depends on where cmlutil is started.")
     workspace = Workspace(
         url=url,
         username=values_of.required(where, values, "username"),

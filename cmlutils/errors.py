@@ -64,7 +64,7 @@ class AnswerLost(ApiError):
 class Unreachable(CmlutilError):
     """The workspace can't be reached, or was away for longer than --patience: further calls would fail, too."""
 
-    WORDS = NEVER, NO_LONGER = "can't be reached", "stayed away"
+    WORDS = NEVER, NO_LONGER = "can't be reached", "did not come back"
 
     @classmethod
     def told_in(cls, output: str) -> bool:
@@ -109,8 +109,8 @@ def of_this_machine(error: BaseException | None, nameless: str = "A file") -> Cm
     if not isinstance(error, OSError):
         return None
     if isinstance(error, FileNotFoundError) and error.filename is None:  # os.getcwd and the like raise this
-        text = "The working folder is gone, and a relative path says nothing without it."
-        return ConfigError(text, hint="Change to another one.")
+        text = "The current folder no longer exists, so a relative path leads nowhere."
+        return ConfigError(text, hint="Change to a folder that exists.")
     if error.errno in {*DISK_TROUBLE, errno.EROFS}:
         return CmlutilError(f"{error.filename or nameless} can't be written: {error.strerror}.")
     if error.errno in _OPENED and error.filename:

@@ -23,7 +23,7 @@ def place_warning(folder: Path) -> str:
     """Return a warning about an output_dir in which any user may replace our folder; empty if it is safe."""
     mode = folder.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        return f"{folder} may be written to by every user of this machine: run 'chmod o-w {shlex.quote(str(folder))}'."
+        return f"{folder} can be written to by every user of this machine: run 'chmod o-w {shlex.quote(str(folder))}'."
     return ""
 
 
@@ -79,6 +79,6 @@ def _no_folder_of_ours(folder: Path) -> str:
     if folder.is_dir():
         return "" if folder.stat().st_uid == os.geteuid() else f"{folder} belongs to another user"
     if folder.exists():
-        return f"{folder} is no folder"
+        return f"{folder} is not a folder"
     place = existing_folder(folder)
     return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} can't be written to"

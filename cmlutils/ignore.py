@@ -52,12 +52,12 @@ class IgnoreRules:
     def parse(cls, text: bytes, *, source: str) -> IgnoreRules:
         """Parse a file's content; raise ConfigError, naming `source`, if it is too large to be a list of patterns."""
         if len(text) > MAX_BYTES:
-            raise ConfigError(f"{source} has more than {MAX_BYTES >> 20} MiB; that is no list of patterns")
+            raise ConfigError(f"{source} has more than {MAX_BYTES >> 20} MiB, too much for a list of patterns")
         rules: list[Rule] = []
         for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
             pattern = _trimmed(line)
             if len(pattern) > MAX_LENGTH:
-                raise ConfigError(f"{source}, line {number}: a pattern of more than {MAX_LENGTH} bytes")
+                raise ConfigError(f"{source}, line {number}: a pattern is longer than {MAX_LENGTH} bytes")
             rule = _rule(number, pattern)
             rules += [rule] if rule else []
             if len(rules) > MAX_RULES:
@@ -96,7 +96,7 @@ class IgnoreRules:
             return [sign + text + end for text in gitglob.rsync_patterns(rule.glob, floating=rule.floating)]
         except ValueError as error:
             shown = rule.text.decode("utf-8", "backslashreplace")
-            raise ConfigError(f"{self.source}, line {rule.line}: rsync has no words for {shown!r}: {error}") from None
+            raise ConfigError(f"{self.source}, line {rule.line}: rsync can't express {shown!r}: {error}") from None
 
     def prunes(self) -> list[bytes]:
         """Name folders that a listing need not enter: `/a/b` from the root, `name` anywhere.

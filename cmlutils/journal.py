@@ -167,7 +167,7 @@ def _parsed(path: Path, line: bytes) -> tuple[str, str, object, float]:
     if not isinstance(key, str) or event not in _EVENTS:
         raise BundleError(
             f"{path} is damaged.",
-            hint="Put it back from a copy, or look for half-made things on the target and remove it.",
+            hint="Restore it from a copy; or check the target for half-made workloads, then remove the file.",
         )
     at = record.get("at")
     return key, event, record.get("value"), at if isinstance(at, (int, float)) else 0.0

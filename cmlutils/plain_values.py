@@ -23,7 +23,7 @@ def check_plain(where: str, values: Mapping[str, str]) -> None:
     """Refuse a value that would not be read as its writer meant it, unless it is a path that exists as written."""
     for key in KEYS:
         if any(ord(letter) < 32 or ord(letter) == 127 for letter in values.get(key, "")):
-            raise ConfigError(f"{where}: {key} holds a line break or control character.", hint="Write it on one line.")
+            raise ConfigError(f"{where}: {key} has a line break or control character.", hint="Write it on one line.")
     for key in (*_PATHS, *_WORDS):
         text = values.get(key, "").strip()
         _plain(f"{where}: {key}", _not_there(text) if key in _PATHS else text, is_path=key in _PATHS)
@@ -32,10 +32,10 @@ def check_plain(where: str, values: Mapping[str, str]) -> None:
 def _plain(what: str, text: str, *, is_path: bool) -> None:
     """Refuse one value, without quoting it in the message, as it may be a key."""
     if comment := _COMMENT.search(text):
-        hint = "Move it to the line above." + (" If it is the path's own, make that first." if is_path else "")
-        raise ConfigError(f"{what} holds a comment (' {comment[1]} …'): a comment needs a line of its own.", hint=hint)
+        hint = "Move it to the line above." + (" If it belongs to the path, create that first." if is_path else "")
+        raise ConfigError(f"{what} has a comment in it (' {comment[1]} …'): comments need their own line.", hint=hint)
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        raise ConfigError(f"{what} stands in quotes.", hint="Leave them out: a value may hold spaces without them.")
+        raise ConfigError(f"{what} is in quotes.", hint="Remove them: a value may contain spaces without them.")
     if is_path and (variable := _VARIABLE.search(text)):
         raise ConfigError(f"{what} names {variable[0]}, which is not set.", hint="Set it, or write the path in full.")
 

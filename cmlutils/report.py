@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
 _GUIDELINES = (  # from the user's document, each with the kinds of outcomes for which it applies
     (
-        "Stop each workload on the source before you start it on the target: two would write the same data.",
+        "Stop each workload on the source before you start it on the target, or both will write the same data.",
         _WORKLOADS,
     ),
     (
@@ -29,7 +29,7 @@ _GUIDELINES = (  # from the user's document, each with the kinds of outcomes for
     ),
     ("The user's outbound SSH key differs on the target: update it wherever it is registered (git servers).", _ANY),
     ("Model API keys and endpoint URLs are new: update what calls them.", ("model",)),
-    ("Settings outside of the project (user environment, quotas, Kerberos, SMTP) must be copied by hand.", _ANY),
+    ("Settings outside the project (user environment, quotas, Kerberos, SMTP) must be copied by hand.", _ANY),
 )
 
 

@@ -148,15 +148,15 @@ def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
             raise ConfigError(f"{where} is not readable YAML.", hint="Write lines of the form from: to.") from error
         content = {} if content is None else content
         if not isinstance(content, dict):
-            raise ConfigError(f"{path} is not a map of texts.", hint="Write lines of the form from: to.")
+            raise ConfigError(f"{path} is not a map of text to text.", hint="Write lines of the form from: to.")
         for key, value in content.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise ConfigError(
-                    f"{path} is not a map of texts: see {key!s:.100}.", hint="Write lines of the form from: to."
+                    f"{path} is not a map of text to text: see {key!s:.100}.", hint="Write lines of the form from: to."
                 )
         if isinstance(node, yaml.MappingNode):
             counts = Counter(key.value for key, _ in node.value)
             if twice := [key for key, count in counts.items() if count > 1]:
-                raise ConfigError(f"{path} has {twice[0]} twice.", hint="Leave one of the two lines.")
+                raise ConfigError(f"{path} has {twice[0]} twice.", hint="Keep only one of the two lines.")
         return content
     return None

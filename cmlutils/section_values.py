@@ -89,7 +89,7 @@ def output_dir(where: str, text: str) -> Path:
     """Return the folder for bundles, which exists or can be created."""
     place = folder(where, text)
     if os.path.lexists(place) and not place.is_dir():
-        raise ConfigError(f"{where} is no folder: {place}.", hint="Name a folder; one that is not there is made.")
+        raise ConfigError(f"{where} is not a folder: {place}.", hint="Name a folder, existing or new.")
     if place.is_dir() and not os.access(place, os.X_OK):
         raise ConfigError(f"{where} can't be used: {place}: Permission denied.", hint="Name another folder.")
     return place
@@ -110,7 +110,7 @@ def _status(where: str, place: Path, hint: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no path"
+        reason = getattr(error, "strerror", None) or "it is not a path"
         raise ConfigError(f"{where} can't be used: {place}: {reason}.", hint=hint) from error
 
 
@@ -130,7 +130,7 @@ def url(where: str, text: str) -> str:
             hint="Write it as https://ml.example.com.",
         )
     if parts.username or parts.password:
-        raise ConfigError(f"{where}: url holds a user name or password.", hint="Use username and apiv1_key.")
+        raise ConfigError(f"{where}: url contains a user name or password.", hint="Use username and apiv1_key.")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
@@ -196,7 +196,7 @@ def key(
         hint = f"Add apiv1_key=… or apiv1_key_command=…, or set {KEY_VARIABLES[side]}."
         raise ConfigError(f"{where}: the key apiv1_key is missing.", hint=hint + meant(values, "apiv1_key"))
     if text and not could_be_key(text):
-        raise ConfigError(f"{where}: apiv1_key has a character that no key has.", hint="Copy it again.")
+        raise ConfigError(f"{where}: apiv1_key contains a character that no API key has.", hint="Copy it again.")
     try:
         return Secret(text), () if text else tuple(shlex.split(command))
     except ValueError as error:

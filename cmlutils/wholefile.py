@@ -25,7 +25,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         in_the_way = isinstance(error, IsADirectoryError)
         remedy = "Remove that folder" if in_the_way else "Free disk space or fix the permissions"
-        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=f"{remedy}, and run it again.") from error
+        raise BundleError(f"{path} can't be written: {error.strerror}.", hint=f"{remedy}, then try again.") from error
 
 
 @contextmanager
@@ -64,9 +64,9 @@ def read_json(path: Path, kind: type) -> Any:
     try:
         content = strict_json.loads(read_bytes(path))
     except ValueError as error:
-        raise BundleError(f"{path} is cut off or damaged.", hint="Run the export again.") from error
+        raise BundleError(f"{path} is incomplete or damaged.", hint="Run the export again.") from error
     if not isinstance(content, kind):
-        raise BundleError(f"{path} does not hold what it should.", hint="Run the export again.")
+        raise BundleError(f"{path} has unexpected content.", hint="Run the export again.")
     return content
 
 

@@ -322,7 +322,7 @@ def test_a_size_has_a_number_and_a_unit():
     assert disk.parse_size("200G") == 200 << 30
     assert disk.parse_size("1.5 MiB") == 3 << 19
     for wrong in ("", "0", "G", "-1G", "ten"):
-        with pytest.raises(ValueError, match="no size"):
+        with pytest.raises(ValueError, match="is not a size"):
             disk.parse_size(wrong)
 
 
@@ -822,4 +822,4 @@ def test_no_names_are_not_all_names(tmp_path, ini, capsys):
 def test_a_batch_of_none_is_refused_also_where_the_script_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run.main("export", 0, [f"--config-dir={tmp_path}"])
-    assert "'0' is no whole number of at least 1." in capsys.readouterr().err
+    assert "'0' is not a whole number of at least 1." in capsys.readouterr().err

@@ -174,8 +174,8 @@ def test_all_of_it_is_on_disk_beside_its_place_before_it_takes_that(tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("[1", "cut off"), ("NaN", "cut off"), ("[" * 10**6, "cut off"), ("7", "does not hold"),
-                          ("[]", "does not hold"), (None, "is missing")],
+    ("content", "said"), [("[1", "incomplete"), ("NaN", "incomplete"), ("[" * 10**6, "incomplete"), ("7", "unexpected"),
+                          ("[]", "unexpected content"), (None, "is missing")],
 )  # fmt: skip
 def test_json_that_is_not_what_it_should_be_is_named(tmp_path, content, said):
     path = tmp_path / "x.json"
@@ -225,7 +225,7 @@ def test_the_export_of_another_owners_project_is_not_lost(whole, begun):
     if begun:
         whole.begin_export("https://x dana/p")
     whole.check_owner("dana/renamed")
-    with pytest.raises(BundleError, match="holds the export of dana/p, and kai/p would take its place"):
+    with pytest.raises(BundleError, match="holds the export of dana/p, which kai/p would replace"):
         whole.check_owner("kai/p")
 
 
@@ -248,14 +248,14 @@ def test_an_export_that_lacks_a_file_is_not_sealed(whole):
 @pytest.mark.parametrize("odd", [{"format": "1"}, {"format": True}, {"digests": []}, {"digests": None}])
 def test_a_manifest_that_is_none_is_named(whole, odd):
     write_json(whole.manifest, {**json.loads(whole.manifest.read_text()), **odd})
-    with pytest.raises(BundleError, match=r"manifest\.json does not hold what it should"):
+    with pytest.raises(BundleError, match=r"manifest\.json has unexpected content"):
         whole.check()
 
 
 def test_metadata_that_was_changed_or_is_gone_is_named_or_let_pass(whole):
     assert whole.changed_metadata() == []
     whole.metadata("models").write_text("[ ]")
-    with pytest.raises(BundleError, match=r"models-metadata\.json is not what the export wrote"):
+    with pytest.raises(BundleError, match=r"models-metadata\.json has changed since the export"):
         whole.check()
     whole.check(changed=True)
     whole.metadata("models").unlink()
@@ -294,7 +294,7 @@ def test_a_place_that_others_may_write_to_is_warned_of_once_it_is_one(tmp_path, 
     assert caplog.text == ""
     tmp_path.chmod(0o777)
     Bundle(tmp_path / "p").create()
-    assert f"{tmp_path} may be written to by every user" in caplog.text
+    assert f"{tmp_path} can be written to by every user" in caplog.text
 
 
 def test_a_lock_that_names_nobody_is_held_by_somebody(bundle):

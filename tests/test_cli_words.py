@@ -406,5 +406,5 @@ def test_a_relative_path_without_a_working_folder_is_told_in_a_sentence(run_line
     os.chdir(place)
     place.rmdir()
     line = run_line("cmlutil init --config-dir here --all", exit_code=2)
-    assert line.err.startswith("error: The working folder is gone")
+    assert line.err.startswith("error: The current folder no longer exists")
     assert "bug" not in line.err

@@ -67,8 +67,8 @@ def test_a_key_where_the_url_belongs_is_not_said(ini, key):
         (GOOD + "ca_path=/nowhere.pem\n", ["ca_path", "/nowhere.pem"]),
         (GOOD + "identity_file=/nowhere\n", ["identity_file", "/nowhere"]),
         (GOOD + "skip_tls_verification=perhaps\n", ["skip_tls_verification"]),
-        (GOOD + "[P]\n", ["line", "[P]", "twice", "Leave one"]),
-        (GOOD + "username=kai\n", ["username", "twice", "Leave one"]),
+        (GOOD + "[P]\n", ["line", "[P]", "twice", "Keep only one"]),
+        (GOOD + "username=kai\n", ["username", "twice", "Keep only one"]),
         ("username=dana\n", ["line 1", "before"]),
         (GOOD + "what is this\n", ["line 7"]),
         (GOOD.replace("apiv1_key=k3y", "apiv1_key_command='open"), ["apiv1_key_command"]),
@@ -119,7 +119,7 @@ def test_the_first_folder_wins_and_a_later_one_is_told(ini, home):
 def test_a_folder_of_the_environment_without_the_file_is_warned_of(ini, home):
     path = ini(GOOD)
     [warning] = config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings
-    assert warning == f"CMLUTILS_CONFIG_DIR names /nowhere, which has no export-config.ini: {path} is taken."
+    assert warning == f"CMLUTILS_CONFIG_DIR names /nowhere, which has no export-config.ini: {path} is used."
     assert config.load("export", "P", str(home / "cmlutils"), {"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings == ()
 
 
@@ -199,7 +199,7 @@ def test_an_owner_is_the_sources(ini, home):
     path = ini(GOOD + "owner_username=crew\n")
     path.rename(path.with_name("import-config.ini"))
     (warning,) = config.load("import", "P", environ={}).warnings
-    assert "owner_username is the source's" in warning
+    assert "owner_username has no effect here" in warning
 
 
 def test_unreadable_text_is_told(ini, home):
@@ -219,22 +219,22 @@ def told_of(ini, text):
 @pytest.mark.parametrize(
     ("key", "value", "told"),
     [
-        ("output_dir", '"~/bundles"', "output_dir stands in quotes."),
-        ("output_dir", "'/no/bundles'", "output_dir stands in quotes."),
-        ("output_dir", "~/bundles   # temp", "output_dir holds a comment (' # …'): a comment needs a line of its own."),
-        ("output_dir", "~/bundles ;temp", "output_dir holds a comment (' ; …'): a comment needs a line of its own."),
+        ("output_dir", '"~/bundles"', "output_dir is in quotes."),
+        ("output_dir", "'/no/bundles'", "output_dir is in quotes."),
+        ("output_dir", "~/bundles   # temp", "output_dir has a comment in it (' # …'): comments need their own line."),
+        ("output_dir", "~/bundles ;temp", "output_dir has a comment in it (' ; …'): comments need their own line."),
         ("output_dir", "$MIGR/bundles", "output_dir names $MIGR, which is not set."),
         ("output_dir", "~/${MIGR}/bundles", "output_dir names ${MIGR}, which is not set."),
-        ("ca_path", "'~/ca.pem'", "ca_path stands in quotes."),
+        ("ca_path", "'~/ca.pem'", "ca_path is in quotes."),
         ("ca_path", "$MIGR/ca.pem", "ca_path names $MIGR, which is not set."),
-        ("identity_file", "~/id # mine", "identity_file holds a comment (' # …'): a comment needs a line of its own."),
-        ("username", '"dana"', "username stands in quotes."),
-        ("username", "dana ; me", "username holds a comment (' ; …'): a comment needs a line of its own."),
-        ("owner_username", "'crew'", "owner_username stands in quotes."),
-        ("url", '"https://cdsw.example.com"', "url stands in quotes."),
-        ("url", "https://cdsw.example.com # it", "url holds a comment (' # …'): a comment needs a line of its own."),
-        ("apiv1_key", '"k3yk3y"', "apiv1_key stands in quotes."),
-        ("apiv1_key", "k3yk3y # it", "apiv1_key holds a comment (' # …'): a comment needs a line of its own."),
+        ("identity_file", "~/id # mine", "identity_file has a comment in it (' # …'): comments need their own line."),
+        ("username", '"dana"', "username is in quotes."),
+        ("username", "dana ; me", "username has a comment in it (' ; …'): comments need their own line."),
+        ("owner_username", "'crew'", "owner_username is in quotes."),
+        ("url", '"https://cdsw.example.com"', "url is in quotes."),
+        ("url", "https://cdsw.example.com # it", "url has a comment in it (' # …'): comments need their own line."),
+        ("apiv1_key", '"k3yk3y"', "apiv1_key is in quotes."),
+        ("apiv1_key", "k3yk3y # it", "apiv1_key has a comment in it (' # …'): comments need their own line."),
     ],
 )
 def test_quotes_comments_and_unset_variables_are_told_and_not_taken(ini, key, value, told, monkeypatch):
@@ -263,14 +263,14 @@ def test_an_output_folder_that_can_be_none_is_told(ini, home):
     (home / "nowhere").symlink_to("not there")
     for name in ("plain", "nowhere"):
         told = told_of(ini, GOOD.replace("~/bundles", f"~/{name}"))
-        assert told == f"output_dir is no folder: {home / name}."
+        assert told == f"output_dir is not a folder: {home / name}."
     assert "Not a directory" in told_of(ini, GOOD.replace("~/bundles", "~/plain/x"))
 
 
 def test_a_relative_output_folder_is_warned_of(ini):
     ini(GOOD.replace("~/bundles", "bundles"))
     (warning,) = config.load("export", "P", environ={}).warnings
-    assert "output_dir is relative: it means another folder wherever cmlutil is started." in warning
+    assert "output_dir is relative: which folder it means depends on where cmlutil is started." in warning
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
@@ -292,7 +292,7 @@ def test_what_all_sections_share_goes_to_default_in_capitals(ini, name):
     ini(GOOD.replace("[DEFAULT]", f"[{name}]"))
     with pytest.raises(ConfigError) as caught:
         config.read_file("export")
-    told = f"[{name}] is a project's section; what all sections share goes to [DEFAULT], in capitals."
+    told = f"[{name}] is a project's section; what all sections share goes into [DEFAULT] (capitals)."
     assert told in caught.value.message
 
 

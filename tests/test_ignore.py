@@ -124,7 +124,7 @@ def test_patterns_remember_their_lines() -> None:
     [
         (b"#" * (MAX_BYTES + 1), "demo/.exportignore has more than 1 MiB"),
         (b"x\n" * (MAX_RULES + 1), "demo/.exportignore has more than 10000 patterns"),
-        (b"ok\n" + b"x" * (MAX_LENGTH + 1), "demo/.exportignore, line 2: a pattern of more than 4096 bytes"),
+        (b"ok\n" + b"x" * (MAX_LENGTH + 1), "demo/.exportignore, line 2: a pattern is longer than 4096 bytes"),
     ],
 )
 def test_what_is_no_list_of_patterns_is_refused(text: bytes, said: str) -> None:
@@ -169,7 +169,7 @@ def test_says_it_in_rsyncs_words(text: bytes, filters: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"ok\n[\t\r]", r"line 2: rsync has no words for '[\t\r]': a bracket with a carriage return"),
+        (b"ok\n[\t\r]", r"line 2: rsync can't express '[\t\r]': a bracket with a carriage return"),
         (
             b"/a/**" * 8,
             "/a/**': more than 6 times",

@@ -212,9 +212,9 @@ def test_maps_are_read_from_the_first_folder_that_has_them(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "told"), [
-    ("- a\n", " is not a map of texts."),
-    ("x: y\na: [b]\n", " is not a map of texts: see a."),
-    ("a:1:\n", " is not a map of texts: see a:1."),
+    ("- a\n", " is not a map of text to text."),
+    ("x: y\na: [b]\n", " is not a map of text to text: see a."),
+    ("a:1:\n", " is not a map of text to text: see a:1."),
     ("x: y\na: : b\n", ", line 2: this is not readable YAML."),
 ])  # fmt: skip
 def test_a_map_that_is_none_is_told_by_name_and_place(tmp_path, text, told):

@@ -200,7 +200,7 @@ def _write_ini(workspace: Workspace, ini_dir: Path) -> str:
                 path,
                 there[0] or "which it does not name",
             )
-        return f"{path} is there already and was left as it is"
+        return f"{path} exists already, and was left unchanged"
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     if "\n[" not in text:  # the file begins with [DEFAULT]

@@ -74,7 +74,7 @@ def init(
     """
     questions = Questions(options)
     if not (questions.can_ask or everything or projects):
-        raise click.UsageError("Without a terminal to ask on, --all or --project is needed.")
+        raise click.UsageError("Without a terminal, --all or --project is needed.")
     if everything and projects:
         raise click.UsageError("Give --all or --project, not both.")
     folder = config.config_folders(config_dir, os.environ)[0].absolute()
@@ -83,7 +83,7 @@ def init(
         texts, count = _texts(questions, files, output_dir, projects, everything=everything, force=force)
     except click.Abort as error:  # Ctrl-D
         click.echo(err=True)
-        raise CmlutilError("Nothing was written.", hint="Type 'cmlutil init' to begin anew.") from error
+        raise CmlutilError("Nothing was written.", hint="Type 'cmlutil init' to start again.") from error
     except Interrupted:  # Ctrl-C
         click.echo("\nNothing was written.", err=True)
         raise
@@ -208,10 +208,10 @@ def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
     """Ask whether an existing file may be replaced; raise ConfigError if not."""
     if force or not path.exists():
         return
-    if questions.may(f"{path} is there. Replace it (it is kept as {path.name}.old)?"):
+    if questions.may(f"{path} exists already. Replace it (it is kept as {path.name}.old)?"):
         return
     raise ConfigError(
-        f"{path} is there and was left as it is.", hint="Name another folder with --config-dir, or --force."
+        f"{path} exists already, and was left unchanged.", hint="Name another folder with --config-dir, or --force."
     )
 
 

@@ -65,7 +65,7 @@ def run(argv: Sequence[str]) -> int:
         with signals():
             return _translate(argv)
     except Interrupted as error:
-        log.error("Ended by signal %d. Run the same command again to go on.", error.signum)
+        log.error("Ended by signal %d. Run the same command again to continue.", error.signum)
         return 128 + error.signum
     finally:
         logs.close()

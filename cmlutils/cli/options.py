@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _number(context: click.Context, option: click.Parameter, value: float) -> float:
     if math.isnan(value):
-        raise click.BadParameter("it is no number.", context, option)
+        raise click.BadParameter("it is not a number.", context, option)
     return value
 
 

@@ -47,7 +47,7 @@ class Questions:
             self._said[name] = said
             return said
         if default is None:
-            raise click.UsageError(f"Without a terminal to ask on, --{word}-{key.replace('_', '-')} is needed.")
+            raise click.UsageError(f"Without a terminal, --{word}-{key.replace('_', '-')} is needed.")
         return default
 
     def folder(self) -> str:
@@ -70,9 +70,7 @@ class Questions:
             return ""
         word = WORDS[side]
         if not self.can_ask:
-            raise click.UsageError(
-                f"Without a terminal to ask on, --{word}-key-command or {KEY_VARIABLES[side]} is needed."
-            )
+            raise click.UsageError(f"Without a terminal, --{word}-key-command or {KEY_VARIABLES[side]} is needed.")
         return self._ask(f"{word.capitalize()}: legacy API key (it is not shown)", hide=True)
 
     def may(self, question: str) -> bool:

@@ -60,7 +60,7 @@ def status_of(bundle: Bundle, side: Side) -> SideState:
         return SideState(f"in use by {holder.text}", running=True, holder=holder.text, pid=holder.pid)
     if mine and not holder:
         where = f"{mine.phase or 'its beginning'} ({mine.updated_at})"
-        text = f"{mine.verb} was killed in {where}: run it again, it goes on from there"
+        text = f"{mine.verb} was killed in {where}: run it again, and it continues from there"
         return SideState(text, phase=mine.phase, workloads=mine.workloads)
     return _ended(bundle, side)
 

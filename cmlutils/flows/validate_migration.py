@@ -102,7 +102,7 @@ def _advice(report: Report) -> list[str]:
     groups = {one.group for one in report.unexpected if one.group is not Group.DIFFERENT} | files
     advice = {
         Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
-        Group.BUNDLE: "The bundle is not what the export wrote: export again, then import.",
+        Group.BUNDLE: "The bundle has changed since the export: export again, then import.",
         Group.LOST: "The bundle lacks files that the source had: export again, then import.",
         Group.MISSING: "Run the import again: it creates what is missing, but for what somebody renamed on the target.",
         Group.DIFFERENT: "Run the import again where files differ: it brings them anew, however equal they look.",

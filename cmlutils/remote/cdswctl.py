@@ -140,7 +140,7 @@ def fetch(http_download: Download, folder: Path) -> Path:
         archive.seek(0)
         if archive.read(2) != b"\x1f\x8b":
             raise TunnelError(
-                f"{where} is no archive: the workspace answered with something else, such as a web page.",
+                f"{where} is not an archive: the workspace answered with something else, such as a web page.",
                 hint="Check the url of the workspace, and whether a proxy or a login page is in between.",
             )
         archive.seek(0)

@@ -131,7 +131,7 @@ def _failure(client: Client, project: str, said: bytes, deadline: float) -> Tunn
             f"cdswctl could not open a session of {project}: {client.mask(said)}",
             hint="Check the API key and whether the user may start sessions in the project.",
         )
-    waited = f"gave no output at all for {deadline:g} s" if deadline else "ended without a word"
+    waited = f"gave no output at all for {deadline:g} s" if deadline else "ended without any output"
     return TunnelError(
         f"cdswctl {waited}: {project} could not start a session, or the name is wrong.",
         hint="Check the user's quota, the cluster's free capacity, and that remote editing is allowed.",

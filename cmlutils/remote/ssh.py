@@ -111,7 +111,7 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
     host = workspace.host
     if b"Permission denied" not in said:
         lines = [line for line in said.splitlines() if not line.startswith(b"Warning: Permanently added ")]
-        reason = process.text(b"\n".join(lines)) or "it ended without a word"
+        reason = process.text(b"\n".join(lines)) or "it gave no reason"
         message = f"ssh can't connect through the tunnel to {host}: {reason}"
         if b"Unable to negotiate" not in said:
             return Broken(message)
@@ -179,7 +179,7 @@ def trouble(key: Path) -> tuple[str, str]:
     if b"passphrase" in result.err:
         return "has a passphrase, and no agent holds it", f"run: eval $(ssh-agent); ssh-add {key}"
     if key.suffix == ".pub" or re.search(rb"invalid format|error in libcrypto", result.err):
-        return "is no private key that ssh can read", "name the private key, which has no .pub at its end"
+        return "is not a private key that ssh can read", "name the private key, which has no .pub at its end"
     if b"bad permissions" in result.err:
         return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
     reason = process.text(result.err, 1).rpartition(": ")[2] or f"ssh-keygen ended with exit code {result.code}"

@@ -171,7 +171,7 @@ class Tunnel:
             if self._attempts > REOPENINGS:
                 raise TunnelError(
                     f"The tunnel to {self.workspace.host} dropped {REOPENINGS} times without progress. {last}".strip(),
-                    hint="Run the command again; it goes on where it stopped.",
+                    hint="Run the command again; it continues where it stopped.",
                 )
             pause = min(2.0 ** (self._attempts - 1), 30) * random.uniform(0.5, 1)  # noqa: S311 - jitter
             log.warning("The tunnel dropped; reopening it in %.1f s (attempt %d).", pause, self._attempts)

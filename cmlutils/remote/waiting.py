@@ -63,8 +63,8 @@ class Waiting:
         left = self._since + self._patience.seconds - now
         if left <= 0:
             raise Unreachable(
-                f"{self._host} {Unreachable.NO_LONGER} for {self._patience.seconds:.0f} s: {away.why}.",
-                hint="Run the same command again when it is back; it goes on where it stopped.",
+                f"{self._host} {Unreachable.NO_LONGER} within {self._patience.seconds:.0f} s: {away.why}.",
+                hint="Run the same command again when it is back; it continues where it stopped.",
             ) from away
         step = min(30.0, 2.0**self._tries)
         pause = max(1.0, _random.uniform(step / 2, step) if away.wait is None else min(away.wait, _LONGEST_WAIT))

@@ -84,7 +84,7 @@ def test_patience_ends_and_says_how_to_go_on(workspaces, background):
     one = background(*EXPORT, "--patience", "0.05")
     assert one.wait(60) == 1
     assert time.monotonic() - begin < 30
-    assert "stayed away for 3 s" in one.text()
+    assert "did not come back within 3 s" in one.text()
     assert "Run the same command again" in one.text()
 
 

@@ -31,7 +31,7 @@ def test_list_tells_what_many_sections_share_once(run_line, home):
     path.chmod(0o644)
     warnings = [line.removeprefix("warning: ") for line in run_line("cmlutil project list").err.splitlines()]
     assert warnings == [
-        f"{path} holds API keys and others may read it: run 'chmod 600 {path}'.",
+        f"{path} holds API keys, and other users can read it: run 'chmod 600 {path}'.",
         f"{path}: url is http: keys and files travel unencrypted. Sections: a, b, c and 2 more.",
         f"{path}, section [e]: the key colour is unknown.",
     ]

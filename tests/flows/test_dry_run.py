@@ -289,7 +289,7 @@ def test_an_output_folder_that_can_not_be_made_is_foreseen(workspaces, run_line,
     foreseen_to_fail(run_line, f"{home}/closed can't be written to")
 
 
-@pytest.mark.parametrize(("kind", "told"), [("link", "is a symbolic link"), ("file", "is no folder")])
+@pytest.mark.parametrize(("kind", "told"), [("link", "is a symbolic link"), ("file", "is not a folder")])
 def test_a_bundle_that_can_not_be_written_is_foreseen(workspaces, run_line, home, kind, told):
     workspaces()
     (home / "bundles").mkdir()

@@ -151,7 +151,7 @@ def test_no_key_is_needed_to_look_and_a_malformed_file_is_told(workspaces, run_l
     ini.write_text(ini.read_text() + "[Churn Model]\n")
     for command in ("status", "list"):
         line = run_line(f"cmlutil project {command}", exit_code=2)
-        assert "section [Churn Model] is there twice" in line.err
+        assert "section [Churn Model] appears twice" in line.err
 
 
 @pytest.mark.parametrize(

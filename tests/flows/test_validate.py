@@ -108,7 +108,7 @@ def test_a_bundle_that_was_tampered_with_is_found(migrated, run_line, home):
         (bundle, "bundle file", "'a stranger'"),
         (bundle, "bundle file", "'odd name é.txt': mode"),
     } <= found
-    assert "is not what the export wrote" in run_line(IMPORT, exit_code=1).err
+    assert "has changed since the export" in run_line(IMPORT, exit_code=1).err
     metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
     assert metrics["isMigrationSuccessful"] is False
 

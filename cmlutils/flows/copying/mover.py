@@ -223,7 +223,7 @@ class Mover:
         if cause == "space":
             raise TransferError(
                 f"No space left: {self.receiver.free()} are free at {self.receiver.goal.folder}.",
-                hint="Make room (or inodes) and run it again; it goes on where it stopped.",
+                hint="Make room (or inodes) and run it again; it continues where it stopped.",
             )
         if cause == "fatal":
             raise TransferError(f"rsync ended with exit code {code}: {said}")
