@@ -170,7 +170,7 @@ def _projects(
     found = _writable(list_projects(section))
     if not found:
         raise ConfigError(
-            f"{section.workspace.host} has no project of {section.workspace.username}, nor of a team of theirs.",
+            f"{section.workspace.host} has no project of {section.workspace.username} or of one of their teams.",
             hint="Name a project that somebody else owns with --project.",
         )
     return found if everything else questions.choose(found)

@@ -71,7 +71,7 @@ def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
             )
         if not could_be_key(key):
             raise ConfigError(
-                f"{where} {workspace.key_command[0]!r} printed a character that no key has.",
+                f"{where} {workspace.key_command[0]!r} printed a character that no API key has.",
                 hint="Run it by hand: its first output line must be the key, and nothing else.",
             )
     logs.hide(key)
@@ -114,13 +114,13 @@ def find_project(connection: Connection) -> ProjectRef:
     if found is None:
         owner = section.owner or section.workspace.username
         raise CheckFailed(
-            f"{section.workspace.host} has no project {section.name!r} of {owner}, nor of a team of theirs.",
+            f"{section.workspace.host} has no project {section.name!r} of {owner} or of one of their teams.",
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
     ref = ProjectRef.from_v1(found)
     whole = ProjectRef.from_v1(connection.v1.projects.get(ref), ref.owner)
     if whole.id != ref.id:
-        raise ApiError(f"{section.workspace.host} gave another project than {ref.path} when asked for that.")
+        raise ApiError(f"{section.workspace.host} returned another project when asked for {ref.path}.")
     return whole
 
 

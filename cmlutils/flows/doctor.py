@@ -198,7 +198,7 @@ def _foreseen(connection: Connection, section: Section, offer: Offer) -> list[Fi
     except BundleError:
         if bundle.metadata("project").is_file():
             raise
-        text = "not exported yet: its team, runtimes and subdomains can be checked when it is"
+        text = "not exported yet: its team, runtimes and subdomains can be checked once it is"
         return [finding("ok", text, "run 'cmlutil project export', then doctor again")]
     plan = plan_target(connection, bundle, read_bundle(bundle), offer)
     fix = "create it on the target, with the migrating user in it"
@@ -229,6 +229,6 @@ def _open_session(group: _Group) -> None:
         except CmlutilError as error:
             group.fail(error)
         else:
-            group.find("ok", f"a session in {project.path} opened: your ssh key is accepted, and rsync is there")
+            group.find("ok", f"a session opened in {project.path}: your ssh key is accepted, and rsync is installed")
         return
-    group.find("warning", f"{group.workspace.host} has none of the projects yet, so no session could be tried")
+    group.find("warning", f"{group.workspace.host} has none of the projects yet, so no session could be opened")

@@ -25,8 +25,8 @@ def check_not_source(bundle: Bundle, url: str, find: Callable[[], ProjectRef | N
     project = find() if source_id else None
     if project and project.id == source_id:
         raise ConfigError(
-            f"The target's {project.path} is the very project from which the bundle was exported.",
-            hint="An import would write over it: check url in import-config.ini.",
+            f"The target's {project.path} is the same project that the bundle was exported from.",
+            hint="An import would overwrite it: check url in import-config.ini.",
         )
 
 

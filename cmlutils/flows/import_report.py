@@ -87,8 +87,8 @@ def report_what_is_lacking(bundle: Bundle, report: Report) -> None:
 def left_elsewhere(keys: Iterable[str]) -> list[str]:
     """Return a to-do for each of these journal keys, whose things were begun in a project that can't be found now."""
     return [
-        f"An interrupted import began {what.kind} {what.name} in a project that is not found any more: if it is still "
-        "there (somebody else's by now?), look whether it runs, and stop it."
+        f"An interrupted import began {what.kind} {what.name} in a project that can't be found any more: if it still "
+        "exists (as somebody else's, perhaps), check whether it runs, and stop it."
         for what in map(named, keys)
         if what
     ]

@@ -76,7 +76,9 @@ def named_projects(section: Section, names: Sequence[str]) -> list[ListedProject
             row = v1.projects.find(name, username)
             rows = [row] if row else [one for one in v1.projects.visible_to(username, name) if one.get("name") == name]
             if not rows:
-                raise CheckFailed(f"{host} shows {username} no project {name!r}.", hint="Names are told apart by case.")
+                raise CheckFailed(
+                    f"{host} shows no project {name!r} to {username}.", hint="Upper and lower case matter in names."
+                )
             if len(rows) > 1:
                 raise ConfigError(
                     f"{host} has projects {name!r} of {', '.join(sorted(map(_owner, rows)))}.",

@@ -28,7 +28,7 @@ def map_engines(runtimes: Sequence[Runtime]) -> dict[str, str]:
                 break
     if "python3" not in found:
         raise CheckFailed(
-            "The target has no Python runtime of editor Workbench or PBJ Workbench in edition Standard.",
+            "The target has no Python runtime with editor Workbench or PBJ Workbench and edition Standard.",
             hint="Add one to its catalogue.",
         )
     return {**found, "python2": found["python3"], "default": found["python3"]}

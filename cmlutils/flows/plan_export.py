@@ -57,8 +57,10 @@ def _files(plan: Plan, bundle: Bundle) -> None:
         when = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
         plan.files = {"files": count.files, "bytes": count.bytes, "free_bytes": free}
         plan.folders = totals_by_folder(entries)
-        plan.unknown.append(f"What changed in the files since the export of {when}: it takes a session to see.")
-        plan.unknown.append("Local files that are not in the project any more would be removed from the bundle.")
+        plan.unknown.append(
+            f"Which files changed since the export of {when}: only a session on the workspace shows that."
+        )
+        plan.unknown.append("Local files that are no longer in the project would be removed from the bundle.")
         return
     plan.files = {"free_bytes": free}
     plan.unknown.append("The number and size of the files: only a session on the workspace shows them.")

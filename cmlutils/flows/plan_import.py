@@ -47,7 +47,7 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     count = totals(kept.entries.values())
     plan.files = {"files": count.files, "folders": count.folders, "links": count.links, "bytes": count.bytes}
     plan.folders = totals_by_folder(kept.entries.values())
-    plan.unknown.append("Which of the files are on the target already: it takes a session to see.")
+    plan.unknown.append("Which of the files are on the target already: only a session on the workspace shows that.")
     return plan
 
 
@@ -102,5 +102,5 @@ def _people(plan: Plan, v1: ApiV1, people: Mapping[str, str]) -> None:
             plan.actions.append(Planned("collaborator", name, Action.FAIL, note, fix))
             continue
         except Rejected:
-            plan.unknown.append(f"Whether the target has the user {name}: it does not let you look.")
+            plan.unknown.append(f"Whether the target has the user {name}: it does not let you see them.")
         plan.actions.append(Planned("collaborator", name, Action.SET, permission))

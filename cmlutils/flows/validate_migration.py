@@ -94,7 +94,7 @@ def _unrecorded(bundle: Bundle) -> list[str]:
     if not lost:
         return []
     what = " and ".join(lost)
-    return [f"Whether the bundle is still what its export wrote can't be told in full: it has no {what}."]
+    return [f"Whether the bundle is still as its export left it can't be fully checked: it has no {what}."]
 
 
 def _advice(report: Report) -> list[str]:
@@ -104,8 +104,8 @@ def _advice(report: Report) -> list[str]:
         Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
         Group.BUNDLE: "The bundle has changed since the export: export again, then import.",
         Group.LOST: "The bundle lacks files that the source had: export again, then import.",
-        Group.MISSING: "Run the import again: it creates what is missing, but for what somebody renamed on the target.",
-        Group.DIFFERENT: "Run the import again where files differ: it brings them anew, however equal they look.",
+        Group.MISSING: "Run the import again: it creates what is missing, except what somebody renamed on the target.",
+        Group.DIFFERENT: "Run the import again where files differ: it copies them again, even if they look equal.",
     }
     return [text for group, text in advice.items() if group in groups]
 

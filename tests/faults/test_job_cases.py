@@ -14,7 +14,7 @@ from cmlutils.journal import Journal
 from cmlutils.runtimes import Maps
 
 CRON = replace(JOBS[0], notifications=())
-UNPAUSED = "it is not shown to be paused, so nothing was set that could start it"
+UNPAUSED = "the target does not show it as paused, so nothing was set that could start it"
 SCHEDULE = "its schedule '0 2 * * *' in time zone Europe/Madrid"
 R = replace(RUNTIME, image="reg/r:1", kernel="R 4.1")
 

@@ -75,8 +75,8 @@ def test_a_person_whom_we_may_not_look_up_is_left_to_do(target, bundle):
     run = replay(target, bundle)
     assert run.code == ExitCode.OK
     assert outcome(run, "ingest").status.value == "created"
-    assert "turn on again its notifications for kai (failure)" in outcome(run, "ingest").todo
-    assert "job ingest: turn on again its notifications for kai (failure)" in run.report.all_todos()
+    assert "turn its notifications on again for kai (failure)" in outcome(run, "ingest").todo
+    assert "job ingest: turn its notifications on again for kai (failure)" in run.report.all_todos()
     ingest, _ = project_in(target).jobs
     assert (ingest.notifications, ingest.paused) == ([], True)
     assert project_in(target).collaborators == {"kai": "write"}

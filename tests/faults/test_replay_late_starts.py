@@ -138,7 +138,7 @@ def test_a_model_whose_deployment_has_a_status_that_nobody_knows_is_told_of_and_
     run = replay(target, bundle)
     told = outcome(run, "Explain")
     assert (run.code, told.status, "'parked', which may be live" in told.note) == (5, Status.CREATED, True)
-    assert told.todo.startswith("look whether it is deployed, and stop it")
+    assert told.todo.startswith("check whether it is deployed, and stop it")
     assert [one.name for one in project_in(target).models] == ["Explain"]
 
 

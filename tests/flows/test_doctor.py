@@ -128,7 +128,7 @@ def test_deep_opens_a_session_and_leaves_none(workspaces, run_line, home):
     source, target = workspaces()
     line = run_line("cmlutil doctor --deep --json", exit_code=5)
     assert any("your ssh key is accepted" in one for one in found(line, "ok"))
-    assert any("no session could be tried" in one for one in found(line, "warning"))
+    assert any("no session could be opened" in one for one in found(line, "warning"))
     assert source.sessions == target.sessions == []
     source.world.users[0].ssh_keys.clear()
     line = run_line("cmlutil doctor --deep --json", exit_code=1)

@@ -227,7 +227,7 @@ def test_a_collaborator_whom_we_may_not_look_up_is_no_failure(workspaces, run_li
     target.faults.add(Fault("status", "GET", r"^/api/v1/users/kai$", status=403, times=None))
     line = run_line(f"{IMPORT} --dry-run --json")
     assert planned(line, "collaborator") == {"kai": "set"}
-    assert "Whether the target has the user kai: it does not let you look." in line.json["unknown"]
+    assert "Whether the target has the user kai: it does not let you see them." in line.json["unknown"]
     run_line(IMPORT)
     assert target.project("dana", "churn-model").collaborators == {"kai": "write"}
 

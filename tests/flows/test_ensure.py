@@ -71,7 +71,7 @@ def test_what_runs_and_nobody_knows_who_made_it_needs_a_person_and_stays_as_it_i
     number = shelf.put(live=True)
     step = shelf.step(live=lambda one: "it runs" if one["live"] else "")
     outcome, record = shelf.ensure(step)
-    todo = "stop it, unless somebody wants it to run: this import did not make it"
+    todo = "stop it, unless somebody wants it to run: this import did not create it"
     assert outcome == made(number, Status.PRESENT, note="it runs", todo=todo, needs_hand=True)
     assert record["live"]
     assert shelf.writes == []
@@ -375,7 +375,7 @@ def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
 def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
     shelf.trouble["finish"] = [error, error]
     step = shelf.step()
-    note = f"It can't be shown to be inert: {error.message} It was deleted again."
+    note = f"It could not be confirmed as inert: {error.message} It was deleted again."
     assert shelf.ensure(step) == (failed(note, todo), None)
     assert shelf.asked == ["list", "create", "finish", "finish", "request_stop", "remove", "read"]
     assert shelf.pauses == [1.0, 0.0]
@@ -523,7 +523,7 @@ def test_a_workspace_that_goes_away_ends_the_run_and_what_is_left_there_is_said(
     with pytest.raises(Unreachable) as caught:
         shelf.ensure()
     assert caught.value.message == f"It is away. thing a {LOUD}."
-    assert caught.value.hint == "Import again as soon as it is back, to finish it or take it away."
+    assert caught.value.hint == "Import again as soon as it is back, to finish or remove it."
     shelf.ensure()
     assert [one["live"] for one in shelf.things.values()] == [False]
 

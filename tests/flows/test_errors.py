@@ -122,7 +122,7 @@ def test_a_failure_of_a_command_without_a_report_is_json_too(workspaces, run_lin
         ("url", "https://*.example.com", "url"),
         ("url", f"https://{'x' * 64}.com", "url"),
         ("apiv1_key_command", "nosuchprogram", "nosuchprogram"),
-        ("apiv1_key_command", "printf 'k\\303\\251y'", "no key has"),
+        ("apiv1_key_command", "printf 'k\\303\\251y'", "no API key has"),
     ],
 )
 def test_a_value_that_can_be_nobodys_is_named(run_line, home, key, value, said):
@@ -298,7 +298,7 @@ def test_the_bundle_of_another_owners_project_of_the_same_name_is_left_alone(wor
     run_line(EXPORT)
     before = (home / "bundles/Churn Model/manifest.json").read_bytes()
     edit("export", "username=dana\n", "username=dana\nowner_username=kai\n")
-    told(run_line(EXPORT, exit_code=1), "holds the export of dana/churn-model, and kai/churn-model would")
+    told(run_line(EXPORT, exit_code=1), "holds the export of dana/churn-model, which kai/churn-model would replace")
     assert (home / "bundles/Churn Model/manifest.json").read_bytes() == before
 
 

@@ -79,9 +79,9 @@ def test_an_import_into_the_very_project_of_the_export_is_refused(workspaces, ru
     before = len(source.requests)
     for more in ("--dry-run", "", "--verify"):
         line = run_line(f'cmlutil project import -p "Churn Model" {more}', exit_code=2)
-        assert "dana/churn-model is the very project from which the bundle was exported" in line.err
+        assert "dana/churn-model is the same project that the bundle was exported from" in line.err
     line = run_line('cmlutil doctor -p "Churn Model"', exit_code=1)
-    assert "the very project" in line.out
+    assert "the same project" in line.out
     assert newer.read_text() == "newer work\n"
     assert {one.method for one in source.requests[before:]} == {"GET"}
 

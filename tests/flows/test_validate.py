@@ -66,10 +66,10 @@ def test_a_bundle_without_the_list_of_its_files_is_not_compared_with_itself(migr
 
 @pytest.mark.parametrize("lost", ["manifest.json", "state/files.list"])
 def test_a_record_of_the_export_that_is_lost_is_told(migrated, run_line, home, lost):
-    assert "its export wrote" not in " ".join(run_line(f"{VALIDATE} --json").json["notes"])
+    assert "its export left" not in " ".join(run_line(f"{VALIDATE} --json").json["notes"])
     (home / BUNDLE / lost).unlink()
     notes = run_line(f"{VALIDATE} --json").json["notes"]
-    told = f"Whether the bundle is still what its export wrote can't be told in full: it has no {lost}."
+    told = f"Whether the bundle is still as its export left it can't be fully checked: it has no {lost}."
     assert notes == [told]
 
 

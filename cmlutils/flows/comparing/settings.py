@@ -32,7 +32,7 @@ def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: Comp
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:
             row = side.difference("project", f"environment {name}", _secret(a), _secret(b))
-            rows.append(row.excused("the target adds it" if side.on_target and a is None else ""))
+            rows.append(row.excused("the target added it" if side.on_target and a is None else ""))
     return rows + _collaborators(wanted, there, side)
 
 
@@ -54,6 +54,6 @@ def _collaborators(wanted: ProjectSettings, there: ProjectSettings, side: Compar
         if side.on_target and a == "absent":
             why = "somebody was added on the target"
         elif side.on_target and name == there.owner:
-            why = "is the owner there"
+            why = "the owner on the target"
         rows.append(side.difference("project", f"collaborator {name}", a, b).excused(why))
     return rows

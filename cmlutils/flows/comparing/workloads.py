@@ -115,7 +115,7 @@ def _ids(wanted: Workload, there: Workload, record: Record, side: ComparedSide) 
         if side.on_target and record.get(name) is None:
             why = "the target does not show it"
         elif side.on_target and name == "addons" and {*left} < {*right}:
-            why = "the target adds it"
+            why = "the target added it"
         row = side.difference(
             f"{wanted.kind} {wanted.name}", name, ", ".join(left) or "none", ", ".join(right) or "none"
         )
@@ -141,9 +141,9 @@ def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: Comp
     if name == "bypass_authentication" and left == "True" and not side.bypass_allowed:
         return "the target forbids unauthenticated access"
     if name.startswith("environment ") and left == "absent":
-        return "the target adds it"
+        return "the target added it"
     if name == "timezone" and (left, right) == ("", "UTC"):
-        return "a job without a timezone runs by UTC"
+        return "a job without a time zone runs in UTC"
     if name == "visibility" and record.get(name) is None:
         return "the target does not show it"
     hidden = "the target does not show it while this is stopped or not deployed"

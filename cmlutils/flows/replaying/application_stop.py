@@ -33,7 +33,7 @@ class ApplicationStop:
         for way in self._ways:
             if tried("application stop", way) and self._read().get("status") in {"stopping", *ENDED}:
                 return
-        raise ApiError("It was asked to stop and does not.")
+        raise ApiError("It was asked to stop, but did not.")
 
     def until_ended(self, *, seen_starting: bool) -> Record | None:
         """Stop it, in each way until it has ended; return the application as it is then, None if it goes on.

@@ -83,7 +83,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         record = self._stopping(application_id).until_ended(seen_starting=seen_starting)
         if record is None:
             raise CannotBeInertError(
-                f"application {self.wanted.name} can't be shown to be stopped on the target.",
+                f"application {self.wanted.name} could not be confirmed as stopped on the target.",
                 hint="Create it by hand, and stop it.",
             )
         return self._look(record)

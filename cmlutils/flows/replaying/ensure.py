@@ -150,7 +150,7 @@ def _finish(step: Step, record: Record) -> tuple[Outcome, Record | None]:
 
 def _of_another(step: Step, theirs: Record) -> Finished:
     """Report one that the journal does not know: if it runs, a person may want that, or a lost import left it."""
-    todo = "stop it, unless somebody wants it to run: this import did not make it" if step.live(theirs) else ""
+    todo = "stop it, unless somebody wants it to run: this import did not create it" if step.live(theirs) else ""
     return Finished(todo=todo, needs_hand=bool(todo))
 
 
@@ -202,4 +202,4 @@ def _finish_in_two_tries(step: Step, record: Record, *, again: bool) -> Finished
         if step.kind.remove is None or again:
             raise
         hint = error.hint or "Run the import again."
-        raise CannotBeInertError(f"It can't be shown to be inert: {error.message}", hint=hint) from error
+        raise CannotBeInertError(f"It could not be confirmed as inert: {error.message}", hint=hint) from error

@@ -68,7 +68,8 @@ def _settled(job: Job, state: JobState) -> JobState:
     """Return the state, but raise CannotBeInertError if it has a schedule or parent and is not shown as paused."""
     if state.armed and state.paused is not True:
         raise CannotBeInertError(
-            f"job {job.name} has a schedule or parent and is not shown to be paused.", hint="Create it by hand."
+            f"job {job.name} has a schedule or parent, and the target does not show it as paused.",
+            hint="Create it by hand.",
         )
     return state
 

@@ -82,7 +82,7 @@ class JobReplay(WorkloadReplay[Job]):
         armed = armed_as_wanted(state, job, self._parent_id)
         trigger = [] if armed else [self._trigger()]
         if not armed and state.paused is not True:
-            note = join(note, "it is not shown to be paused, so nothing was set that could start it")
+            note = join(note, "the target does not show it as paused, so nothing was set that could start it")
         elif not armed and job.parent_id and not self._parent_id and not job.schedule:
             note = join(note, "its parent was not on the target yet")
         but = {"schedule"}

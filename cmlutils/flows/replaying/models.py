@@ -96,7 +96,7 @@ class ModelReplay(WorkloadReplay[Model]):
         status = live_status(record)
         if status in LIVE:
             raise CannotBeInertError(
-                f"model {self.wanted.name} became {status} though deployment was declined.",
+                f"model {self.wanted.name} became {status}, although no deployment was asked for.",
                 hint="Create it by hand when it may be deployed.",
             )
         return record
@@ -135,9 +135,9 @@ class ModelReplay(WorkloadReplay[Model]):
         if not model.file:
             note = join(note, "it was never built on the source, so it is not built here")
         elif build in BROKEN:
-            missing = [f"its build, which ended as {build!r} (look at the build's log, build it again)"]
+            missing = [f"its build, which ended as {build!r} (read the build's log, then build it again)"]
         elif build not in BUILT:
-            missing = [f"its build, which is {build or 'not there'} (look whether it ends well, or build it)"]
+            missing = [f"its build, which is {build or 'not there'} (check whether it succeeds, or build it)"]
         there = Model.from_v1(record, self.target.choice.runtimes)
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
         shown = {"replicas": record.get("defaultReplicationPolicy"), "visibility": record.get("visibility")}
@@ -154,6 +154,6 @@ class ModelReplay(WorkloadReplay[Model]):
         return replace(
             found,
             note=join(found.note, f"its deployment is {status!r}, which may be live"),
-            todo=join("look whether it is deployed, and stop it", found.todo),
+            todo=join("check whether it is deployed, and stop it", found.todo),
             needs_hand=True,
         )

@@ -100,5 +100,5 @@ def with_leftovers(error: Unreachable, items: Iterable[TargetItem]) -> Unreachab
     left = [one for one in map(leftover_warning, items) if one and one not in error.message]
     if not left:
         return error
-    hint = "Import again as soon as it is back, to finish it or take it away."
+    hint = "Import again as soon as it is back, to finish or remove it."
     return Unreachable(" ".join([error.message, *left]), hint=hint)

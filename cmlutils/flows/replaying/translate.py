@@ -160,7 +160,7 @@ class People:
             if not row or (isinstance(there, list) and not any(_same(row[0], other) for other in there)):
                 absent.append(person(one))
         if absent:
-            return f"turn on again its notifications for {', '.join(absent)}"
+            return f"turn its notifications on again for {', '.join(absent)}"
         if notifications and not isinstance(there, list):
             return f"check that it notifies {', '.join(map(person, notifications))}: the target does not show it"
         return ""
