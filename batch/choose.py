@@ -131,9 +131,9 @@ def _listed(path: Path) -> list[str]:
 def none_of(options: argparse.Namespace) -> str:
     """Return a sentence that says why there is nothing to run."""
     if options.shard:
-        which = "No section that is left to be run" if options.only_failed else "No section"
+        which = "No section that is left to run" if options.only_failed else "No section"
         return f"{which} is in part {options.shard[0]}/{options.shard[1]}."
-    return "No section is left to be run." if options.only_failed else "The ini file has no section."
+    return "No section is left to run." if options.only_failed else "The ini file has no section."
 
 
 def check_words(words: Sequence[str], verb: str) -> None:
@@ -143,9 +143,11 @@ def check_words(words: Sequence[str], verb: str) -> None:
         raise ConfigError("After -- each project would get --help.", hint=hint)
     if "--dry-run" in words and verb == "migrate":
         hint = "Run export_all.py -- --dry-run, and import_all.py -- --dry-run when the bundles are there."
-        raise ConfigError("A whole migration can't be foreseen: an import reads what an export has written.", hint=hint)
+        raise ConfigError(
+            "A whole migration can't be foreseen, as an import reads what an export has written.", hint=hint
+        )
     if "--dry-run" in words and verb == "validate-migration":
-        raise ConfigError("A validation only compares: it knows no --dry-run.", hint="Leave it out.")
+        raise ConfigError("A validation only compares: it has no --dry-run.", hint="Leave it out.")
 
 
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:

@@ -86,7 +86,7 @@ def read(folder: Path, verb: str) -> list[Result]:
     except BundleError as error:
         raise BundleError(error.message, hint="Leave out --only-failed.") from error
     if content.get("verb") != verb:
-        raise BundleError(f"{path} is of {content.get('verb')}, not of {verb}.", hint="Name its --report-dir.")
+        raise BundleError(f"{path} is of {content.get('verb')}, and not of {verb}.", hint="Name its --report-dir.")
     return results
 
 

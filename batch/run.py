@@ -65,7 +65,7 @@ def _folder(path: Path) -> Path:
         folder = path.absolute()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{path} can't be made: {error.strerror}.", hint="Name another --report-dir.") from error
+        raise ConfigError(f"{path} can't be created: {error.strerror}.", hint="Name another --report-dir.") from error
     return folder
 
 

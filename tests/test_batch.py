@@ -456,7 +456,7 @@ def test_only_failed_picks_up_the_rest_and_keeps_what_is_done(ini, monkeypatch):
         "two & a half": 0,
         "three": 0,
     }
-    with pytest.raises(BundleError, match="is of export, not of import"):
+    with pytest.raises(BundleError, match="is of export, and not of import"):
         record.read(ini, "import")
 
 
@@ -523,8 +523,8 @@ def test_an_empty_part_says_so_and_leaves_the_report_alone(ini, capsys):
     assert run.main("export", 10, [*where, "--only-failed", "two & a half"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "No section is in part 7/900.",
-        "No section that is left to be run is in part 7/900.",
-        "No section is left to be run.",
+        "No section that is left to run is in part 7/900.",
+        "No section is left to run.",
     ]
     assert (ini / "batch-report.json").read_bytes() == before
 
@@ -593,7 +593,7 @@ def test_what_can_not_be_read_or_made_is_named_without_a_number(tmp_path, ini, c
         ([f"--from-file={tmp_path / 'none'}"], f"{tmp_path / 'none'} can't be read: No such file or directory."),
         ([f"--from-file={tmp_path / 'bytes'}"], f"{tmp_path / 'bytes'} is not UTF-8 text (byte 0)."),
         (["--only-failed", f"--report-dir={tmp_path}"], f"{tmp_path}/batch-report.json is missing. Leave out"),
-        ([f"--report-dir={tmp_path / 'file/x'}", "one"], f"{tmp_path / 'file/x'} can't be made: Not a directory."),
+        ([f"--report-dir={tmp_path / 'file/x'}", "one"], f"{tmp_path / 'file/x'} can't be created: Not a directory."),
     ):
         assert run.main("export", 10, words) == 2
         assert capsys.readouterr().err.startswith(text)

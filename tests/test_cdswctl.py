@@ -80,8 +80,8 @@ def test_a_disk_without_room_for_the_client_is_told_as_that():
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"<html>log in", "is no archive"),
-        (b"", "is no archive"),
+        (b"<html>log in", "is not an archive"),
+        (b"", "is not an archive"),
         (archive()[:40], "can't be unpacked"),
         (archive("cdsw/other"), "holds no cdswctl"),
         (archive(kind=tarfile.SYMTYPE), "holds no cdswctl"),

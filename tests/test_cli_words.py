@@ -88,7 +88,7 @@ def test_a_near_miss_of_a_command_is_answered_with_the_line_of_the_nearest(line,
     "helpers populate_engine_runtimes_mapping",
 ])  # fmt: skip
 def test_a_run_is_of_one_project(words, run_line):
-    assert "one project a run" in run_line(f"cmlutil {words} -p a --project_name b", exit_code=2).err
+    assert "one project per run" in run_line(f"cmlutil {words} -p a --project_name b", exit_code=2).err
 
 
 def test_a_group_alone_and_an_unknown_command_are_usage(run_line):

@@ -239,7 +239,7 @@ def test_json_that_is_cut_leaves_open_whether_a_write_had_its_effect(http, mock)
 
 def test_json_too_deep_to_be_read_is_told_as_none(http, mock):
     mock.get(f"{URL}/x", body="[" * 200_000)
-    with pytest.raises(ApiError, match="not JSON"):
+    with pytest.raises(ApiError, match="other than JSON"):
         http.get("/x")
 
 

@@ -160,7 +160,7 @@ def test_a_key_that_is_not_uploaded_or_locked_is_told(standin, space, client, tm
     assert caught.value.hint == f"Run: chmod 600 {key}."
     key.chmod(0o600)
     key.write_text("no key\n")
-    with pytest.raises(TunnelError, match="is no private key"), tunnel.open_tunnel(space, "me/p", client):
+    with pytest.raises(TunnelError, match="is not a private key"), tunnel.open_tunnel(space, "me/p", client):
         pass
 
 

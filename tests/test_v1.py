@@ -107,7 +107,7 @@ def test_pages_without_end_are_refused(api, mock, monkeypatch):
         return 200, {}, json.dumps([row(start + number) for number in range(30)])
 
     mock.add_callback("GET", SUMMARY, answer)
-    with pytest.raises(ApiError, match="does not come to an end"):
+    with pytest.raises(ApiError, match="has not come to an end"):
         api.projects.visible_to("dana")
 
 

@@ -46,7 +46,7 @@ def demo() -> int:
     """Migrate a sample project between two emulated workspaces.
 
     Two workspaces are started on this machine, ini files are written into a temporary HOME, and the real commands are
-    run. All of it is gone at the end but for the bundle and its report, whose place is printed.
+    run. At the end all of it is removed, except the bundle with its report, whose place is printed.
 
     \b
     Example: cmlutil demo

@@ -67,14 +67,14 @@ def world_command(personality: str) -> None:
     "--world",
     "world_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="What is in the workspace; without it, the sample world.",
+    help="What is in the workspace; by default, the sample world.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; a free one without it.")
-@click.option("--tls", is_flag=True, help="Serve https with a certificate of an authority of its own.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default, a free one.")
+@click.option("--tls", is_flag=True, help="Serve https, with a certificate authority of its own.")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where the projects' files live; kept at the end. Without it, a temporary folder.",
+    help="Where the projects' files live; kept at the end. By default, a temporary folder.",
 )
 @click.option(
     "--ini-dir",

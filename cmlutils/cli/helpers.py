@@ -22,7 +22,7 @@ def helpers() -> None:
 
 
 @helpers.command("populate_engine_runtimes_mapping")
-@name_option(help="The section whose workspace is asked; without it, the first one.")
+@name_option(help="The section whose workspace is asked; by default, the first one.")
 @config_dir_option
 @verbose_option
 def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -> None:
@@ -48,7 +48,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -
     content = yaml.safe_dump(mapping).encode()
     if path.exists() and path.read_bytes() != content:
         path.replace(old := path.with_suffix(".yaml.old"))
-        click.echo(f"{path} was there: it is {old.name} now")
+        click.echo(f"{path} existed already, and was kept as {old.name}")
     write_bytes(path, content)
     click.echo(f"{path}: {len(mapping)} engines mapped")
     for kernel in sorted(KERNELS.keys() - mapping.keys()):

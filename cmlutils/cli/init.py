@@ -62,7 +62,7 @@ def init(
 ) -> None:
     """Write both ini files, with a section for each project.
 
-    You choose the projects. What no option says is asked for. An API key is asked for without showing it; or it comes
+    You choose the projects. What no option says is asked for. An API key is not shown while you type it; or it comes
     from a command, or from CMLUTILS_SOURCE_APIV1_KEY and CMLUTILS_TARGET_APIV1_KEY, and then the files hold no key.
     Without the target's address only export-config.ini is written.
 
@@ -195,7 +195,8 @@ def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
             other = taken[one.name].owner or "you"
             click.echo(
                 mask(
-                    f"left out: {one.name!r} of {one.owner}: a file has one section of a name, and {other} has one, too"
+                    f"left out: {one.name!r} of {one.owner}: {other} has one of this name, too, and a file can "
+                    "have only one section for it"
                 ),
                 err=True,
             )
@@ -211,7 +212,7 @@ def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
     if questions.may(f"{path} exists already. Replace it (it is kept as {path.name}.old)?"):
         return
     raise ConfigError(
-        f"{path} exists already, and was left unchanged.", hint="Name another folder with --config-dir, or --force."
+        f"{path} exists already, and was left unchanged.", hint="Name another folder with --config-dir, or use --force."
     )
 
 

@@ -22,7 +22,7 @@ def _number(context: click.Context, option: click.Parameter, value: float) -> fl
 
 def _one(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
     if len(names) > 1:
-        raise click.BadParameter("one project a run; the scripts in batch/ run many.", context, option)
+        raise click.BadParameter("only one project per run; the scripts in batch/ run many.", context, option)
     return names[0] if names else None
 
 

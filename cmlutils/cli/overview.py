@@ -108,13 +108,13 @@ def _ini_files(config_dir: str | None) -> list[config.IniFile]:
 
 @click.command("status")
 @name_option("names", multiple=True, help="Only this section; may be repeated.")
-@click.option("--watch", is_flag=True, help="Show it again each second, until every run has ended.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until every run has ended.")
 @config_dir_option
 @json_option
 def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: bool, as_json: bool) -> int:
-    """Tell what is done, under way and left.
+    """Show what is done, running and left.
 
-    It reads what runs wrote, and asks no workspace.
+    It reads local files only, and asks no workspace.
 
     \b
     Example: cmlutil project status -p "Churn Model" --watch

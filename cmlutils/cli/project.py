@@ -48,7 +48,7 @@ project.add_command(status_command)
 @dry_run_option
 @run_options
 def export(name: str, config_dir: str | None, *, no_values: bool, dry_run: bool, patience: float, as_json: bool) -> int:
-    """Bring a project down from the source into a bundle.
+    """Export a project from the source into a bundle.
 
     \b
     Example: cmlutil project export -p "Churn Model"
@@ -84,13 +84,13 @@ def import_(
     patience: float,
     as_json: bool,
 ) -> int:
-    """Take a bundle up to the target; nothing is started.
+    """Import a bundle into the target; nothing is started.
 
     \b
     Example: cmlutil project import -p "Churn Model" --verify
     """
     if quick and not verify:
-        raise click.UsageError("--quick says how to verify: it goes with --verify.")
+        raise click.UsageError("--quick says how to verify: it needs --verify.")
     report = Report("import", name)
     with failures_reported(report, as_json=as_json, dry_run=dry_run):
         section = load("import", name, config_dir)
@@ -158,7 +158,7 @@ def _validate(
 def validate_migration_command(
     name: str, config_dir: str | None, *, quick: bool, patience: float, as_json: bool
 ) -> int:
-    """Compare source, bundle and target, all of each.
+    """Compare source, bundle and target in full.
 
     \b
     Example: cmlutil project validate-migration -p "Churn Model"

@@ -57,7 +57,7 @@ class Questions:
             said = self._ask("Folder for the bundles", default=default)
             if "://" not in said:
                 return said
-            click.echo("That is an address; it is asked for next.", err=True)
+            click.echo("That is an address, which is asked for next; name a folder here.", err=True)
         return default
 
     def key_command(self, side: Side) -> str:

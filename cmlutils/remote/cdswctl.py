@@ -79,7 +79,7 @@ class Client:
 
     def log_in(self) -> None:
         """Log in by a command, as a last resort: meanwhile, other users of this machine can see the key."""
-        log.warning("cdswctl took no login from its file; the API key is in the process list while it logs in.")
+        log.warning("cdswctl did not use its login file; the API key shows in the process list while it logs in.")
         user, key = self.workspace.username, self.workspace.api_key.reveal()
         argv = [str(self.path), "login", "-n", user, "-u", self.workspace.url, "-y", key, *self.flags]
         result = process.run(argv, env=self.env, timeout=60, check=False, secret=key)

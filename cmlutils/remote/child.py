@@ -147,4 +147,4 @@ def start(
     except RuntimeError as error:
         raise CommandError(f"The program {program} was not started: the run is ending.") from error
     except ValueError as error:
-        raise CommandError(f"The program {program} can't be given a name with a NUL in it.") from error
+        raise CommandError(f"The program {program} can't be given a name that contains a NUL.") from error

@@ -122,7 +122,7 @@ def _learn_session(child: process.Running, note: Note) -> None:
                 note.opened(found[1].decode())
                 return
         if child.poll() is None:
-            log.warning("A session of %s may be about to start; look in the workspace.", note.project)
+            log.warning("A session of %s may be about to start; check in the workspace.", note.project)
 
 
 def _failure(client: Client, project: str, said: bytes, deadline: float) -> TunnelError:

@@ -79,7 +79,7 @@ class Exchange:
             raise failure(self._host, error) from error
         except OSError as error:  # requests raises this for a CA bundle that it can't read
             raise Unreachable(
-                f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle can not be read'}.",
+                f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle is unreadable'}.",
                 hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",
             ) from error
         self._used = self._now()

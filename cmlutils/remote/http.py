@@ -108,15 +108,15 @@ class Http:
         if away.sent and not call.idempotent:
             raise AnswerLost(
                 f"{self.host} gave no usable answer to {call}: {away.why}.",
-                hint="It may have had its effect or not.",
+                hint="It may or may not have had its effect.",
             ) from away
         if away.status >= 500 and away.status not in GATEWAY and away.status != 501:
             pause = next(quick, None)
             if pause is None:
                 raise Rejected(
-                    f"{self.host} failed at {call}: {away.why}.",
+                    f"{self.host} failed on {call}: {away.why}.",
                     status=away.status,
-                    hint="Look into the workspace's own logs.",
+                    hint="Look at the workspace's own logs.",
                 ) from away
             self._patience.sleep(pause)
         elif not self.answered or not call.patient:

@@ -130,7 +130,7 @@ def warn_of_nameless(client: Client, project: str) -> bool:
         return False
     if names := client.mask(listed.out):
         log.warning(
-            "cdswctl ended while it opened a session of %s. Stop it in the workspace if it is one of these:\n%s",
+            "cdswctl ended while it was opening a session of %s. If it is one of these, stop it in the workspace:\n%s",
             project,
             names,
         )

@@ -64,8 +64,9 @@ def unparsable(host: str, call: Call, response: requests.Response, body: bytes) 
     html = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith(b"<")
     kind = AnswerLost if call.writes else ApiError
     wanted = "JSON" if call.sink is None else "a file"
+    got = f"HTML, not {wanted}" if html else f"something other than {wanted}"
     return kind(
-        f"{host} answered {call} with {'HTML' if html else 'something'}, not {wanted} (status {response.status_code}).",
+        f"{host} answered {call} with {got} (status {response.status_code}).",
         hint="Is url right? A login page or a proxy may have answered instead."
         if html
         else "A proxy may have cut the answer; try again.",

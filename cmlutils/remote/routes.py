@@ -30,16 +30,16 @@ def an_object(reply: object, route: str, *, wrote: bool = False) -> Json:
     """Return the reply if it is a JSON object; otherwise raise ApiError, or AnswerLost after a write."""
     if isinstance(reply, dict):
         return reply
-    raise (AnswerLost if wrote else ApiError)(f"{route} gave {_kind(reply)} where an object was expected.")
+    raise (AnswerLost if wrote else ApiError)(f"{route} returned {_kind(reply)} where an object was expected.")
 
 
 def a_list(reply: object, route: str) -> list[Json]:
     """Return the reply if it is a JSON array of objects; otherwise raise ApiError."""
     if not isinstance(reply, list):
-        raise ApiError(f"{route} gave {_kind(reply)} where a list was expected.")
+        raise ApiError(f"{route} returned {_kind(reply)} where a list was expected.")
     for item in reply:
         if not isinstance(item, dict):
-            raise ApiError(f"{route} gave a list with {_kind(item)} where objects were expected.")
+            raise ApiError(f"{route} returned a list with {_kind(item)} in it where objects were expected.")
     return reply
 
 
@@ -77,9 +77,9 @@ class Routes:
         reply, route = self._asked(path, question, {})
         rows = a_list(reply, route)
         if not all(_is_id(row.get("id")) for row in rows):
-            raise ApiError(f"{route} gave a list with something without a usable id.")
+            raise ApiError(f"{route} returned a list in which something has no usable id.")
         if len({str(row["id"]) for row in rows}) < len(rows):
-            raise ApiError(f"{route} gave a list in which two things have the same id.")
+            raise ApiError(f"{route} returned a list in which two things have the same id.")
         return rows
 
     def the_one(self, path: str, wanted: object, *, question: Json | None = None) -> Json:
@@ -87,7 +87,7 @@ class Routes:
         reply, route = self._asked(path, question, {})
         found = an_object(reply, route)
         if str(found.setdefault("id", wanted)) != str(wanted):
-            raise ApiError(f"{route} gave something else than was asked for.")
+            raise ApiError(f"{route} returned something other than what was asked for.")
         return found
 
     def _asked(self, path: str, question: Json | None, params: Json) -> tuple[object, str]:
@@ -101,7 +101,7 @@ class Routes:
         route = f"{self.http.host} POST {path}"
         made = an_object(self.http.send("POST", path, body), route, wrote=True)
         if not _is_id(made.get("id")):
-            raise AnswerLost(f"{route} gave an object without id.")
+            raise AnswerLost(f"{route} returned an object without an id.")
         return made
 
     def change(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:

@@ -32,7 +32,7 @@ SETTINGS = (
     "PubkeyAuthentication=yes", "PreferredAuthentications=publickey",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-MEND_SETTINGS = "mend ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
+MEND_SETTINGS = "fix ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
 NO_COMMAND = "KnownHostsCommand=none"
 # the first versions with accept-new, with ^, and with KnownHostsCommand, according to the release notes
 OLDEST, PREFERS, COMMANDS = (7, 6), (8, 1), (8, 5)
@@ -179,7 +179,7 @@ def trouble(key: Path) -> tuple[str, str]:
     if b"passphrase" in result.err:
         return "has a passphrase, and no agent holds it", f"run: eval $(ssh-agent); ssh-add {key}"
     if key.suffix == ".pub" or re.search(rb"invalid format|error in libcrypto", result.err):
-        return "is not a private key that ssh can read", "name the private key, which has no .pub at its end"
+        return "is not a private key that ssh can read", "name the private key, whose name does not end in .pub"
     if b"bad permissions" in result.err:
         return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
     reason = process.text(result.err, 1).rpartition(": ")[2] or f"ssh-keygen ended with exit code {result.code}"

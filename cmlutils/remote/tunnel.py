@@ -141,7 +141,7 @@ class Tunnel:
                         errors += chunk
                     if len(errors) > MAX_ERRORS:
                         said = process.text(running.err)
-                        raise TransferError(f"A command on the workspace complains without end: {said}")
+                        raise TransferError(f"A command on the workspace writes errors without end: {said}")
                 code = running.wait(30)
         own = own_errors(bytes(errors))
         errors[:] = own if code else b""
@@ -200,10 +200,10 @@ class Tunnel:
 def _judge(code: int, err: bytes, ok: Sequence[int]) -> None:
     """Raise TunnelError for a broken connection, and TransferError for an exit code that is not in `ok`."""
     if code == 255 or code < 0:
-        raise TunnelError(f"The ssh connection broke: {process.text(err) or 'it did not say why'}")
+        raise TunnelError(f"The ssh connection broke: {process.text(err) or 'it gave no reason'}")
     if code == MISLED:
         raise TransferError(
-            f"The session's shell does not begin in the project's folder, but in {process.text(err)}.",
+            f"The session's shell does not start in the project's folder, but in {process.text(err)}.",
             hint="Let .bashrc and the like change the folder only where the shell is interactive.",
         )
     if code not in ok:

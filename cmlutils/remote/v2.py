@@ -61,7 +61,7 @@ class ApiV2:
             if token in seen:
                 return found
             seen.add(token)
-        raise ApiError(f"{self._http.host} GET {path} does not come to an end after {MAX_PAGES} pages.")
+        raise ApiError(f"{self._http.host} GET {path} has not come to an end after {MAX_PAGES} pages.")
 
 
 def _of(project_id: str, kind: str, item_id: str) -> str:

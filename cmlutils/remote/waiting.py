@@ -71,7 +71,7 @@ class Waiting:
         self._tries = min(self._tries + 1, 10)
         if self._said is None or self._said[0] != away.why or now - self._said[1] >= _SAY_AGAIN:
             self._said = (away.why, now)
-            self._patience.say(f"waiting for {self._host}: {away.why} (for {left:.0f} s more at most)")
+            self._patience.say(f"waiting for {self._host}: {away.why} (for at most {left:.0f} s more)")
         self._patience.sleep(min(pause, left))
 
 

@@ -100,7 +100,7 @@ def test_the_target_takes_the_sections_of_the_export(
     assert f"written to {tmp_path / 'import-config.ini'}\n" in first.output
     assert (tmp_path / "import-config.ini").read_text().endswith("\n[A %]\n\n[B]\n")
     second = CliRunner().invoke(emulator, words)
-    assert "left as it is" in second.output
+    assert "left unchanged" in second.output
     url = re.findall(r"^url=(.+)$", first.output, re.MULTILINE)[0]
     assert [record.getMessage().partition(": remove")[0] for record in caplog.records] == [
         f"{tmp_path / 'import-config.ini'} is of another workspace, {url}"
@@ -115,7 +115,7 @@ def test_an_ini_file_of_this_very_workspace_is_not_warned_of(
         port = str(free.getsockname()[1])
     words = ["start", "--personality", "cdsw", "--ini-dir", str(tmp_path), "--port", port]
     assert "written to" in CliRunner().invoke(emulator, words).output
-    assert "left as it is" in CliRunner().invoke(emulator, words).output
+    assert "left unchanged" in CliRunner().invoke(emulator, words).output
     assert caplog.records == []
 
 

@@ -389,7 +389,7 @@ def test_a_startup_file_that_leads_elsewhere_is_told_before_anything_is_taken_fo
     before = names(project), names(bundle / "project-data")
     with (
         opened(AS_AT_HOME.format(standin.project)) as way,
-        pytest.raises(TransferError, match="does not begin in the project's folder") as caught,
+        pytest.raises(TransferError, match="does not start in the project's folder") as caught,
     ):
         push(way, bundle) if up else pull(way, bundle)
     assert ".bashrc" in caught.value.hint

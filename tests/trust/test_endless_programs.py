@@ -75,7 +75,7 @@ def test_an_endless_name_in_a_listing(programs, pulled):
 def test_endless_complaints_about_a_listing(programs, pulled, monkeypatch, noise):
     monkeypatch.setattr(tunnel, "MAX_ERRORS", 8 << 20)
     programs("find", f"exec {noise} >&2")
-    assert "A command on the workspace complains without end" in str(pulled(TransferError))
+    assert "A command on the workspace writes errors without end" in str(pulled(TransferError))
 
 
 @pytest.mark.parametrize("rules", ["/dev/zero", "/dev/stdin", "pipe"])

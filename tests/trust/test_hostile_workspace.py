@@ -282,7 +282,7 @@ def test_a_reply_that_drips_is_given_up(serving, certified, monkeypatch, answer,
 
 def test_what_is_no_number_is_no_json(serving):
     url, _ = serving(lambda handler: answer(handler, body=b'{"id": NaN}'))
-    with pytest.raises(ApiError, match="not JSON"):
+    with pytest.raises(ApiError, match="other than JSON"):
         http(url).get("/api/v1/x")
 
 

@@ -50,7 +50,7 @@ class Projects:
                 found.setdefault(_identity(row), row)
             if len(rows) != PAGE or len(found) == before:
                 return list(found.values())
-        raise ApiError(f"{self._routes.http.host} GET {path} does not come to an end after {MAX_PAGES} pages.")
+        raise ApiError(f"{self._routes.http.host} GET {path} has not come to an end after {MAX_PAGES} pages.")
 
     def find(self, name: str, username: str, owner: str = "") -> Json | None:
         """Return the summary row of the project with exactly this name; None if there is none.

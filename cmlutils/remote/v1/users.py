@@ -72,7 +72,7 @@ class V2Keys:
         reply = an_object(self._http.send("POST", path, {"expiryDate": until}), route, wrote=True)
         key, keyid = reply.get("apiKey"), reply.get("keyid")
         if not isinstance(key, str) or not key:
-            raise AnswerLost(f"{route} gave an object without apiKey.")
+            raise AnswerLost(f"{route} returned an object without apiKey.")
         hide(key)
         return Secret(key), keyid if isinstance(keyid, str) else ""
 
