@@ -1,8 +1,11 @@
-"""Writes and reads the reports of batches, which include earlier batches. A full disk does not end a running batch."""
+"""Writes and reads the reports of batches, which include other batches. A full disk does not end a running batch."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import html
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -16,18 +19,21 @@ from cmlutils.reader import Reader
 from cmlutils.wholefile import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
 @dataclass
 class Record:
-    """batch-report.json and .html in one folder; `earlier` has the results of projects that are not in this batch."""
+    """batch-report.json and .html in one folder; `others` has the results of projects that are not in this batch.
+
+    They are from earlier batches of this verb, or from others that run at the same time.
+    """
 
     folder: Path
     verb: str
-    earlier: Sequence[Result] = ()
     dry: bool = False
+    others: Sequence[Result] = ()
     began: float = field(default_factory=time.time)
     _warned: bool = False
 
@@ -35,6 +41,13 @@ class Record:
         """Write both reports, unless it is a dry run; `code` is None while the batch still runs. Raises BundleError."""
         if self.dry:
             return
+        with _alone(self.folder):
+            ours = {one.project for one in found}
+            known = {one.project: one for one in self.others} | before(self.folder, self.verb)
+            self.others = [one for name, one in known.items() if name not in ours]
+            self._write(found, code)
+
+    def _write(self, found: Sequence[Result], code: int | None) -> None:
         now = datetime.now(timezone.utc)
         content = {
             "verb": self.verb,
@@ -42,13 +55,13 @@ class Record:
             "seconds": round(now.timestamp() - self.began, 1),
             "exit_code": code,
             "projects": [
-                {**_row(one), "result": one.words, "earlier": rows is self.earlier}
-                for rows in (self.earlier, found)
+                {**_row(one), "result": one.words, "earlier": rows is self.others}
+                for rows in (self.others, found)
                 for one in rows
             ],
         }
         write_json(self.folder / "batch-report.json", content)
-        page = _page(content, found, self.earlier)
+        page = _page(content, found, self.others)
         write_bytes(self.folder / "batch-report.html", page.encode("utf-8", "replace"))
 
     def note(self, found: Sequence[Result], say: Callable[[str], None]) -> None:
@@ -70,11 +83,22 @@ class Record:
         return True
 
     def words(self) -> str:
-        """Return a line that says where the reports are and what they hold of earlier batches."""
+        """Return a line that says where the reports are and what they hold of other batches."""
         if self.dry:
             return "A dry run: nothing of it is recorded."
-        more = f", and {summary(self.earlier)} of earlier batches" if self.earlier else ""
+        more = f", and {summary(self.others)} of other batches" if self.others else ""
         return f"{self.folder / 'batch-report.json'} and batch-report.html have the same{more}."
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let no other batch write to the folder during the block, unless the folder is on a disk that knows no locks."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def read(folder: Path, verb: str) -> list[Result]:
@@ -112,26 +136,26 @@ def _result(row: object) -> Result:
 
 
 def before(folder: Path, verb: str) -> dict[str, Result]:
-    """Return the last batch's results by project; nothing if there is no readable report of this verb."""
+    """Return what is reported so far, by project; nothing if there is no readable report of this verb."""
     try:
         return {one.project: one for one in read(folder, verb)}
     except BundleError:
         return {}
 
 
-def _page(content: dict[str, Any], found: Sequence[Result], earlier: Sequence[Result]) -> str:
+def _page(content: dict[str, Any], found: Sequence[Result], others: Sequence[Result]) -> str:
     def row(one: Result) -> str:
         kind = "ok" if one.exit_code == 0 else "hand" if one.exit_code in {4, 5} else "bad"
         cells = (one.project, one.words, one.verb, f"{one.seconds:.0f}", one.reason, one.log)
         return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
-    results = [*earlier, *found]
-    before = f"; of earlier batches: {summary(earlier)}" if earlier else ""
+    results = [*others, *found]
+    more = f"; of other batches: {summary(others)}" if others else ""
     state = "under way" if content["exit_code"] is None else f"ended with exit code {content['exit_code']}"
     return _HTML.format(
         title=html.escape(f"{content['verb']} of {len(results)} projects"),
         summary=html.escape(
-            f"{summary(found)}; {state}{before}. Begun {content['started_at']}, {content['seconds']:.0f} s."
+            f"{summary(found)}; {state}{more}. Begun {content['started_at']}, {content['seconds']:.0f} s."
         ),
         rows="\n".join(row(one) for one in results),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -16,13 +15,12 @@ from plan import Item, Plan
 from pool import Pool
 
 from cmlutils.cli.output import end_streams, usable_streams
-from cmlutils.errors import BundleError, CmlutilError, ConfigError, ExitCode
-from cmlutils.lock import lock
+from cmlutils.errors import CmlutilError, ConfigError, ExitCode
 from cmlutils.screen import columns
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from results import Result
@@ -51,8 +49,7 @@ def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
         names = choose.projects(options, verb)
         if names:
             options.report_dir = _folder(options.report_dir)
-            with _alone(options.report_dir, dry="--dry-run" in words[cut + 1 :]):
-                return _run(verb, options, names, words[cut + 1 :])
+            return _run(verb, options, names, words[cut + 1 :])
     except CmlutilError as error:
         print(" ".join(filter(None, (error.message, error.hint))), file=sys.stderr)
         return ExitCode.USAGE
@@ -69,25 +66,10 @@ def _folder(path: Path) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, *, dry: bool) -> Iterator[None]:
-    """Keep other batches out of the report folder for the time of the block, as each would lose what the other reports.
-
-    A dry run writes no report. Raises ConfigError if another batch is there.
-    """
-    with contextlib.ExitStack() as stack:
-        if not dry:
-            try:
-                stack.enter_context(lock(folder / "batch-report.lock", folder))
-            except BundleError as error:
-                raise ConfigError(error.message, hint=f"{error.hint} Or name another --report-dir.") from error
-        yield
-
-
 def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Sequence[str]) -> int:
     folder, dry = options.report_dir, "--dry-run" in more
     last = record.before(folder, verb)
-    reports = record.Record(folder, verb, [one for name, one in last.items() if name not in names], dry)
+    reports = record.Record(folder, verb, dry)
     pool = Pool((sys.executable, "-m", "cmlutils"), options.batch_size)
     with show.view() as view:
         plan = Plan(
