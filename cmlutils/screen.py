@@ -28,8 +28,8 @@ def can_redraw(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 def columns(stream: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
     """Return how wide a line may be: $COLUMNS, else the terminal's width; None if there is no limit."""
-    if environ.get("COLUMNS", "").isdigit():
-        return max(int(environ["COLUMNS"]), _NARROWEST)
+    if re.fullmatch(r"[0-9]{1,6}", said := environ.get("COLUMNS", "")):
+        return max(int(said), _NARROWEST)
     try:
         width = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):

@@ -349,7 +349,8 @@ def test_the_width_comes_from_the_environment_or_the_terminal():
     assert screen.columns(io.StringIO(), {}) is None
     assert screen.columns(io.StringIO(), {"COLUMNS": "72"}) == 72
     assert screen.columns(io.StringIO(), {"COLUMNS": "3"}) == 40
-    assert screen.columns(io.StringIO(), {"COLUMNS": "wide"}) is None
+    for odd in ("wide", "-3", "²", "9" * 5000):
+        assert screen.columns(io.StringIO(), {"COLUMNS": odd}) is None
 
 
 def test_a_line_is_folded_between_words_and_set_in():
