@@ -189,7 +189,11 @@ class Bundle:
 
     def todos(self) -> list[str]:
         """Return what the last import left for a person to do; nothing if there was no import."""
-        return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
+        try:
+            return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
+        except BundleError as error:
+            error.hint = "Run the import again."
+            raise
 
     def journal(self, url: str, owner: str, *, read_only: bool = False) -> Journal:
         """Return the journal of imports for this owner into the workspace at this url."""

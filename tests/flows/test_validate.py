@@ -56,6 +56,13 @@ def test_a_validation_tells_again_what_the_import_left_to_do(workspaces, run_lin
     assert all(escape(one) in page for one in left)
 
 
+def test_a_damaged_list_of_what_is_left_to_do_is_mended_by_an_import(migrated, run_line, home):
+    (home / BUNDLE / "state/to-do.json").write_text("[")
+    assert "Run the import again." in run_line(VALIDATE, exit_code=1).err
+    run_line(IMPORT)
+    run_line(VALIDATE)
+
+
 def test_a_bundle_without_the_list_of_its_files_is_not_compared_with_itself(migrated, run_line, home):
     (home / BUNDLE / "state/files.list").unlink()
     run_line(VALIDATE)
