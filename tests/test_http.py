@@ -612,9 +612,12 @@ def test_a_proxy_that_is_none_is_told_as_that(clock, monkeypatch, proxy):
 
 
 class TlsPeer(Peer):
-    """A server with a certificate of this name; its second connection gets one of `second`, if that is named."""
+    """A server with a certificate of this name; its second connection gets one of `second`, if that is named.
 
-    def __init__(self, name, *answers, second=None):
+    `period` says from when (`not_before`) and until when (`not_after`) the certificates are valid.
+    """
+
+    def __init__(self, name, *answers, second=None, **period):
         import ssl
 
         import trustme
@@ -623,7 +626,7 @@ class TlsPeer(Peer):
         self.contexts = []
         for one in (name, second or name, name):
             self.contexts.append(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-            self.authority.issue_cert(one).configure_cert(self.contexts[-1])
+            self.authority.issue_cert(one, **period).configure_cert(self.contexts[-1])
         super().__init__(*answers)
         self.url = self.url.replace("http:", "https:")
 
@@ -666,6 +669,19 @@ def test_a_certificate_of_another_name_is_refused(clock, tmp_path):
         http.get("/x")
     assert "url must name" in error.value.hint
     assert error.value.message.endswith("'127.0.0.1'.")
+    peer.join()
+
+
+@pytest.mark.parametrize(("first", "last", "said"), [(1, 9, "is not valid yet"), (-9, -1, "has expired")])
+def test_a_certificate_out_of_its_period_may_mean_a_wrong_clock(clock, tmp_path, first, last, said):
+    now = datetime.now(timezone.utc)
+    period = {"not_before": now + timedelta(days=first), "not_after": now + timedelta(days=last)}
+    peer = TlsPeer("127.0.0.1", GOOD, **period)
+    bundle = tmp_path / "ca.pem"
+    peer.authority.cert_pem.write_to_path(bundle)
+    with make(clock, peer.url, verify=str(bundle), answered=False) as http, pytest.raises(Unreachable) as error:
+        http.get("/x")
+    assert error.value.hint == f"Its certificate {said}, or this machine's clock is wrong."
     peer.join()
 
 

@@ -60,8 +60,9 @@ def _untrusted(error: ssl.SSLCertVerificationError) -> Away:
     why = error.verify_message.rstrip(".") or "unknown"
     if error.verify_code in {62, 63, 64} or "match" in why.lower():
         hint = "url must name the workspace as its certificate does."
-    elif error.verify_code == 10:
-        hint = "Its certificate has expired, or this machine's clock is wrong."
+    elif error.verify_code in {9, 10}:
+        end = "is not valid yet" if error.verify_code == 9 else "has expired"
+        hint = f"Its certificate {end}, or this machine's clock is wrong."
     else:
         hint = "Name a file with its CA's certificates (PEM) as ca_path."
     return Away(f"its certificate can't be trusted: {why}", hint=hint, sent=False)
