@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -131,6 +132,24 @@ def close() -> None:
 
 
 class _Private(logging.handlers.RotatingFileHandler):
+    """A file that may not be writable any more, as on a full disk: that is told once, and the run goes on."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Tell it on the terminal; by default logging prints each lost line there, unmasked, with a traceback."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._told:
+            self._told = True
+            logging.getLogger(ROOT).warning("%s can't be written: %s.", self.baseFilename, error.strerror)
+
+    def close(self) -> None:
+        """Close the file, even if what is still to be written to it can't be."""
+        with contextlib.suppress(OSError):
+            super().close()
+
     def _open(self) -> TextIO:  # type: ignore[override]
         handle = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         return os.fdopen(handle, "a", encoding="utf-8", errors="backslashreplace")

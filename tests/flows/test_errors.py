@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cmlutils import log
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
@@ -160,6 +161,16 @@ def test_a_full_disk_or_a_folder_in_place_of_a_file_is_named(workspaces, run_lin
 
     monkeypatch.setattr(os, "pwrite", full)
     told(run_line(EXPORT, exit_code=1), "state/lock", "No space left")
+
+
+def test_a_log_that_can_not_be_written_any_more_is_told_once_and_the_run_goes_on(workspaces, run_line, monkeypatch):
+    workspaces()
+    real = log.to_file
+    monkeypatch.setattr(log, "to_file", lambda _: real(Path("/dev/full")))
+    err = run_line(EXPORT).err
+    assert err.count("warning: /dev/full can't be written: No space left on device.") == 1
+    assert "Traceback" not in err
+    assert "Arguments" not in err
 
 
 @pytest.mark.parametrize("dry", ["", " --dry-run"])
