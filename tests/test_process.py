@@ -94,11 +94,17 @@ def test_output_that_both_hold_comes_to_its_end_and_no_descriptor_is_left():
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 
-def test_a_program_that_is_missing_is_told_with_its_package(monkeypatch):
+@pytest.mark.parametrize(
+    ("program", "packages"),
+    [("rsync", ("rsync", "rsync", "rsync")), ("ssh-keygen", ("openssh-client", "openssh-clients", "openssh"))],
+)
+def test_a_program_that_is_missing_is_told_with_its_package_on_each_system(monkeypatch, program, packages):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(CommandError, match="rsync is not installed") as caught:
-        process.run(["rsync"], timeout=5)
-    assert "apt-get install rsync" in caught.value.hint
+    with pytest.raises(CommandError, match=f"{program} is not installed") as caught:
+        process.run([program], timeout=5)
+    debian, fedora, macos = packages
+    how = f"Install it: apt-get install {debian}, dnf install {fedora} or brew install {macos}."
+    assert caught.value.hint == how
 
 
 def test_secrets_are_not_logged(caplog):

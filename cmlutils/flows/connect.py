@@ -12,7 +12,7 @@ from cmlutils import log as logs
 from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound, Unauthorized
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
-from cmlutils.remote.child import PACKAGES
+from cmlutils.remote.child import HOW_TO_INSTALL
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
@@ -81,10 +81,8 @@ def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
 def _require(*programs: str) -> None:
     for program in programs:
         if not shutil.which(program):
-            package = PACKAGES[program]
             raise CommandError(
-                f"{program} is not installed here.",
-                hint=f"Install it: apt-get install {package}, dnf install {package} or brew install {package}.",
+                f"The program {program} is not installed.", hint=f"Install it: {HOW_TO_INSTALL[program]}."
             )
 
 

@@ -14,7 +14,7 @@ from cmlutils.finding import Finding, label
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
-from cmlutils.remote.child import PACKAGES
+from cmlutils.remote.child import HOW_TO_INSTALL
 from cmlutils.units import human_size
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import read_json
@@ -37,9 +37,9 @@ def here(severity: str, text: str, fix: str = "") -> Finding:
 def programs() -> list[Finding]:
     """Check that rsync, ssh and ssh-keygen are installed and recent enough."""
     found = []
-    for name, package in PACKAGES.items():
+    for name, how in HOW_TO_INSTALL.items():
         if not shutil.which(name):
-            found.append(here("error", f"{name} is not installed", f"apt-get install {package}, or the like"))
+            found.append(here("error", f"{name} is not installed", how))
     if shutil.which("rsync"):
         found += _rsync()
     if shutil.which("ssh"):

@@ -27,7 +27,12 @@ _NOT_STARTED = {
     errno.ENOEXEC: "It was made for another kind of machine.",
     errno.EACCES: "Its folder may be mounted noexec: let TMPDIR name another one.",
 }
-PACKAGES = {"rsync": "rsync", "ssh": "openssh-client", "ssh-keygen": "openssh-client"}  # of Debian, by program
+_OPENSSH = "apt-get install openssh-client, dnf install openssh-clients or brew install openssh"
+HOW_TO_INSTALL = {
+    "rsync": "apt-get install rsync, dnf install rsync or brew install rsync",
+    "ssh": _OPENSSH,
+    "ssh-keygen": _OPENSSH,
+}
 
 
 class Child(subprocess.Popen[bytes]):
@@ -138,8 +143,8 @@ def start(
     try:
         return Child(argv, env, fed=fed, outspoken=outspoken)
     except FileNotFoundError as error:
-        package = PACKAGES.get(program)
-        hint = f"apt-get install {package}, or brew install {program}." if package else "Check the path."
+        how = HOW_TO_INSTALL.get(program)
+        hint = f"Install it: {how}." if how else "Check the path."
         raise CommandError(f"The program {program} is not installed.", hint=hint) from error
     except OSError as error:
         hint = _NOT_STARTED.get(error.errno or 0, "")
