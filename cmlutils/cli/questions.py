@@ -35,15 +35,15 @@ class Questions:
     def text(self, side: Side, key: str, question: str, *, default: str | None = None) -> str:
         """Return one answer. Where nobody can give one, return the default, or raise UsageError if there is none.
 
-        A question that is asked again offers the last answer.
+        A question that is asked again offers the last answer; where none is needed, `none` takes that back.
         """
         word, name = WORDS[side], f"{WORDS[side]}_{key}"
         given = self._options.get(name)
         if given is not None:
             return given.strip()
         if self.can_ask:
-            default = self._said.get(name, default)
-            said = self._ask(f"{word.capitalize()}: {question}", default=default)
+            said = self._ask(f"{word.capitalize()}: {question}", default=self._said.get(name, default))
+            said = "" if default == "" and said.lower() == "none" else said
             self._said[name] = said
             return said
         if default is None:

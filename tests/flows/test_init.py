@@ -203,6 +203,18 @@ def test_a_person_is_asked_again_for_what_does_not_work(bare, home, typing):
     assert read(home, "export")["DEFAULT"]["username"] == "dana"
 
 
+def test_a_mistaken_answer_can_be_taken_back(bare, home, typing):
+    typist = typing("init", "--source-url", bare[0].url, "--source-username", "dana", "--output-dir", "~/m")
+    typist.answer("Source: CA file", "/not/there")
+    typist.answer("Source: legacy API key", SOURCE_KEY)
+    typist.answer("Source: CA file of its certificate (none: the system's) [/not/there]", "none")
+    typist.answer("Source: legacy API key", SOURCE_KEY)
+    typist.answer("Which projects", "1")
+    typist.answer("Target: address", "")
+    assert typist.end() == 0, typist.seen
+    assert "ca_path" not in read(home, "export")["DEFAULT"]
+
+
 def test_a_person_is_asked_before_a_file_is_replaced(bare, home, typing):
     path = home / "cmlutils/export-config.ini"
     path.write_text("mine\n")
