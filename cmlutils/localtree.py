@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -43,7 +44,7 @@ def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False
     """List a local tree in the order of `parse_find`, following no link; unreadable folders are added to `unread`.
 
     Without that list they raise TransferError, as an unreadable root always does. With `unlock` they get mode 0700
-    and are listed. What disappears meanwhile is left out.
+    and are listed. What disappears meanwhile is left out, and so is what has a path too long for the system.
     """
     top = os.fsencode(root)
     folders = [b""]
@@ -59,7 +60,7 @@ def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False
                 os.chmod(place, 0o700)  # noqa: PTH101 - bytes
                 found = _inside(place, folder)
         except OSError as error:
-            if folder and isinstance(error, FileNotFoundError):
+            if folder and _leaves_out(error):
                 continue
             reason = error.strerror or str(error)
             if unread is None or not folder:
@@ -70,6 +71,11 @@ def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False
             yield entry
             if entry.kind == "d":
                 folders.append(entry.path)
+
+
+def _leaves_out(error: OSError) -> bool:
+    """Tell whether `walk` leaves out what it can't look at for this reason."""
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ENAMETOOLONG
 
 
 def look(root: Path, paths: Iterable[bytes]) -> Iterator[Entry]:
@@ -98,13 +104,14 @@ def _entry(path: bytes, status: os.stat_result, place: bytes) -> Entry:
 
 
 def _inside(place: bytes, folder: bytes) -> list[Entry]:
-    """List one folder; what disappears meanwhile is left out."""
+    """List one folder, but for what `walk` leaves out."""
     before = folder + b"/" if folder else b""
     found = []
     with os.scandir(place) as names:
         for name in names:
             try:
                 found.append(_entry(before + name.name, name.stat(follow_symlinks=False), name.path))
-            except FileNotFoundError:  # noqa: PERF203 - it vanished meanwhile
-                continue
+            except OSError as error:  # noqa: PERF203
+                if not _leaves_out(error):
+                    raise
     return found

@@ -13,22 +13,36 @@ from cmlutils.filelist import Unread
 from cmlutils.localtree import walk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-def test_a_walk_goes_deep(tmp_path: Path) -> None:
-    depth = 1500
-    try:
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Callable[[str, int], None]]:
+    """Return a function that makes so many folders of this name, each in the one before."""
+
+    def make(name: str, depth: int) -> None:
         folder = os.open(tmp_path, os.O_RDONLY)
         for _ in range(depth):
-            os.mkdir("d", dir_fd=folder)
-            deeper = os.open("d", os.O_RDONLY, dir_fd=folder)
+            os.mkdir(name, dir_fd=folder)
+            deeper = os.open(name, os.O_RDONLY, dir_fd=folder)
             os.close(folder)
             folder = deeper
         os.close(folder)
-        assert sum(1 for _ in walk(tmp_path)) == depth
-    finally:  # shutil.rmtree, with which pytest tidies up, would recurse too deeply
-        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+    yield make
+    subprocess.run(["rm", "-rf", str(tmp_path)], check=True)  # pytest tidies up by shutil.rmtree, which recurses
+
+
+def test_a_walk_goes_deep(tmp_path: Path, deep: Callable[[str, int], None]) -> None:
+    deep("d", 1500)
+    assert sum(1 for _ in walk(tmp_path)) == 1500
+
+
+def test_what_has_too_long_a_path_for_the_system_is_left_out(tmp_path: Path, deep: Callable[[str, int], None]) -> None:
+    deep("d" * 50, 4200 // 51)
+    found = [len(entry.path) for entry in walk(tmp_path, unlock=True)]
+    assert found == [50 + 51 * number for number in range((4095 - len(os.fsencode(tmp_path))) // 51)]
 
 
 def test_a_walk_names_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

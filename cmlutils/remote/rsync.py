@@ -17,6 +17,7 @@ BIG = 64 << 20  # bytes: files from this size on are resumed in the middle
 TIMEOUT = 300  # seconds without a byte
 MAX_LITERALS = 200
 LONGEST = 4000  # bytes of a path: rsync's buffers hold 4096; it cuts a longer name, or ends
+LONGEST_LISTED = 2000  # bytes of a path in a list: on a pull, rsync passes lists on in pieces of 2048
 OLDEST = (3, 1, 0)  # the first with --info=progress2
 NANOSECONDS = (3, 1, 3)  # the first rsync that can compare mtimes to the nanosecond
 HOLES_IN_PLACE = (3, 3, 0)  # the first that never leaves old data where a hole should be (its NEWS and 3.2.4's)
@@ -128,10 +129,10 @@ def literal(path: bytes, *, folder: bool, keep: bool = False) -> bytes:
 def can_name(path: bytes) -> bool:
     """Tell whether a list of names can hold this path.
 
-    Since 3.2.5, rsync uses the names that it asked for as patterns, to check what it gets; in a name with wildcards, it
-    then takes a backslash for an escape.
+    Since 3.2.5, rsync compares what it gets with the names that it asked for, and refuses everything if it misses one.
+    It takes them as patterns: in a name with wildcards, a backslash is an escape. And it may misread a long one.
     """
-    return not (b"\\" in path and re.search(rb"[*?[]", path))
+    return len(path) <= LONGEST_LISTED and not (b"\\" in path and re.search(rb"[*?[]", path))
 
 
 def only(paths: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """How a large file gets from staging to its place: on this machine we move it, on the target a shell does."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,19 @@ def test_a_folder_that_may_not_be_written_to_gets_its_file(side):
     assert land([Entry(b"in/f", "f", 3, TIMES[0], 0o640)]) == []
     assert listed(root)[b"in/f"].size == 3
     assert "new" not in staging.parts or (root / "in").stat().st_mode & 0o777 == 0o555
+
+
+def test_a_tree_is_removed_however_deep_it_is(tmp_path):
+    folder, here = tmp_path / "arriving", os.open(tmp_path, os.O_RDONLY)
+    for name in ("arriving", *["d"] * 1500):
+        os.mkdir(name, dir_fd=here)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = deeper
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    try:
+        landing.remove_tree(folder)
+        assert not folder.exists()
+    finally:  # if it is still there, it is too deep for pytest, too
+        subprocess.run(["rm", "-rf", folder], check=True)

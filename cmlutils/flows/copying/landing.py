@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cmlutils.entries import Differences
     from cmlutils.flows.copying.listing import KeptListing
 
+DEEP = 100  # levels that are left to shutil.rmtree, which calls itself for each
+
 
 def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
     """Return what the source lacks, or has as another kind, apart from what could not be listed there."""
@@ -118,10 +120,17 @@ def _entered(root: Path, folder: bytes) -> bool:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours with everything in it, whatever the modes."""
+    """Remove a folder of ours with everything in it, whatever the modes, and however deep."""
+    deep: list[Entry] = []
     for entry in walk(folder, unlock=True):
         if entry.kind == "d":
             os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
+        if entry.path.count(b"/") > DEEP:
+            deep.append(entry)
+    for entry in reversed(deep):
+        with contextlib.suppress(OSError):  # what stays is a matter of rmtree
+            place = local_path(folder, entry.path)
+            os.rmdir(place) if entry.kind == "d" else os.unlink(place)  # noqa: PTH106, PTH108 - bytes
     shutil.rmtree(folder)
 
 
