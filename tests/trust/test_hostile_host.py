@@ -86,7 +86,7 @@ def test_a_command_that_everybody_may_change_is_not_run(home):
     path = folder / "export-config.ini"
     path.write_text("[p]\nurl=https://x\nusername=u\noutput_dir=~/o\napiv1_key_command=cat /tmp/key\n")
     path.chmod(0o666)
-    with pytest.raises(ConfigError, match="may change it"):
+    with pytest.raises(ConfigError, match="can change the file"):
         config.load("export", "p")
     path.chmod(0o600)
     assert config.load("export", "p").workspace.key_command == ("cat", "/tmp/key")
@@ -100,7 +100,7 @@ def test_a_value_with_a_control_character_is_refused(home, key, letter):
     values = {"url": "https://x", "username": "u", "output_dir": "~/o", "apiv1_key_command": "k"}
     values |= {key: f"a{letter}b"}
     (folder / "export-config.ini").write_text("[p]\n" + "".join(f"{name}={text}\n" for name, text in values.items()))
-    with pytest.raises(ConfigError, match=f"{key} holds"):
+    with pytest.raises(ConfigError, match=f"{key} has a line break or control character"):
         config.load("export", "p")
 
 
