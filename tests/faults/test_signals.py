@@ -54,7 +54,7 @@ def ended(one, workspaces, signum, result):
     assert code == 128 + signum, one.text()
     assert seconds < 10
     assert "Traceback" not in one.text()
-    assert "again to go on" in one.text()
+    assert "again to continue" in one.text()
     assert [each.sessions for each in workspaces] == [[], []]
     assert one.left() == []
 
