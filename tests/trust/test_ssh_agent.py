@@ -32,13 +32,19 @@ def locked_key(home, keys):
     return script
 
 
+def listens(path):
+    """Tell whether somebody listens on this socket; its file is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def own_agent(home, locked_key, monkeypatch):
     """An agent that holds the key, and that the environment of a run names."""
     path = home / "agent"
     child = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
-        until(path.exists, "the agent's socket", 10)
+        until(lambda: listens(path), "an agent that listens", 10)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         asking = {"SSH_ASKPASS": str(locked_key), "SSH_ASKPASS_REQUIRE": "force"}
         add = ["ssh-add", "-q", home / ".ssh" / "id_ed25519"]
