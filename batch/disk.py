@@ -88,12 +88,14 @@ class Disk:
 
         The latter, for one at a time: there is no other bundle, its own is complete, or is begun and no other complete.
         """
+        if not self.budget:
+            return True
         own, others = self._sizes[project], self.used() - self._sizes[project]
         if not self._exporting:
             only = not any(self._sizes[one] for one in self._sizes if one != project)
             if only or project in self._complete or (own and not self._complete):
                 return True
-        return not self.budget or others + self._expected(project) <= self.budget
+        return others + self._expected(project) <= self.budget
 
     def begin(self, project: str) -> None:
         """Count an export as running."""
