@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import socket
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from standin import StandIn
 from cmlutils.cli.main import run
 from cmlutils.remote import cdswctl, rsync, tunnel
 from cmlutils.section import Secret, Workspace
+
+# As the program does: with SIGINT ignored, as in the background of a script, all that the tests start would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -176,6 +176,14 @@ def test_a_client_that_leaves_early_harms_nobody(workspace: Workspace) -> None:
     assert get(workspace).ok
 
 
+def test_a_request_that_is_cut_off_is_none(workspace: Workspace) -> None:
+    with socket.create_connection(("127.0.0.1", workspace.port), timeout=5) as connection:
+        connection.sendall(b"POST /api/v1/users HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(4096) == b""
+    assert workspace.requests == []
+
+
 def test_several_workspaces_at_once(start: Callable[..., Workspace]) -> None:
     one, other = start("cdsw"), start("cml")
     assert one.port != other.port
