@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -19,7 +20,14 @@ def way(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
     client = cdswctl.log_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
+        until_ready(one)
         yield one
+
+
+def until_ready(way):
+    """Wait until the shells of all waiting channels have begun."""
+    waiting = {child.stderr for child in way._channels._waiting}
+    until(lambda: len(select.select(waiting, [], [], 0)[0]) == len(waiting), "the waiting shells", 20)
 
 
 def waiting(way):
@@ -61,16 +69,28 @@ def test_what_waits_is_used_and_more_can_be_prepared(way):
     ],
     ids=["lines", "long", "quotes", "backslashes", "not ascii", "nothing"],
 )
-def test_any_script_says_the_same_in_a_channel_that_waited(way, script):
+def test_any_script_says_the_same_in_a_channel_that_waited_and_in_a_new_one(way, script):
     new = process.run([*way.ssh_argv, tunnel.LOGIN, script], timeout=20)
     assert len(waiting(way)) == 2
     waited = way.run(script)
     assert waited.out == new.out
     assert len(waiting(way)) == (2 if len(script) > channels.LONGEST else 1)
+    way._channels.close()
+    assert way.run(script).out == new.out
 
 
 def test_a_script_may_name_what_is_not_utf_8(way):
     assert way.run("printf %s \udcff\udcfe").out == b"\xff\xfe"
+
+
+def test_one_that_is_not_ready_goes_on_waiting_while_a_new_one_answers(monkeypatch):
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", "as if a command of sshd's own had begun here")
+    way = channels.Channels(["sh", "-c", 'case $0 in *"read -r"*) exec sleep 60 ;; esac; eval "$0"'])
+    with contextlib.closing(way):
+        way.prepare(1)
+        with way.one("echo new; cat") as (child, line):
+            assert process.finish(child, line + b"input", 20).out == b"new\ninput"
+        assert len(way._waiting) == 1
 
 
 def test_one_that_has_ended_is_passed_over(way):
@@ -109,6 +129,7 @@ def test_what_a_login_shell_complains_of_is_no_word_of_the_script(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
     client = cdswctl.log_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
+        until_ready(one)
         for _ in range(3):  # the first two use waiting channels, the third a new one
             assert one.run("echo mine >&2").err == b"mine\n"
         err = bytearray()

@@ -1,13 +1,16 @@
 """Channels of one ssh connection, some of which are opened before there is anything to run.
 
 Opening a channel costs two round trips and the start of a login shell. A waiting channel has that behind it: it reads
-its script as one line from standard input, escaped for printf's %b; what follows is the script's own input.
+its script as one line from standard input, escaped for printf's %b; what follows is the script's own input. One that is
+not ready yet would answer later than a new channel, which has its script on its command line: sshd lets nothing in
+before the login shell runs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shlex
 from collections import deque
 from typing import TYPE_CHECKING
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 LONGEST = 32 << 10  # bytes: a script of this length surely fits into a pipe
 # A line that is cut short, or does not come, is not run: the exit code means that the connection broke.
 _WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eval "$script"'
+_TOLD = "script=$(printf %b '{}') || exit 255; eval \"$script\""
 MISLED = 253
 # sshd starts a shell in the home folder. A shell that is elsewhere was led away by a startup file such as .bashrc, and
 # would show something else than the project, or only a part of it. (sshd may also run a command of its own in between,
@@ -53,13 +57,13 @@ class Channels:
     @contextlib.contextmanager
     def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
         """Yield a channel for `script`, a waiting one if possible, and the line that it must be fed first."""
-        line = os.fsencode(script.replace("\\", r"\\").replace("\n", r"\n")) + b"\n"
+        escaped = script.replace("\\", r"\\").replace("\n", r"\n").replace("'", r"\0047")  # for printf's %b
+        line = os.fsencode(escaped) + b"\n"
         with contextlib.ExitStack() as stack:
             with interrupts.held():
-                if len(line) < LONGEST:
-                    child = self._waiter() or self._start(_WAITER)
-                else:
-                    child, line = self._start(script), b""
+                child = self._ready() if len(line) < LONGEST else None
+                if child is None:
+                    child, line = self._start(_TOLD.format(escaped)), b""
                 stack.callback(_end, child)
             yield child, line
 
@@ -67,12 +71,16 @@ class Channels:
         whatever_the_login_shell = f"exec sh -c {shlex.quote(f'echo {_BEGIN} >&2;{_AT_HOME}{script}')}"
         return start([*self._argv, whatever_the_login_shell], fed=True)
 
-    def _waiter(self) -> Child | None:
-        while self._waiting:
-            child = self._waiting.popleft()
-            if child.poll() is None:
-                return child
-            _end(child)
+    def _ready(self) -> Child | None:
+        """Return one that waits for its script, if there is any; take out those that have ended."""
+        for child in [*self._waiting]:
+            ended = child.poll() is not None
+            assert child.stderr is not None  # noqa: S101
+            if ended or select.select([child.stderr], [], [], 0)[0]:  # it said _BEGIN
+                self._waiting.remove(child)
+                if not ended:
+                    return child
+                _end(child)
         return None
 
     def close(self) -> None:

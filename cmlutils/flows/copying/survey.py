@@ -82,7 +82,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
 
 def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[IgnoreRules, Rsyncs]:
     """Ask the source for its `.exportignore` and its version of rsync, in one command."""
-    tunnel.prepare(3)  # for this command, the listing, and the command after that
+    tunnel.prepare(2)  # for the listing, and the command after that
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
     said = retrying(tunnel, lambda: tunnel.run(script, check=False))
     version, ran, text = said.out.partition(b"\0")
