@@ -141,9 +141,10 @@ def fix_folders(data: Path, kept: KeptListing) -> list[str]:
     not be set.
     """
     problems = []
-    real = _real_folders(data, kept)
-    for entry in reversed(kept.entries.values()):
-        if entry.kind not in "dl" or entry.path.rpartition(b"/")[0] not in real:
+    folders_and_links = [entry for entry in kept.entries.values() if entry.kind in "dl"]
+    real = _real_folders(data, folders_and_links)
+    for entry in reversed(folders_and_links):
+        if entry.path.rpartition(b"/")[0] not in real:
             continue
         try:
             _fix(local_path(data, entry.path), entry)
@@ -153,10 +154,10 @@ def fix_folders(data: Path, kept: KeptListing) -> list[str]:
     return problems
 
 
-def _real_folders(data: Path, kept: KeptListing) -> set[bytes]:
+def _real_folders(data: Path, entries: Iterable[Entry]) -> set[bytes]:
     """Return which of the listed folders are real folders here; one may have arrived as a link that leads elsewhere."""
     real = {b""}
-    for entry in kept.entries.values():
+    for entry in entries:
         if entry.kind == "d" and entry.path.rpartition(b"/")[0] in real:
             with contextlib.suppress(OSError):
                 if stat.S_ISDIR(os.lstat(local_path(data, entry.path)).st_mode):

@@ -73,14 +73,17 @@ class Mover:
         self.complaints: list[rsync.Complaint] = []
         self._asks = progress_signal.answers(rsyncs.ours)
         self._number = 0
+        self._meanwhile: Callable[[], None] | None = None
 
-    def rounds(self, now: Remaining, look: LookAgain, recopies: Recopies) -> None:
+    def rounds(self, now: Remaining, look: LookAgain, recopies: Recopies, meanwhile: Callable[[], None]) -> None:
         """Copy until nothing is left to copy, or a round makes no progress.
 
         `now` is what remains before the first round; `look` returns what remains after each round, and is told whether
-        the round was cut short. The recopies are copied first, however equal they look. Raises TunnelError when the
-        tunnel drops again and again and nothing gets through in between.
+        the round was cut short. The recopies are copied first, however equal they look. As soon as an rsync runs,
+        `meanwhile` is called, once. Raises TunnelError when the tunnel drops again and again and nothing gets through
+        in between.
         """
+        self._meanwhile = meanwhile
         now = self._recopy(look, recopies) if recopies.entries else now
         tried, before, least, staging = 0, list["Entry"](), total_weight(now.wanted), True
         while now.wanted and now.wanted != before and tried < ROUNDS:
@@ -188,6 +191,9 @@ class Mover:
             while waiting or running:
                 while waiting and len(running) < self._streams():
                     running.append(stack.enter_context(streaming(waiting.popleft())))
+                if meanwhile := self._meanwhile:
+                    self._meanwhile = None
+                    meanwhile()
                 for stream in tuple(running):
                     if self._asks:
                         progress_signal.ask(stream.pid)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, compare, totals, totals_by_folder, upwards
+from cmlutils.entries import Differences, compare, upwards
 from cmlutils.errors import ConfigError, TransferError
+from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.ignore_files import RULES_NAME, export_rules
 from cmlutils.flows.copying.landing import (
     delete_extras,
@@ -64,6 +65,7 @@ class _Pull:
         self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", surveyed.staging
         self.rsyncs, self.recopies, self.resolution_ns = surveyed.rsyncs, surveyed.recopies, surveyed.resolution_ns
         self.kept, self.differences = surveyed.kept, surveyed.differences
+        self.ahead: Ahead | None = None
         self.deleted = 0
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
@@ -77,11 +79,13 @@ class _Pull:
         complaints: list[rsync.Complaint] = []
         if first:
             mover = self._mover()
-            mover.rounds(remaining_of(unlike, 0, self.differences), self._look_again, recopies)
+            remaining = remaining_of(unlike, 0, self.differences)
+            mover.rounds(remaining, self._look_again, recopies, self._work_ahead)
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
-        write_list(self.bundle.file_list, self.kept.entries.values())
+        write = self.ahead.write_list if self.ahead else write_list
+        write(self.bundle.file_list, [*self.kept.entries.values()])
         problems = problems_of(but_folders(self.differences), complaints, self.restless)
         problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
@@ -90,13 +94,14 @@ class _Pull:
             RecopyList(state, "target").add(entry.path for entry in copied)  # they look equal there, too
         RecopyList(state, "source").settle(recopies, self.kept.entries)
         emptied(self.work)
+        sums = self.ahead.sums_of(self.kept.entries) if self.ahead else sums_of(self.kept.entries)
         return FileResult(
-            totals=totals(self.kept.entries.values()),
+            totals=sums.totals,
             transferred=len(first),
             deleted=self.deleted,
             problems=problems,
             skipped=specials_of(self.differences),
-            folders=totals_by_folder(self.kept.entries.values()),
+            folders=sums.folders,
         )
 
     def _mover(self) -> Mover:
@@ -111,6 +116,11 @@ class _Pull:
             free=lambda: free_space_text(*free_space(self.data)),
         )
         return Mover(self.tunnel, sender, receiver, self.rsyncs, self.work, self.progress)
+
+    def _work_ahead(self) -> None:
+        """Work out the end of the pull while rsync copies."""
+        entries = self.kept.entries
+        self.ahead = Ahead(entries, self.work / "ahead", lambda: [*entries.values()])
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)

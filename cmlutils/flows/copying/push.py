@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, Entry, above, compare, totals, totals_by_folder, upwards
+from cmlutils.entries import Differences, Entry, above, compare, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import show, unseen
+from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
@@ -19,6 +21,7 @@ from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.flows.copying.transfer import emptied, local_errors, retrying
+from cmlutils.listfile import write_list
 from cmlutils.localtree import local_path
 from cmlutils.remote import rsync
 
@@ -60,11 +63,13 @@ class _Push:
         self, files: BundleFiles, here: BundleListing, folder: TargetFolder, there: KeptListing, progress: Progress
     ) -> None:
         self.files, self.data, self.rules = files, files.bundle.data, files.rules
+        self.work = files.bundle.state / "tmp"
         self.local, self.pushed, self.outdated, self.losses = here
         self.tunnel, self.folder, self.there, self.progress = folder.tunnel, folder, there, progress
         self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
         self.resolution_ns = files.memory.read_resolution()
         self.differences = self._compared()
+        self.ahead: Ahead | None = None
 
     def run(self) -> FileResult:
         """Do the whole push and return its result."""
@@ -77,29 +82,32 @@ class _Push:
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
         if first or doomed:
-            self._settle(first)
+            write = self.ahead.write_list if self.ahead else write_list
+            self.files.memory.settle(self._put_there(first), write)
+        sums = self.ahead.sums_of(self.local.entries) if self.ahead else sums_of(self.local.entries)
         return FileResult(
-            totals=totals(self.local.entries.values()),
+            totals=sums.totals,
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=sum(each.path not in known for each in self.differences.only_right),
             problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
             notes=tuple(self.losses),
             skipped=specials_of(self.differences),
-            folders=totals_by_folder(self.local.entries.values()),
+            folders=sums.folders,
         )
 
-    def _copy(self) -> tuple[list[Entry], tuple[str, ...]]:
+    def _copy(self) -> tuple[dict[bytes, Entry], tuple[str, ...]]:
         """Copy what differs, and the recopies; return what had to be copied, and the problems with it."""
         different = self.differences.to_copy()
         self.recopies = self.recopy_list.due(self.local.entries, self.differences)
-        first = [*{entry.path: entry for entry in (*different, *self.recopies.entries)}.values()]
+        first = {entry.path: entry for entry in (*different, *self.recopies.entries)}
         complaints: list[rsync.Complaint] = []
         if first:
-            self.files.memory.begin(first)
+            self.files.memory.begin([*first.values()])
             mover = self._prepare()
             self._drop_stale()
-            mover.rounds(remaining_of(different, 0, self.differences), self._look_again, self.recopies)
+            remaining = remaining_of(different, 0, self.differences)
+            mover.rounds(remaining, self._look_again, self.recopies, lambda: self._work_ahead(first))
             complaints = mover.complaints
         self.recopy_list.settle(self.recopies, self.local.entries)
         return first, (*problems_of(self.differences, complaints), *self.recopies.problems(self.local.entries))
@@ -139,8 +147,13 @@ class _Push:
         )
         rsyncs = both_rsyncs(root.versions)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
-        work = emptied(self.files.bundle.state / "tmp")
-        return Mover(self.tunnel, sender, receiver, rsyncs, work, self.progress)
+        return Mover(self.tunnel, sender, receiver, rsyncs, emptied(self.work), self.progress)
+
+    def _work_ahead(self, first: Mapping[bytes, Entry]) -> None:
+        """Work out the end of the push while rsync copies, unless it copies most of the tree, which needs all power."""
+        if is_short(first, self.local.entries):
+            expected = partial(self._put_there, first, coming=True)
+            self.ahead = Ahead(self.local.entries, self.work / "ahead", expected)
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted push left in staging and the bundle no longer has, as it would be moved in."""
@@ -208,11 +221,17 @@ class _Push:
             return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
         return put.kind == "d" or (put.kind == "l" and put.link == now.link)
 
-    def _settle(self, sent: Iterable[Entry]) -> None:
-        """Remember what we put there and is still there, or is now ignored, or can't be listed."""
+    def _put_there(self, sent: Mapping[bytes, Entry], *, coming: bool = False) -> list[Entry]:
+        """Return what we put there and is still there, or is now ignored, or can't be listed.
+
+        With `coming`, what is being sent counts as there.
+        """
         there, hidden = self.there.entries, unseen(self.there.unread)
-        ours = self.pushed | {entry.path for entry in sent}
-        kept = [one for path, one in self.local.entries.items() if path in ours and (path in there or hidden(path))]
+        arriving = sent if coming else {}
+        kept = [
+            one
+            for path, one in self.local.entries.items()
+            if (path in self.pushed or path in sent) and (path in there or path in arriving or hidden(path))
+        ]
         gone = [each for each in self.outdated if each.path not in self.local.entries]
-        kept += [each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)]
-        self.files.memory.settle(kept)
+        return kept + [each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)]

@@ -13,7 +13,7 @@ from cmlutils.urls import workspace_at
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cmlutils.entries import Entry
@@ -47,12 +47,12 @@ class PushMemory:
         self._about = [*earlier, *entries]
         write_list(self._begun, self._about)
 
-    def settle(self, entries: list[Entry]) -> None:
+    def settle(self, entries: list[Entry], write: Callable[[Path, list[Entry]], None] = write_list) -> None:
         """Remember only these."""
         if self._about and self._about == entries and not self._list.is_dir():
             self._begun.replace(self._list)
             return
-        write_list(self._list, entries)
+        write(self._list, entries)
         self._begun.unlink(missing_ok=True)
 
     def read_resolution(self) -> int:
