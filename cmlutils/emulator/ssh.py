@@ -48,6 +48,8 @@ class Sshd:
     scratch: Path = Path()
     _connections: set[Any] = field(default_factory=set)
     _children: set[Process] = field(default_factory=set)
+    _commands: int = 0  # that are served, or about to be: a child may run before it is known here
+    _closing: bool = False
     _listener: Any = None
 
     async def listen(self) -> int:
@@ -73,15 +75,26 @@ class Sshd:
 
     async def close(self) -> None:
         """Stop serving, and end everything that runs."""
+        self._closing = True
         self._listener.close()
         await self._listener.wait_closed()
-        for child in list(self._children):
-            _signal(child, signal.SIGKILL)
         await self.drop_connections()
-        while self._children:
+        while self._commands:
+            for child in list(self._children):
+                _signal(child, signal.SIGKILL)
             await asyncio.sleep(0.01)
 
     async def _serve(self, process: Any) -> None:
+        """Serve one command."""
+        self._commands += 1
+        try:
+            if not self._closing:
+                await self._run(process)
+        finally:
+            self._commands -= 1
+        await process.wait_closed()
+
+    async def _run(self, process: Any) -> None:
         """Run one command, with its streams connected to the channel."""
         words = ["-c", self._command(process.command)] if process.command else []
         child = await asyncio.create_subprocess_exec(
@@ -99,7 +112,6 @@ class Sshd:
             feeding.cancel()
             await _end(child)
             self._children.discard(child)
-        await process.wait_closed()
 
     def _command(self, text: str) -> str:
         """Return the command with /home/cdsw replaced by the session's home."""

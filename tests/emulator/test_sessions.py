@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -250,7 +251,18 @@ def test_interrupting_an_attached_endpoint_leaves_the_session(
     assert "404" in cdswctl.run("ssh-endpoint", "-p", "dana/churn-model", "-s", "none").stderr
 
 
-def test_the_end_of_a_session_ends_what_runs_in_it(workspace: Workspace, client: Callable[..., Client]) -> None:
+@pytest.mark.parametrize("pause", [0, 0.5])
+def test_the_end_of_a_session_ends_what_runs_in_it(
+    pause: float, workspace: Workspace, client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = asyncio.create_subprocess_exec
+
+    async def begun(*words: Any, **settings: Any) -> Any:
+        child = await real(*words, **settings)
+        await asyncio.sleep(pause)  # as on a busy machine: it runs, and its creator does not know it yet
+        return child
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", begun)
     cdswctl = client(workspace)
     _, port = cdswctl.tunnel(*CHURN)
     running = subprocess.Popen(
