@@ -3,6 +3,7 @@
 import contextlib
 import os
 import select
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -62,12 +63,13 @@ def test_what_waits_is_used_and_more_can_be_prepared(way):
     [
         "printf %s 'two\nlines'",
         "printf %s " + "x" * channels.LONGEST,
+        "printf %s " + "!" * channels.LONGEST,
         "printf %s \"a\\b\" '  spaces  ' '$HOME' | cat",
         "printf %s '\\n' '\\c' '\\0101' '\\\\' '%d' '\\\n'",
         "printf %s ‘é’",
         "",
     ],
-    ids=["lines", "long", "quotes", "backslashes", "not ascii", "nothing"],
+    ids=["lines", "long", "longer when escaped", "quotes", "backslashes", "not ascii", "nothing"],
 )
 def test_any_script_says_the_same_in_a_channel_that_waited_and_in_a_new_one(way, script):
     new = process.run([*way.ssh_argv, tunnel.LOGIN, script], timeout=20)
@@ -77,6 +79,15 @@ def test_any_script_says_the_same_in_a_channel_that_waited_and_in_a_new_one(way,
     assert len(waiting(way)) == (2 if len(script) > channels.LONGEST else 1)
     way._channels.close()
     assert way.run(script).out == new.out
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("sh", "bash", "zsh", "fish", "tcsh") if shutil.which(shell)])
+def test_any_login_shell_passes_a_script_on_as_it_is(shell, monkeypatch):
+    monkeypatch.setenv("SSH_ORIGINAL_COMMAND", "as if a command of sshd's own had begun here")
+    script = "printf '%s\n' 'two\nlines' '!x' !! \"a\\b\" 'c\\' '\\n' '\\0101' '$HOME' \"it's\" ‘é \udcff; cat"
+    said = subprocess.run(["sh", "-c", script], input=b"in", capture_output=True, check=True).stdout
+    with contextlib.closing(channels.Channels([shell, "-c"])) as way, way.one(script) as (child, line):
+        assert process.finish(child, line + b"in", 20).out == said
 
 
 def test_a_script_may_name_what_is_not_utf_8(way):

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LONGEST = 32 << 10  # bytes: a script of this length surely fits into a pipe
+LONGEST_TOLD = 100 << 10  # bytes: a script of this length surely fits into one word of a command line
 # A line that is cut short, or does not come, is not run: the exit code means that the connection broke.
 _WAITER = 'IFS= read -r script && script=$(printf %b "$script") || exit 255; eval "$script"'
+# For printf's %b. In single quotes, fish reads two backslashes as one, and tcsh takes no line end and expands `!`.
+_ESCAPES = {ord(sign): f"\\0{ord(sign):03o}" for sign in "\\\n'!"}
 _TOLD = "script=$(printf %b '{}') || exit 255; eval \"$script\""
 MISLED = 253
 # sshd starts a shell in the home folder. A shell that is elsewhere was led away by a startup file such as .bashrc, and
@@ -57,13 +60,14 @@ class Channels:
     @contextlib.contextmanager
     def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
         """Yield a channel for `script`, a waiting one if possible, and the line that it must be fed first."""
-        escaped = script.replace("\\", r"\\").replace("\n", r"\n").replace("'", r"\0047")  # for printf's %b
+        escaped = script.translate(_ESCAPES)
         line = os.fsencode(escaped) + b"\n"
         with contextlib.ExitStack() as stack:
             with interrupts.held():
                 child = self._ready() if len(line) < LONGEST else None
-                if child is None:
+                if child is None and len(line) < LONGEST_TOLD:
                     child, line = self._start(_TOLD.format(escaped)), b""
+                child = child or self._start(_WAITER)
                 stack.callback(_end, child)
             yield child, line
 
