@@ -6,12 +6,12 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.filelist import names_input
 from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cmlutils.entries import Entry
     from cmlutils.remote.tunnel import Tunnel
@@ -42,8 +42,7 @@ def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[b
     folders = sorted((entry for entry in doomed.values() if entry.kind == "d"), reverse=True)
     for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders), (_LOCK, locked)):
         if entries:
-            names = names_input(entry.path for entry in entries)
-            retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False))
+            _run(tunnel, script, [entry.path for entry in entries])
 
 
 def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
@@ -53,8 +52,13 @@ def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[byt
     files = sorted(path for path in left if doomed[path].kind != "d")
     for command, paths in (("rm -f --", files), ("rmdir --", folders)):
         if paths:
-            script, names = _WHY.replace("{}", shlex.quote(command)), names_input(paths)
-            said = retrying(tunnel, partial(tunnel.run, script, names, timeout=600, check=False)).out.split(b"\0")
+            said = _run(tunnel, _WHY.replace("{}", shlex.quote(command)), paths).split(b"\0")
             pairs = zip(said[::2], said[1::2], strict=False)
             reasons.update((path.removeprefix(b"./"), process.text(reason)) for path, reason in pairs)
     return {path: reason for path, reason in reasons.items() if reason not in _NOT_EMPTY}
+
+
+def _run(tunnel: Tunnel, script: str, paths: Iterable[bytes]) -> bytes:
+    """Run a script that reads these names; return what it printed."""
+    names = whole_names(b"./" + path for path in paths)
+    return retrying(tunnel, partial(tunnel.run, with_whole_names(script), names, timeout=600, check=False)).out

@@ -10,6 +10,7 @@ from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
 from cmlutils.flows.copying.room import free_space_text
+from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
 
@@ -80,7 +81,7 @@ root=$(pwd -P) LC_ALL=C
 export ours root LC_ALL
 xargs -0 -n 2 sh -c '
     from=$root/$ours/new/$1 to=$root/$1 name=./${1##*/} clock=$root/$ours/time locked=
-    cd -P "${from%/*}" && [ "$PWD" = "${from%/*}" ] && [ -f "$name" ] && [ ! -L "$name" ] || exit 0
+    [ "$2" ] && cd -P "${from%/*}" && [ "$PWD" = "${from%/*}" ] && [ -f "$name" ] && [ ! -L "$name" ] || exit 0
     case $(find "$name" -maxdepth 0 -printf "%s %T@") in "$2"*) ;; *) chmod u+w "$name"; exit 0 ;; esac
     [ -w . ] || chmod u+w .
     cd -P "${to%/*}" && [ "$PWD" = "${to%/*}" ] && touch -r . "$clock" || exit 0
@@ -156,16 +157,15 @@ class TargetFolder:
 
     def move_in(self, names: Sequence[bytes]) -> None:
         """Move these names from staging to the root, unless something is there."""
-        listed = b"".join(name + b"\0" for name in names)
-        self._run(_MOVE, listed, timeout=600, check=False)
+        self._run(with_whole_names(_MOVE), whole_names(names), timeout=600, check=False)
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
         """Move those of these files that are complete from staging to their places, if their folders are there."""
         kept = ((each, each.mtime_ns // self._resolution_ns * self._resolution_ns) for each in files)
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
-        listed = b"".join(field + b"\0" for pair in pairs for field in pair)
+        listed = whole_names(field for pair in pairs for field in pair)
         self.tunnel.prepare(3)  # one for this, and two for what may come next
-        said = self._run(_LAND, listed, timeout=600, check=False)
+        said = self._run(with_whole_names(_LAND), listed, timeout=600, check=False)
         fields = said.out.split(b"\0")
         return [
             Complaint(path, f"it can't be moved to its place: {process.text(reason)}")
