@@ -114,6 +114,12 @@ def test_secrets_are_not_logged(caplog):
     assert "sekrit" not in caplog.text
 
 
+def test_the_log_shows_words_that_are_not_utf_8(caplog):
+    caplog.set_level("DEBUG")
+    process.run(["echo", b"\xff", "\udcfe"], timeout=5)
+    assert [one for one in caplog.messages if one.startswith("running")] == [r"running echo \xff \xfe"]
+
+
 def test_lines_come_as_they_are_written_and_the_block_stops_what_still_runs():
     script = "printf 'a\\rb\\nc'; echo e >&2; sleep 60"
     with process.running(["sh", "-c", script]) as child:

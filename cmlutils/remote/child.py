@@ -139,7 +139,8 @@ def start(
     in the log.
     """
     program = os.fsdecode(argv[0])
-    log.debug("running %s", " ".join("***" if os.fsdecode(word) in secret else os.fsdecode(word) for word in argv))
+    words = (b"***" if os.fsdecode(word) in secret else os.fsencode(word) for word in argv)
+    log.debug("running %s", b" ".join(words).decode("utf-8", "backslashreplace"))
     try:
         return Child(argv, env, fed=fed, outspoken=outspoken)
     except FileNotFoundError as error:
