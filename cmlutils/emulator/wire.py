@@ -206,12 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
         raw_path, _, query = self.path.partition("?")
         length = int(self.headers.get("Content-Length") or 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        path = urllib.parse.unquote(raw_path)
         body = self.rfile.read(length)
-        if len(body) < length:  # it was cut off, by its client or by `close`: no request
+        if len(body) == length:
+            self._send(self.server.answer(Request(self.command, urllib.parse.unquote(raw_path), query, headers, body)))
+        else:  # it was cut off, by its client or by `close`: no request
             self.close_connection = True
-            return
-        self._send(self.server.answer(Request(self.command, path, query, headers, body)))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
