@@ -150,8 +150,11 @@ class _Push:
         return Mover(self.tunnel, sender, receiver, rsyncs, emptied(self.work), self.progress)
 
     def _work_ahead(self, first: Mapping[bytes, Entry]) -> None:
-        """Work out the end of the push while rsync copies, unless it copies most of the tree, which needs all power."""
-        if is_short(first, self.local.entries):
+        """Work out the end of the push while rsync copies, unless that needs all power, as it copies most of the tree.
+
+        A first push has noted already what it puts there, and needs no draft of that.
+        """
+        if self.pushed and is_short(first, self.local.entries):
             expected = partial(self._put_there, first, coming=True)
             self.ahead = Ahead(self.local.entries, self.work / "ahead", expected)
 
