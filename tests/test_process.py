@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from until import gone, until
 
-from cmlutils.errors import CommandError
+from cmlutils.cli.signals import signals
+from cmlutils.errors import CommandError, Interrupted
 from cmlutils.remote import pipes, process, watchdog
+from cmlutils.remote.child import start
 
 
 def test_a_program_is_run_to_its_end_or_its_deadline_and_a_failure_says_why():
@@ -225,6 +227,34 @@ def test_a_run_that_hangs_while_it_cleans_up_is_ended_before_a_batch_would_kill_
         assert run.wait(20) == 130
         assert time.monotonic() - begin < importlib.import_module("pool").END_SECONDS
     until(lambda: gone(child) and not folder.exists(), "the end of what the run has left to its watchdog", 5)
+
+
+def test_a_second_signal_while_the_first_one_still_ends_a_child_changes_no_exit_code():
+    code = (
+        "import sys, time; from cmlutils.cli import main; from cmlutils.remote import process\n"
+        "def line(**_):\n"
+        "    with process.running(['sh', '-c', \"trap 'sleep 0.5; exit' INT; echo; sleep 60 & wait\"]) as child:\n"
+        "        next(child.lines(5)); print(child.pid, flush=True); time.sleep(60)\n"
+        "main.cli.main = line; main.main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        child = int(run.stdout.readline())
+        for _ in range(2):
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        assert (run.wait(20), gone(child)) == (130, True), run.stderr.read().decode()
+
+
+def test_what_a_signal_kept_from_being_cleaned_up_is_gone_at_the_end(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    with pytest.raises(Interrupted), signals():
+        child = start(["sleep", "60"])
+        watchdog.ours().folder(folder)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    with child:  # closes its pipes
+        assert (child.wait(5), folder.exists()) == (-signal.SIGINT, False)
 
 
 def test_nothing_is_started_any_more_when_the_watchdog_ends_all():

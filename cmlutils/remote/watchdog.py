@@ -18,6 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from cmlutils import interrupts
 from cmlutils.errors import CommandError
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Watchdog:
         pipe, self._pipe = self._pipe, -1  # another thread may still have something to say
         if alone:
             self._starting.release()
-        os.close(pipe)
+        if pipe >= 0:  # else another thread has closed it, and waits as well
+            os.close(pipe)
         deadline = time.monotonic() + seconds
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(self._pid, os.WNOHANG) == (0, 0):
@@ -164,11 +166,17 @@ def ours() -> Watchdog:
 
 
 def dismiss() -> None:
-    """End this process's watchdog, if it has one, as everything is in order."""
+    """End this process's watchdog, if it has one.
+
+    After a signal, it first ends what still runs: a signal at the begin of a clean-up has kept that from its work.
+    """
     if ours.cache_info().currsize:
         one = ours()
         ours.cache_clear()
-        one.end()
+        if interrupts.ending():
+            one.leave()
+        else:
+            one.end()
 
 
 def leave() -> None:
