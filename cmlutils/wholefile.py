@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from cmlutils import strict_json
@@ -43,7 +43,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             os.replace(name, path)  # noqa: PTH105
         except BaseException:
-            os.unlink(name)  # noqa: PTH108
+            with suppress(FileNotFoundError):  # a signal may come when it has its final name already
+                os.unlink(name)  # noqa: PTH108
             raise
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from cmlutils import __version__
 from cmlutils import log as logs
 from cmlutils.bundle import METADATA, Bundle, folder_name
-from cmlutils.errors import BundleError, ConfigError
+from cmlutils.errors import BundleError, ConfigError, Interrupted
 from cmlutils.guard import existing_folder
 from cmlutils.wholefile import read_json, write_json
 
@@ -30,6 +31,21 @@ def whole(bundle):
         write_json(bundle.metadata(kind), {} if kind == "project" else [])
     bundle.seal("https://x dana/p", {"models": 0})
     return bundle
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_signal_while_a_file_is_replaced_stays_one_and_leaves_no_other_file(tmp_path, monkeypatch, written):
+    replace = os.replace
+
+    def interrupted(*names):
+        if written:
+            replace(*names)
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(Interrupted):
+        write_json(tmp_path / "file", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] * written
 
 
 @pytest.mark.parametrize("name", ["Churn Model", "größe", "C#", "100%", "a&b", ".hidden", "DEFAULT"])
