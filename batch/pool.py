@@ -103,22 +103,23 @@ class Pool:
     running: list[Running] = field(default_factory=list)
     _cooling: list[float] = field(default_factory=list)
     _deadline: float = 0.0
+    _dog: Watchdog = field(init=False)
 
     def run(self, plan: Plan, show: Callable[[], None] = lambda: None) -> None:
         """Run until nothing is left, or until a signal has ended everything; call `show` often."""
+        self._dog = Watchdog(grace=10)
         self._listen()
-        dog = Watchdog(grace=10)
         try:
             while self.running or (plan.left() and not self.signum):
-                self._fill(plan, dog)
-                self._pass_on(dog)
-                self._reap(plan, dog)
+                self._fill(plan)
+                self._pass_on()
+                self._reap(plan)
                 plan.look(self.running, ending=bool(self.signum))
                 show()
                 time.sleep(0.05)
         finally:
             self._end_rest()
-            dog.end()
+            self._dog.end()
 
     def _listen(self) -> None:
         """Handle SIGINT even if it was ignored at our start (nohup in a script); leave SIGHUP ignored if it is."""
@@ -131,8 +132,9 @@ class Pool:
         self.signum = self.signum or signum
         self.signals += 1
         self._deadline = self._deadline or time.monotonic() + END_SECONDS
+        self._pass_on()  # at once: the loop may be busy for minutes, as with removing a large bundle
 
-    def _fill(self, plan: Plan, dog: Watchdog) -> None:
+    def _fill(self, plan: Plan) -> None:
         now = time.monotonic()
         self._cooling = [until for until in self._cooling if until > now]
         while len(self.running) + len(self._cooling) < self.size and not self.signum:
@@ -140,16 +142,16 @@ class Pool:
             if task is None:
                 return
             try:
-                self.running.append(self._start(task, dog))
+                self.running.append(self._start(task))
             except OSError as error:
                 why = f"error: cmlutil can't be started: {error.strerror}."
                 plan.ended(task, Ended(ExitCode.FAILED, killed=False, seconds=0.0, output=why))
 
-    def _start(self, task: Task, dog: Watchdog) -> Running:
+    def _start(self, task: Task) -> Running:
         handle, log = _open_log(task)
         with os.fdopen(handle, "ab") as output:
             offset = output.tell()
-            with dog.starting() as mark:
+            with self._dog.starting() as mark:
                 process = subprocess.Popen(
                     [*self.command, *task.words],
                     stdin=subprocess.DEVNULL,
@@ -158,13 +160,13 @@ class Pool:
                     env={**os.environ, **mark},
                     start_new_session=True,  # so that a Ctrl-C reaches it only once, through us
                 )
-                number = dog.enrol(process.pid)
+                number = self._dog.enrol(process.pid)
         return Running(task, process, number, time.monotonic(), log, offset)
 
-    def _pass_on(self, dog: Watchdog) -> None:
+    def _pass_on(self) -> None:
         for one in self.running:
             while one.told < self.signals:
-                dog.told(one.number)
+                self._dog.told(one.number)
                 one.interrupt(self.signum)
         if self._deadline and time.monotonic() > self._deadline:
             for one in self.running:
@@ -182,13 +184,13 @@ class Pool:
             except subprocess.TimeoutExpired:  # noqa: PERF203
                 one.process.kill()
 
-    def _reap(self, plan: Plan, dog: Watchdog) -> None:
+    def _reap(self, plan: Plan) -> None:
         for one in list(self.running):
             code = one.process.poll()
             if code is None:
                 continue
             self.running.remove(one)
-            dog.gone(one.number)
+            self._dog.gone(one.number)
             if code < 0:
                 self._cooling.append(time.monotonic() + COOL_SECONDS)
             plan.ended(one.task, one.end(code))

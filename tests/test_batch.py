@@ -186,6 +186,20 @@ def test_a_signal_reaches_the_children_even_under_nohup(stub, tmp_path, signum):
     assert out.decode().splitlines()[-1] == f"[{128 + signum}, None]"
 
 
+def test_a_signal_reaches_the_children_at_once_also_while_the_batch_itself_is_busy(stub, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "END_SECONDS", 0.5)
+    one, log = a_plan(["wait"], tmp_path), tmp_path / "logs/export/wait.log"
+
+    def busy():
+        if "ready" in log.read_text() and not batch.signum:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(2)  # as if a large bundle were just being removed
+
+    batch = pool.Pool(stub, 1)
+    batch.run(one, busy)
+    assert one.results()[0].exit_code == 130  # not killed because its time was over before it heard of the signal
+
+
 def test_kill_9_of_the_batch_interrupts_its_children(stub, tmp_path):
     process, child = script(tmp_path, stub, ["wait"])
     process.kill()
