@@ -16,8 +16,10 @@ from until import until
 
 from cmlutils.entries import Entry
 from cmlutils.errors import ConfigError, TransferError, TunnelError
-from cmlutils.flows.copying import landing, mover, remaining
+from cmlutils.filelist import FIND_FORMAT
+from cmlutils.flows.copying import landing, mover, remaining, source_listing
 from cmlutils.flows.copying import pull as pulling
+from cmlutils.flows.copying.ignore_files import export_rules
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
 from cmlutils.remote import child, process, progress_signal, rsync, tunnel
@@ -704,6 +706,58 @@ def test_an_exportignore_that_changes_during_the_copy_decides_as_it_is_then(
     assert result.problems == ()
     assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain"]
     assert ".exportignore changed during the copy; it decides as it is now." in caplog.messages
+
+
+@pytest.mark.parametrize("before", [None, "*.log\n", "/secre?\n"])
+def test_an_exportignore_that_changes_just_after_it_was_read_decides_as_it_is_then(way, project, bundle, before):
+    for name in ("a.log", "secret", "plain"):
+        (project / name).write_text("x")
+    if before:
+        (project / ".exportignore").write_text(before)
+    change = At("listing", lambda _: (project / ".exportignore").write_text("/secret\n"))
+    assert pull(way, bundle, progress=change).problems == ()
+    assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain"]
+    (project / ".exportignore").unlink()
+    assert pull(way, bundle, progress=At("listing", (project / ".exportignore").mkdir)).problems == ()
+    assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain", "secret"]
+
+
+@pytest.mark.parametrize("time", [-1_500_000_000, -1, 0, 1_600_000_000_123_456_789])
+def test_an_exportignore_of_any_time_is_known_again(way, project, bundle, time):
+    (project / ".exportignore").write_text("/secret\n")
+    os.utime(project / ".exportignore", ns=(1, time))
+    assert export_rules(way).version == (8, time)
+    assert pull(way, bundle).problems == ()
+
+
+def test_an_exportignore_that_changes_each_time_it_was_read_ends_the_run(way, project, bundle, monkeypatch):
+    real = source_listing.remote_listing
+
+    def changed(*words, **more):
+        with (project / ".exportignore").open("a") as file:
+            file.write("/secret\n")
+        return real(*words, **more)
+
+    monkeypatch.setattr(source_listing, "remote_listing", changed)
+    with pytest.raises(TransferError, match="changed each time"):
+        pull(way, bundle)
+    assert os.listdir(bundle / "project-data") == []
+
+
+def test_what_was_renamed_while_it_was_listed_is_not_taken_for_gone(way, project, bundle, monkeypatch):
+    real, left = tunnel.Tunnel.stream, [1]
+    half = f"find . -maxdepth 1 -printf {shlex.quote(FIND_FORMAT)}; mv before after; LC_ALL=C find ./before; "
+
+    def stream(self, script, **more):
+        yield from real(self, f"{half} printf 'END\\000'; exit 1" if left and left.pop() else script, **more)
+
+    (project / "before").mkdir()
+    (project / "before/x").write_text("x")
+    pull(way, bundle)
+    monkeypatch.setattr(tunnel.Tunnel, "stream", stream)
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+    assert os.listdir(bundle / "project-data/after") == ["x"]
 
 
 def test_an_exportignore_that_can_not_be_used_any_more_is_no_end_that_touched_nothing(way, project, bundle):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from cmlutils.entries import compare, sharing
 from cmlutils.filelist import Unread, show
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
-from cmlutils.flows.copying.ignore_files import export_rules, import_rules
+from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.pushed import coarsest_resolution
 from cmlutils.flows.copying.recopy import RecopyList
+from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
@@ -59,7 +60,7 @@ class FileCheck:
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the source with the export's record, and its contents with the bundle's."""
-        kept = remote_listing(tunnel, export_rules(tunnel), "the source's listing", known=self.here)
+        kept = source_listing(tunnel, known=self.here)
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
         return found + self._contents(tunnel, "source", self.here, kept.entries)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.transfer import retrying
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NO_FILE, NO_LINK, FOLDER = 44, 45, 46
 RULES_NAME = b".exportignore"
+NO_VERSION = (-1, 0)  # the size and mtime of no file
 EXPORT_RULES = f"""
 file={RULES_NAME.decode()}
+LC_ALL=C stat -c '%s %.9Y' "$file" 2>/dev/null
+printf '\\000'
 [ ! -d "$file" ] || exit {FOLDER}
 if [ ! -e "$file" ]; then
     [ -L "$file" ] && exit {NO_LINK}
@@ -31,7 +35,14 @@ head -c {MAX_BYTES + 1} "$file"
 """
 
 
-def export_rules(tunnel: Tunnel) -> IgnoreRules:
+class ExportRules(NamedTuple):
+    """The source's rules, and size and mtime (ns) of their file before it was read; None if those are not known."""
+
+    rules: IgnoreRules
+    version: tuple[int, int] | None
+
+
+def export_rules(tunnel: Tunnel) -> ExportRules:
     """Read the source's `.exportignore`; if there is none, use the built-in rules and log that.
 
     Raises TransferError if it can't be read, as it may exclude what must not leave the source.
@@ -39,19 +50,22 @@ def export_rules(tunnel: Tunnel) -> IgnoreRules:
     return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
 
 
-def rules_of(found: process.Result) -> IgnoreRules:
+def rules_of(found: process.Result) -> ExportRules:
     """Read the rules from what the script EXPORT_RULES printed; raise TransferError where it could not read them."""
+    told, _, text = found.out.partition(b"\0")
+    match = re.fullmatch(rb"(\d{1,20}) (-?\d{1,20})\.(\d{9})\n", told)
+    version = (int(match[1]), int(match[2] + match[3])) if match else None
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
-        return default_rules()
+        return ExportRules(default_rules(), NO_VERSION if found.code == NO_FILE else version)
     if found.code:
         reason = process.text(found.err) or "it is a link that leads nowhere"
         raise TransferError(
             f"The source's .exportignore can't be read: {reason}",
             hint="Make it readable, or remove it to export everything but /.cache/ and /.local/.",
         )
-    return IgnoreRules.parse(found.out, source=".exportignore")
+    return ExportRules(IgnoreRules.parse(text, source=".exportignore"), version)
 
 
 def import_rules(data: Path) -> IgnoreRules:

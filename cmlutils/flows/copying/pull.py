@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, compare, upwards
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.ahead import Ahead, sums_of
-from cmlutils.flows.copying.ignore_files import RULES_NAME, export_rules
+from cmlutils.flows.copying.ignore_files import RULES_NAME
 from cmlutils.flows.copying.landing import (
     delete_extras,
     fix_folders,
@@ -21,13 +21,14 @@ from cmlutils.flows.copying.landing import (
     remove_tree,
     staged_bytes,
 )
-from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names, remote_listing
+from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.room import free_space, free_space_text
+from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
+    from cmlutils.flows.copying.listing import KeptListing
     from cmlutils.flows.copying.survey import Survey
-    from cmlutils.ignore import IgnoreRules
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
@@ -152,20 +153,19 @@ class _Pull:
             self.differences = differences()
         if not same:
             log.warning("The source changed during the copy; it is listed again.")
-            rules, known = self._rules_now(), self.kept.entries
-            self.kept = remote_listing(self.tunnel, rules, "the source's listing", known=known)
+            self.kept = self._listed_anew()
             self.differences = self._compared(walk(self.data, unlock=True))
         return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
 
-    def _rules_now(self) -> IgnoreRules:
-        """Read the rules once more, as they may have changed, too."""
+    def _listed_anew(self) -> KeptListing:
+        """List the source once more; its rules may have changed, too."""
         try:
-            rules = export_rules(self.tunnel)
+            kept = source_listing(self.tunnel, known=self.kept.entries)
         except ConfigError as error:  # as a ConfigError it would exit with 2: nothing was touched
             raise TransferError(error.message, hint=error.hint) from error
-        if rules.patterns != self.kept.rules.patterns:
+        if kept.rules.patterns != self.kept.rules.patterns:
             log.warning(".exportignore changed during the copy; it decides as it is now.")
-        return rules
+        return kept
 
     def _asked_names(self) -> dict[bytes, Entry]:
         """Return what was asked for, and the folders that it lies in, as the source's listing has them."""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import Differences, Entry, compare
 from cmlutils.errors import TransferError
-from cmlutils.flows.copying.ignore_files import EXPORT_RULES, rules_of
+from cmlutils.flows.copying.ignore_files import EXPORT_RULES, ExportRules, rules_of
 from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
-from cmlutils.flows.copying.listing import KeptListing, holes_there, remote_listing
+from cmlutils.flows.copying.listing import KeptListing, holes_there
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import is_big, to_fetch
 from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
+from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.transfer import local_errors, retrying
 from cmlutils.localtree import local_resolution, walk
 from cmlutils.remote import process
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.bundle import Bundle
-    from cmlutils.ignore import IgnoreRules
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
@@ -62,7 +62,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
     with local_errors(bundle.data):
         rules, rsyncs = _rules_and_rsyncs(tunnel)
         progress.step("listing")
-        kept = remote_listing(tunnel, rules, "the source's listing")
+        kept = source_listing(tunnel, rules)
         resolution_ns = local_resolution(bundle.state)
         differences = compare(kept.entries, here(), folder_times=True, resolution_ns=resolution_ns)
         recopies = RecopyList(bundle.state, "source").due(kept.entries, differences)
@@ -80,7 +80,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
     return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns)
 
 
-def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[IgnoreRules, Rsyncs]:
+def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[ExportRules, Rsyncs]:
     """Ask the source for its `.exportignore` and its version of rsync, in one command."""
     tunnel.prepare(2)  # for the listing, and the command after that
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
