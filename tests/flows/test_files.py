@@ -20,6 +20,7 @@ from cmlutils.filelist import FIND_FORMAT
 from cmlutils.flows.copying import landing, mover, remaining, source_listing
 from cmlutils.flows.copying import pull as pulling
 from cmlutils.flows.copying.ignore_files import export_rules
+from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
 from cmlutils.remote import child, process, progress_signal, rsync, tunnel
@@ -574,6 +575,28 @@ def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tm
         with pytest.raises(TransferError, match="in the way"):
             push(way, bundle)
         assert left == "file" or (tmp_path / "other/new").exists()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_our_folder_on_the_target_goes_also_if_the_connection_breaks_just_then(
+    way, standin, project, bundle, monkeypatch, caplog, refused
+):
+    (bundle / "project-data/x").write_text("x")
+    real, left = TargetFolder.remove, [1]
+
+    def remove(folder):
+        if left and left.pop():
+            os.killpg(way._endpoint.child.pid, signal.SIGKILL)
+            way.close()
+            if refused:
+                (standin.base / "id.pub").write_text("")
+        real(folder)
+
+    monkeypatch.setattr(TargetFolder, "remove", remove)
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    assert push(way, bundle).problems == ()
+    assert sorted(os.listdir(project)) == [".cmlutil-tmp", "x"][not refused :]
+    assert ("stays on the target until the next import" in caplog.text) == refused
 
 
 def test_a_folder_named_like_ours_travels(way, project, bundle, tmp_path):

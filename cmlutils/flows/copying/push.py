@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
+log = logging.getLogger(__name__)
+
 
 def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
     """Copy the bundle's files into the project, and delete what an earlier push put there and the bundle has no more.
@@ -51,8 +54,7 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
             done = True
         finally:
             data.chmod(0o700)
-            with contextlib.suppress(CmlutilError):
-                one.close(done=done)
+            one.close(done=done)
     return result
 
 
@@ -121,9 +123,13 @@ class _Push:
     def close(self, *, done: bool) -> None:
         """Remove our folder on the target; after a failure, partial files stay in it for the next push."""
         if done and (self.folder.opened or self.folder.found):
-            self.folder.remove()
+            try:
+                retrying(self.tunnel, self.folder.remove)
+            except CmlutilError as error:
+                log.warning("%s stays on the target until the next import: %s", self.folder.name, error.message)
         elif self.folder.opened and not done:
-            self.folder.leave()
+            with contextlib.suppress(CmlutilError):
+                self.folder.leave()
 
     def _prepare(self) -> Mover:
         """Make our folder on the target, and give the bundle's root the mode of the target's root.

@@ -179,8 +179,8 @@ class TargetFolder:
 
     def remove(self) -> None:
         """Remove it, and restore the root's mtime."""
-        restored = f"touch -d @{self._time} ." if self._time else ""
-        self._run(_CLOSE + restored)
+        restored = f"touch -d @{self._time} . 2>/dev/null; true" if self._time else ""
+        self._run(_CLOSE + restored, timeout=600)
 
     def leave(self) -> None:
         """Keep it for the next import, without files that can't be continued."""
