@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
 """Stand-in for cdswctl: it prints, opens and leaves behind what the real client does, but talks to the emulator.
 
-The emulated workspace serves this very file as the client, so it needs nothing but Python's standard library.
+The emulated workspace serves this very file as the client, so it needs nothing but Python's standard library. Of the
+real client's commands it has those that cmlutil runs:
+
+  login          Log in to a workspace
+  sessions       list, stop
+  ssh-endpoint   Open an SSH endpoint to a new session
 """
 
 from __future__ import annotations
@@ -19,16 +24,6 @@ import urllib.parse
 from pathlib import Path
 from typing import Any, NoReturn
 
-VERSION = "2.0.0.91635"
-COMMANDS = """Usage: cdswctl <command> [options]
-
-Available commands:
-  login          Log in to a workspace
-  projects       list, getEngineType
-  runtimes       list
-  sessions       list, start, stop
-  ssh-endpoint   Open an SSH endpoint to a new session
-  version        Print the version"""
 _BUFFER = 256 * 1024
 
 
@@ -40,24 +35,16 @@ class Failure(Exception):
 
 _LETTERS = {
     "login": {"n": "username", "u": "url", "y": "api-key"},
-    "ssh-endpoint": {"p": "project", "c": "cores", "m": "memory", "g": "gpus", "r": "runtime-id", "s": "session-id"},
-    "sessions": {"p": "project", "s": "session-id", "r": "runtime-id", "c": "cpu", "m": "memory", "g": "gpu"},
-    "projects": {"p": "project"},
-    "runtimes": {},
+    "sessions": {"p": "project", "s": "session-id"},
+    "ssh-endpoint": {"p": "project", "c": "cores", "m": "memory", "g": "gpus", "r": "runtime-id"},
 }
-_MORE = {
-    "login": {"insecure-skip-verify"},
-    "ssh-endpoint": {"port", "addons", "insecure-skip-verify"},
-    "sessions": {"cpu", "memory", "gpu", "addons", "insecure-skip-verify"},
-    "projects": {"insecure-skip-verify"},
-    "runtimes": {"insecure-skip-verify"},
-}
+_MORE = {"ssh-endpoint": {"port", "addons"}}  # flags that have no letter
 
 
 def parse(command: str, words: list[str]) -> dict[str, str]:
     """Return the flags by long name, parsed as go-flags does; a flag that takes no value has an empty one."""
     letters = _LETTERS[command]
-    known = {*letters.values(), *_MORE[command]}
+    known = {*letters.values(), *_MORE.get(command, ()), "insecure-skip-verify"}
     flags: dict[str, str] = {}
     rest = list(words)
     while rest:
@@ -192,49 +179,20 @@ def login(words: list[str]) -> int:
 
 
 def sessions(words: list[str]) -> int:
-    """List, start or stop sessions."""
+    """List a project's open sessions, or stop one."""
     verb, flags = words[0] if words else "", parse("sessions", words[1:])
     need(flags, "project")
     workspace = open_workspace(flags)
     if verb == "list":
-        for session in list_sessions(workspace, flags["project"]):
+        project = urllib.parse.quote(flags["project"], safe="")
+        for session in workspace.ask("GET", f"/emulator/sessions?project={project}"):
             print(f"{session['id']}: {session['state']} {session['project']}")
-        return 0
-    if verb == "start":
-        print(open_session(workspace, flags)["id"])
         return 0
     if verb == "stop":
         need(flags, "session-id")
         workspace.ask("DELETE", f"/emulator/sessions/{flags['session-id']}")
         raise Failure("unexpected end of JSON input")  # the real client ends so, too, when it succeeds
     raise Failure(f"Unknown command `{verb}'")
-
-
-def list_sessions(workspace: Workspace, project: str) -> Any:
-    """Return the open sessions of a project."""
-    return workspace.ask("GET", f"/emulator/sessions?project={urllib.parse.quote(project, safe='')}")
-
-
-def open_session(workspace: Workspace, flags: dict[str, str]) -> Any:
-    """Start or attach to a session, with SIGINT blocked on return; hang without output where the real client does."""
-    runtime = flags.get("runtime-id", "")
-    if runtime and not runtime.isdigit():
-        raise Failure(f"invalid argument for flag `-r, --runtime-id' (expected int): {runtime}")
-    wanted = {
-        "project": flags["project"],
-        "runtime_id": int(runtime) if runtime else None,
-        "session": flags.get("session-id"),
-        "port": flags.get("port"),
-    }
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or an interrupted start would leave a session open
-    answer = workspace.ask("POST", "/emulator/sessions", wanted)
-    if "id" not in answer:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    while answer.get("silent"):
-        signal.pause()
-    if "error" in answer:
-        raise Failure(answer["error"])
-    return answer
 
 
 class Interrupted(BaseException):
@@ -247,17 +205,29 @@ def interrupt(*_: object) -> NoReturn:
 
 
 def ssh_endpoint(words: list[str]) -> int:
-    """Forward a local port to a session until Ctrl-C, which stops the session it started."""
+    """Start a session and forward a local port to it until Ctrl-C, which stops the session.
+
+    Hang without output where the real client does.
+    """
     flags = parse("ssh-endpoint", words)
     need(flags, "project")
+    runtime = flags.get("runtime-id", "")
+    if runtime and not runtime.isdigit():
+        raise Failure(f"invalid argument for flag `-r, --runtime-id' (expected int): {runtime}")
     workspace = open_workspace(flags)
     listener = listen(int(flags.get("port") or 0))
-    session = open_session(workspace, flags)
+    wanted = {"project": flags["project"], "runtime_id": int(runtime) if runtime else None, "port": flags.get("port")}
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # or an interrupted start would leave a session open
+    session = workspace.ask("POST", "/emulator/sessions", wanted)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        while session.get("silent"):
+            signal.pause()
+        if "error" in session:
+            raise Failure(session["error"])
         Tunnel(workspace, session).serve(listener, flags["project"])
     except Interrupted:
-        if not flags.get("session-id"):
+        if "id" in session:
             stop(workspace, session["id"])
     return 1
 
@@ -373,53 +343,11 @@ def shut(end: socket.socket, how: int) -> None:
         end.shutdown(how)
 
 
-# --- lists ---------------------------------------------------------------------------------------------------------
-
-
-def projects(words: list[str]) -> int:
-    """List the projects, or print a project's engine type."""
-    verb, flags = words[0] if words else "", parse("projects", words[1:])
-    found = open_workspace(flags).ask("GET", "/emulator/projects")
-    if verb == "list":
-        print(json.dumps(found, indent=2))
-        return 0
-    if verb == "getEngineType":
-        need(flags, "project")
-        for project in found:
-            if project["slug"] == flags["project"]:
-                print(project["default_project_engine_type"])
-                return 0
-        raise Failure("404 project not found")
-    raise Failure(f"Unknown command `{verb}'")
-
-
-def runtimes(words: list[str]) -> int:
-    """List the runtimes."""
-    if words[:1] != ["list"]:
-        raise Failure(f"Unknown command `{' '.join(words[:1])}'")
-    print(json.dumps(open_workspace(parse("runtimes", words[1:])).ask("GET", "/emulator/runtimes"), indent=2))
-    return 0
-
-
-def version(words: list[str]) -> int:
-    """Print the version."""
-    del words
-    print(VERSION)
-    return 0
-
-
 def main(words: list[str]) -> int:
     """Run a command line; return the exit code."""
-    commands = {
-        "login": login,
-        "projects": projects,
-        "runtimes": runtimes,
-        "sessions": sessions,
-        "ssh-endpoint": ssh_endpoint,
-        "version": version,
-    }
+    commands = {"login": login, "sessions": sessions, "ssh-endpoint": ssh_endpoint}
     if not words or words[0] in {"-h", "--help"} or "--help" in words:
-        print(COMMANDS)
+        print(__doc__)
         return 0
     if words[0] not in commands:
         print(f"Unknown command `{words[0]}'", file=sys.stderr)

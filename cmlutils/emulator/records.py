@@ -129,7 +129,6 @@ class Project:
     environment: Json = field(default_factory=dict)
     collaborators: dict[str, str] = field(default_factory=dict)
     engine_image_id: int | None = None
-    runtimes_enabled: list[int] = field(default_factory=list)
     created_at: str = "2024-03-01T10:00:00.000Z"
     updated_at: str = "2026-01-12T08:00:00.000Z"
     tree: Tree = field(default_factory=Tree)

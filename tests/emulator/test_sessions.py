@@ -215,9 +215,7 @@ def test_a_tunnel_dies_with_the_workspace_and_the_session_does_not(
     process.send_signal(signal.SIGINT)
     assert "refused" in process.communicate(timeout=10)[1]
     workspace.come_up()
-    (session,) = workspace.sessions
-    _, port = cdswctl.tunnel("-p", "dana/churn-model", "-s", session.id)
-    assert cdswctl.on(port, "true").returncode == 0
+    assert len(workspace.sessions) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -235,20 +233,6 @@ def test_other_signals_leave_the_session(
     assert "404" in cdswctl.run("sessions", "stop", "-s", session.id, "-p", "dana/churn-model").stderr
     assert workspace.session_log[0].how == "sessions stop"
     assert cdswctl.run("sessions", "list", "-p", "dana/churn-model").stdout == ""
-
-
-def test_interrupting_an_attached_endpoint_leaves_the_session(
-    workspace: Workspace, client: Callable[..., Client]
-) -> None:
-    cdswctl = client(workspace)
-    started = cdswctl.run("sessions", "start", "--project=dana/churn-model", "--runtime-id=85", "--cpu=1", "--memory=1")
-    assert started.stdout.strip() == workspace.sessions[0].id
-    process, port = cdswctl.tunnel("-p", "dana/churn-model", "-s", workspace.sessions[0].id)
-    assert cdswctl.on(port, "true").returncode == 0
-    process.send_signal(signal.SIGINT)
-    process.wait(5)
-    assert len(workspace.sessions) == 1
-    assert "404" in cdswctl.run("ssh-endpoint", "-p", "dana/churn-model", "-s", "none").stderr
 
 
 @pytest.mark.parametrize("pause", [0, 0.5])
@@ -297,7 +281,7 @@ def test_tls_is_checked_unless_skipped(start: Callable[..., Workspace], client: 
 
 def test_login_writes_the_documented_file(workspace: Workspace, client: Callable[..., Client]) -> None:
     cdswctl = client(workspace, log_in=False)
-    assert "not logged in" in cdswctl.run("runtimes", "list").stderr
+    assert "not logged in" in cdswctl.run("sessions", "list", "-p", "open").stderr
     for name, key in (("dana", "wrong"), ("kai", DANA)):
         done = cdswctl.run("login", "-n", name, "-u", workspace.url, "-y", key)
         assert (done.returncode, done.stdout) == (1, "")
@@ -317,19 +301,16 @@ def test_a_file_written_by_hand_will_do(workspace: Workspace, client: Callable[.
     config = cdswctl.folder / ".cdsw" / "config.yaml"
     config.parent.mkdir()
     config.write_text(f"auth:\n  apikey: '{DANA}'\nurl: \"{workspace.url}\"\n")
-    assert "is missing" in cdswctl.run("projects", "list").stderr
+    words = ("sessions", "list", "-p", "dana/churn-model")
+    assert "is missing" in cdswctl.run(*words).stderr
     config.write_text(f"username: dana\n{config.read_text()}")
-    assert '"Churn Model"' in cdswctl.run("projects", "list").stdout
-    assert cdswctl.run("projects", "getEngineType", "-p", "dana/churn-model").stdout == "ml_runtime\n"
-    assert "404" in cdswctl.run("projects", "getEngineType", "-p", "dana/none").stderr
-    assert '"imageIdentifier": "img-rsync:2"' in cdswctl.run("runtimes", "list").stdout
+    assert cdswctl.run(*words).returncode == 0
 
 
-def test_versions_help_and_nonsense(workspace: Workspace, client: Callable[..., Client]) -> None:
+def test_help_and_nonsense(workspace: Workspace, client: Callable[..., Client]) -> None:
     cdswctl = client(workspace)
-    assert cdswctl.run("version").stdout == "2.0.0.91635\n"
     assert "ssh-endpoint" in cdswctl.run().stdout
-    for words in (("odd",), ("sessions", "odd", "-p", "x"), ("projects", "odd"), ("runtimes", "odd")):
+    for words in (("odd",), ("sessions", "odd", "-p", "x")):
         done = cdswctl.run(*words)
         assert (done.returncode, "Unknown command" in done.stderr) == (1, True)
 

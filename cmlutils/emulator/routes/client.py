@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmlutils.emulator.calls import Call, Refused, Reply, Route
-from cmlutils.emulator.shapes import project_json, runtime_json
 
 if TYPE_CHECKING:
     from cmlutils.emulator.records import Json, Project
@@ -60,16 +59,12 @@ def _session_json(session: Session) -> Json:
     }  # fmt: skip
 
 
-def _silent() -> Reply:
-    return Reply({"silent": True})
-
-
 def _refused(text: str) -> Reply:
     return Reply({"error": text})
 
 
 def open_session(call: Call) -> Reply:
-    """Start a session, or attach to the one in ``session``; answer ``silent`` if the real client would say nothing."""
+    """Start a session; answer ``silent`` if the real client would say nothing."""
     name = str(call.body.get("project", ""))
     owner, _, slug = name.rpartition("/")
     project = call.world.find_project(owner or call.user.username, slug)
@@ -81,9 +76,7 @@ def open_session(call: Call) -> Reply:
     if trouble and trouble.action == "port-taken":
         return _refused(f"can't listen on port {call.body.get('port') or 7468}")
     if project is None or not call.world.may(call.user, project, "write") or (trouble and trouble.action == "silent"):
-        return _silent()
-    if call.body.get("session"):
-        return Reply(_session_json(_session(call, str(call.body["session"]))))
+        return Reply({"silent": True})
     return _start(call, project)
 
 
@@ -100,13 +93,6 @@ def _start(call: Call, project: Project) -> Reply:
     return Reply(_session_json(session), 201)
 
 
-def _session(call: Call, session_id: str) -> Session:
-    for session in call.sessions.running():
-        if session.id == session_id:
-            return session
-    raise Refused(404, "session not found")
-
-
 def list_sessions(call: Call) -> Reply:
     """Answer with the open sessions of a project."""
     wanted = call.query.get("project", "")
@@ -114,19 +100,12 @@ def list_sessions(call: Call) -> Reply:
 
 
 def stop_session(call: Call, session_id: str) -> Reply:
-    """Stop a session."""
-    call.sessions.stop(_session(call, session_id), call.query.get("how", "sessions stop"))
-    return Reply(status=204)
-
-
-def list_own_projects(call: Call) -> Reply:
-    """Answer with the caller's projects."""
-    return Reply([project_json(call.world, p) for p in call.world.projects if call.world.may(call.user, p, "write")])
-
-
-def list_all_runtimes(call: Call) -> Reply:
-    """Answer with all runtimes, as ``cdswctl runtimes list`` prints them."""
-    return Reply({"runtimes": [runtime_json(call.world, runtime) for runtime in call.world.runtimes]})
+    """Stop a session; refuse with 404 if no such one is open."""
+    for session in call.sessions.running():
+        if session.id == session_id:
+            call.sessions.stop(session, call.query.get("how", "sessions stop"))
+            return Reply(status=204)
+    raise Refused(404, "session not found")
 
 
 ROUTES = [
@@ -135,6 +114,4 @@ ROUTES = [
     Route("POST", "/emulator/sessions", open_session, "session"),
     Route("GET", "/emulator/sessions", list_sessions),
     Route("DELETE", "/emulator/sessions/<session_id>", stop_session, "session"),
-    Route("GET", "/emulator/projects", list_own_projects),
-    Route("GET", "/emulator/runtimes", list_all_runtimes),
 ]

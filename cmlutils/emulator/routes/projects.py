@@ -121,8 +121,6 @@ def patch_project(call: Call, owner: str, slug: str) -> Reply:
     if call.world.assume.project_patch:
         _settings(call, project)
         project.name = str(call.body.get("name", project.name))
-    if "runtimesEnabled" in call.body:
-        project.runtimes_enabled = list(call.body["runtimesEnabled"])
     if "newOwnerId" in call.body:
         _give(call, project)
     project.updated_at = now()
