@@ -88,6 +88,8 @@ def test_a_job_that_is_refused_does_not_keep_the_others_away(target, tmp_path):
 def test_a_job_for_which_there_is_no_runtime_is_not_even_asked_for(target, tmp_path):
     done = Import(target, tmp_path, [job("a", runtime=R)])
     assert done.said("a")[0].startswith("the target has no runtime for R 4.1")
+    assert done.said("a")[1].startswith("add a runtime for R 4.1")
+    assert done.said("a")[1].endswith(", and import again")
     assert not any(request.path.endswith("/jobs") and request.method == "POST" for request in target.requests)
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, Rejected
-from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
+from cmlutils.flows.replaying.runtime_choice import Lack, RuntimeChoice
 from cmlutils.flows.replaying.steps import Finished
-from cmlutils.flows.replaying.target import Clock, Target, create_by, finished, join, lost
+from cmlutils.flows.replaying.target import Clock, Target, create_by
+from cmlutils.flows.replaying.workload_replay import lost
 from cmlutils.job import Job
 from cmlutils.model import Model
 from cmlutils.project import ProjectRef
-from cmlutils.report import Outcome, Status
+from cmlutils.report import join
 from cmlutils.runtime import Runtime
 from cmlutils.runtimes import Maps, Match
 
@@ -25,10 +26,6 @@ OTHER = Runtime("reg/r:1", "R 4.1", id=72)
 
 def choice(images=(), engines=(), runtimes=(THERE,), *, on_engines=False):
     return RuntimeChoice(runtimes, Maps(dict(images), dict(engines)), on_engines)
-
-
-def target(**maps):
-    return Target(None, None, ProjectRef("dana", "p", 1, "P"), None, choice(**maps))
 
 
 # Runtimes
@@ -64,9 +61,8 @@ def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
     ],
 )
 def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, wanted, file):
-    todo = f"add a runtime for {wanted} to the target, or map it in {file}, and import again"
-    note = f"the target has no runtime for {wanted}"
-    assert target(runtimes=(OTHER,)).lacks(workload) == Outcome("job", "a", Status.FAILED, note=note, todo=todo)
+    fix = f"add a runtime for {wanted} to the target, or map it in {file}"
+    assert choice(runtimes=(OTHER,)).lack(workload) == Lack(f"the target has no runtime for {wanted}", fix)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +78,12 @@ def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, want
 )
 def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
     note += ", which the target does not have"
-    todo = "add that image to the target's catalogue, or correct the map, and import again"
-    assert target(**maps).lacks(workload) == Outcome("model", "a", Status.FAILED, note=note, todo=todo)
+    assert choice(**maps).lack(workload) == Lack(note, "add that image to the target's catalogue, or correct the map")
 
 
 def test_a_target_has_the_time_of_the_machine():
-    assert target().clock == Clock(time.monotonic, time.sleep)
+    target = Target(None, None, ProjectRef("dana", "p", 1, "P"), None, choice())
+    assert target.clock == Clock(time.monotonic, time.sleep)
 
 
 # What the target did not accept
@@ -133,14 +129,14 @@ def test_another_runtime_than_the_chosen_one_is_named():
 
 @pytest.mark.parametrize("fallback", [True, False])
 def test_a_workload_that_the_target_took_whole_has_only_its_notes(fallback):
-    assert finished("a note", "to do", [], fallback=fallback) == Finished("a note", "to do", fallback, needs_hand=False)
+    assert Finished("a note", "to do", fallback).lacking([]) == Finished("a note", "to do", fallback, needs_hand=False)
 
 
 def test_a_workload_that_the_target_took_in_part_needs_a_hand():
-    both = finished("a note", "to do", ["cpu (2)", "type (cron)"], fallback=False)
     note, todo = "a note; the target did not take cpu (2), type (cron)", "set by hand: cpu (2), type (cron); to do"
+    both = Finished("a note", "to do").lacking(["cpu (2)", "type (cron)"])
     assert both == Finished(note, todo, fallback=True, needs_hand=True)
-    assert finished("", "", ["type"], fallback=False).todo == "set by hand: type"
+    assert Finished().lacking(["type"]).todo == "set by hand: type"
 
 
 # Creating

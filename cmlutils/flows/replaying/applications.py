@@ -10,7 +10,7 @@ from cmlutils.flows.replaying.application_stop import ApplicationStop
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
-from cmlutils.flows.replaying.target import Target, create_by, finished, lost
+from cmlutils.flows.replaying.target import Target, create_by
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.report import join
 
@@ -46,9 +46,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     def create(self) -> Record:
         """Create it, without open access where the target forbids that."""
-        body = {**self.wanted.to_v1(), **self.target.addons.body(self.wanted)}
-        if self.match:
-            body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
+        body = {**self.wanted.to_v1(), **self.target.addons.body(self.wanted), **self.runtime_body("runtime_id")}
         if body["bypass_authentication"] and not self.target.v1.site.bypass_allowed():
             body["bypass_authentication"] = False
         try:
@@ -97,16 +95,14 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     def _look(self, record: Record) -> Finished:
         """Compare the application on the target with the wanted one, and report what is missing or differs."""
-        wanted, note = self.wanted, self.match.note if self.match else ""
+        wanted, note, todo = self.wanted, "", self.target.addons.todo(self.wanted, record)
         there = Application.from_v1(record, self.target.choice.runtimes)
-        fallback = bool(self.match and self.match.fallback)
-        todo = self.target.addons.todo(wanted, record)
-        if wanted.bypass_authentication and not there.bypass_authentication:
-            note, fallback = join(note, "the target forbids unauthenticated access"), True
+        forbidden = wanted.bypass_authentication and not there.bypass_authentication
+        if forbidden:
+            note = "the target forbids unauthenticated access"
             todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)
         if record.get("status") == "failed":
             note = join(note, "it failed when it started on the target, before it was stopped")
             todo = join("look at its log before you start it", todo)
         unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
-        missing = lost(wanted, there, self.match, "bypass_authentication", *unseen)
-        return finished(note, todo, missing, fallback=fallback)
+        return self.compare(there, "bypass_authentication", *unseen, note=note, todo=todo, fallback=forbidden)

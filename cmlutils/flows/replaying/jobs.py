@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cmlutils.flows.replaying.job_triggers import JobState, arm, armed_as_wanted, pause, read_state
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.target import Target, create_by, finished, lost
+from cmlutils.flows.replaying.target import Target, create_by
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.job import Job
 from cmlutils.report import join
@@ -49,8 +49,7 @@ class JobReplay(WorkloadReplay[Job]):
         job = self.wanted
         notifications = self.target.people.rows(job.notifications)
         body = {**job.to_v1(), "notifications": notifications, **self.target.addons.body(job)}
-        if self.match:
-            body |= {"runtime_id": self.match.runtime.id, "kernel": ""}
+        body |= self.runtime_body("runtime_id")
         return create_by(lambda one: self.target.v1.jobs.create(self.target.project, one), body)
 
     def finish(self, record: Record) -> Finished:
@@ -77,14 +76,14 @@ class JobReplay(WorkloadReplay[Job]):
 
     def _look(self, state: JobState) -> Finished:
         """Compare the job on the target with the wanted one, and report what is missing or differs."""
-        job, note = self.wanted, self.match.note if self.match else ""
+        job, note = self.wanted, ""
         there = Job.from_v1(state.record, self.target.choice.runtimes)
         armed = armed_as_wanted(state, job, self._parent_id)
         trigger = [] if armed else [self._trigger()]
         if not armed and state.paused is not True:
-            note = join(note, "the target does not show it as paused, so nothing was set that could start it")
+            note = "the target does not show it as paused, so nothing was set that could start it"
         elif not armed and job.parent_id and not self._parent_id and not job.schedule:
-            note = join(note, "its parent was not on the target yet")
+            note = "its parent was not on the target yet"
         but = {"schedule"}
         if not armed or not (job.schedule or job.parent_id) or job.type == "manual":
             but.add("type")  # bundles may say "manual" of any job
@@ -94,8 +93,7 @@ class JobReplay(WorkloadReplay[Job]):
             but.add("timeout")
         target, record = self.target, state.record
         todo = join(target.people.todo(job.notifications, record), target.addons.todo(job, record))
-        missing = [*trigger, *lost(job, there, self.match, *but)]
-        return finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+        return self.compare(there, *but, note=note, todo=todo, missing=trigger)
 
     def _trigger(self) -> str:
         """Name in words what should start it."""

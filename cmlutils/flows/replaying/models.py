@@ -12,7 +12,7 @@ from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
 from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
-from cmlutils.flows.replaying.target import Target, create_by, finished, lost, tried
+from cmlutils.flows.replaying.target import Target, create_by, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
 from cmlutils.model import LIVE, Model, live_status
 from cmlutils.report import join
@@ -82,10 +82,8 @@ class ModelReplay(WorkloadReplay[Model]):
 
     def _where(self) -> Record:
         """Return the part of a request that names the project, and the runtime or engine."""
-        body: dict[str, Any] = {"projectId": self.target.project.id}
-        if self.match:
-            return {**body, "runtimeId": self.match.runtime.id, "kernel": ""}
-        if self.target.choice.engines:
+        body: dict[str, Any] = {"projectId": self.target.project.id, **self.runtime_body("runtimeId")}
+        if self.target.choice.engines and not self.match:
             image = self.target.v1.projects.engine_image(self.target.project).get("id")
             body |= {"engineImageId": image} if image else {}
         return body
@@ -130,10 +128,10 @@ class ModelReplay(WorkloadReplay[Model]):
 
     def _look(self, record: Record) -> Finished:
         """Compare the model on the target with the wanted one, and report what is missing or differs."""
-        model, note = self.wanted, self.match.note if self.match else ""
+        model, note = self.wanted, ""
         build, missing = build_status(record), []
         if not model.file:
-            note = join(note, "it was never built on the source, so it is not built here")
+            note = "it was never built on the source, so it is not built here"
         elif build in BROKEN:
             missing = [f"its build, which ended as {build!r} (read the build's log, then build it again)"]
         elif build not in BUILT:
@@ -142,12 +140,11 @@ class ModelReplay(WorkloadReplay[Model]):
         unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
         shown = {"replicas": record.get("defaultReplicationPolicy"), "visibility": record.get("visibility")}
         unseen = [name for name, value in shown.items() if not value]
-        missing += lost(model, there, self.match, "environment", *unbuilt, *unseen)
         of_deployment = [f"{model.replicas} replicas"] if "replicas" in unseen and model.replicas != 1 else []
         of_deployment += ["visibility public"] if "visibility" in unseen and model.visibility == "public" else []
         of_deployment += [f"environment {name}" for name in sorted(model.environment)]
         todo = f"when you deploy it, check that it has: {', '.join(of_deployment)}" if of_deployment else ""
-        found = finished(note, todo, missing, fallback=bool(self.match and self.match.fallback))
+        found = self.compare(there, "environment", *unbuilt, *unseen, note=note, todo=todo, missing=missing)
         status = live_status(record)
         if not status or status in LIVE:  # a live one was deployed by a person
             return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -147,16 +148,8 @@ class _ProjectStep(Step):
         environment = self._environment(ref) if wanted else {}
         lost += [f"environment {name}" for name, value in wanted.items() if (environment or {}).get(name) != value]
         image = self._engine_image(ref) if self._engines and self._settings.engine_image else Finished()
-        if not lost:
-            return image
-        names = ", ".join(lost)
         hidden = "the target does not show its environment" if environment is None else ""
-        return Finished(
-            note=join(hidden, f"the target did not take {names}", image.note),
-            todo=join(f"set by hand: {names}", image.todo),
-            fallback=True,
-            needs_hand=True,
-        )
+        return replace(image, note=join(hidden, image.note)).lacking(lost)
 
     def _engine_image(self, ref: ProjectRef) -> Finished:
         """Report it when the target's project has, or may have, another engine image than the source's."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, CmlutilError, Rejected
-from cmlutils.report import Outcome, Status
+from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,6 +39,14 @@ class Finished:
     todo: str = ""
     fallback: bool = False
     needs_hand: bool = False
+
+    def lacking(self, fields: Sequence[str]) -> Finished:
+        """Return it with a note and a to-do for these fields, which the target did not take."""
+        if not fields:
+            return self
+        names = ", ".join(fields)
+        note, todo = join(self.note, f"the target did not take {names}"), join(f"set by hand: {names}", self.todo)
+        return Finished(note, todo, fallback=True, needs_hand=True)
 
 
 class Inventory:

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Generic
 from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import AnyWorkload
-from cmlutils.flows.replaying.steps import CannotBeInertError, Step
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
+from cmlutils.report import join
+from cmlutils.workloads import PRIVATE, differences
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmlutils.flows.replaying.steps import Kind, Record
     from cmlutils.flows.replaying.target import Target
     from cmlutils.report import Outcome
+    from cmlutils.runtimes import Match
+    from cmlutils.workloads import Workload
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +39,23 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
 
     def lacks(self) -> Outcome | None:
         """Return the failure to report where the target has no runtime for it."""
-        return self.target.lacks(self.wanted)
+        lack = self.target.choice.lack(self.wanted)
+        return self.failed(lack.note, f"{lack.fix}, and import again") if lack else None
+
+    def runtime_body(self, key: str) -> Record:
+        """Return the part of a request that names its runtime by this key; empty if it has none."""
+        return {key: self.match.runtime.id, "kernel": ""} if self.match else {}
+
+    def compare(
+        self, there: Workload, *but: str, note: str, todo: str, missing: Sequence[str] = (), fallback: bool = False
+    ) -> Finished:
+        """Return how it was finished: with this note and that of its runtime, and with what the target did not take.
+
+        That is `missing`, and what differs from the wanted workload except the fields named in `but`.
+        """
+        if self.match:
+            note, fallback = join(self.match.note, note), fallback or self.match.fallback
+        return Finished(note, todo, fallback).lacking([*missing, *lost(self.wanted, there, self.match, *but)])
 
     def ensure(self) -> Outcome:
         """Leave it on the target, finished and inert, or report why that failed; it is done once in a run."""
@@ -61,3 +83,21 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
             return outcome
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
+
+
+def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> list[str]:
+    """Name the fields that the target did not take as wanted, each with the wanted value if that is short.
+
+    Fields named in `but` are passed over.
+    """
+    found = []
+    if match and there.runtime and there.runtime.id != match.runtime.id:
+        found.append(f"runtime ({match.runtime})")
+    for what, left, _ in differences(wanted, there):
+        if what in but or what.partition(" ")[0] in but:
+            continue
+        if what.startswith("environment ") and left == "absent":
+            continue  # the target may add variables of its own
+        unsaid = what in PRIVATE or what.startswith("environment ") or len(left) > 60
+        found.append(what if unsaid else f"{what} ({left})")
+    return found
