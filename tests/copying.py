@@ -1,4 +1,4 @@
-"""Copies a project's files in one direction, without a command line, and compares two trees."""
+"""Copies a project's files in one direction, without a command line; compares and changes files."""
 
 import filecmp
 import os
@@ -33,6 +33,30 @@ def pull(way, folder, progress=None):
 def push(way, folder, progress=None):
     with reading_bundle(Bundle(folder), way.workspace.url, "me/p") as found:
         return pushing.push(way, found, progress or Silent())
+
+
+class Copy:
+    """Copying between a project and a bundle, from or to the workspace that is the migration's `side`.
+
+    It goes from `source` to `goal`; new files grow in the folder `aside`.
+    """
+
+    def __init__(self, side, way, project, bundle):
+        self.side, self._way, self._bundle = side, way, bundle
+        self.source, self.goal, self.aside = project, bundle / "project-data", bundle / "state/arriving"
+        if side == "target":
+            self.source, self.goal, self.aside = self.goal, project, project / ".cmlutil-tmp/new"
+
+    def __call__(self, progress=None):
+        return (push if self.side == "target" else pull)(self._way, self._bundle, progress)
+
+
+def overwrite(path, content):
+    """Change a file's content, but nothing that a listing shows."""
+    before = path.stat()
+    assert len(content) == before.st_size
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 class At(Silent):

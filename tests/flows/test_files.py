@@ -109,15 +109,13 @@ def test_pull_follows_what_has_come_and_gone(pulled, way, project, bundle):
     assert not difference(project, bundle / "project-data")
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_fewer_rsyncs_run_at_once_where_the_workspace_is_near(way, project, bundle, rsyncs, monkeypatch, up):
+def test_fewer_rsyncs_run_at_once_where_the_workspace_is_near(copy, rsyncs, monkeypatch):
     monkeypatch.setattr(remaining, "SHORT", 1)
     monkeypatch.setattr(mover, "NEAR", 60)
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    fill(source)
-    shutil.rmtree(source / ".cache")
-    assert (push if up else pull)(way, bundle).problems == ()
-    assert not difference(source, goal)
+    fill(copy.source)
+    shutil.rmtree(copy.source / ".cache")
+    assert copy().problems == ()
+    assert not difference(copy.source, copy.goal)
     assert len(rsyncs) == mover.STREAMS_NEAR
 
 
@@ -160,21 +158,19 @@ class Told(Silent):
         self.seen.append(so_far)
 
 
-@pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("asked", [True, False])
-def test_progress_is_told_as_it_goes_and_ends_with_all(way, project, bundle, monkeypatch, up, asked):
+def test_progress_is_told_as_it_goes_and_ends_with_all(copy, monkeypatch, asked):
     monkeypatch.setattr(remaining, "SHORT", 1)
     if not asked:
         monkeypatch.setattr(progress_signal, "answers", lambda _: False)
     whole = rsync.tree
     monkeypatch.setattr(rsync, "tree", lambda *words, **more: ["rsync", "--bwlimit=600", *whole(*words, **more)[1:]])
-    root = bundle / "project-data" if up else project
     for number in range(200):
-        folder = root / f"folder{number % 8}"
+        folder = copy.source / f"folder{number % 8}"
         folder.mkdir(exist_ok=True)
         (folder / f"file{number}").write_bytes(os.urandom(20_000))
     told = Told()
-    assert (push if up else pull)(way, bundle, progress=told).problems == ()
+    assert copy(told).problems == ()
     assert told.seen[-1] == (4_000_000, 4_000_000, 200, 200)
     under_way = [each for each in told.seen if 0 < each.bytes_done < 4_000_000]
     assert under_way == sorted(under_way)
@@ -190,18 +186,15 @@ def test_what_importignore_names_does_not_travel(way, project, bundle):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("there", [False, True])
-def test_killed_rsync_goes_on_in_the_middle(way, project, bundle, rsyncs, monkeypatch, up, how, there):
+def test_killed_rsync_goes_on_in_the_middle(copy, bundle, rsyncs, monkeypatch, how, there):
     monkeypatch.setattr(rsync, "BIG", 1 << 20)
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
-    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    content = os.urandom(40 << 20)
-    (source / "big").write_bytes(content)
-    (source / "small").write_bytes(b"x")
+    content, half = os.urandom(40 << 20), copy.aside / "big"
+    (copy.source / "big").write_bytes(content)
+    (copy.source / "small").write_bytes(b"x")
     if there:
-        (target / "big").write_bytes(os.urandom(20 << 20) + content[: 20 << 20])
-    half = (project / ".cmlutil-tmp/new" if up else bundle / "state/arriving") / "big"
+        (copy.goal / "big").write_bytes(os.urandom(20 << 20) + content[: 20 << 20])
     real, killed, goes_on = process.running, [], []
 
     def kill_half_way(pid):
@@ -222,37 +215,33 @@ def test_killed_rsync_goes_on_in_the_middle(way, project, bundle, rsyncs, monkey
             yield child
 
     monkeypatch.setattr(process, "running", running)
-    result = push(way, bundle) if up else pull(way, bundle)
-    assert result.problems == ()
-    assert not difference(source, target)
+    assert copy().problems == ()
+    assert not difference(copy.source, copy.goal)
     assert len(rsyncs) <= 4  # the small file may have been under way, too
     (begun,) = goes_on
     assert begun > 1 << 20
-    assert up or os.listdir(bundle / "state/tmp") == []
+    assert copy.side == "target" or os.listdir(bundle / "state/tmp") == []
     assert not half.exists()
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_each_large_file_lands_when_it_has_come_and_in_a_new_folder_at_the_end(way, project, bundle, monkeypatch, up):
+def test_each_large_file_lands_when_it_has_come_and_in_a_new_folder_at_the_end(copy, monkeypatch):
     monkeypatch.setattr(rsync, "BIG", 10)
     monkeypatch.setattr(mover, "STREAMS", 1)
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    (source / "in").mkdir()
+    (copy.source / "in").mkdir()
     for number, name in enumerate(["0", "1", "2", "in/3"]):
-        (source / name).write_text("new, and large" * (9 - number))
+        (copy.source / name).write_text("new, and large" * (9 - number))
         if name != "in/3":
-            (goal / name).write_text("of old, and large")
-    growing, seen = project / ".cmlutil-tmp/new" if up else bundle / "state/arriving", []
-    streaming = mover.streaming
+            (copy.goal / name).write_text("of old, and large")
+    seen, streaming = [], mover.streaming
 
     def looking(job):
-        seen.append((job.lands and job.lands.path, [entry.path for entry in walk(growing) if entry.kind == "f"]))
+        seen.append((job.lands and job.lands.path, [entry.path for entry in walk(copy.aside) if entry.kind == "f"]))
         return streaming(job)
 
     monkeypatch.setattr(mover, "streaming", looking)
-    assert (push if up else pull)(way, bundle).problems == ()
+    assert copy().problems == ()
     assert seen == [(None, []), (b"0", []), (b"1", []), (b"2", []), (b"in/3", [])]
-    assert not difference(source, goal)
+    assert not difference(copy.source, copy.goal)
 
 
 def test_an_rsync_that_has_ended_is_struck_out_at_once_as_its_number_may_be_used_again(
@@ -297,13 +286,12 @@ def emptied(place):
 
 
 @pytest.mark.parametrize("spoil", [lost, touched, swapped, emptied])
-@pytest.mark.parametrize("up", [False, True])
-def test_what_rsync_says_that_it_did_is_looked_at(way, project, bundle, rsyncs, monkeypatch, up, spoil):
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+def test_what_rsync_says_that_it_did_is_looked_at(copy, monkeypatch, spoil):
+    source, goal = copy.source, copy.goal
     (source / "in").mkdir()
     for name in ("lost", "touched", "other"):
         (source / "in" / name).write_text("at first")
-    assert (push if up else pull)(way, bundle).problems == ()
+    assert copy().problems == ()
     for name in ("lost", "touched"):
         (source / "in" / name).write_text("then")
     run, runs = mover.Mover._run, []
@@ -315,37 +303,33 @@ def test_what_rsync_says_that_it_did_is_looked_at(way, project, bundle, rsyncs, 
             spoil(goal)
 
     monkeypatch.setattr(mover.Mover, "_run", spoiled)
-    assert (push if up else pull)(way, bundle).problems == ()
+    assert copy().problems == ()
     assert len(runs) > 1
     assert (goal / "in/lost").read_text() == (goal / "in/touched").read_text() == "then"
     assert not difference(source, goal)
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_only_what_has_holes_is_searched_for_them(way, project, bundle, rsyncs, monkeypatch, up):
+def test_only_what_has_holes_is_searched_for_them(copy, rsyncs, monkeypatch):
     monkeypatch.setattr(rsync, "BIG", 1 << 20)
     monkeypatch.setattr(mover, "STREAMS", 2)
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    (source / "dense\n").write_bytes(os.urandom(3 << 20))
-    with (source / "./-holes").open("wb") as file:
+    (copy.source / "dense\n").write_bytes(os.urandom(3 << 20))
+    with (copy.source / "./-holes").open("wb") as file:
         file.truncate(6 << 20)
         file.write(b"begin")
-    assert (push if up else pull)(way, bundle).problems == ()
-    assert not difference(source, goal)
-    assert (goal / "-holes").stat().st_blocks < 4096
+    assert copy().problems == ()
+    assert not difference(copy.source, copy.goal)
+    assert (copy.goal / "-holes").stat().st_blocks < 4096
     assert sorted("--sparse" in argv for argv in rsyncs) == [False, True]
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bundle, rsyncs, monkeypatch, up):
+def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(copy, monkeypatch):
     monkeypatch.setattr(remaining, "SHORT", 1)
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+    source, goal, growing, seen = copy.source, copy.goal, copy.aside, []
     for number in range(8):
         (source / f"d{number}").mkdir()
         (source / f"d{number}/f").write_bytes(os.urandom(2_000_000))
     fill(source / "d1")
     (source / "d7").chmod(0o555)
-    seen, growing = [], project / ".cmlutil-tmp/new" if up else bundle / "state/arriving"
     run = mover.Mover._run
 
     def cut(self, jobs, names):
@@ -359,7 +343,7 @@ def test_what_is_new_grows_aside_and_a_cut_shows_no_half_file(way, project, bund
 
     monkeypatch.setattr(mover.Mover, "_run", cut)
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
-    assert (push if up else pull)(way, bundle).problems == ()
+    assert copy().problems == ()
     [(visible, hidden)] = seen
     assert visible == []
     assert hidden > 1
@@ -381,26 +365,23 @@ def test_a_planted_name_of_another_file_is_not_written_through(way, project, bun
     assert (bundle / "project-data/d/one").read_text() == "from the source"
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_what_an_interrupted_copy_left_aside_and_the_sender_lost_is_not_moved_in(way, project, bundle, monkeypatch, up):
+def test_what_an_interrupted_copy_left_aside_and_the_sender_lost_is_not_moved_in(copy, monkeypatch):
     monkeypatch.setattr(remaining, "SHORT", 1)
-    source, goal = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    growing, moved = project / ".cmlutil-tmp/new" if up else bundle / "state/arriving", []
+    moved, grow = [], mover.Mover._copy_staged
     for name in ("d/one", "d/two"):
-        (source / name).parent.mkdir(exist_ok=True)
-        (source / name).write_text("of the sender")
-    (growing / "d/gone").mkdir(parents=True)
-    (growing / "d/gone/old").write_text("of an earlier time")
-    grow = mover.Mover._copy_staged
+        (copy.source / name).parent.mkdir(exist_ok=True)
+        (copy.source / name).write_text("of the sender")
+    (copy.aside / "d/gone").mkdir(parents=True)
+    (copy.aside / "d/gone/old").write_text("of an earlier time")
 
     def growing_aside(*words):
-        moved.append(sorted(os.listdir(growing / "d")))
+        moved.append(sorted(os.listdir(copy.aside / "d")))
         grow(*words)
 
     monkeypatch.setattr(mover.Mover, "_copy_staged", growing_aside)
-    result = (push if up else pull)(way, bundle)
+    result = copy()
     assert (result.problems, result.kept_extras, result.deleted, moved) == ((), 0, 0, [[]])
-    assert not difference(source, goal)
+    assert not difference(copy.source, copy.goal)
 
 
 def test_what_the_rsync_of_a_killed_run_still_removes_is_no_trouble(way, project, bundle, monkeypatch):
@@ -473,9 +454,8 @@ def test_a_read_only_place_is_named(way, project, bundle):
 not_root = pytest.mark.skipif(os.getuid() == 0, reason="root may read anything")
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_modes_times_and_names_at_their_limits_arrive(way, project, bundle, up):
-    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
+def test_modes_times_and_names_at_their_limits_arrive(copy):
+    source = copy.source
     for number, mode in enumerate([0o555, 0o700, 0o2755, 0o1777, 0o511]):
         folder = source / f"folder{number}"
         folder.mkdir()
@@ -491,31 +471,26 @@ def test_modes_times_and_names_at_their_limits_arrive(way, project, bundle, up):
     deep = source.joinpath(*["deep" * 20] * 20)
     deep.mkdir(parents=True)
     (deep / "end").symlink_to("/" + "l" * 2000)
-    move = push if up else pull
-    assert move(way, bundle).problems == ()
-    assert not difference(source, target)
-    assert (move(way, bundle).transferred, move(way, bundle).problems) == (0, ())
+    assert copy().problems == ()
+    assert not difference(source, copy.goal)
+    assert (copy().transferred, copy().problems) == (0, ())
     os.chmod(source / "folder0", 0o755)
     (source / "folder0/new").write_text("z")
     os.chmod(source / "folder0", 0o555)
-    assert move(way, bundle).problems == ()
-    assert not difference(source, target)
+    assert copy().problems == ()
+    assert not difference(source, copy.goal)
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_an_empty_project_is_a_project(way, project, bundle, up):
-    assert (push if up else pull)(way, bundle).problems == ()
-    assert os.listdir(project) == os.listdir(bundle / "project-data") == []
+def test_an_empty_project_is_a_project(copy):
+    assert copy().problems == ()
+    assert os.listdir(copy.source) == os.listdir(copy.goal) == []
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_what_is_of_another_kind_now_is_replaced(way, project, bundle, up):
-    source, target = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-
+def test_what_is_of_another_kind_now_is_replaced(copy):
     def make(turn):
         for name in ("a", "b", "c"):
             kind = "fdl"[("abc".index(name) + turn) % 3]
-            place = source / name
+            place = copy.source / name
             if kind == "f":
                 place.write_text(name * turn)
             elif kind == "d":
@@ -524,12 +499,11 @@ def test_what_is_of_another_kind_now_is_replaced(way, project, bundle, up):
             else:
                 place.symlink_to("sub/file")
 
-    move = push if up else pull
     for turn in range(4):
         make(turn)
-        assert move(way, bundle).problems == ()
-        assert not difference(source, target)
-        for each in source.iterdir():
+        assert copy().problems == ()
+        assert not difference(copy.source, copy.goal)
+        for each in copy.source.iterdir():
             if each.is_dir() and not each.is_symlink():
                 shutil.rmtree(each)
             else:

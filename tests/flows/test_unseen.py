@@ -8,7 +8,7 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-from copying import At, difference, pull, push
+from copying import At, difference, overwrite, pull, push
 
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
@@ -199,16 +199,13 @@ def test_what_an_import_put_into_a_folder_that_can_not_be_seen_any_more_is_named
 # Names and paths that rsync can't express
 
 
-@pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("limit", [2000, 1])
-def test_no_name_keeps_the_others_away(project, bundle, way, monkeypatch, limit, up):
+def test_no_name_keeps_the_others_away(copy, monkeypatch, limit):
     monkeypatch.setattr(remaining, "SHORT", limit)
-    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    make(left, "\\*", "\\[1]", "a\\?", "dir\\*/f", "C:\\tmp\\*.csv", "*a\\", "in/\\?/deep", "plain")
-    (left / "empty\\*").mkdir()
-    result = push(way, bundle) if up else pull(way, bundle)
-    assert result.problems == ()
-    assert not difference(left, right)
+    make(copy.source, "\\*", "\\[1]", "a\\?", "dir\\*/f", "C:\\tmp\\*.csv", "*a\\", "in/\\?/deep", "plain")
+    (copy.source / "empty\\*").mkdir()
+    assert copy().problems == ()
+    assert not difference(copy.source, copy.goal)
 
 
 @pytest.mark.parametrize("length", [250, 10])  # short names: some folders are too long for us, and not for rsync
@@ -232,68 +229,51 @@ def test_a_path_that_rsync_can_not_hold_is_named_and_the_rest_arrives(project, b
 # Files of which only the contents differ
 
 
-@pytest.mark.parametrize("up", [False, True])
-def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(project, bundle, way, up):
-    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    copy = push if up else pull
-    make(left, "in/a", "b", "c*\\")
-    copy(way, bundle)
+def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(copy, bundle):
+    make(copy.source, "in/a", "b", "c*\\")
+    copy()
     for name in ("in/a", "c*\\"):
-        status = (right / name).stat()
-        (right / name).write_text("x" * status.st_size)
-        os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    assert copy(way, bundle).transferred == 0  # a copy compares only size and time
-    recopy_list = RecopyList(bundle / "state", "target" if up else "source")
+        overwrite(copy.goal / name, b"x" * len(name))
+    assert copy().transferred == 0  # a copy compares only size and time
+    recopy_list = RecopyList(bundle / "state", copy.side)
     recopy_list.note([b"in/a", b"gone", b"in"])
-    assert copy(way, bundle).transferred == 1
-    assert (right / "in/a").read_text() == "in/a"
-    assert copy(way, bundle).transferred == 0
+    assert copy().transferred == 1
+    assert (copy.goal / "in/a").read_text() == "in/a"
+    assert copy().transferred == 0
     recopy_list.note([b"c*\\"])
-    assert copy(way, bundle).problems == ()
+    assert copy().problems == ()
 
 
 @pytest.fixture
-def tampered(project, bundle, way, request):
-    """Copied files whose contents changed on the receiving side and are noted for recopying; how to copy again."""
-    up = request.param
-    left, right = (bundle / "project-data", project) if up else (project, bundle / "project-data")
-    make(left, "in/a", "b", "c")
-    copy = push if up else pull
-    copy(way, bundle)
+def listed(copy, bundle):
+    """The list that notes three copied files to be brought anew: their contents changed on the receiving side."""
+    make(copy.source, "in/a", "b", "c")
+    copy()
     for name in ("in/a", "b", "c"):
-        status = (right / name).stat()
-        (right / name).write_text("x" * status.st_size)
-        os.utime(right / name, ns=(status.st_mtime_ns, status.st_mtime_ns))
-    recopy_list = RecopyList(bundle / "state", "target" if up else "source")
+        overwrite(copy.goal / name, b"x" * len(name))
+    recopy_list = RecopyList(bundle / "state", copy.side)
     recopy_list.note([b"in/a", b"b", b"c"])
-    return SimpleNamespace(
-        left=left, right=right, copy=lambda: copy(way, bundle), listed=bundle / "state" / recopy_list._path.name
-    )
+    return recopy_list._path
 
 
 def contents(root):
     return [(root / name).read_text() for name in ("in/a", "b", "c")]
 
 
-both_ways = pytest.mark.parametrize("tampered", [False, True], indirect=True)
-
-
-@both_ways
-def test_of_very_many_that_differ_in_contents_alone_none_is_forgotten(tampered, monkeypatch):
+def test_of_very_many_that_differ_in_contents_alone_none_is_forgotten(copy, listed, monkeypatch):
     monkeypatch.setattr(remaining, "SHORT", 1)
-    assert tampered.copy().transferred == 3
-    assert contents(tampered.right) == ["in/a", "b", "c"]
-    assert not tampered.listed.exists()
+    assert copy().transferred == 3
+    assert contents(copy.goal) == ["in/a", "b", "c"]
+    assert not listed.exists()
 
 
-@both_ways
-def test_one_whose_mode_differs_too_is_brought_anew_however_many_others_are_to_come(tampered, monkeypatch):
+def test_one_whose_mode_differs_too_is_brought_anew_however_many_others_are_to_come(copy, listed, monkeypatch):
     monkeypatch.setattr(remaining, "SHORT", 1)
-    (tampered.left / "b").chmod(0o600)
-    make(tampered.left, "new/1", "new/2")
-    assert tampered.copy().problems == ()
-    assert contents(tampered.right) == ["in/a", "b", "c"]
-    assert not tampered.listed.exists()
+    (copy.source / "b").chmod(0o600)
+    make(copy.source, "new/1", "new/2")
+    assert copy().problems == ()
+    assert contents(copy.goal) == ["in/a", "b", "c"]
+    assert not listed.exists()
 
 
 def instead(monkeypatch, script):
@@ -307,16 +287,14 @@ def instead(monkeypatch, script):
     monkeypatch.setattr(process, "running", running)
 
 
-@both_ways
-def test_one_whose_new_copy_was_cut_is_copied_again(tampered, monkeypatch):
+def test_one_whose_new_copy_was_cut_is_copied_again(copy, listed, monkeypatch):
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
     instead(monkeypatch, "kill -9 $$")
-    assert tampered.copy().problems == ()
-    assert contents(tampered.right) == ["in/a", "b", "c"]
-    assert not tampered.listed.exists()
+    assert copy().problems == ()
+    assert contents(copy.goal) == ["in/a", "b", "c"]
+    assert not listed.exists()
 
 
-@both_ways
 @pytest.mark.parametrize(
     ("line", "refused"),
     [
@@ -329,16 +307,16 @@ def test_one_whose_new_copy_was_cut_is_copied_again(tampered, monkeypatch):
         ('rsync: [generator] failed to set times on "/home/cdsw/in": Operation not permitted (1)', []),
     ],
 )
-def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(tampered, monkeypatch, line, refused):
+def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(copy, listed, monkeypatch, line, refused):
     instead(monkeypatch, f"echo {shlex.quote(line)} >&2; exit 23")
-    result = tampered.copy()
+    result = copy()
     assert sorted(one.partition(":")[0] for one in result.problems) == [f"'{name}'" for name in refused]
     assert all("contents differ" in one for one in result.problems)
-    listed = tampered.listed.read_bytes().split(b"\0") if refused else []
-    assert sorted(listed) == [name.encode() for name in refused]
-    assert tampered.copy().problems == ()
-    assert not tampered.listed.exists()
-    brought = zip(["in/a", "b", "c"], contents(tampered.right), strict=True)
+    noted = listed.read_bytes().split(b"\0") if refused else []
+    assert sorted(noted) == [name.encode() for name in refused]
+    assert copy().problems == ()
+    assert not listed.exists()
+    brought = zip(["in/a", "b", "c"], contents(copy.goal), strict=True)
     assert sorted(name for name, content in brought if name == content) == refused  # nobody has copied the others
 
 
