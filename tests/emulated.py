@@ -1,4 +1,7 @@
-"""Two emulated workspaces, ini files for them, and a sample project: fixtures that several conftest.py import."""
+"""Two emulated workspaces, ini files for them, and a sample project to migrate.
+
+The fixtures are here for the folders whose conftest.py imports them.
+"""
 
 import subprocess
 from contextlib import ExitStack
@@ -9,6 +12,10 @@ import pytest
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
 
+EXPORT, IMPORT, VALIDATE = (
+    f'cmlutil project {verb} -p "Churn Model"' for verb in ("export", "import", "validate-migration")
+)
+BUNDLE = "bundles/Churn Model"  # below HOME
 SOURCE_KEY, TARGET_KEY = "source0key0source0key0source0key0", "target0key0target0key0target0key0"
 
 
@@ -148,3 +155,12 @@ def workspaces(home, keys, sample, tmp_path):
             return source, target
 
         yield start
+
+
+def live(workspace):
+    """Return what was live but must never be: anything but the start of an application at its creation."""
+    return [event for event in workspace.went_live if event.kind != "application-started"]
+
+
+def running(workspace):
+    return [event for event in workspace.went_live if event.stopped is None]

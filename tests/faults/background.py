@@ -27,6 +27,22 @@ def marked_processes(mark):
     return found
 
 
+def session_commands(workspace):
+    """Return the command lines that run in the workspace's sessions."""
+    found = []
+    for session in workspace.sessions:
+        for child in list(session.sshd._children):
+            with contextlib.suppress(OSError):
+                found.append(Path(f"/proc/{child.pid}/cmdline").read_text(errors="replace"))
+    return " ".join(found)
+
+
+def big_file(workspace, size=3 << 30):
+    """Give the project a file that takes rsync some time."""
+    with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
+        file.truncate(size)
+
+
 class Background:
     """A command that a shell script has started; `pid` is that of the command, not of the shell."""
 

@@ -1,6 +1,8 @@
 """Two emulated workspaces or only a target, and commands that run in the background."""
 
+import shlex
 import sys
+from pathlib import Path
 
 import pytest
 from background import NOHUP, Background
@@ -25,11 +27,15 @@ def bundle(tmp_path):
 
 @pytest.fixture
 def background(tmp_path):
-    """Return a function that starts a command line in the background; what is left at the test's end is killed."""
+    """Return a function that starts a line of cmlutil, or a script, in the background.
+
+    What is left of it at the test's end is killed.
+    """
     started = []
 
-    def start(*words, script=NOHUP):
-        argv = [sys.executable, "-m", "cmlutils", *words[1:]] if words[0] == "cmlutil" else [sys.executable, *words]
+    def start(what, *more, script=NOHUP):
+        words = [what] if isinstance(what, Path) else ["-m", "cmlutils", *shlex.split(what)[1:]]
+        argv = [sys.executable, *words, *more]
         started.append(Background(argv, tmp_path / f"out-{len(started)}", script))
         return started[-1]
 

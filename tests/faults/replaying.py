@@ -170,12 +170,3 @@ def delete_project(workspace):
         (project,) = workspace.world.projects
         shutil.rmtree(project.files)
         workspace.world.projects.clear()
-
-
-def live(workspace):
-    """Return what was live but must never be: anything but the start of an application at its creation."""
-    return [event for event in workspace.went_live if event.kind != "application-started"]
-
-
-def running(workspace):
-    return [event for event in workspace.went_live if event.stopped is None]

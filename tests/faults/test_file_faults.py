@@ -3,24 +3,18 @@
 import contextlib
 import filecmp
 import os
-import shlex
 import signal
 import subprocess
-import sys
-import uuid
 from pathlib import Path
 
 import pytest
-from background import marked_processes
-from emulated import SAMPLE
-from until import until
+from emulated import EXPORT, IMPORT, SAMPLE
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.entries import compare
 from cmlutils.localtree import walk
 from cmlutils.remote import rsync, tunnel
 
-EXPORT, IMPORT = (f'cmlutil project {verb} -p "Churn Model"' for verb in ("export", "import"))
 DATA = "bundles/Churn Model/project-data"
 
 
@@ -118,26 +112,9 @@ def test_a_large_file_gets_through_a_tunnel_that_holds_a_while_each_time(
     assert verb == EXPORT or unequal(home / DATA, files_of(target)) == []
 
 
-class Run:
-    """A command line in its own process, with a mark by which its children are found."""
-
-    def __init__(self, line):
-        self.mark = f"RUN={uuid.uuid4()}"
-        name, _, value = self.mark.partition("=")
-        words = [sys.executable, "-m", "cmlutils", *shlex.split(line)[1:]]
-        self.process = subprocess.Popen(
-            words, env={**os.environ, name: value}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-
-    def processes(self):
-        return marked_processes(self.mark)
-
-    def of(self, program):
-        return [pid for pid, words in self.processes().items() if Path(words.split()[0]).name == program]
-
-    def end(self):
-        out, _ = self.process.communicate(timeout=100)
-        return self.process.returncode, out.decode(errors="replace")
+def pids(run, program):
+    """Return the processes of a command that run this program."""
+    return [pid for pid, words in run.processes().items() if Path(words.split()[0]).name == program]
 
 
 @pytest.fixture(params=["export", "import"])
@@ -163,36 +140,34 @@ def under_way(run, arrives):
         except (KeyError, LookupError, StopIteration, AssertionError):
             return None
         places = (here, here / ".cmlutil-tmp/new", here.parent / "state/arriving")
-        return sum(1 for place in places for _ in place.glob("d*/f*")) > 20 and run.of("rsync")
+        return sum(1 for place in places for _ in place.glob("d*/f*")) > 20 and pids(run, "rsync")
 
-    return until(some, "some files and an rsync", 60)
+    return run.until(some, "some files and an rsync", 60)
 
 
 @pytest.mark.parametrize("victim", ["rsync", "cdswctl", "ssh"])
-def test_what_we_run_may_be_killed_and_the_same_run_goes_on(slowly, victim):
+def test_what_we_run_may_be_killed_and_the_same_run_goes_on(slowly, background, victim):
     line, workspace, source, arrives = slowly
-    run = Run(line)
+    run = background(line)
     under_way(run, arrives)
-    for pid in run.of(victim):
+    for pid in pids(run, victim):
         with contextlib.suppress(ProcessLookupError):  # a process that served only one command may have ended
             os.kill(pid, signal.SIGKILL)
-    code, said = run.end()
-    assert code == 0, said
+    assert run.wait(100) == 0, run.text()
     assert unequal(source, arrives()) == []
-    assert until(lambda: not run.processes(), "the end of all that it ran", 10, shown=run.processes)
+    run.vanishes(10)
     left = [one.id for one in workspace.sessions]
     assert left == [] or victim == "cdswctl"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_cmlutil_may_be_killed_and_the_next_run_finishes(slowly, run_line, how):
+def test_cmlutil_may_be_killed_and_the_next_run_finishes(slowly, background, run_line, how):
     line, workspace, source, arrives = slowly
-    run = Run(line)
+    run = background(line)
     under_way(run, arrives)
-    run.process.send_signal(how)
-    code, said = run.end()
-    assert code in {-signal.SIGKILL, 128 + signal.SIGTERM}, said
-    until(lambda: not run.processes(), "the end of all that it ran", 20, shown=run.processes)
+    code, _ = run.send(how)
+    assert code == 128 + how, run.text()
+    run.vanishes(20)
     for path in arrives().glob("d*/f*"):
         whole = source / path.relative_to(arrives())
         assert filecmp.cmp(path, whole, shallow=False), "half a file under its own name"

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
+from background import big_file, session_commands
+from emulated import EXPORT, IMPORT
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import TunnelError, Unreachable
@@ -14,8 +14,6 @@ from cmlutils.remote.http import Http, Patience
 from cmlutils.section import Secret, Workspace
 
 SOURCE_KEY = "source0key0source0key0source0key0"
-EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")
-IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
 
 
 def outage(workspace, seconds):
@@ -26,18 +24,13 @@ def outage(workspace, seconds):
     return back
 
 
-def big_file(workspace, size=1 << 30):
-    with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
-        file.truncate(size)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, background):
     source, _ = workspaces()
-    big_file(source)
-    one = background(*EXPORT)
-    one.until(lambda: source.sessions and "--server" in commands(source), "an rsync in a session")
+    big_file(source, 1 << 30)
+    one = background(EXPORT)
+    one.until(lambda: source.sessions and "--server" in session_commands(source), "an rsync in a session")
     back = outage(source, 20)
     assert one.wait(300) == 0, one.text()
     back.join()
@@ -46,29 +39,19 @@ def test_an_outage_of_twenty_seconds_during_rsync_is_waited_out(workspaces, back
     assert one.left() == []
 
 
-def commands(workspace):
-    """Return the command lines that run in the workspace's sessions."""
-    found = []
-    for session in workspace.sessions:
-        for child in list(session.sshd._children):
-            with suppress(OSError):
-                found.append(Path(f"/proc/{child.pid}/cmdline").read_text(errors="replace"))
-    return " ".join(found)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("where", ["before the session", "models", "the comparison"])
 def test_an_outage_in_any_phase_of_an_import_is_waited_out(workspaces, background, run_line, where):
     source, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     source.forget_requests()
     seen = {
         "before the session": lambda: any("runtimes" in str(one) for one in target.requests),
         "models": lambda: any("create-model" in str(one) for one in target.requests),
         "the comparison": lambda: any("list-models" in str(one) for one in source.requests),
     }[where]
-    one = background(*IMPORT)
+    one = background(f"{IMPORT} --verify")
     one.until(seen, where)
     back = outage(target, 4)
     assert one.wait(300) == 0, one.text()
@@ -81,7 +64,7 @@ def test_patience_ends_and_says_how_to_go_on(workspaces, background):
     source, _ = workspaces()
     source.faults.add(Fault("status", path="/runtimes", status=503, times=None))
     begin = time.monotonic()
-    one = background(*EXPORT, "--patience", "0.05")
+    one = background(f"{EXPORT} --patience 0.05")
     assert one.wait(60) == 1
     assert time.monotonic() - begin < 30
     assert "did not come back within 3 s" in one.text()
@@ -92,7 +75,7 @@ def test_a_refused_key_is_tried_once(workspaces, run_line, home):
     source, _ = workspaces()
     ini = home / "cmlutils/export-config.ini"
     ini.write_text(ini.read_text().replace(SOURCE_KEY, "mistaken0key"))
-    run_line('cmlutil project export -p "Churn Model"', exit_code=1)
+    run_line(EXPORT, exit_code=1)
     assert len(source.requests) == 1
 
 

@@ -1,7 +1,8 @@
 """What a crash or kill leaves on the target, and how the next import deals with it."""
 
 import pytest
-from replaying import KEY, RUNTIME, Crash, dump, live, project_in, replay, running, target_of, write_bundle
+from emulated import live, running
+from replaying import KEY, RUNTIME, Crash, dump, project_in, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, TunnelError

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from emulated import live
 from replaying import (
     APPLICATIONS,
     JOBS,
     MODELS,
     RUNTIME,
     SETTINGS,
-    live,
     outcome,
     project_in,
     replay,

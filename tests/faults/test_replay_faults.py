@@ -8,7 +8,8 @@ import random
 import shutil
 
 import pytest
-from replaying import Crash, dump, live, replay, running, target_of, write_bundle
+from emulated import live, running
+from replaying import Crash, dump, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, Unreachable

@@ -1,6 +1,7 @@
 """What becomes live on the target after it was seen inert, and what people start there."""
 
-from replaying import KEY, Crash, outcome, project_in, replay, running, target_of, write_bundle
+from emulated import running
+from replaying import KEY, Crash, outcome, project_in, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes.applications import start

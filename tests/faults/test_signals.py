@@ -7,14 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from background import PLAIN
+from background import PLAIN, big_file, session_commands
+from emulated import EXPORT, IMPORT
 
 from cmlutils import interrupts
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import Interrupted
-
-EXPORT = ("cmlutil", "project", "export", "-p", "Churn Model")
-IMPORT = ("cmlutil", "project", "import", "-p", "Churn Model", "--verify")
 
 
 def seen(workspace, *parts):
@@ -23,29 +21,12 @@ def seen(workspace, *parts):
 
 def rsync_runs(workspace):
     """Return a function that tells whether a session of the workspace runs an rsync."""
-
-    def look():
-        for session in workspace.sessions:
-            for child in list(session.sshd._children):
-                try:
-                    if b"--server" in Path(f"/proc/{child.pid}/cmdline").read_bytes():
-                        return True
-                except OSError:
-                    continue
-        return False
-
-    return look
+    return lambda: "--server" in session_commands(workspace)
 
 
 def polling(workspace):
     """Return a function that tells whether the latest requests ask for the same things again and again."""
     return lambda: len(workspace.requests) > 20 and len({str(one) for one in workspace.requests[-9:]}) < 4
-
-
-def big_file(workspace, size=3 << 30):
-    """Give the project a file that takes rsync some time."""
-    with (workspace.project("dana", "churn-model").files / "big.bin").open("wb") as file:
-        file.truncate(size)
 
 
 def ended(one, workspaces, signum, result):
@@ -96,19 +77,19 @@ def phase(name, source):
 def test_a_signal_ends_an_export_and_the_next_one_goes_on(workspaces, background, run_line, where, signum):
     both = source, _ = workspaces()
     there = phase(where, source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, where)
     ended(one, both, signum, one.send(signum))
     source.faults.clear()
     (source.project("dana", "churn-model").files / "big.bin").unlink(missing_ok=True)
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     assert source.sessions == []
 
 
 def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
     both = source, _ = workspaces()
     there = phase("rsync", source)
-    one = background(*EXPORT, script=PLAIN)
+    one = background(EXPORT, script=PLAIN)
     one.until(there, "rsync")
     ended(one, both, signal.SIGHUP, one.send(signal.SIGHUP))
 
@@ -116,7 +97,7 @@ def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
 def test_under_nohup_a_hangup_is_none(workspaces, background):
     both = source, _ = workspaces()
     there = phase("an outage", source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, "an outage")
     os.kill(one.pid, signal.SIGHUP)
     count = len(source.requests)
@@ -129,7 +110,7 @@ def test_a_signal_ends_an_import_and_the_next_one_goes_on(workspaces, background
     both = source, target = workspaces(target_more={"pace": {"polls": 5000}} if where == "a poll" else None)
     if where == "a push":
         big_file(source, 400 << 20)
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     if where == "a comparison":
         source.faults.add(Fault("hang", path="list-models", seconds=90))
         source.forget_requests()
@@ -138,22 +119,22 @@ def test_a_signal_ends_an_import_and_the_next_one_goes_on(workspaces, background
         "a push": rsync_runs(target),
         "a comparison": seen(source, "list-models"),
     }[where]
-    one = background(*IMPORT)
+    one = background(f"{IMPORT} --verify")
     one.until(there, where)
     ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
     target.settle()
     source.faults.clear()
     if where != "a poll":
-        run_line('cmlutil project import -p "Churn Model"')
+        run_line(IMPORT)
         assert len(target.project("dana", "churn-model").models) == 2
 
 
 def test_a_signal_stops_the_application_that_was_just_created(workspaces, background, run_line, sample):
     sample["models"] = []
     both = _, target = workspaces(target_more={"pace": {"polls": 5000}})
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     target.faults.add(Fault("hang-after", method="POST", path="/applications$", seconds=90))
-    one = background(*IMPORT)
+    one = background(f"{IMPORT} --verify")
     one.until(lambda: target.went_live, "an application")
     ended(one, both, signal.SIGTERM, one.send(signal.SIGTERM))
     (made,) = target.project("dana", "churn-model").applications
@@ -163,9 +144,9 @@ def test_a_signal_stops_the_application_that_was_just_created(workspaces, backgr
 def test_a_signal_ends_in_time_also_when_the_application_can_not_be_stopped(workspaces, background, run_line, sample):
     sample["models"] = []
     both = _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     target.faults.add(Fault("hang", path="[/:]stop$", seconds=90, times=None))
-    one = background(*IMPORT)
+    one = background(f"{IMPORT} --verify")
     one.until(lambda: target.went_live, "an application")
     ended(one, both, signal.SIGTERM, one.send(signal.SIGTERM))
     assert "may be live until the next import" in one.text()
@@ -173,7 +154,7 @@ def test_a_signal_ends_in_time_also_when_the_application_can_not_be_stopped(work
 
 def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, background):
     both = source, _ = workspaces()
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(lambda: source.session_log and not rsync_runs(source)() and source.sessions == [], "a closing session")
     code, seconds = one.send(signal.SIGINT)
     assert code in {0, 130}
@@ -185,7 +166,7 @@ def test_a_signal_while_the_session_closes_leaves_it_closed(workspaces, backgrou
 def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, background):
     source, _ = workspaces()
     there = phase("rsync", source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, "rsync")
     stuck = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
     os.kill(stuck, signal.SIGSTOP)  # so the client no longer reacts
@@ -199,20 +180,20 @@ def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, backg
 def test_kill_9_leaves_nothing_and_the_next_run_goes_on(workspaces, background, run_line):
     both = source, _ = workspaces()
     there = phase("rsync", source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, "rsync")
     code, _ = one.send(signal.SIGKILL)
     assert code == 137
     one.vanishes(20)
     assert [each.sessions for each in both] == [[], []]
     (source.project("dana", "churn-model").files / "big.bin").unlink()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
 
 
 def test_what_even_the_watchdog_could_not_close_the_next_run_closes(workspaces, background, run_line):
     source, _ = workspaces()
     there = phase("rsync", source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, "rsync")
     client = next(pid for pid, words in one.processes().items() if "ssh-endpoint" in words)
     os.kill(client, signal.SIGKILL)
@@ -220,7 +201,7 @@ def test_what_even_the_watchdog_could_not_close_the_next_run_closes(workspaces, 
     one.vanishes(20)
     [orphan] = source.sessions
     (source.project("dana", "churn-model").files / "big.bin").unlink()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     assert source.sessions == []
     assert orphan.how == "sessions stop"
 
@@ -237,7 +218,7 @@ def test_a_session_that_nobody_could_close_or_name_is_told_by_the_next_run(
         return opens(*words)
 
     monkeypatch.setattr(source._sessions, "open", slowly)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(opening.is_set, "an opening session")
     source.go_down()
     one.send(signal.SIGKILL)
@@ -245,9 +226,9 @@ def test_a_session_that_nobody_could_close_or_name_is_told_by_the_next_run(
     [orphan] = one.until(lambda: source.sessions, "the session")
     one.vanishes(20)
     source.come_up()
-    assert orphan.id in run_line('cmlutil project export -p "Churn Model"').err
+    assert orphan.id in run_line(EXPORT).err
     assert source.sessions == [orphan]
-    assert orphan.id not in run_line('cmlutil project export -p "Churn Model"').err
+    assert orphan.id not in run_line(EXPORT).err
 
 
 def test_the_recipe_of_the_readme(workspaces, background, tmp_path):
@@ -256,7 +237,7 @@ def test_the_recipe_of_the_readme(workspaces, background, tmp_path):
     assert "\nkill -INT PID" in readme
     both = source, _ = workspaces()
     there = phase("rsync", source)
-    one = background(*EXPORT)
+    one = background(EXPORT)
     one.until(there, "rsync")
     os.system(f"kill -INT {one.pid}")
     assert one.wait() == 130

@@ -1,15 +1,13 @@
 """The smaller commands, run as a user types them."""
 
 import json
-import os
 
 import yaml
+from copying import overwrite
+from emulated import EXPORT, IMPORT, VALIDATE
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.world import World
-
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 
 
 def test_list_shows_what_each_section_would_address(workspaces, run_line, home):
@@ -64,21 +62,18 @@ def test_validate_migration_names_each_difference_and_no_secret(workspaces, run_
     source, target = workspaces()
     run_line(EXPORT)
     run_line(IMPORT)
-    assert "verified: equal" in run_line('cmlutil project validate-migration -p "Churn Model"').out
+    assert "verified: equal" in run_line(VALIDATE).out
     project = target.project("dana", "churn-model")
     project.environment["TOKEN"] = "other"
     project.jobs[0].arguments = "--none"
     project.jobs[2].parent_id = project.jobs[0].id
     project.applications.pop()
     project.description = "changed"
-    path = project.files / "keep.log"
-    before = path.stat()
-    path.write_text("YES\n")
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    overwrite(project.files / "keep.log", b"YES\n")
     (project.files / ".env").unlink()
     (project.files / "extra").write_text("x")
     (source.project("dana", "churn-model").files / "serve.py").chmod(0o700)
-    line = run_line('cmlutil project validate-migration -p "Churn Model" --json', exit_code=4)
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
     found = {(one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]}
     assert found == {
         ("target project", "environment TOKEN"),

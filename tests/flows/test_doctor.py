@@ -10,13 +10,12 @@ import threading
 import time
 
 import pytest
+from emulated import EXPORT
 
 from cmlutils.flows import doctor_machine
 from cmlutils.flows.doctor import _skew
 from cmlutils.remote import ssh
 from cmlutils.section import Secret, Workspace
-
-EXPORT = 'cmlutil project export -p "Churn Model"'
 
 
 def found(line, severity):

@@ -4,11 +4,10 @@ import json
 import os
 
 import pytest
+from emulated import EXPORT, IMPORT
 
 from cmlutils.emulator.faults import Fault
 
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 QUESTIONS = ("list-models", "get-model", "runtime-addons")
 
 

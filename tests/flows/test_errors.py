@@ -7,14 +7,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from emulated import EXPORT, IMPORT
 
 from cmlutils import log
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
-
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 
 
 def told(line, *words):
@@ -351,7 +349,7 @@ def exported_before(workspaces, run_line, home):
     yield source
     assert (bundle / "manifest.json").read_bytes() == before
     assert (bundle / "project-data/serve.py").exists()
-    run_line('cmlutil project import -p "Churn Model"')
+    run_line(IMPORT)
 
 
 def test_an_export_that_gets_no_session_leaves_the_one_before_as_it_was(exported_before, run_line):

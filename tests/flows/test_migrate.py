@@ -3,28 +3,18 @@
 import json
 import shutil
 
+from emulated import BUNDLE, EXPORT, IMPORT, VALIDATE, live, running
 from foreign import without_ours
 
 from cmlutils.localtree import walk
-
-BUNDLE = "bundles/Churn Model"
-
-
-def live(workspace):
-    """Return what was live on a workspace, except for an application's unavoidable start."""
-    return [event for event in workspace.went_live if event.kind != "application-started"]
-
-
-def running(workspace):
-    return [event for event in workspace.went_live if event.kind == "application-started" and event.stopped is None]
 
 
 def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     source, target = workspaces()
     there = source.project("dana", "churn-model").files
     before = there.stat().st_mtime_ns, list(walk(there))
-    run_line('cmlutil project export -p "Churn Model"')
-    line = run_line('cmlutil project import -p "Churn Model" --verify')
+    run_line(EXPORT)
+    line = run_line(f"{IMPORT} --verify")
     assert "verified: equal" in line.out
     assert (there.stat().st_mtime_ns, list(walk(there))) == before  # the source is only read
     project = target.project("dana", "churn-model")
@@ -72,13 +62,13 @@ def address_both_as_the_source(home):
 
 def test_an_import_into_the_very_project_of_the_export_is_refused(workspaces, run_line, home):
     source, _ = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     newer = source.project("dana", "churn-model").files / "serve.py"
     newer.write_text("newer work\n")
     address_both_as_the_source(home)
     before = len(source.requests)
     for more in ("--dry-run", "", "--verify"):
-        line = run_line(f'cmlutil project import -p "Churn Model" {more}', exit_code=2)
+        line = run_line(f"{IMPORT} {more}", exit_code=2)
         assert "dana/churn-model is the same project that the bundle was exported from" in line.err
     line = run_line('cmlutil doctor -p "Churn Model"', exit_code=1)
     assert "the same project" in line.out
@@ -88,24 +78,24 @@ def test_an_import_into_the_very_project_of_the_export_is_refused(workspaces, ru
 
 def test_a_project_that_is_gone_from_the_source_can_be_put_back(workspaces, run_line, home):
     source, _ = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     gone = source.project("dana", "churn-model")
     source.world.projects.remove(gone)
     shutil.rmtree(gone.files)
     address_both_as_the_source(home)
-    run_line('cmlutil project import -p "Churn Model"', exit_code={0, 5})
-    run_line('cmlutil project import -p "Churn Model"', exit_code={0, 5})
+    run_line(IMPORT, exit_code={0, 5})
+    run_line(IMPORT, exit_code={0, 5})
     assert (source.project("dana", "churn-model").files / "serve.py").exists()
 
 
 def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces, run_line, home):
     _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     without_ours(home / BUNDLE)
     (home / BUNDLE / "project-metadata/jobs-metadata.json").unlink()
-    line = run_line('cmlutil project import -p "Churn Model" --dry-run', exit_code=5)
+    line = run_line(f"{IMPORT} --dry-run", exit_code=5)
     assert "jobs-metadata.json" in line.out
-    line = run_line('cmlutil project import -p "Churn Model" --json', exit_code=5)
+    line = run_line(f"{IMPORT} --json", exit_code=5)
     [row] = [one for one in line.json["outcomes"] if one["kind"] == "bundle"]
     assert (row["name"], row["status"]) == ("jobs-metadata.json", "skipped")
     assert "the export did not finish" in row["note"]
@@ -115,13 +105,13 @@ def test_a_list_that_cloudera_cmlutils_did_not_come_to_write_is_named(workspaces
 
 def test_two_applications_of_one_subdomain_are_refused_before_anything_is_written(workspaces, run_line, home):
     _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     without_ours(home / BUNDLE)
     path = home / BUNDLE / "project-metadata/applications-metadata.json"
     first, *others = json.loads(path.read_text())
     path.write_text(json.dumps([first, *others, {**first, "name": "Again", "subdomain": first["subdomain"].upper()}]))
     for options in ("--dry-run", ""):
-        line = run_line(f'cmlutil project import -p "Churn Model" {options}', exit_code=1)
+        line = run_line(f"{IMPORT} {options}", exit_code=1)
         assert f"the applications '{first['name']}' and 'Again' have the same subdomain" in line.err
     assert not target.world.projects
 
@@ -131,12 +121,12 @@ def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     addon = {"component": "Spark", "display_name": "Spark 3.2"}
     _, target = workspaces(source_more={"addons": [{**addon, "id": 5}]}, target_more={"addons": [{**addon, "id": 905}]})
     target.world.user("kai").id = 7022
-    run_line('cmlutil project export -p "Churn Model"')
-    run_line('cmlutil project import -p "Churn Model"')
+    run_line(EXPORT)
+    run_line(IMPORT)
     job = next(job for job in target.project("dana", "churn-model").jobs if job.name == "ingest")
     assert job.addons == [905]
     assert [(one["user_id"], one["failure"]) for one in job.notifications] == [(7022, True)]
-    validate = 'cmlutil project validate-migration -p "Churn Model" --json'
+    validate = f"{VALIDATE} --json"
     assert not {"addons", "notifications"} & {one["what"] for one in run_line(validate).json["differences"]}
     job.addons, job.notifications = [], [{"user_id": 7001, "failure": True}]
     found = {one["what"]: one for one in run_line(validate, exit_code=4).json["differences"] if not one["expected"]}

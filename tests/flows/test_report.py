@@ -7,6 +7,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+from emulated import EXPORT, IMPORT
 
 from cmlutils import log as logs
 from cmlutils.cli.render import files_text, json_text
@@ -134,13 +135,13 @@ def test_the_line_of_files_counts_the_same_things_twice(counts, text):
 
 def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
     _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     metrics = json.loads((home / "bundles/Churn Model/logs/export_metrics.json").read_text())
     assert metrics["folders"]["jobs"] == {"files": 1, "bytes": 9}
     assert metrics["folders"]["."]["files"] == 5
     target.faults.add(Fault("status", method="POST", path="/jobs$", status=403, times=None))
     target.faults.add(Fault("status", method="GET", path="/jobs$", status=403, times=None))
-    run_line('cmlutil project import -p "Churn Model" --verify', exit_code={1, 5})
+    run_line(f"{IMPORT} --verify", exit_code={1, 5})
     logs_of = home / "bundles/Churn Model/logs"
     metrics = json.loads((logs_of / "import_metrics.json").read_text())
     assert metrics["exit_code"] in {1, 5}

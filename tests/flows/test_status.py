@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from emulated import EXPORT
 from until import until
 
 from cmlutils.bundle import Bundle
@@ -65,7 +66,7 @@ def test_progress_is_written_once_a_second_at_most(bundle):
 
 def test_a_run_that_was_killed_does_not_read_as_running(workspaces, run_line, home):
     _, target = workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     target.faults.add(Fault("hang", method="POST", path="/jobs$", seconds=600))
 
     def at_jobs():
@@ -120,7 +121,7 @@ def test_a_pipe_in_place_of_the_lock_holds_nobody_up(bundle):
 
 def test_it_is_told_in_lines_that_a_narrow_terminal_holds(workspaces, run_line, monkeypatch):
     workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     monkeypatch.setenv("COLUMNS", "60")
     lines = run_line("cmlutil project status").out.splitlines()
     assert max(map(len, lines)) <= 60
@@ -130,7 +131,7 @@ def test_it_is_told_in_lines_that_a_narrow_terminal_holds(workspaces, run_line, 
 
 def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
-    run_line('cmlutil project export -p "Churn Model"')
+    run_line(EXPORT)
     bundle = Bundle(home / "bundles/Churn Model")
     with bundle.lock(), ProgressFile(Silent(), Report("import", "P"), bundle).open():
         argv = [sys.executable, "-m", "cmlutils", "project", "status", "--watch"]

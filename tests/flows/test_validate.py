@@ -6,6 +6,7 @@ from html import escape
 
 import pytest
 from copying import overwrite
+from emulated import BUNDLE, EXPORT, IMPORT, VALIDATE
 from foreign import without_ours
 
 from cmlutils.emulator.faults import Fault
@@ -18,11 +19,6 @@ from cmlutils.report import Group
 from cmlutils.runtime import Runtime
 from cmlutils.runtimes import Maps
 from cmlutils.workloads import Application, Job, Model
-
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
-VALIDATE = 'cmlutil project validate-migration -p "Churn Model"'
-BUNDLE = "bundles/Churn Model"
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import random
 import shutil
 
 import pytest
+from emulated import EXPORT, IMPORT
 from spoil import spoilt
 
 RUNS = int(os.environ.get("FUZZ_RUNS", "16"))
 FIRST = int(os.environ.get("FUZZ_FIRST", "0"))
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 
 
 class Spoiler:

@@ -4,6 +4,7 @@ import os
 import stat
 
 import pytest
+from emulated import EXPORT, IMPORT
 
 from cmlutils import config, guard
 from cmlutils.bundle import Bundle
@@ -117,8 +118,8 @@ def test_all_that_a_run_writes_is_private(workspaces, without_files, run_line, h
     workspaces()
     old = os.umask(0o000)
     try:
-        run_line('cmlutil project export -p "Churn Model"')
-        run_line('cmlutil project import -p "Churn Model"')
+        run_line(EXPORT)
+        run_line(IMPORT)
     finally:
         os.umask(old)
     folder = home / "bundles"

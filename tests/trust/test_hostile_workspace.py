@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import trustme
+from emulated import EXPORT, IMPORT
 from spoil import spoilt
 
 from cmlutils.bundle import Bundle
@@ -26,8 +27,6 @@ from cmlutils.remote import cdswctl, exchange, process
 from cmlutils.remote.http import Http, Patience
 from cmlutils.section import Secret, Workspace
 
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 KEY = "source0key0source0key0source0key0"
 
 

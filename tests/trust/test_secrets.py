@@ -12,12 +12,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from emulated import EXPORT, IMPORT, VALIDATE
 
 from cmlutils import log as logs
 from cmlutils.emulator.faults import Fault
 
-EXPORT = 'cmlutil project export -p "Churn Model"'
-IMPORT = 'cmlutil project import -p "Churn Model"'
 ODD = "k'\"{}[]#&*!|>%@`\\,-?"  # characters with a meaning in YAML, JSON, a shell or an address
 KEYS = {"export": ODD + "source0canary", "import": ODD + "target0canary"}
 VALUES = ("canary-of-project", "canary-of-job", "canary-of-application", "canary-of-model")
@@ -131,7 +130,7 @@ def test_values_stay_out_of_the_bundle_on_request(canaries, run_line, home):
     target.project("dana", "churn-model").environment["TOKEN"] = "filled-in-by-hand"
     run_line(IMPORT)
     assert target.project("dana", "churn-model").environment["TOKEN"] == "filled-in-by-hand"
-    run_line('cmlutil project validate-migration -p "Churn Model"')
+    run_line(VALIDATE)
 
 
 def test_a_value_left_out_of_one_workload_excuses_no_other(canaries, run_line):
@@ -141,7 +140,7 @@ def test_a_value_left_out_of_one_workload_excuses_no_other(canaries, run_line):
     run_line(f"{EXPORT} --no-environment-values")
     run_line(f"{IMPORT} --verify")
     jobs[1].environment["MINE"] = "another"
-    line = run_line('cmlutil project validate-migration -p "Churn Model" --json', exit_code=4)
+    line = run_line(f"{VALIDATE} --json", exit_code=4)
     unexpected = [(one["where"], one["what"]) for one in line.json["differences"] if not one["expected"]]
     assert unexpected == [(f"source job {jobs[1].name}", "environment MINE")]
 
