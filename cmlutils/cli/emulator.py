@@ -6,7 +6,6 @@ import configparser
 import errno
 import logging
 import os
-import signal
 import tempfile
 import threading
 from contextlib import ExitStack, suppress
@@ -217,10 +216,5 @@ def _address(text: str) -> tuple[str, str]:
 
 
 def _wait() -> None:
-    """Wait for a signal that ends; a SIGHUP that nohup had ignored stays ignored."""
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda *_: ended.set())
-    while not ended.wait(3600):
-        continue
+    """Wait until a signal ends the run, as Interrupted."""
+    threading.Event().wait()

@@ -25,7 +25,7 @@ from cmlutils.emulator.world import DEMO, DEMO_TARGET, World
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROGRAM = [sys.executable, "-c", "from cmlutils.cli.emulator import emulator; emulator()"]
+PROGRAM = [sys.executable, "-m", "cmlutils", "emulator"]
 
 
 def begin(*words: str) -> tuple[subprocess.Popen[str], list[str]]:
@@ -66,7 +66,7 @@ def test_it_runs_until_a_signal(number: signal.Signals, tmp_path: Path) -> None:
 def test_a_signal_before_it_is_up_ends_it_as_quietly(number: signal.Signals, tmp_path: Path) -> None:
     world = tmp_path / "world"
     os.mkfifo(world)
-    argv = [sys.executable, "-m", "cmlutils", "emulator", "start", "--personality", "cml", "--world", str(world)]
+    argv = [*PROGRAM, "start", "--personality", "cml", "--world", str(world)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     writer, deadline = -1, time.monotonic() + 30
     while writer < 0:
