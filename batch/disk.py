@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle
+from cmlutils.errors import BundleError
+from cmlutils.flows.copying.landing import remove_tree
+from cmlutils.lock import taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _REST = 20  # the pause after a measurement is this many times as long as the measurement took
+_REMOVED = ("project-metadata", "manifest.json", "project-data")  # data last: a part of it must not pass for a bundle
+_NOTHING = 1 << 20  # bytes of a removed bundle's logs and state that do not count
 SLOT = 10  # before the first export is complete, each is expected to take 1/SLOT of the budget
 
 
@@ -129,7 +134,31 @@ class Disk:
         if self._sizes[project]:
             self._exported.append(self._sizes[project])
 
-    def removed(self, project: str, rest: int) -> None:
-        """Note that a bundle was removed; `rest` bytes of it are left, and less than 1 MiB counts as nothing."""
-        self._sizes[project] = 0 if rest < (1 << 20) else rest
-        self._complete.discard(project)
+    def remove(self, project: str) -> None:
+        """Remove a bundle's files and metadata, but not its logs and state; raise BundleError if some of it stays.
+
+        Nothing goes while another run is at the bundle: an import would take what goes meanwhile for lost, and delete
+        it on the target.
+        """
+        folder = self._folders[project]
+        if folder is None:
+            raise BundleError("its place is not known.")
+        with taken(Bundle(folder).lock_file, folder):
+            failures = [_failure(folder / name) for name in _REMOVED]
+        self._look(project)
+        if self._sizes[project] < _NOTHING:
+            self._sizes[project] = 0
+        if any(failures):
+            raise BundleError(next(filter(None, failures)))
+
+
+def _failure(path: Path) -> str:
+    """Remove a file or folder; return why it can't be removed, empty if it is gone."""
+    try:
+        if path.is_dir():
+            remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        return f"{error.filename or path} can't be removed: {error.strerror}."
+    return ""

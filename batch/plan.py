@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import results
-from disk import Disk, size_of
+from disk import Disk
 from pool import Task
 from results import Result, metrics_of, worse
 from workspaces import Gate, login_of
 
 from cmlutils.bundle import Bundle, folder_name
 from cmlutils.errors import BundleError, ExitCode, Unreachable
-from cmlutils.flows.copying.landing import remove_tree
-from cmlutils.lock import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,15 +24,15 @@ if TYPE_CHECKING:
 
 TRIES = 3  # attempts at a step that fails through no fault of its project
 _GO_ON = {ExitCode.OK, ExitCode.NEEDS_HAND}  # exit codes after which the next step makes sense
-_REMOVED = ("project-metadata", "manifest.json", "project-data")  # data last: a part of it must not pass for a bundle
 
 
 @dataclass
 class Item:
-    """One project of a batch: its current step, how often that was tried, and the outcome of its steps so far."""
+    """One project of a batch: how far it is in its steps, how often it tried this one, and what came of it so far."""
 
     project: str
     sections: Mapping[str, Section]  # by side, without sections that can't be read
+    steps: Sequence[str]
     step: int = 0
     tries: int = 0
     running: bool = False
@@ -46,6 +43,11 @@ class Item:
     result: Result | None = None
 
     @property
+    def verb(self) -> str:
+        """The current step."""
+        return self.steps[self.step]
+
+    @property
     def folder(self) -> Path | None:
         """The folder of its bundle; None if neither section can be read."""
         one = self.sections.get("import") or self.sections.get("export")
@@ -54,10 +56,9 @@ class Item:
 
 @dataclass
 class Plan:
-    """All projects of a batch, with the same steps for each. Calls `say` with news, and `changed` after new results."""
+    """All projects of a batch. Calls `say` with news, and `changed` after new results."""
 
     items: Sequence[Item]
-    steps: Sequence[str]
     logs: Path
     extra: Sequence[str]
     say: Callable[[str], None]
@@ -93,25 +94,22 @@ class Plan:
         for one in waiting:
             if not all(gate.open for _, gate in self._gates(one)):
                 continue
-            verb = self.steps[one.step]
-            if verb == "export":
+            if one.verb == "export":
                 if not self.disk.fits(one.project):
                     continue
                 self.disk.begin(one.project)
             one.running, one.tries = True, one.tries + 1
             log = self._log(one)
-            self.say(f"{one.project}: {verb}{' again' if one.tries > 1 else ''}, log {log}")
-            words = ("project", verb, f"--project-name={one.project}", *self.extra)
-            if verb == "import" and self.verify:
-                words = (*words, "--verify")
-            return Task(one.project, verb, words, log, append=one.tries > 1)
+            self.say(f"{one.project}: {one.verb}{' again' if one.tries > 1 else ''}, log {log}")
+            words = ["project", one.verb, f"--project-name={one.project}", *self.extra]
+            words += ["--verify"] if one.verb == "import" and self.verify else []
+            return Task(one.project, one.verb, words, log, append=one.tries > 1)
         return None
 
     def _gates(self, one: Item) -> list[tuple[Section, Gate]]:
         """Return section and gate of each workspace that its step needs, the target before the source."""
-        verb = self.steps[one.step]
-        both = verb == "validate-migration" or (verb == "import" and self.verify)
-        sides = ("import", "export") if both else (verb,)
+        both = one.verb == "validate-migration" or (one.verb == "import" and self.verify)
+        sides = ("import", "export") if both else (one.verb,)
         found = [one.sections[side] for side in sides if side in one.sections]
         return [(section, self.gates[section.workspace.url]) for section in found]
 
@@ -185,21 +183,29 @@ class Plan:
 
     def _step_ended(self, one: Item, how: Ended) -> None:
         """Record how a step ended, then go on to the project's next step or set its result."""
-        verb = self.steps[one.step]
         one.code = worse(one.code, how.code)
-        side: Side = "export" if verb == "export" else "import"
+        side: Side = "export" if one.verb == "export" else "import"
         known = metrics_of(Bundle(one.folder).metrics(side)) if one.folder and not self.dry else {}
         reason = results.reason_of(how.code, how.output, known)
         words = f"{Result('', how.code, foreseen=self.dry).words} after {how.seconds:.0f} s"
-        self.say(": ".join(filter(None, (one.project, verb, words, reason))))
-        if verb == "export" and how.code in _GO_ON:
+        self.say(": ".join(filter(None, (one.project, one.verb, words, reason))))
+        if one.verb == "export" and how.code in _GO_ON:
             self.disk.exported(one.project)
-        if how.code in _GO_ON and one.step + 1 < len(self.steps):
+        if how.code in _GO_ON and one.step + 1 < len(one.steps):
             one.step, one.tries = one.step + 1, 0
             self._dirty = True
             return
-        removed = self.remove and how.code == ExitCode.OK and verb == "validate-migration" and self._remove(one)
-        self._project_ended(one, one.code, reason, removed=removed)
+        equal = how.code == ExitCode.OK and one.verb == "validate-migration"
+        self._project_ended(one, one.code, reason, removed=self.remove and equal and self._removed(one))
+
+    def _removed(self, one: Item) -> bool:
+        """Remove its bundle; tell whether that is gone whole."""
+        try:
+            self.disk.remove(one.project)
+        except BundleError as error:
+            self.say(f"{one.project}: its bundle stays: {error.message}")
+            return False
+        return True
 
     def _project_ended(self, one: Item, code: int | None, reason: str, *, removed: bool = False) -> None:
         one.result = self._result(one, code, reason, removed=removed)
@@ -211,41 +217,13 @@ class Plan:
             code,
             round(one.seconds, 1),
             str(self._log(one)) if one.tries else "",
-            self.steps[one.step],
+            one.verb,
             reason,
             removed,
-            after=self.steps[one.step - 1] if one.step and code is None else "",
+            after=one.steps[one.step - 1] if one.step and code is None else "",
             foreseen=self.dry,
         )
 
     def _log(self, one: Item) -> Path:
         """Return the log of the cmlutil that runs its current step."""
-        return self.logs / self.steps[one.step] / f"{folder_name(one.project)}.log"
-
-    def _remove(self, one: Item) -> bool:
-        """Remove files and metadata, not logs and state, of a validated bundle; tell whether they are all gone.
-
-        Not while another run is at the bundle: an import would take what goes meanwhile for lost, and delete it on the
-        target.
-        """
-        if one.folder is None:
-            return False
-        try:
-            with taken(Bundle(one.folder).lock_file, one.folder):
-                return self._remove_parts(one.project, one.folder)
-        except BundleError as error:
-            self.say(f"{one.project}: its bundle stays: {error.message}")
-            return False
-
-    def _remove_parts(self, project: str, folder: Path) -> bool:
-        for name in _REMOVED:
-            path = folder / name
-            try:
-                if path.is_dir():
-                    remove_tree(path)
-                else:
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                print(f"{error.filename or path} can't be removed: {error.strerror}.", file=sys.stderr)
-        self.disk.removed(project, size_of(folder))
-        return not any((folder / name).exists() for name in _REMOVED)
+        return self.logs / one.verb / f"{folder_name(one.project)}.log"

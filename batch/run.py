@@ -74,7 +74,6 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
     with show.view() as view:
         plan = Plan(
             items=_items(verb, options, names, last),
-            steps=STEPS.get(verb, (verb,)),
             logs=folder / "batch-logs" / ("dry-run" if dry else ""),
             extra=_extra(options, more),
             say=view.say,
@@ -92,7 +91,8 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
 
 def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
     """Return the projects. Those that an earlier batch migrated, removing the bundle, are done unless named now."""
-    items = [Item(name, sections) for name, sections in choose.sections(names, options.config_dir).items()]
+    steps = STEPS.get(verb, (verb,))
+    items = [Item(name, sections, steps) for name, sections in choose.sections(names, options.config_dir).items()]
     for one in items:
         before = last.get(one.project)
         if verb == "migrate" and before and before.removed and before.exit_code == 0 and not options.projects:

@@ -72,10 +72,11 @@ def stub(tmp_path):
     return (sys.executable, str(path))
 
 
-def a_plan(names, tmp_path, steps=("export",), **more):
-    items = [plan.Item(name, more.pop("sections", {}).get(name, {})) for name in names]
-    said = []
-    one = plan.Plan(items, steps, tmp_path / "logs", ["--extra"], said.append, lambda: None, **more)
+def a_plan(names, tmp_path, steps=("export",), sections=None, **more):
+    """Return a plan for these projects; `sections` are those of the export, by project."""
+    found = {name: {"export": one} for name, one in (sections or {}).items()}
+    items, said = [plan.Item(name, found.get(name, {}), steps) for name in names], []
+    one = plan.Plan(items, tmp_path / "logs", ["--extra"], said.append, lambda: None, **more)
     one.said = said
     return one
 
@@ -161,7 +162,7 @@ def script(tmp_path, stub, names):
         f"import sys; sys.path.insert(0, {str(BATCH)!r})\n"
         "from pathlib import Path\n"
         "import plan, pool, results\n"
-        f"what = plan.Plan([plan.Item(n, {{}}) for n in {names!r}], ('export',), Path({str(tmp_path)!r}), [],"
+        f"what = plan.Plan([plan.Item(n, {{}}, ('export',)) for n in {names!r}], Path({str(tmp_path)!r}), [],"
         " print, lambda: None)\n"
         f"one = pool.Pool({stub!r}, 1)\n"
         "one.run(what)\n"
@@ -254,21 +255,17 @@ def test_patience_ends_an_hour_after_the_last_answer_and_after_a_minute_without_
 
 def test_a_refused_key_stops_its_projects_with_one_message(stub, tmp_path):
     names = ["fails 1", *(f"p{letter}" for letter in "abcde")]
-    rows = {name: {"export": section(tmp_path, name, key="k")} for name in names}
-    rows["pe"] = {"export": section(tmp_path, "pe", key="another")}
-    items = [plan.Item(name, rows[name]) for name in names]
-    said = []
-    one = plan.Plan(items, ("export",), tmp_path / "logs", [], said.append, lambda: None)
+    sections = {name: section(tmp_path, name, key="another" if name == "pe" else "k") for name in names}
+    one = a_plan(names, tmp_path, sections=sections)
     one.gates["http://one"].ask = lambda one: ("refused", f"401 for {one.name}")
     pool.Pool(stub, 1).run(one)
     assert [each.exit_code for each in one.results()] == [1, None, None, None, None, 0]
     assert one.results()[1].reason == "401 for fails 1"
-    assert sum("401" in line for line in said) == 1
+    assert sum("401" in line for line in one.said) == 1
 
 
 def test_what_failed_while_its_workspace_was_away_runs_again(stub, tmp_path):
-    items = [plan.Item("fails 1", {"export": section(tmp_path, "fails 1")})]
-    one = plan.Plan(items, ("export",), tmp_path / "logs", [], print, lambda: None)
+    one = a_plan(["fails 1"], tmp_path, sections={"fails 1": section(tmp_path, "fails 1")})
     one.gates["http://one"].ask = answers(("away", "gone"), ("fine", ""))
     pool.Pool(stub, 1).run(one)
     assert (tmp_path / "export fails 1").read_text() == "xx"
@@ -277,7 +274,6 @@ def test_what_failed_while_its_workspace_was_away_runs_again(stub, tmp_path):
 
 def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path):
     names = ["good", "hand 5", "differs 4", "fails 1"]
-    rows = {name: {"export": section(tmp_path, name)} for name in names}
     for name in names:
         data = tmp_path / "out" / name / "project-data"
         (data / "locked").mkdir(parents=True)
@@ -286,8 +282,7 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
         (data.parent / "logs").mkdir()
         (data.parent / "state").mkdir()
     steps = ("export", "import", "validate-migration")
-    items = [plan.Item(name, rows[name]) for name in names]
-    one = plan.Plan(items, steps, tmp_path / "logs", [], print, lambda: None, remove=True)
+    one = a_plan(names, tmp_path, steps, {name: section(tmp_path, name) for name in names}, remove=True)
     for gate in one.gates.values():
         gate.ask = lambda _: ("fine", "")
     pool.Pool(stub, 2).run(one)
@@ -304,7 +299,7 @@ def test_a_migration_goes_step_by_step_and_removes_what_is_equal(stub, tmp_path)
     assert (tmp_path / "out/hand 5/project-data").exists()
 
 
-def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path, capsys, monkeypatch):
+def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path, monkeypatch):
     data = tmp_path / "out/good/project-data"
     data.mkdir(parents=True)
     (data.parent / "state").mkdir()
@@ -313,19 +308,18 @@ def test_a_bundle_that_can_not_be_removed_whole_is_none_any_more(stub, tmp_path,
     def fails(path):
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(plan, "remove_tree", fails)
-    items = [plan.Item("good", {"export": section(tmp_path, "good")})]
-    one = plan.Plan(items, ("validate-migration",), tmp_path / "logs", [], print, lambda: None, remove=True)
-    assert not one._remove(items[0])
+    monkeypatch.setattr(disk, "remove_tree", fails)
+    one = a_plan(["good"], tmp_path, ("validate-migration",), {"good": section(tmp_path, "good")}, remove=True)
+    pool.Pool(stub, 1).run(one)
+    assert (one.results()[0].exit_code, one.results()[0].removed) == (0, False)
     assert not (data.parent / "manifest.json").exists()
-    assert f"{data} can't be removed: Input/output error." in capsys.readouterr().err
+    assert f"good: its bundle stays: {data} can't be removed: Input/output error." in one.said
 
 
 def test_a_bundle_at_which_another_run_is_stays(stub, tmp_path):
     bundle = Bundle(tmp_path / "out/good")
     bundle.create()
-    one = a_plan(["good"], tmp_path, sections={"good": {"export": section(tmp_path, "good")}}, remove=True)
-    one.steps = ("validate-migration",)
+    one = a_plan(["good"], tmp_path, ("validate-migration",), {"good": section(tmp_path, "good")}, remove=True)
     with bundle.lock():
         pool.Pool(stub, 1).run(one)
     assert (one.results()[0].exit_code, one.results()[0].removed) == (0, False)
@@ -348,29 +342,27 @@ def test_exports_start_while_they_fit_and_one_alone_always(tmp_path):
         one.add(name, tmp_path / name)
     assert one.fits("a")
     one.begin("a")
-    (tmp_path / "a/data").write_bytes(b"x" * (6 << 20))
+    leave_bundle(tmp_path / "a", 6 << 20, complete=True)
+    (tmp_path / "a/state").mkdir()
     one.ended("a")
     one.exported("a")
     assert not one.fits("b")  # a takes 6 MiB, and b is expected to take as much
-    one.removed("a", 4096)
+    one.remove("a")
     assert one.fits("b")
     one.begin("b")
     assert not one.fits("c")
 
 
 def leave_bundle(folder, size, *, complete):
-    folder.mkdir(parents=True)
-    (folder / "data").write_bytes(b"x" * size)
+    (folder / "project-data").mkdir(parents=True)
+    (folder / "project-data/file").write_bytes(b"x" * size)
     if complete:
         (folder / "manifest.json").touch()
 
 
 @pytest.mark.parametrize("complete", ["abc", "b", ""])
 def test_bundles_that_an_earlier_batch_left_never_keep_their_own_projects_waiting(stub, tmp_path, complete):
-    rows = {name: {"export": section(tmp_path, name)} for name in "abc"}
-    one = plan.Plan(
-        [plan.Item(name, rows[name]) for name in "abc"], ("export",), tmp_path / "logs", [], print, lambda: None
-    )
+    one = a_plan("abc", tmp_path, sections={name: section(tmp_path, name) for name in "abc"})
     one.disk.budget = 2 << 20
     for name in "abc":
         leave_bundle(tmp_path / "out" / name, 1 << 20, complete=name in complete)
@@ -388,15 +380,16 @@ def test_a_complete_bundle_is_not_expected_to_grow(tmp_path):
     one.add("large", tmp_path / "large")
     one.begin("large")
     leave_bundle(tmp_path / "large", 9 << 20, complete=True)
+    (tmp_path / "large/state").mkdir()
     one.ended("large")
     one.exported("large")
-    one.removed("large", 0)
+    one.remove("large")
     one.begin("a")
     assert one.fits("b")
 
 
 def test_the_size_of_an_export_that_failed_says_nothing_about_others(stub, tmp_path):
-    one = a_plan(["fails 1"], tmp_path, sections={"fails 1": {"export": section(tmp_path, "fails 1")}})
+    one = a_plan(["fails 1"], tmp_path, sections={"fails 1": section(tmp_path, "fails 1")})
     one.gates["http://one"].ask = lambda _: ("fine", "")
     one.disk.budget = 10 << 20
     leave_bundle(tmp_path / "out/fails 1", 5000, complete=False)
@@ -655,9 +648,9 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
         "from pathlib import Path\n"
         "import plan, pool, show\n"
         "show.SUMMARY_SECONDS = 0.1\n"
-        "slow = [plan.Item('slow \\x07', {})]\n"
+        "slow = [plan.Item('slow \\x07', {}, ('export',))]\n"
         "with show.view() as view:\n"
-        f"    what = plan.Plan(slow, ('export',), Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
+        f"    what = plan.Plan(slow, Path({str(tmp_path)!r}), [], view.say, lambda: None)\n"
         f"    one = pool.Pool({stub!r}, 1)\n"
         "    one.run(what, lambda: view.look(what.results(), one.running))\n"
     )
