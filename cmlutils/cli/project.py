@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cmlutils.bundle import bundle_of
 from cmlutils.cli.commands import Commands
 from cmlutils.cli.options import dry_run_option, project_option, quick_option, run_options
 from cmlutils.cli.overview import list_command, status_command
 from cmlutils.cli.render import show_plan
-from cmlutils.cli.runs import Run, connected, failures_reported, load, maps_of
+from cmlutils.cli.runs import Run, begun, load
 from cmlutils.errors import CmlutilError, ConfigError
-from cmlutils.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,19 +51,15 @@ def export(name: str, config_dir: str | None, *, no_values: bool, dry_run: bool,
     \b
     Example: cmlutil project export -p "Churn Model"
     """
-    report = Report("export", name)
-    with failures_reported(report, as_json=as_json, dry_run=dry_run):
-        section = load("export", name, config_dir)
+    with begun("export", name, config_dir, patience, as_json=as_json, dry_run=dry_run) as run:
         from cmlutils.flows.export_project import export_project
         from cmlutils.flows.plan_export import plan_export
 
-        bundle = bundle_of(section)
-        run = Run(section, bundle, report, patience * 60, as_json=as_json)
         if dry_run:
-            return _foreseen(run, lambda connection: plan_export(connection, bundle))
-        with connected(run) as (connection, progress):
-            export_project(connection, bundle, report, progress, values=not no_values)
-    return report.exit_code
+            return _foreseen(run, lambda connection: plan_export(connection, run.bundle))
+        with run.connected() as (connection, progress):
+            export_project(connection, run.bundle, run.report, progress, values=not no_values)
+    return run.report.exit_code
 
 
 @project.command("import")
@@ -91,22 +85,19 @@ def import_(
     """
     if quick and not verify:
         raise click.UsageError("--quick says how to verify: it needs --verify.")
-    report = Report("import", name)
-    with failures_reported(report, as_json=as_json, dry_run=dry_run):
-        section = load("import", name, config_dir)
+    with begun("import", name, config_dir, patience, as_json=as_json, dry_run=dry_run) as run:
         from cmlutils.flows.import_project import import_project
         from cmlutils.flows.plan_import import plan_import
 
-        bundle, maps = bundle_of(section), maps_of(section, config_dir)
-        run = Run(section, bundle, report, patience * 60, as_json=as_json)
+        bundle, maps = run.bundle, run.maps()
         if dry_run:
             bundle.check()
             return _foreseen(run, lambda connection: plan_import(connection, bundle, maps))
-        with connected(run, check=partial(_check, bundle)) as (connection, progress):
-            import_project(connection, bundle, maps, report, progress)
+        with run.connected(check=partial(_check, bundle)) as (connection, progress):
+            import_project(connection, bundle, maps, run.report, progress)
             if verify:
-                _validate(run, connection, maps, progress, config_dir, quick=quick)
-    return report.exit_code
+                _validate(run, connection, maps, progress, quick=quick)
+    return run.report.exit_code
 
 
 def _check(bundle: Bundle) -> None:
@@ -119,17 +110,13 @@ def _check(bundle: Bundle) -> None:
 
 def _foreseen(run: Run, plan: Callable[[Connection], Plan]) -> int:
     """Show what a run would do, without writing anything."""
-    from cmlutils.flows.connect import connect
-
-    with connect(run.section, run.patience) as connection:
+    with run.connect() as connection:
         found = plan(connection)
     show_plan(found, as_json=run.as_json)
     return found.exit_code
 
 
-def _validate(
-    run: Run, target: Connection, maps: Maps, progress: Progress, config_dir: str | None, *, quick: bool
-) -> None:
+def _validate(run: Run, target: Connection, maps: Maps, progress: Progress, *, quick: bool) -> None:
     """Compare source, bundle and target; without a usable export section, only bundle and target.
 
     If the source can't be reached, the rest is compared first, and the error is raised at the end.
@@ -140,7 +127,7 @@ def _validate(
     with ExitStack() as stack:
         source, failure = None, None
         try:
-            export = load("export", target.section.name, config_dir)
+            export = load("export", target.section.name, run.config_dir)
             source = stack.enter_context(connect(export, run.patience))
         except ConfigError as error:
             run.report.notes.append(f"The source is not compared: {error.message}")
@@ -163,11 +150,8 @@ def validate_migration_command(
     \b
     Example: cmlutil project validate-migration -p "Churn Model"
     """
-    report = Report("validate-migration", name)
-    with failures_reported(report, as_json=as_json):
-        section = load("import", name, config_dir)
-        bundle, maps = bundle_of(section), maps_of(section, config_dir)
-        run = Run(section, bundle, report, patience * 60, as_json=as_json)
-        with connected(run, check=partial(bundle.check, changed=True)) as (connection, progress):
-            _validate(run, connection, maps, progress, config_dir, quick=quick)
-    return report.exit_code
+    with begun("validate-migration", name, config_dir, patience, as_json=as_json) as run:
+        maps = run.maps()
+        with run.connected(check=partial(run.bundle.check, changed=True)) as (connection, progress):
+            _validate(run, connection, maps, progress, quick=quick)
+    return run.report.exit_code

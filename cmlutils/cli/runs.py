@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config, interrupts
 from cmlutils import log as logs
+from cmlutils.bundle import bundle_of
 from cmlutils.cli.render import json_text, show, show_error, show_plan
 from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted, of_this_machine
 from cmlutils.plan import Plan
+from cmlutils.report import Report
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from cmlutils.bundle import Bundle
     from cmlutils.flows.connect import Connection
     from cmlutils.progress import Progress
-    from cmlutils.report import Report
     from cmlutils.runtimes import Maps
     from cmlutils.section import Section, Side
 
@@ -37,13 +39,6 @@ def load(side: Side, name: str, config_dir: str | None) -> Section:
     return section
 
 
-def maps_of(section: Section, config_dir: str | None) -> Maps:
-    """Return the user's maps of images and engines."""
-    from cmlutils.runtimes import load_maps
-
-    return load_maps([section.file.parent, *config.config_folders(config_dir, os.environ)])
-
-
 @dataclass(frozen=True)
 class Run:
     """One run of a command: what it works on and how it reports; `patience` is in seconds."""
@@ -51,8 +46,41 @@ class Run:
     section: Section
     bundle: Bundle
     report: Report
+    config_dir: str | None
     patience: float
     as_json: bool
+
+    def maps(self) -> Maps:
+        """Return the user's maps of images and engines."""
+        from cmlutils.runtimes import load_maps
+
+        return load_maps([self.section.file.parent, *config.config_folders(self.config_dir, os.environ)])
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        """Open the API of the section's workspace."""
+        from cmlutils.flows.connect import connect
+
+        return connect(self.section, self.patience)
+
+    @contextmanager
+    def connected(self, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
+        """Connect for the block and write a report of it.
+
+        If the bundle exists already, a failure of `check` or of the connection is in the report, too; otherwise it
+        leaves no trace on the disk.
+        """
+        if self.bundle.state.is_dir():
+            self.bundle.create()
+            with self.reported() as progress:
+                check()
+                with self.connect() as connection:
+                    yield connection, progress
+            return
+        check()
+        with self.connect() as connection:
+            self.bundle.create()
+            with self.reported() as progress:
+                yield connection, progress
 
     @contextmanager
     def reported(self) -> Iterator[Progress]:
@@ -76,33 +104,17 @@ class Run:
 
 
 @contextmanager
-def connected(run: Run, check: Callable[[], None] = lambda: None) -> Iterator[tuple[Connection, Progress]]:
-    """Connect for the block and write a report of it.
+def begun(
+    verb: str, name: str, config_dir: str | None, minutes: float, *, as_json: bool, dry_run: bool = False
+) -> Iterator[Run]:
+    """Yield a run of this command for a section; `minutes` is its patience.
 
-    If the bundle exists already, a failure of `check` or of the connection is in the report, too; otherwise it leaves
-    no trace on the disk.
+    With `as_json`, a failure that ends it before its report (or plan) was printed is printed as JSON.
     """
-    from cmlutils.flows.connect import connect
-
-    if run.bundle.state.is_dir():
-        run.bundle.create()
-        with run.reported() as progress:
-            check()
-            with connect(run.section, run.patience) as connection:
-                yield connection, progress
-        return
-    check()
-    with connect(run.section, run.patience) as connection:
-        run.bundle.create()
-        with run.reported() as progress:
-            yield connection, progress
-
-
-@contextmanager
-def failures_reported(report: Report, *, as_json: bool, dry_run: bool = False) -> Iterator[None]:
-    """With `as_json`, print a failure as JSON if it ended the run before its report (or plan) was printed."""
+    report = Report(verb, name)
     try:
-        yield
+        section = load(report.side, name, config_dir)
+        yield Run(section, bundle_of(section), report, config_dir, minutes * 60, as_json=as_json)
     finally:
         error = sys.exc_info()[1]
         if error and as_json and not report.error:
