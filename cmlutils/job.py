@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 RECIPIENTS = ("success_recipients", "failure_recipients", "timeout_recipients", "stopped_recipients")
-
-
 ELSEWHERE = -1  # a parent that the reply names by something else than a number
 
 

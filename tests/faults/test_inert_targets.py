@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from emulated import running
 from replaying import APPLICATIONS, MODELS, SETTINGS, dump, replay, target_of, write_bundle
 
 from cmlutils.application import ENDED
@@ -52,7 +53,7 @@ def assert_inert(workspace, weak):
     kinds = {event.kind for event in workspace.went_live}
     deploys = {"explicit_auto_false", "build_without_deploy"} & set(weak)
     assert kinds <= {"application-started", *(("model-deployment",) if deploys else ())}
-    assert [event for event in workspace.went_live if event.stopped is None] == []
+    assert running(workspace) == []
     assert {one.status for one in project.applications} <= ENDED
     assert not any(job.can_fire for job in project.jobs)
     alive = {"pending", "deploying", "deployed"}
@@ -127,7 +128,7 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_import
         run = replay(workspace, bundle)
         (outcome,) = [one for one in run.report.outcomes if one.kind == kind]
         assert "It was deleted again." in outcome.note
-        assert {event.id for event in workspace.went_live if event.stopped is None} == set()
+        assert running(workspace) == []
         assert before
 
 
@@ -145,7 +146,7 @@ def test_a_job_that_comes_to_life_is_deleted_also_after_a_crash_unless_it_can_be
         deleted = [one.name for one in run.report.outcomes if "It was deleted again." in one.note]
         assert {kept, *deleted} == {"ingest", "score"}
         assert crash or kept == "score"
-        assert [event for event in workspace.went_live if event.stopped is None] == []
+        assert running(workspace) == []
 
 
 def test_what_was_doomed_is_not_kept_when_the_target_changes_its_mind(tmp_path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.comparing.side import ComparedSide
 
 Record = dict[str, Any]
+_ABSENT = Job("one that is not there", "")  # stands for a parent whose id is no job's
 
 
 def compare_workloads(
@@ -65,14 +66,11 @@ def _partners(
     return pairs
 
 
-_GONE = Job("one that is not there", "")
-
-
 def _parents(workloads: Sequence[Workload]) -> dict[int, Job]:
     """Return each job's parent by the id() of the job, as jobs may be equal in everything else."""
     jobs = [one for one in workloads if isinstance(one, Job)]
     known = {job.source_id: job for job in jobs if job.source_id}
-    return {id(job): known.get(job.parent_id, _GONE) for job in jobs if job.parent_id}
+    return {id(job): known.get(job.parent_id, _ABSENT) for job in jobs if job.parent_id}
 
 
 def _alike(one: Job | None, other: Job | None) -> bool:
@@ -189,7 +187,7 @@ def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Differe
     """Report what is live, which is unexpected only if it is `fresh`, and a model that is not built."""
     where = f"target {wanted.kind} {wanted.name}"
     rows = []
-    inert, state = _inert(wanted, record)
+    inert, state = _states(wanted, record)
     if inert != state:
         row = Difference(where, "state", inert, state, group=Group.LIVE)
         rows.append(
@@ -202,7 +200,7 @@ def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Differe
     return rows
 
 
-def _inert(wanted: Workload, record: Record) -> tuple[str, str]:
+def _states(wanted: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves, and the actual one."""
     if isinstance(wanted, Application):
         status = str(record.get("status") or "stopped")
