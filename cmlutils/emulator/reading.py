@@ -1,10 +1,10 @@
-"""Turns a world's YAML into records and back; an error in it is reported in one sentence that says where."""
+"""Turns a world's YAML into records; an error in it is reported in one sentence that says where."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -12,9 +12,6 @@ from cmlutils.emulator.assumptions import Assumptions, Switches
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.records import Addon, EngineImage, Generate, Json, Pace, Project, Runtime, Tree, User, V2Key
 from cmlutils.emulator.workloads import Application, Build, Deployment, Job, Model, Progress
-
-if TYPE_CHECKING:
-    from cmlutils.emulator.world import World
 
 T = TypeVar("T")
 
@@ -153,39 +150,3 @@ def _find(things: list[Any], field: str, value: str, project: Project) -> int:
         if getattr(thing, field) == value:
             return int(thing.id)
     raise WorldError(f"project {project.name}: nothing has {field} {value!r}")
-
-
-def write_world(world: World) -> Json:
-    """Return the world in the form that ``read_world`` reads, without fields that have their default value."""
-    data: Json = {key: getattr(world, key) for key in sorted(_PLAIN) if getattr(world, key)}
-    data["users"] = [_plain(user) for user in world.users if not user.is_team]
-    data["teams"] = [_plain(team) for team in world.users if team.is_team]
-    for key in ("runtimes", "engine_images", "addons", "faults"):
-        data[key] = [_plain(thing) for thing in getattr(world, key)]
-    for key in ("assume", "switches", "pace"):
-        data[key] = dataclasses.asdict(getattr(world, key))
-    data["projects"] = [
-        {**_plain(project, leave_out={"files", "tree"}), "from": str(project.files)} for project in world.projects
-    ]
-    for team in data["teams"]:
-        del team["type"]
-    return data
-
-
-def _plain(thing: Any, leave_out: frozenset[str] | set[str] = frozenset()) -> Json:
-    """Return the fields of a record that differ from their default."""
-    plain: Json = {}
-    for item in dataclasses.fields(thing):
-        value = getattr(thing, item.name)
-        default = item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-        if item.init and item.name not in leave_out and value != default:
-            plain[item.name] = _plain_value(value)
-    return plain
-
-
-def _plain_value(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return _plain(value)
-    if isinstance(value, list):
-        return [_plain_value(item) for item in value]
-    return value

@@ -62,11 +62,6 @@ class World:
         """Read a world from a YAML file, or from the data of one; raise WorldError."""
         return cls(**reading.read_world(source))
 
-    def dump(self) -> Json:
-        """Return the world as ``load`` takes it; a project's files are given by their folder."""
-        with self.lock:
-            return reading.write_world(self)
-
     def open(self, personality: str, state_dir: Path) -> None:
         """Become a workspace: give ids to everything without one, and write the projects' files below ``state_dir``."""
         self.personality, self.state_dir = personality, state_dir
