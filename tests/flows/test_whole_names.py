@@ -78,6 +78,15 @@ def test_a_file_whose_name_begins_another_one_outlives_a_deletion_that_is_cut(tm
     assert {each.name for each in tmp_path.iterdir()} == {"model"}
 
 
+def test_what_is_moved_to_its_place_is_not_put_into_a_folder_that_appears_there_just_then(tmp_path, program):
+    program("mv", 'mkdir ../../data; touch ../../data/mine; PATH=${PATH#*:} exec mv "$@"')
+    staged = tmp_path / ".ours/new/data"
+    staged.mkdir(parents=True)
+    TargetFolder(CutOff(tmp_path, -100), ".ours").move_in([b"data"])
+    assert [each.name for each in (tmp_path / "data").iterdir()] == ["mine"]
+    assert staged.exists()
+
+
 def test_a_large_file_is_landed_only_if_all_that_tells_it_is_complete_has_come(tmp_path):
     folder = TargetFolder(CutOff(tmp_path, 3), ".ours")
     grown = tmp_path / ".ours/new/large"

@@ -68,7 +68,7 @@ cd "$ours/new" && xargs -0 sh -c '
         goal=../../$each locked=
         if [ -e "$goal" ] || [ -L "$goal" ]; then continue; fi
         [ -L "./$each" ] || [ ! -d "./$each" ] || [ -w "./$each" ] || { locked=1; chmod u+w "./$each"; }
-        mv "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"
+        mv -fT "./$each" "$goal" && [ "$locked" ] && chmod u-w "$goal"
     done
 ' sh
 true
