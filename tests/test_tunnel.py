@@ -11,7 +11,7 @@ import pytest
 
 from cmlutils import interrupts
 from cmlutils.errors import Interrupted, TransferError, TunnelError
-from cmlutils.remote import cdswctl, process, tunnel
+from cmlutils.remote import cdswctl, endpoint, process, tunnel
 from cmlutils.section import Secret, Workspace
 
 
@@ -189,6 +189,20 @@ def test_a_tunnel_whose_client_died_reopens(standin, space, client, monkeypatch)
         one.reopen()
         assert one.run("true").code == 0
     assert not standin.open_session()
+
+
+def test_a_session_that_is_opened_anew_may_have_another_host_key_at_the_same_port(standin, space, client, monkeypatch):
+    port = endpoint._free_port()
+    monkeypatch.setattr(endpoint, "_free_port", lambda: port)  # as a client that chooses it does now and then
+    monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        os.killpg(one._endpoint.child.pid, signal.SIGKILL)
+        one._endpoint.child.wait(2)
+        (standin.base / "host").unlink()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", standin.base / "host"], check=True)
+        one.reopen()
+        assert one.run("true").code == 0
+        assert one._endpoint.port == port
 
 
 def test_a_key_that_is_refused_on_reopening_is_not_tried_again(standin, space, client):

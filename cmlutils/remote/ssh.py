@@ -56,10 +56,15 @@ def identities(workspace: Workspace) -> list[Path]:
     return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
 
 
+def known_hosts(folder: Path, port: int) -> Path:
+    """Return where the host key of the session at this local port is kept."""
+    return folder / f"known-{port}"
+
+
 def command(workspace: Workspace, port: int, folder: Path) -> list[str]:
     """Build the ssh argv without the destination; host keys and the master's socket are kept in `folder`."""
     argv = ["ssh", "-p", str(port), "-S", str(folder / "s")]
-    known = f"UserKnownHostsFile={folder / f'known-{port}'}"
+    known = f"UserKnownHostsFile={known_hosts(folder, port)}"
     argv += _set(*_settings(), f"ConnectTimeout={CONNECT_SECONDS}", known)
     for key in identities(workspace):
         argv += _offered(str(key))

@@ -71,6 +71,7 @@ class Tunnel:
         """Open the endpoint, and the master through it; with `pauses`, try several times to get into the session."""
         self._endpoint = self._dial()
         self.session = self._endpoint.session
+        ssh.known_hosts(self._folder, self._endpoint.port).unlink(missing_ok=True)  # each session has a new host key
         self.ssh_argv = ssh.command(self.workspace, self._endpoint.port, self._folder)
         self._channels = Channels([*self.ssh_argv, LOGIN])
         child = self._endpoint.child
