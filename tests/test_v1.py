@@ -185,7 +185,13 @@ def test_each_read_asks_its_route_and_refuses_another_shape(api, mock, name, arg
     assert attrgetter(name)(api)(*args) == reply
     assert urlsplit(mock.calls[0].request.url).path == path
     mock.reset()
+    nothing = {"models.of": (None,), "projects.engine_image": (None, [])}.get(name, ())
+    for empty in nothing:
+        mock.upsert(method, URL + path, json=empty)
+        assert attrgetter(name)(api)(*args) == reply
     for wrong in ({"a": 1} if reply == [] else [], "text", 5, None, True):
+        if wrong in nothing:
+            continue
         mock.upsert(method, URL + path, json=wrong)
         with pytest.raises(ApiError, match=f"{method} .* where a"):
             attrgetter(name)(api)(*args)

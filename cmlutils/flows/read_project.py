@@ -39,7 +39,7 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
     """Return the project's settings, and the records of people that came with them."""
     people = collaborators(v1, project) or []
-    image = engine_image_name(v1.projects.engine_image(project)) if project.engine_type == LEGACY_ENGINE else ""
+    image = _engine_image(v1, project) if project.engine_type == LEGACY_ENGINE else ""
     reply = v1.projects.get(project)
     settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
     return settings, [*people, reply.get("owner"), reply.get("creator")]
@@ -58,6 +58,17 @@ def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
     """Return a model with its build and deployment, which a list may leave out."""
     whole = {"latestModelBuild", "latestModelDeployment"} <= record.keys()
     return record if whole else v1.models.get(str(record["id"]))
+
+
+def _engine_image(v1: ApiV1, project: ProjectRef) -> str:
+    """Return the project's engine image; empty if the workspace does not show it."""
+    try:
+        return engine_image_name(v1.projects.engine_image(project))
+    except Rejected as error:
+        if error.status >= 500:
+            raise
+        log.warning("The project's engine image can't be read: %s", error)
+        return ""
 
 
 def collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:

@@ -136,6 +136,16 @@ def test_a_workspace_that_fails_to_show_people_is_not_one_without_them(workspace
     assert "no team" not in said
 
 
+def test_a_project_on_engines_is_exported_though_the_workspace_does_not_show_its_image(workspaces, run_line, sample):
+    sample |= {"engine_type": "legacy_engine", "models": [], "applications": [], "jobs": []}
+    source, _ = workspaces()
+    source.faults.add(Fault("status", path="/engine-images$", status=500, times=9))
+    assert "engine-images" in run_line(EXPORT, exit_code=1).err
+    source.faults.clear()
+    source.faults.add(Fault("status", path="/engine-images$", status=404, times=None))
+    assert "The project's engine image can't be read" in run_line(EXPORT).err
+
+
 def test_metrics_keep_the_names_of_cloudera_cmlutils(workspaces, run_line, home):
     workspaces()
     run_line(EXPORT)

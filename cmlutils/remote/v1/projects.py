@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, ConfigError, Rejected
 from cmlutils.reader import Reader
-from cmlutils.remote.routes import Json, Routes, segment
+from cmlutils.remote.routes import Json, Routes, an_object, segment
 from cmlutils.remote.v1 import users
 
 if TYPE_CHECKING:
@@ -132,8 +132,9 @@ class Projects:
         self._routes.change("PUT", f"{address(project)}/collaborators/{segment(username)}", body)
 
     def engine_image(self, project: ProjectRef) -> Json:
-        """Return the project's default engine image."""
-        return self._routes.an_object(f"{address(project)}/engine-images")
+        """Return the project's default engine image; empty if it has none, however the workspace says so."""
+        path = f"{address(project)}/engine-images"
+        return an_object(self._routes.http.get(path) or {}, f"{self._routes.http.host} GET {path}")
 
 
 def _person(row: Json, role: str) -> Json:
