@@ -238,6 +238,14 @@ def test_a_project_whose_answer_was_lost_is_not_made_again_where_a_team_is_said_
     assert lost
 
 
+def test_a_project_is_looked_for_where_the_reply_does_not_say_where_it_is(target, bundle):
+    target.faults.add(Fault("status-after", method="POST", path="/users/dana/projects$", status=201, body={"id": 1}))
+    run = replay(target, bundle)
+    assert (run.error, run.code) == (None, ExitCode.OK)
+    assert outcome(run, "Churn").status is Status.CREATED
+    assert len(target.world.projects) == 1
+
+
 @pytest.mark.parametrize("renamed", ["CHURN", "something else"])
 def test_a_project_that_the_target_calls_otherwise_is_not_made_again(target, bundle, renamed):
     replay(target, bundle)

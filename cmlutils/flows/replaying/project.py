@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import ApiError, NotFound, Rejected
+from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.steps import Finished, Inventory, Kind, Record, Step
 from cmlutils.flows.replaying.target import tried
@@ -84,9 +84,12 @@ class _ProjectStep(Step):
             return ""
 
     def create(self) -> Record:
-        """Create it private and empty."""
+        """Create it private and empty; a reply that does not say where it is makes us look for it."""
         body = {"name": self.name, "template": "blank", "project_visibility": "private"}
-        return self._v1.projects.create(self._owner, body)
+        made = self._v1.projects.create(self._owner, body)
+        if not self.place_of(made):
+            raise AnswerLost(f"The reply does not say where the project {self.name} is.")
+        return made
 
     def finish(self, record: Record) -> Finished:
         """Write its settings and environment."""
