@@ -371,6 +371,12 @@ def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
     assert shelf.pauses == [1.0]
 
 
+def test_what_shows_late_by_its_id_is_waited_for_as_in_a_listing(shelf):
+    shelf.trouble["finish"] = [NotFound("Not there.", status=404)] * 3
+    assert shelf.ensure()[0] == made(7)
+    assert shelf.pauses == [1.0, 2.0, 4.0]
+
+
 @pytest.mark.parametrize(("error", "todo"), [(BROKEN, "Run the import again."), (REFUSED, "Ask for less.")])
 def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
     shelf.trouble["finish"] = [error, error]

@@ -138,7 +138,7 @@ def _finish(step: Step, record: Record) -> tuple[Outcome, Record | None]:
     past = step.past
     again = bool(past and past.done)  # an earlier run finished it, and left something to a person
     try:
-        finished = _finish_in_two_tries(step, record, again=again)
+        finished = _finish_in_tries(step, record, again=again)
     except CannotBeInertError as error:
         return take_away_live(step, record, error), None
     past = step.past
@@ -188,18 +188,21 @@ def _create(step: Step, past: JournalStep | None) -> Record:
         return found
 
 
-def _finish_in_two_tries(step: Step, record: Record, *, again: bool) -> Finished:
-    """Finish it, trying twice; raise CannotBeInertError when even then it can't be shown to be inert."""
-    work = step.again if again else step.finish
-    try:
-        return work(record)
-    except ApiError as error:
-        log.warning("%s %s: %s Trying once more.", step.kind.name, step.name, error)
-    step.sleep(1.0)
-    try:
-        return work(record)
-    except ApiError as error:
-        if step.kind.remove is None or again:
-            raise
-        hint = error.hint or "Run the import again."
-        raise CannotBeInertError(f"It could not be confirmed as inert: {error.message}", hint=hint) from error
+def _finish_in_tries(step: Step, record: Record, *, again: bool) -> Finished:
+    """Finish it, trying twice; raise CannotBeInertError when even then it can't be shown to be inert.
+
+    What is not found is tried more often: what was just created may show late, by its id as in a list.
+    """
+    work, pauses = step.again if again else step.finish, [*LOOKS[1:]]
+    while True:
+        try:
+            return work(record)
+        except ApiError as error:
+            tried = len(pauses) < len(LOOKS) - 1
+            if not pauses or (tried and not isinstance(error, NotFound)):
+                if step.kind.remove is None or again:
+                    raise
+                hint = error.hint or "Run the import again."
+                raise CannotBeInertError(f"It could not be confirmed as inert: {error.message}", hint=hint) from error
+            log.warning("%s %s: %s Trying once more.", step.kind.name, step.name, error)
+        step.sleep(pauses.pop(0))
