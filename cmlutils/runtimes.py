@@ -6,11 +6,12 @@ import difflib
 import logging
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils.constants import LEGACY_ENGINE_MAP
 from cmlutils.errors import ConfigError
+from cmlutils.report import join
 from cmlutils.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ class Maps:
 
     def find(self, wanted: Runtime | None, kernel: str, available: Sequence[Runtime]) -> Match | None:
         """Return the match for a workload that had this runtime, or (None) an engine with this kernel."""
+        match = self._find(wanted, kernel, available)
+        if match is None or match.runtime.enabled:
+            return match
+        return replace(match, note=join(match.note, f"the target has runtime {match.runtime} disabled or deprecated"))
+
+    def _find(self, wanted: Runtime | None, kernel: str, available: Sequence[Runtime]) -> Match | None:
         if wanted is None:
             image = self.engines.get(kernel) or self.engines.get("default", "")
             found = nearest(Runtime(image=image), available) if image else None

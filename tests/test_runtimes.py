@@ -161,6 +161,12 @@ def test_a_disabled_one_is_the_last_choice():
     assert nearest(runtime(), [off, on]).runtime.id == 2
 
 
+def test_a_disabled_one_is_named_as_such():
+    match = Maps({}, {}).find(runtime(), "", [runtime(id=1, enabled=False)])
+    assert match.note == f"the target has runtime {runtime()} disabled or deprecated"
+    assert Maps({}, {}).find(runtime(), "", [runtime(id=1)]).note == ""
+
+
 def test_rsync_runtime_needs_the_word_in_its_edition():
     assert rsync_runtime([runtime()]) is None
     assert (

@@ -8,6 +8,7 @@ from replaying import (
     APPLICATIONS,
     JOBS,
     MODELS,
+    PYTHON,
     RUNTIME,
     SETTINGS,
     outcome,
@@ -80,6 +81,16 @@ def test_a_person_whom_we_may_not_look_up_is_left_to_do(target, bundle):
     ingest, _ = project_in(target).jobs
     assert (ingest.notifications, ingest.paused) == ([], True)
     assert project_in(target).collaborators == {"kai": "write"}
+
+
+def test_a_refusal_names_a_runtime_that_the_target_has_disabled(tmp_path):
+    with target_of(tmp_path, runtimes=[{"id": 71, **PYTHON, "status": "DISABLED"}]) as target:
+        target.faults.add(Fault("status", method="POST", path="/jobs$", status=422, body={"message": "no"}))
+        run = replay(target, write_bundle(tmp_path / "bundle"))
+        disabled = "the target has runtime Python 3.9 Workbench Standard 2023.05.2-b7 disabled or deprecated"
+        assert outcome(run, "ingest").status.value == "failed"
+        assert outcome(run, "ingest").note.endswith(disabled)
+        assert outcome(run, "Board").note == disabled
 
 
 def test_addons_go_by_name(tmp_path):

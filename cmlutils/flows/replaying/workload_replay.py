@@ -57,6 +57,12 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
             note, fallback = join(self.match.note, note), fallback or self.match.fallback
         return Finished(note, todo, fallback).lacking([*missing, *lost(self.wanted, there, self.match, *but)])
 
+    def failed(self, note: str, todo: str, *, needs_hand: bool = False) -> Outcome:
+        """Return the outcome of a failure, which may be due to a runtime that the target has disabled."""
+        if self.match and not self.match.runtime.enabled:
+            note = join(note, self.match.note)
+        return super().failed(note, todo, needs_hand=needs_hand)
+
     def ensure(self) -> Outcome:
         """Leave it on the target, finished and inert, or report why that failed; it is done once in a run."""
         self.outcome = self.outcome or ensure(self)[0]
