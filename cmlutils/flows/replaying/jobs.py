@@ -82,7 +82,7 @@ class JobReplay(WorkloadReplay[Job]):
         trigger = [] if armed else [self._trigger()]
         if not armed and state.paused is not True:
             note = "the target does not show it as paused, so nothing was set that could start it"
-        elif not armed and job.parent_id and not self._parent_id and not job.schedule:
+        elif not armed and job.parent_id in self.by_source_id and not self._parent_id and not job.schedule:
             note = "its parent was not on the target yet"
         but = {"schedule"}
         if not armed or not (job.schedule or job.parent_id) or job.type == "manual":
@@ -103,4 +103,6 @@ class JobReplay(WorkloadReplay[Job]):
         if not job.parent_id:
             return "that it has no parent"
         parent = self.by_source_id.get(job.parent_id)
-        return f"its parent, job {parent.wanted.name if parent else 'unknown'!r}"
+        if parent is None:
+            return "its parent, which the bundle does not have (it may have been deleted on the source)"
+        return f"its parent, job {parent.wanted.name!r}"
