@@ -40,6 +40,8 @@ def differences(left: Workload, right: Workload) -> list[tuple[str, str, str]]:
         a, b = getattr(left, one.name), getattr(right, one.name)
         if one.name in _UNCOMPARED or a == b or (one.name == "subdomain" and a.lower() == b.lower()):
             continue
+        if one.name == "timeout" and not a and not b:
+            continue  # 0 and no time-out are the same
         if one.name == "environment":
             found += [
                 (f"environment {name}", "***" if name in a else "absent", "***" if name in b else "absent")

@@ -407,6 +407,16 @@ def test_equal_names_are_paired_with_whom_they_resemble():
     assert row.group is Group.MISSING
 
 
+def test_a_time_out_of_zero_is_none():
+    for wanted, there in ((None, 0), (0, None)):
+        assert (
+            compare_workloads("job", [Job("j", "j.py", timeout=wanted)], [job_record(timeout=there)], compared_side())
+            == []
+        )
+    [row] = compare_workloads("job", [Job("j", "j.py")], [job_record(timeout=60)], compared_side())
+    assert row.what == "timeout"
+
+
 def test_a_parent_is_more_than_its_name():
     first, second = Job("j", "a.py", source_id=1, arguments="1"), Job("j", "a.py", source_id=2, arguments="2")
     other, child = Job("j", "b.py", source_id=3), Job("child", "c.py", source_id=4, parent_id=1)

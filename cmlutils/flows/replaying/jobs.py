@@ -89,8 +89,6 @@ class JobReplay(WorkloadReplay[Job]):
             but.add("type")  # bundles may say "manual" of any job
         if not armed or not job.timezone:
             but.add("timezone")
-        if not job.timeout and not there.timeout:
-            but.add("timeout")
         target, record = self.target, state.record
         todo = join(target.people.todo(job.notifications, record), target.addons.todo(job, record))
         return self.compare(there, *but, note=note, todo=todo, missing=trigger)
