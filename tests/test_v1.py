@@ -185,7 +185,7 @@ def test_each_read_asks_its_route_and_refuses_another_shape(api, mock, name, arg
     assert attrgetter(name)(api)(*args) == reply
     assert urlsplit(mock.calls[0].request.url).path == path
     mock.reset()
-    nothing = {"models.of": (None,), "projects.engine_image": (None, [])}.get(name, ())
+    nothing = (None, []) if name == "projects.engine_image" else ()
     for empty in nothing:
         mock.upsert(method, URL + path, json=empty)
         assert attrgetter(name)(api)(*args) == reply

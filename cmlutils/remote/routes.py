@@ -72,10 +72,10 @@ class Routes:
         """Return the list of objects at this path."""
         return a_list(*self._asked(path, question, params))
 
-    def numbered(self, path: str, *, question: Json | None = None, may_be_null: bool = False) -> list[Json]:
-        """Return the list at this path, whose items must have different ids; with `may_be_null`, null is empty."""
+    def numbered(self, path: str, *, question: Json | None = None) -> list[Json]:
+        """Return the list at this path, whose items must have different ids."""
         reply, route = self._asked(path, question, {})
-        rows = a_list([] if reply is None and may_be_null else reply, route)
+        rows = a_list(reply, route)
         if not all(_is_id(row.get("id")) for row in rows):
             raise ApiError(f"{route} returned a list in which something has no usable id.")
         if len({str(row["id"]) for row in rows}) < len(rows):

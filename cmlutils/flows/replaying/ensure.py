@@ -193,16 +193,16 @@ def _finish_in_tries(step: Step, record: Record, *, again: bool) -> Finished:
 
     What is not found is tried more often: what was just created may show late, by its id as in a list.
     """
-    work, pauses = step.again if again else step.finish, [*LOOKS[1:]]
+    work, tries = step.again if again else step.finish, 0
     while True:
         try:
             return work(record)
         except ApiError as error:
-            tried = len(pauses) < len(LOOKS) - 1
-            if not pauses or (tried and not isinstance(error, NotFound)):
+            tries += 1
+            if tries == (len(LOOKS) if isinstance(error, NotFound) else 2):
                 if step.kind.remove is None or again:
                     raise
                 hint = error.hint or "Run the import again."
                 raise CannotBeInertError(f"It could not be confirmed as inert: {error.message}", hint=hint) from error
             log.warning("%s %s: %s Trying once more.", step.kind.name, step.name, error)
-        step.sleep(pauses.pop(0))
+        step.sleep(LOOKS[tries])

@@ -90,12 +90,8 @@ class Models:
         self._routes = routes
 
     def of(self, project: ProjectRef) -> list[Json]:
-        """Return a project's models with their latest build and deployment.
-
-        Services in Go write an empty list as null, and the service behind this route may be one.
-        """
-        question = {"projectId": project.id, **_WHOLE}
-        rows = self._routes.numbered(_model("list-models"), question=question, may_be_null=True)
+        """Return a project's models with their latest build and deployment."""
+        rows = self._routes.numbered(_model("list-models"), question={"projectId": project.id, **_WHOLE})
         return [_in_small_letters(row) for row in rows if _in_project(row, project.id)]
 
     def get(self, model_id: object) -> Json:
