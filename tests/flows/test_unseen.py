@@ -12,6 +12,7 @@ from copying import At, difference, overwrite, pull, push
 
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
+from cmlutils.flows.copying import push as pushing
 from cmlutils.flows.copying import remaining
 from cmlutils.flows.copying.listing import KeptListing, is_unchanged
 from cmlutils.flows.copying.recopy import RecopyList
@@ -155,6 +156,27 @@ def disk_there(project):
         pytest.skip("no mounts here")
     yield lambda mode: subprocess.run(["mount", "-o", f"remount,{mode}", project / "disk"], check=True)
     subprocess.run(["umount", project / "disk"], check=True)
+
+
+def test_what_a_person_changes_just_before_it_would_be_deleted_stays(project, bundle, way, monkeypatch):
+    data, real = bundle / "project-data", pushing.delete_there
+    (data / "in").mkdir()
+    for name in ("in/changed", "in/goes", "stays"):
+        (data / name).write_text("x")
+    push(way, bundle)
+    for name in ("in/changed", "in/goes"):
+        (data / name).unlink()
+    (data / "in").rmdir()
+
+    def changed_first(*words):
+        (project / "in/changed").write_text("a person's")
+        real(*words)
+
+    monkeypatch.setattr(pushing, "delete_there", changed_first)
+    for _ in range(2):
+        assert push(way, bundle).problems == ()
+        assert (project / "in/changed").read_text() == "a person's"
+        assert not (project / "in/goes").exists()
 
 
 def test_what_can_not_be_deleted_on_the_target_is_named_and_still_ours(project, bundle, disk_there, way):

@@ -1,11 +1,13 @@
 """Of a list of names that was cut off on its way to a script, only the whole names count."""
 
+import os
 import shutil
 import subprocess
 
 import pytest
 
 from cmlutils.entries import Entry
+from cmlutils.filelist import names_script
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
@@ -50,13 +52,14 @@ def test_a_list_that_is_cut_anywhere_keeps_its_whole_names(shell):
 
 
 class CutOff:
-    """A tunnel into a folder of this machine that loses the last bytes of what a script is sent."""
+    """A tunnel into a folder of this machine that loses the last bytes of what a script is sent, but for a listing."""
 
     def __init__(self, folder, lost):
         self.folder, self.lost = folder, lost
 
     def run(self, script, input=b"", **_):  # noqa: A002 - as Tunnel.run
-        return Result(0, passed(["sh"], script, input[: -self.lost], self.folder), b"")
+        sent = input if script == names_script() else input[: -self.lost]
+        return Result(0, passed(["sh"], script, sent, self.folder), b"")
 
     def prepare(self, _=1):
         pass
@@ -71,6 +74,8 @@ def file(path):
 def test_a_file_whose_name_begins_another_one_outlives_a_deletion_that_is_cut(tmp_path):
     for name in ("model", "model.bin"):
         (tmp_path / name).write_text("text")
+        (tmp_path / name).chmod(0o644)
+        os.utime(tmp_path / name, ns=(0, 0))
     delete_there(CutOff(tmp_path, 5), file(b"model.bin"), {})
     why_not_deleted(CutOff(tmp_path, 5), [b"model.bin"], file(b"model.bin"))
     assert {each.name for each in tmp_path.iterdir()} == {"model", "model.bin"}

@@ -219,7 +219,8 @@ class _Push:
     def _stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
         """Say why some of these could not be deleted; of a folder that is not empty, what is in it says enough."""
         full = {each for path in self.there.entries for each in above(path)}
-        left = (doomed.keys() & self.there.entries.keys()) - self.local.entries.keys() - full
+        same = {path for path, one in doomed.items() if one.kind == "d" or self.there.entries.get(path) == one}
+        left = (same & self.there.entries.keys()) - self.local.entries.keys() - full
         return {
             path: f"{show(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
             for path, reason in why_not_deleted(self.tunnel, left, doomed).items()

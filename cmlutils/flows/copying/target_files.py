@@ -6,6 +6,8 @@ import shlex
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cmlutils.entries import upwards
+from cmlutils.flows.copying.listing import listed_names
 from cmlutils.flows.copying.transfer import retrying
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
@@ -32,13 +34,14 @@ _UNLOCK, _LOCK = "xargs -0 chmod u+w --", "xargs -0 chmod u-w -- 2>/dev/null; tr
 
 
 def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[bytes, Entry]) -> None:
-    """Delete the `doomed` on the target; folders that are not empty stay.
+    """Delete the `doomed` on the target; folders that are not empty stay, and what changed since it was listed.
 
     `found` is the target's listing; read-only folders get write permission for a moment.
     """
     parents = {path.rpartition(b"/")[0] for path in doomed}
     locked = [found[path] for path in parents if path in found and not found[path].mode & 0o200]
-    files = [entry for entry in doomed.values() if entry.kind != "d"]
+    now = listed_names(tunnel, {each for path in doomed for each in upwards(path)})
+    files = [entry for entry in doomed.values() if entry.kind != "d" and now.get(entry.path) == entry]
     folders = sorted((entry for entry in doomed.values() if entry.kind == "d"), reverse=True)
     for script, entries in ((_UNLOCK, locked), (_DELETE, files), (_RMDIR, folders), (_LOCK, locked)):
         if entries:
