@@ -106,7 +106,7 @@ class Way(NamedTuple):
 
 def version(text: bytes) -> Version | None:
     """Read the output of `rsync --version`; None if it is not from rsync."""
-    match = re.search(rb"version v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    match = re.search(rb"version v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", text)
     if match is None or b"rsync" not in text:
         return None
     listed = re.search(rb"Compress list:\s*([\w \n]+)", text)

@@ -7,10 +7,13 @@ import subprocess
 import pytest
 
 from cmlutils.entries import Entry
+from cmlutils.errors import TransferError
 from cmlutils.filelist import names_script
+from cmlutils.flows.copying.listing import holes_there
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
+from cmlutils.remote import rsync
 from cmlutils.remote.process import Result
 
 NAMES = [
@@ -90,6 +93,34 @@ def test_what_is_moved_to_its_place_is_not_put_into_a_folder_that_appears_there_
     TargetFolder(CutOff(tmp_path, -100), ".ours").move_in([b"data"])
     assert [each.name for each in (tmp_path / "data").iterdir()] == ["mine"]
     assert staged.exists()
+
+
+class Says:
+    """A tunnel to a workspace whose every program says this."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def run(self, *_, **__):
+        return Result(0, self.out, b"")
+
+    def progressed(self):
+        pass
+
+    def alive(self):
+        return True
+
+
+@pytest.mark.parametrize("number", [b"9" * 5000, b"8", b"-1", b"\xb2"])
+def test_an_odd_number_that_a_workspace_says_is_no_bug(number):
+    says = Says(number + b"\n" + number)
+    assert "bytes" in TargetFolder(says, ".ours").free()
+    says.out = b"/home\0" + number + b" 1.0\x000\0rsync version 3.2.7"
+    with pytest.raises(TransferError, match="can't be written to"):
+        TargetFolder(says, ".ours").open()
+    says.out = number + b" ./model\0"
+    assert holes_there(says, file(b"model").values()).keys() <= {b"model"}
+    assert rsync.version(b"rsync version " + number + b".2") in {None, rsync.Version((8, 2, 0), zstd=False)}
 
 
 def test_a_large_file_is_landed_only_if_all_that_tells_it_is_complete_has_come(tmp_path):

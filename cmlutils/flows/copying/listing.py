@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -131,7 +132,8 @@ def holes_there(tunnel: Tunnel, files: Iterable[Entry]) -> dict[bytes, int]:
     """Return how many bytes of each of these files on the workspace are holes, which take no room; only if any are."""
     sizes = {entry.path: entry.size for entry in files}
     told = (each.partition(b" ./") for each in stat_names(tunnel, sizes, "%b %P\\0").split(b"\0"))
-    holes = {path: sizes[path] - 512 * int(blocks) for blocks, _, path in told if path in sizes and blocks.isdigit()}
+    known = {path: int(blocks) for blocks, _, path in told if path in sizes and re.fullmatch(rb"\d{1,20}", blocks)}
+    holes = {path: sizes[path] - 512 * blocks for path, blocks in known.items()}
     return {path: size for path, size in holes.items() if size > 0}
 
 

@@ -146,7 +146,7 @@ class TargetFolder:
         home, _, rest = said.out.partition(b"\0")
         root, _, rest = rest.partition(b"\0")
         kept, _, versions = rest.partition(b"\0")
-        match = re.fullmatch(rb"(\d+) (-?\d+\.\d+)", root)
+        match = re.fullmatch(rb"([0-7]{1,5}) (-?\d{1,20}\.\d{1,20})", root)
         if match is None or not home.startswith(b"/") or (said.code and b"rsync" not in said.err):
             reason = process.text(said.err)
             raise TransferError(f"The project's folder on the workspace can't be written to: {reason}")
@@ -175,7 +175,7 @@ class TargetFolder:
     def free(self) -> str:
         """Say how many bytes are free there, and how many inodes, where they are counted."""
         said = self.tunnel.run(_FREE, check=False).out.decode("ascii", "replace").split()
-        return free_space_text(*(int(number) for number in said if number.isdigit()))
+        return free_space_text(*(int(number) for number in said if number.isdigit() and len(number) < 20))
 
     def remove(self) -> None:
         """Remove it, and restore the root's mtime."""
