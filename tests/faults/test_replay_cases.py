@@ -90,6 +90,7 @@ def test_a_refusal_names_a_runtime_that_the_target_has_disabled(tmp_path):
         disabled = "the target has runtime Python 3.9 Workbench Standard 2023.05.2-b7 disabled or deprecated"
         assert outcome(run, "ingest").status.value == "failed"
         assert outcome(run, "ingest").note.endswith(disabled)
+        assert "enable that runtime on the target, or map it in runtime-map.yaml" in outcome(run, "ingest").todo
         assert outcome(run, "Board").note == disabled
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic
 from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import AnyWorkload
+from cmlutils.flows.replaying.runtime_choice import map_file
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
 from cmlutils.report import join
@@ -61,6 +62,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         """Return the outcome of a failure, which may be due to a runtime that the target has disabled."""
         if self.match and not self.match.runtime.enabled:
             note = join(note, self.match.note)
+            todo = join(f"enable that runtime on the target, or map it in {map_file(self.wanted)}", todo)
         return super().failed(note, todo, needs_hand=needs_hand)
 
     def ensure(self) -> Outcome:
