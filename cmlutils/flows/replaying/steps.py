@@ -127,6 +127,10 @@ class TargetItem:
         """Tell whether a thing of this identity that appeared after we began can be the one we created."""
         return True
 
+    def unlikeness(self, record: Record) -> int:  # noqa: ARG002 - for those who override it
+        """Return in how much a thing of this identity differs: of several, the most alike is taken for this one."""
+        return 0
+
     def place_of(self, record: Record) -> str:  # noqa: ARG002 - for those who override it
         """Return what `kind.read` needs to find it again, besides its id."""
         return ""
@@ -187,15 +191,20 @@ class TargetItem:
         return None
 
     def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:
-        """Return the first of these that was not there before and belongs to no other thing of this identity."""
+        """Return the most alike of these that were not there before and belong to no other thing of this identity.
+
+        An exact identity comes before one that is spelled otherwise; of what is equally alike, the oldest.
+        """
         known = {*before, *self.claimed, *self.journal.ids(self.kind.name, self.key)}
-        return next((one for one in there if str(one["id"]) not in known), None)
+        free = (one for one in there if str(one["id"]) not in known)
+        return min(
+            free, key=lambda one: (self.kind.identity_of(one) != self.identity, self.unlikeness(one)), default=None
+        )
 
     def _find_alike(self) -> list[Record]:
-        """List again, and return what may have this identity, exact matches first: a target may change the spelling."""
+        """List again, and return what may have this identity: a target may change the spelling."""
         wanted, identity_of = _bare(self.identity), self.kind.identity_of
-        alike = [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
-        return sorted(alike, key=lambda one: identity_of(one) != self.identity)
+        return [one for one in self.kind.inventory.rows(anew=True) if _bare(identity_of(one)) == wanted]
 
 
 class Step(TargetItem, ABC):

@@ -12,7 +12,7 @@ from cmlutils.flows.replaying.runtime_choice import map_file
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
 from cmlutils.report import join
-from cmlutils.workloads import PRIVATE, differences
+from cmlutils.workloads import FROM_V1, PRIVATE, differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,14 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         """Return the failure to report where the target has no runtime for it."""
         lack = self.target.choice.lack(self.wanted)
         return self.failed(lack.note, f"{lack.fix}, and import again") if lack else None
+
+    def unlikeness(self, record: Record) -> int:
+        """Return the number of fields that differ, some of which may be set only later."""
+        try:
+            there = FROM_V1[self.kind.name](record, self.target.choice.runtimes)
+        except ApiError:
+            return len(record)
+        return len(differences(self.wanted, there))
 
     def runtime_body(self, key: str) -> Record:
         """Return the part of a request that names its runtime by this key; empty if it has none."""
