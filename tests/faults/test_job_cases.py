@@ -121,14 +121,19 @@ def test_a_job_gets_its_runtime_in_place_of_its_engine_and_says_so(target, tmp_p
     assert done.said("b")[0] == "runtime-map.yaml: reg/py:1 for reg/r:1"
 
 
-def test_of_jobs_of_one_name_whose_answers_got_lost_each_keeps_its_own_trigger(target, tmp_path):
-    """The first one shows only after it was given up, together with the second one."""
+@pytest.mark.parametrize("late", [False, True])
+def test_of_jobs_of_one_name_whose_answers_got_lost_each_keeps_its_own_trigger(target, tmp_path, late):
+    """The first one shows when it was given up already: together with the second one or, if that is late, before it."""
     jobs = [job("a", 1, arguments="1"), job("a", 2, arguments="2"), job("child", 3, 2, type="dependent")]
     target.faults.add(Fault("reset-after", method="POST", path="/jobs$", times=2))
     target.faults.add(Fault("wrong-type", method="GET", path="/jobs$", nth=2, times=4))
+    if late:
+        first = {"id": 5002, "name": "a", "script": "s.py", "arguments": "1"}
+        target.faults.add(Fault("status", method="GET", path="/jobs$", status=200, body=[first], nth=6, times=2))
     for _ in range(2):
         done = Import(target, tmp_path, jobs)
     arguments = {one.id: one.arguments for one in done.jobs}
+    assert arguments[5002] == "1"
     assert sorted(arguments.values()) == ["", "1", "2"]
     assert [arguments.get(one.parent_id) for one in done.jobs if one.name == "child"] == ["2"]
     assert done.code == ExitCode.OK

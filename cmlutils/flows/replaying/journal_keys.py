@@ -55,13 +55,13 @@ def _name(workload: Workload) -> str:
 
 def unfinished(journal: Journal, workloads: Sequence[AnyWorkload]) -> list[AnyWorkload]:
     """Return the workloads that an earlier run began and did not finish, and all others of the same name."""
-    begun = {_without_number(key) for key in journal.unfinished()}
+    begun = {without_number(key) for key in journal.unfinished()}
     return [one for one in workloads if _name(one) in begun]
 
 
 def named(key: str) -> Named | None:
     """Read a key; None for one that is no workload's, or that we never wrote."""
-    kind, _, rest = _without_number(key).partition(" ")
+    kind, _, rest = without_number(key).partition(" ")
     if kind != "job":
         return Named(kind, rest) if kind in {"model", "application"} else None
     try:
@@ -71,5 +71,6 @@ def named(key: str) -> Named | None:
     return Named(kind, str(name), str(script))
 
 
-def _without_number(key: str) -> str:
+def without_number(key: str) -> str:
+    """Return a key without what tells it from others of the same name."""
     return key.rpartition(" ")[0] if key.partition(" ")[0] in _COUNTED else key

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, CmlutilError, Rejected
+from cmlutils.flows.replaying.journal_keys import without_number
 from cmlutils.report import Outcome, Status, join
 
 if TYPE_CHECKING:
@@ -171,10 +172,12 @@ class TargetItem:
     def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
         """Look for what we may have created although the answer got lost; repeatedly, as it may take a moment to show.
 
-        `before` are the ids that existed beforehand, `looks` the seconds to wait before each look. Raises ApiError when
-        the last look failed, so that nobody can tell.
+        `before` are the ids that existed beforehand, `looks` the seconds to wait before each look. Where another of
+        this identity got lost, too, that one may show first, so the last look decides. Raises ApiError when the last
+        look failed, so that nobody can tell.
         """
-        trouble: ApiError | None = None
+        trouble, found = None, None
+        at_once = self._is_the_only_lost()
         for pause in looks:
             self.sleep(pause)
             try:
@@ -184,11 +187,17 @@ class TargetItem:
                 trouble = error
                 continue
             found = self.unclaimed([one for one in rows if self.may_be_ours(one)], before)
-            if found is not None:
+            if found is not None and at_once:
                 return found
         if trouble is not None:
             raise trouble
-        return None
+        return found
+
+    def _is_the_only_lost(self) -> bool:
+        """Tell whether there is no other of this identity that was begun, and whose answer got lost, too."""
+        name = without_number(self.key)
+        others = [key for key in self.journal.unfinished() if key != self.key and without_number(key) == name]
+        return all(step.target_id for step in map(self.journal.step, others) if step)
 
     def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:
         """Return the most alike of these that were not there before and belong to no other thing of this identity.
@@ -196,10 +205,10 @@ class TargetItem:
         An exact identity comes before one that is spelled otherwise; of what is equally alike, the oldest.
         """
         known = {*before, *self.claimed, *self.journal.ids(self.kind.name, self.key)}
-        free = (one for one in there if str(one["id"]) not in known)
-        return min(
-            free, key=lambda one: (self.kind.identity_of(one) != self.identity, self.unlikeness(one)), default=None
-        )
+        free = [one for one in there if str(one["id"]) not in known]
+        if len(free) < 2:
+            return free[0] if free else None
+        return min(free, key=lambda one: (self.kind.identity_of(one) != self.identity, self.unlikeness(one)))
 
     def _find_alike(self) -> list[Record]:
         """List again, and return what may have this identity: a target may change the spelling."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import fields
 from typing import TYPE_CHECKING, Generic
 
 from cmlutils.errors import ApiError
@@ -11,6 +12,7 @@ from cmlutils.flows.replaying.journal_keys import AnyWorkload
 from cmlutils.flows.replaying.runtime_choice import map_file
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
+from cmlutils.journal import JournalStep
 from cmlutils.report import join
 from cmlutils.workloads import FROM_V1, PRIVATE, differences
 
@@ -44,12 +46,13 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         return self.failed(lack.note, f"{lack.fix}, and import again") if lack else None
 
     def unlikeness(self, record: Record) -> int:
-        """Return the number of fields that differ, some of which may be set only later."""
+        """Return the number of fields that differ, asking by id, as a list may not show them all."""
         try:
-            there = FROM_V1[self.kind.name](record, self.target.choice.runtimes)
+            whole = self.kind.look_up(JournalStep(target_id=str(record["id"]))) or record
+            there = FROM_V1[self.kind.name](whole, self.target.choice.runtimes)
         except ApiError:
-            return len(record)
-        return len(differences(self.wanted, there))
+            return len(fields(self.wanted))
+        return len(lost(self.wanted, there, self.match))
 
     def runtime_body(self, key: str) -> Record:
         """Return the part of a request that names its runtime by this key; empty if it has none."""
