@@ -13,8 +13,6 @@ from cmlutils import __version__
 from cmlutils.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cmlutils.section import Side
 
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
@@ -147,10 +145,9 @@ class Report:
         failed = any(one.status is Status.FAILED for one in self.outcomes)
         return bool(self.verified) and not (self.error_code or self.unexpected or self.file_problems or failed)
 
-    def amend(self, old: Sequence[Outcome], new: Sequence[Outcome]) -> None:
-        """Replace these outcomes by new ones, one for one."""
-        by_id = {id(before): after for before, after in zip(old, new, strict=True)}
-        self.outcomes = [by_id.get(id(one), one) for one in self.outcomes]
+    def amend(self, old: Outcome, new: Outcome) -> None:
+        """Replace an outcome by a new one."""
+        self.outcomes = [new if one is old else one for one in self.outcomes]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of workloads of one kind that exist at the end."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
-from cmlutils.errors import CheckFailed
+from cmlutils.errors import CheckFailed, Unreachable
 from cmlutils.flows.connect import api_v2, session
 from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.push import push
@@ -23,6 +23,7 @@ from cmlutils.flows.replaying.model_build import built_side_by_side
 from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project, project_there
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
+from cmlutils.flows.replaying.take_away import with_leftovers
 from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.workloads import Application, Job, Model
@@ -126,8 +127,15 @@ class Replay:
         self._phase("jobs", jobs)
         if made:
             with self.progress.phase("last look"):
-                looked = [one.last_look() for one in models] + [one.last_look() for one in applications]
-                self.report.amend(made, looked)
+                self._last_looks([*models, *applications])
+
+    def _last_looks(self, replays: Sequence[WorkloadReplay[Any]]) -> None:
+        """Look once more at what may go live late; each look is in the report at once, whatever ends the next one."""
+        try:
+            for one in replays:
+                self.report.amend(one.ensure(), one.last_look())
+        except Unreachable as error:
+            raise with_leftovers(error, replays) from error
 
     def _phase(self, name: str, replays: Iterable[WorkloadReplay[Any]]) -> list[Outcome]:
         """Replay the workloads of one kind; add their outcomes to the report, and return them."""

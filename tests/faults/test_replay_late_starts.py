@@ -1,5 +1,6 @@
 """What becomes live on the target after it was seen inert, and what people start there."""
 
+import pytest
 from emulated import running
 from replaying import KEY, Crash, outcome, project_in, replay, target_of, write_bundle
 
@@ -151,3 +152,41 @@ def test_what_a_person_started_after_the_import_stays_so_and_is_said(target, bun
     assert run.code == 0
     assert outcome(run, "Board").note == "it is running on the target"
     assert application.status == "running"
+
+
+@pytest.mark.parametrize(("path", "name"), [("/applications/", "Board"), ("get-model", "Explain")])
+def test_what_can_not_be_looked_at_again_is_said_not_to_be_finished(target, bundle, monkeypatch, path, name):
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, lambda: target.faults.add(Fault("html", path=path, times=None)))
+        run = replay(target, bundle)
+    told = outcome(run, name)
+    assert (run.code, told.status) == (ExitCode.NEEDS_HAND, Status.CREATED)
+    assert "it could not be looked at again" in told.note
+    assert told.todo.startswith("import again before you start it")
+    target.faults.clear()
+    assert replay(target, bundle).code == 0
+
+
+def test_a_last_look_that_fails_once_is_tried_once_more(target, bundle, monkeypatch):
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, lambda: target.faults.add(Fault("html", path="/applications/")))
+        run = replay(target, bundle)
+    assert (run.code, outcome(run, "Board").note) == (0, "")
+    application = started_by_now(target)
+    target.settle()
+    assert replay(target, bundle).code == 0
+    assert application.status == "running"
+
+
+def test_a_target_that_goes_away_during_the_last_look_leaves_nothing_untold(target, bundle, monkeypatch):
+    def late():
+        deploy(target)
+        target.faults.add(Fault("status", method="GET", path="/applications/", status=503, times=None))
+
+    with monkeypatch.context() as patch:
+        when_jobs_begin(patch, late)
+        run = replay(target, bundle)
+    assert run.code == ExitCode.FAILED
+    assert "application Board IS STILL ON THE TARGET AND MAY BE LIVE" in run.error.message
+    told = outcome(run, "Explain")
+    assert (told.status, "It was deleted again" in told.note) == (Status.FAILED, True)

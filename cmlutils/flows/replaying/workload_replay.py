@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Generic
 
 from cmlutils.errors import ApiError
@@ -87,21 +87,33 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
-        What is live by now is deleted. What can't be looked at does not become done, so the next run looks at it.
+        What is live by now is deleted. What can't be looked at does not become done: the outcome asks for another
+        import, which would take it for live by itself if a person had started it meanwhile.
         """
         outcome, past = self.ensure(), self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
         record = {"id": outcome.target_id}
         try:
-            self.look_again(record)
+            self._look_again_in_tries(record)
         except CannotBeInertError as error:
             return take_away_live(self, record, error)
         except ApiError as error:
             log.warning("%s %s can't be looked at again: %s", self.kind.name, self.name, error)
-            return outcome
+            note = join(outcome.note, "it could not be looked at again, and may be live")
+            todo = join("import again before you start it", outcome.todo)
+            return replace(outcome, note=note, todo=todo, needs_hand=True)
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
+
+    def _look_again_in_tries(self, record: Record) -> None:
+        """Look again, and once more if that fails."""
+        try:
+            self.look_again(record)
+        except ApiError as error:
+            log.warning("%s %s: %s Looking once more.", self.kind.name, self.name, error)
+            self.sleep(1.0)
+            self.look_again(record)
 
 
 def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> list[str]:
