@@ -147,6 +147,27 @@ def test_a_crash_before_the_finish_finishes_it(shelf):
     assert shelf.writes == ["finish"]
 
 
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_what_a_killed_import_made_and_nothing_shows_yet_is_not_made_again(shelf, hidden):
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, shelf.put(live=True))
+    shelf.shown, shelf.slow, shelf._behind = {}, 9, 0
+    shelf.trouble["read"] = [NotFound("Not there.", status=404)] * hidden
+    assert shelf.ensure()[0] == made(7)
+    assert shelf.writes == ["finish"]
+    assert len(shelf.things) == 1
+
+
+def test_what_is_doomed_and_not_shown_yet_is_not_gone(shelf):
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, shelf.put(live=True))
+    shelf.journal.doom(KEY, "Why.")
+    shelf.shown, shelf.slow, shelf._behind = {}, 9, 0
+    shelf.trouble["read"] = [NotFound("Not there.", status=404)] * 2
+    shelf.ensure()
+    assert [one["id"] for one in shelf.things.values()] == [8]
+
+
 def test_what_went_before_it_was_finished_is_created_anew(shelf):
     shelf.journal.begin(KEY, [])
     shelf.journal.made(KEY, "1")
@@ -412,7 +433,7 @@ def test_what_a_listing_shows_after_its_end_is_nobodys(shelf):
     shelf.slow = 2
     assert shelf.ensure()[0].note == "Refused."
     assert shelf.writes == ["request_stop", "remove", "create"]
-    assert shelf.pauses == [0.0, 0.0]
+    assert shelf.pauses == [0.0, 0.0, 0.0]
     assert [one["name"] for one in shelf.things.values()] == ["b"]
 
 

@@ -163,11 +163,20 @@ class TargetItem:
         return listed[0] if listed else self.kind.look_up(past)
 
     def find_ours(self) -> Record | None:
-        """Return the one we created: by its id, or, if the answer got lost, what appeared after we began."""
+        """Return the one we created: by its id, or, if the answer got lost, what appeared after we began.
+
+        One that is not finished may have been created a moment ago, by a run that was killed, and may show late.
+        """
         past = self.past
         if past is None:
             return None
-        return self.known(past) if past.target_id else self.look_for_lost(past.before)
+        if not past.target_id:
+            return self.look_for_lost(past.before)
+        for pause in LOOKS[:1] if past.done else LOOKS:
+            self.sleep(pause)
+            if mine := self.known(past):
+                return mine
+        return None
 
     def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
         """Look for what we may have created although the answer got lost; repeatedly, as it may take a moment to show.
