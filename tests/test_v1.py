@@ -164,7 +164,7 @@ AT = "/api/v1/projects/dana/churn-model"
 MODELS = "/api/altus-ds-1/models"
 READS = [
     ("users.get", ("d/a na",), "GET", "/api/v1/users/d%2Fa%20na", {}),
-    ("projects.get", (REF,), "GET", AT, {}),
+    ("projects.get", (REF,), "GET", AT, {"id": 7}),
     ("projects.environment", (REF,), "GET", f"{AT}/environment", {}),
     ("projects.collaborators", (REF,), "GET", f"{AT}/collaborators", []),
     ("projects.engine_image", (REF,), "GET", f"{AT}/engine-images", {}),
@@ -295,6 +295,13 @@ def test_a_file_is_read_as_its_bytes_by_its_quoted_path(api, mock):
     mock.get(f"{PROJECT}/files/none", status=404, json={"message": "gone"})
     with pytest.raises(NotFound):
         api.projects.file(REF, "none")
+
+
+def test_another_project_at_the_address_of_a_known_one_is_refused(api, mock):
+    mock.get(f"{URL}{AT}", json={"id": 8, "name": "Churn Model"})
+    with pytest.raises(ApiError, match="something other than what was asked for"):
+        api.projects.get(REF)
+    assert api.projects.get(ProjectRef.at("dana/churn-model"))["id"] == 8
 
 
 @pytest.mark.parametrize("slug", ["", ".", ".."])

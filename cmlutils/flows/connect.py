@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmlutils import log as logs
-from cmlutils.errors import ApiError, CheckFailed, CommandError, ConfigError, NotFound, Unauthorized
+from cmlutils.errors import CheckFailed, CommandError, ConfigError, NotFound, Unauthorized
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.remote import cdswctl, process, ssh
 from cmlutils.remote.child import HOW_TO_INSTALL
@@ -116,10 +116,7 @@ def find_project(connection: Connection) -> ProjectRef:
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
     ref = ProjectRef.from_v1(found)
-    whole = ProjectRef.from_v1(connection.v1.projects.get(ref), ref.owner)
-    if whole.id != ref.id:
-        raise ApiError(f"{section.workspace.host} returned another project when asked for {ref.path}.")
-    return whole
+    return ProjectRef.from_v1(connection.v1.projects.get(ref), ref.owner)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.job import Job
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
+from cmlutils.remote.v1.projects import Projects
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 from cmlutils.section import Secret, Workspace
@@ -266,3 +267,19 @@ def test_a_project_that_the_target_calls_otherwise_is_handed_over(target, bundle
     project_in(target).collaborators.clear()
     assert replay(target, bundle).code == 0
     assert not project_in(target).collaborators  # they are handed over only once
+
+
+def test_a_target_that_makes_a_teams_project_for_the_user_makes_it_once_and_that_is_said(tmp_path, monkeypatch):
+    real = Projects.create
+    monkeypatch.setattr(Projects, "create", lambda self, context, body: real(self, "dana", body))
+    bundle = write_bundle(tmp_path / "bundle", SETTINGS_OF_TEAM)
+    with target_of(tmp_path, teams=TEAM) as target:
+        for _ in range(2):
+            run = replay(target, bundle)
+            assert run.code == ExitCode.FAILED
+            assert "belongs to dana instead of crew" in run.error.message
+            project = project_in(target)
+            assert (project.owner, project.visibility, project.jobs) == ("dana", "private", [])
+        project.owner = "crew"
+        assert replay(target, bundle).code == 0
+        assert len(project_in(target).jobs) == 2

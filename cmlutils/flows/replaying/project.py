@@ -77,9 +77,9 @@ class _ProjectStep(Step):
         return _may_be_by(self._username, record)
 
     def place_of(self, record: Record) -> str:
-        """Return owner/slug; empty where the target's reply does not give them."""
+        """Return owner/slug, whoever the owner is; empty where the target's reply does not give them."""
         try:
-            return ProjectRef.from_v1(record, self._owner).path
+            return ProjectRef.from_v1(record, _person_in(record, "owner") or self._owner).path
         except ApiError:
             return ""
 
@@ -104,6 +104,10 @@ class _ProjectStep(Step):
 
         With `again`, what people may have set since an earlier run stays.
         """
+        made_for = _person_in(record, "owner") or self._owner
+        if made_for.lower() != self._owner.lower():
+            hint = f"Give it to {self._owner} by hand, or delete it, then import again."
+            raise ApiError(f"It was created, but it belongs to {made_for} instead of {self._owner}.", hint=hint)
         ref = ProjectRef.from_v1(record, self._owner)
         self._write(ref, again=again)
         finished = self._read_back(ref)
@@ -202,7 +206,12 @@ def _read(v1: ApiV1, past: JournalStep) -> Record:
 
 def _may_be_by(username: str, record: Record) -> bool:
     """Tell whether this user may have created a project; for a team, any member with its key may have."""
-    owner, creator = record.get("owner"), record.get("creator")
+    owner = record.get("owner")
     of_team = isinstance(owner, dict) and owner.get("type") == "organization" and owner.get("username") == username
-    made_by = creator.get("username") if isinstance(creator, dict) else None
-    return of_team or made_by in {username, "", None}
+    return of_team or _person_in(record, "creator") in {username, ""}
+
+
+def _person_in(record: Record, role: str) -> str:
+    """Return the user name of a project's owner or creator; empty if the record does not say it."""
+    person = record.get(role)
+    return str(person.get("username") or "") if isinstance(person, dict) else ""

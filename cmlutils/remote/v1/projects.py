@@ -97,8 +97,9 @@ class Projects:
         return sorted(team for team in teams if team and self._users.is_member(team, username))
 
     def get(self, project: ProjectRef) -> Json:
-        """Return a whole project."""
-        return self._routes.an_object(address(project))
+        """Return a whole project; raise ApiError if the workspace returns another one than that of this id."""
+        path = address(project)
+        return self._routes.the_one(path, project.id) if project.id else self._routes.an_object(path)
 
     def create(self, context: str, body: Mapping[str, Any]) -> Json:
         """Create a project of this user or team."""
