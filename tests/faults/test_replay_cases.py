@@ -22,6 +22,7 @@ from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
 from cmlutils.job import Job
 from cmlutils.model import Model
+from cmlutils.remote.v1.workloads import Applications
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
@@ -130,6 +131,14 @@ def test_open_access_that_the_site_forbids_is_left_out_and_said(tmp_path, target
     assert outcome(run, "Board").status.value == "fallback"
     assert "unauthenticated" in outcome(run, "Board").todo
     assert not project_in(target).applications[0].bypass_authentication
+
+
+def test_open_access_that_nobody_asked_for_is_said(bundle, target, monkeypatch):
+    real = Applications.get
+    monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "bypass_authentication": True})
+    run = replay(target, bundle)
+    assert (run.code, outcome(run, "Board").status.value) == (ExitCode.NEEDS_HAND, "fallback")
+    assert "set by hand: bypass_authentication (False)" in outcome(run, "Board").todo
 
 
 def test_a_script_outside_of_the_project_is_kept(tmp_path, target):
