@@ -142,7 +142,9 @@ class Report:
     @property
     def successful(self) -> bool:
         """Whether everything was verified, and nothing failed or is missing."""
-        failed = any(one.status is Status.FAILED for one in self.outcomes)
+        failed = any(
+            one.status is Status.FAILED or (one.status is Status.SKIPPED and one.needs_hand) for one in self.outcomes
+        )
         return bool(self.verified) and not (self.error_code or self.unexpected or self.file_problems or failed)
 
     def amend(self, old: Outcome, new: Outcome) -> None:

@@ -158,6 +158,12 @@ def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
         (Report("import", "p", verified=True, error="x", error_code=1), False),
         (Report("import", "p", verified=True, file_problems=["x"]), False),
         (Report("import", "p", verified=True, outcomes=[Outcome("job", "j", Status.FAILED)]), False),
+        (
+            Report("import", "p", verified=True, outcomes=[Outcome("bundle", "b", Status.SKIPPED, needs_hand=True)]),
+            False,
+        ),
+        (Report("import", "p", verified=True, outcomes=[Outcome("job", "j", Status.SKIPPED)]), True),
+        (Report("import", "p", verified=True, outcomes=[Outcome("job", "j", Status.CREATED, needs_hand=True)]), True),
         (Report("import", "p", verified=True, differences=[Difference("a", "b", "c", "d")]), False),
         (Report("import", "p", error="x", error_code=130), False),
     ],
