@@ -181,6 +181,14 @@ def test_no_value_of_an_environment_is_said_in_whichever_form_it_is_quoted(http,
     assert not any(part in error.value.message for part in ("SEKRIT", "geheim", "line1", "pä", "u00e4"))
 
 
+def test_the_arguments_of_a_job_are_not_said(http, mock):
+    arguments = '--user dana --password "ge heim"'
+    mock.post(f"{URL}/x", json={"message": f"arguments {json.dumps(arguments)} are too long"}, status=422)
+    with pytest.raises(Rejected, match=r'arguments "[*]{3}" are too long') as error:
+        http.send("POST", "/x", {"name": "ingest", "arguments": arguments})
+    assert "heim" not in error.value.message
+
+
 def test_a_redirect_is_not_followed(http, mock):
     mock.get(f"{URL}/x", status=302, headers={"Location": "https://login.example.org/sso?token=abc"})
     with pytest.raises(ApiError) as error:

@@ -123,7 +123,7 @@ def message(workspace: Workspace, call: Call, body: bytes) -> str:
     except ValueError:
         return ""
     secrets = {secret.reveal() for secret in (workspace.api_key, call.bearer) if secret}
-    for private in sorted(secrets | _environment_values(call), key=len, reverse=True):
+    for private in sorted(secrets | _private_values(call), key=len, reverse=True):
         text = text.replace(private, "***")
     return _printable(text)[:MAX_MESSAGE].removesuffix(".")
 
@@ -140,16 +140,17 @@ def _said(reply: object) -> str:
     return ""
 
 
-def _environment_values(call: Call) -> set[str]:
-    """Return the environment values that a request carries, in all forms in which a refusal may quote them."""
+def _private_values(call: Call) -> set[str]:
+    """Return a job's arguments and the environment values that a request carries, in all forms that may be quoted."""
     body = call.body if isinstance(call.body, dict) else {}
     environment = body if call.path.endswith("/environment") else body.get("environment")
     if isinstance(environment, str):
         try:
             environment = strict_json.loads(environment)
         except ValueError:
-            return {environment}
-    values = environment.values() if isinstance(environment, dict) else ()
+            environment = {"": environment}
+    values = [*environment.values()] if isinstance(environment, dict) else []
+    values += [body.get("arguments")]
     forms = {value for value in values if isinstance(value, str) and len(value) > 2}
     for _ in range(2):  # a text within a text within JSON
         forms |= {quoted for one in forms for quoted in _in_json(one)}
