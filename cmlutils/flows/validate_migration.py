@@ -137,7 +137,7 @@ class _Validation:
         if journal:
             add_unlisted(v1, project, journal, records)
             self._ask_for_pauses(connection, project, journal, records["job"])
-        if settings.collaborators and not there.collaborators and collaborators(v1, project) is None:
+        if not there.collaborators and collaborators(v1, project) is None:
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=settings.collaborators)
         report.differences += compare_settings(settings, there, compared)

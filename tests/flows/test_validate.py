@@ -309,6 +309,16 @@ def test_collaborators_that_a_workspace_does_not_show_are_left_to_a_person(works
     assert not any("collaborator" in one["what"] for one in line.json["differences"])
 
 
+def test_collaborators_that_the_source_does_not_show_are_not_said_to_be_none(workspaces, run_line):
+    source, _ = workspaces()
+    source.faults.add(Fault("status", path="/collaborators$", status=403, times=None))
+    todo = "The source does not show the project's collaborators: add them on the target by hand."
+    assert todo in run_line(f"{EXPORT} --json").json["to_do"]
+    run_line(IMPORT)
+    line = run_line(f"{VALIDATE} --json")
+    assert "The source does not show its collaborators: compare them by hand." in line.json["notes"]
+
+
 def test_many_differences_stay_short_on_the_terminal_and_whole_in_the_file(migrated, run_line, home):
     _, target = migrated
     for number in range(500):
