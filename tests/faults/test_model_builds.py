@@ -6,9 +6,10 @@ import pytest
 from replaying import KEY, MODELS, Time, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
-from cmlutils.errors import ExitCode, Unreachable
+from cmlutils.errors import ExitCode, NotFound, Unreachable
 from cmlutils.flows.replaying import model_build, models
 from cmlutils.remote.http import Http, Patience
+from cmlutils.remote.v1.workloads import Models
 from cmlutils.report import Status
 from cmlutils.section import Secret, Workspace
 
@@ -120,6 +121,35 @@ def test_a_build_that_does_not_end_is_named_and_the_other_model_is_made(tmp_path
         assert "its build, which is building" in outcomes(run)["Explain"].todo
         assert outcomes(run)["Score"].status is Status.CREATED
         assert run.code == ExitCode.NEEDS_HAND
+
+
+def test_a_model_that_is_deployed_when_its_build_ends_after_the_import_is_taken_away_by_the_next(
+    tmp_path, bundle, monkeypatch
+):
+    each_turn(monkeypatch, lambda: building(target, Explain=10_000, Score=2))
+    with target_of(tmp_path, pace=SLOW) as target:
+        told = outcomes(replay(target, bundle))["Explain"]
+        assert "could not show that it stays inert: its build is building" in told.note
+        assert told.todo.startswith("import again before you start it")
+        building(target, Explain=1)
+        deploy(target, of(target)["Explain"])
+        assert "It was deleted again" in outcomes(replay(target, bundle))["Explain"].note
+        assert {*of(target)} == {"Score"}
+
+
+@pytest.mark.parametrize("without", [[], ["build_at_create"]])
+def test_a_build_is_asked_and_waited_for_though_the_model_shows_late(tmp_path, bundle, monkeypatch, without):
+    real = Models.get
+
+    def late(asked, model_id):
+        if asked._routes.http._patience.now() < 5:
+            raise NotFound("Not there.", status=404)
+        return real(asked, model_id)
+
+    monkeypatch.setattr(Models, "get", late)
+    with target_of(tmp_path, without) as target:
+        assert replay(target, bundle).code == 0
+        assert {one.builds[-1].progress.status for one in of(target).values()} == {"built"}
 
 
 def test_builds_that_do_not_end_do_not_give_time_to_one_another(tmp_path, bundle, monkeypatch):

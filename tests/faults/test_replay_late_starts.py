@@ -161,7 +161,7 @@ def test_what_can_not_be_looked_at_again_is_said_not_to_be_finished(target, bund
         run = replay(target, bundle)
     told = outcome(run, name)
     assert (run.code, told.status) == (ExitCode.NEEDS_HAND, Status.CREATED)
-    assert "it could not be looked at again" in told.note
+    assert "the last look could not show that it stays inert" in told.note
     assert told.todo.startswith("import again before you start it")
     target.faults.clear()
     assert replay(target, bundle).code == 0

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError, Unreachable
+from cmlutils.flows.replaying.steps import LOOKS
 from cmlutils.flows.replaying.take_away import with_leftovers
 
 if TYPE_CHECKING:
@@ -78,17 +79,23 @@ class ModelBuild:
         self.asked = self.ended = self._begun = False
         self._since = 0.0
         self._unseen = 0  # how many looks in a row have failed
+        self._unseen_since = 0.0
         self._in_time = True  # whether the last look that did not fail saw it under way
 
     def is_under_way(self, model_id: str) -> bool:
-        """Make sure that it has begun, and tell whether to go on waiting for it; a look or two may fail."""
+        """Make sure that it has begun, and tell whether to go on waiting for it.
+
+        A look or two may fail, and more for a moment: what was just created may show late.
+        """
         try:
             self._begin(model_id)
             status = build_status(self._read(model_id))
         except ApiError as error:
             log.debug("build of model %s: %s", model_id, error)
+            self._unseen_since = self._unseen_since if self._unseen else self._clock.now()
             self._unseen += 1
-            return self._in_time and self._unseen <= TRIES
+            unseen_for = self._clock.now() - self._unseen_since
+            return self._in_time and (self._unseen <= TRIES or unseen_for < sum(LOOKS))
         self._unseen = 0
         patience = BUILD_DEADLINE if status else _NO_BUILD_DEADLINE
         has_ended = status in BUILT | BROKEN

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import AnswerLost, Rejected
+from cmlutils.errors import AnswerLost, ApiError, Rejected
 from cmlutils.flows.replaying.ensure import begin
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
@@ -57,8 +57,10 @@ class ModelReplay(WorkloadReplay[Model]):
             return False
 
     def look_again(self, record: Record) -> None:
-        """Raise CannotBeInertError when it is deployed by now."""
-        self._read(str(record["id"]))
+        """Raise CannotBeInertError when it is deployed by now, ApiError while a build goes on that may deploy it."""
+        build = build_status(self._read(str(record["id"])))
+        if build and build not in BUILT | BROKEN:
+            raise ApiError(f"its build is {build} still")
 
     def lacks(self) -> Outcome | None:
         """Return the failure to report where the target has no runtime for it; one that was never built needs none."""

@@ -82,7 +82,10 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         return self.outcome
 
     def look_again(self, record: Record) -> None:
-        """At the end of a run: raise CannotBeInertError when it is live by now and can't be stopped."""
+        """At the end of a run: raise CannotBeInertError when it is live by now and can't be stopped.
+
+        Raises ApiError when that can't be told, or not yet.
+        """
 
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
@@ -99,8 +102,9 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         except CannotBeInertError as error:
             return take_away_live(self, record, error)
         except ApiError as error:
-            log.warning("%s %s can't be looked at again: %s", self.kind.name, self.name, error)
-            note = join(outcome.note, "it could not be looked at again, and may be live")
+            unsure = f"the last look could not show that it stays inert: {error.message.removesuffix('.')}"
+            log.warning("%s %s: %s", self.kind.name, self.name, unsure)
+            note = join(outcome.note, unsure)
             todo = join("import again before you start it", outcome.todo)
             return replace(outcome, note=note, todo=todo, needs_hand=True)
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
