@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.contents import read_bundle
@@ -105,9 +105,10 @@ class Replay:
         project, outcome = ensure_project(
             self.connection, journal, owner, settings, engines=engines, sleep=self.clock.sleep
         )
-        self.report.todos += left_elsewhere(journal.enter(project.id))
+        left = left_elsewhere(journal.enter(project.id))
+        self.report.todos += left
         self.report.target = f"{section.workspace.url} {project.path}"
-        self.report.outcomes.append(outcome)
+        self.report.outcomes.append(replace(outcome, needs_hand=outcome.needs_hand or bool(left)))
         return project, runtimes
 
     @contextmanager
