@@ -49,7 +49,10 @@ def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any
     """Return the records of a project's workloads by kind, as the workspace gives them."""
     return {
         "model": [_whole_model(v1, one) for one in v1.models.of(project)],
-        "application": v1.applications.of(project),
+        "application": [
+            one if one.get("status") else v1.applications.get(project, one["id"])  # a list may leave it out
+            for one in v1.applications.of(project)
+        ],
         "job": [v1.jobs.get(project, int(one["id"])) for one in v1.jobs.of(project)],
     }
 

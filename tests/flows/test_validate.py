@@ -15,6 +15,7 @@ from cmlutils.flows.comparing.side import ComparedSide
 from cmlutils.flows.comparing.workloads import compare_workloads
 from cmlutils.flows.replaying import application_stop
 from cmlutils.project import ProjectSettings
+from cmlutils.remote.v1.workloads import Applications
 from cmlutils.report import Group
 from cmlutils.runtime import Runtime
 from cmlutils.runtimes import Maps
@@ -399,6 +400,23 @@ def test_an_application_that_failed_does_not_run():
     side = compared_side(fresh={("application", "a")})
     rows = compare_workloads("application", [Application("a", "a")], [record], side)
     assert [row for row in rows if row.what == "state"] == []
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_an_application_without_a_status_is_not_shown_to_be_stopped(fresh):
+    record = {"id": 1, "name": "a", "subdomain": "a", "cpu": 1, "memory": 1}
+    side = compared_side(fresh={("application", "a")} if fresh else ())
+    [row] = compare_workloads("application", [Application("a", "a")], [record], side)
+    assert (row.what, row.left, row.right) == ("state", "stopped", "not shown")
+    assert (row.expected, row.note) == ((False, "") if fresh else (True, "the target does not show it"))
+
+
+def test_a_status_that_the_list_of_applications_lacks_is_asked_for(migrated, run_line, monkeypatch):
+    real = Applications.of
+    monkeypatch.setattr(
+        Applications, "of", lambda *asked: [{k: v for k, v in one.items() if k != "status"} for one in real(*asked)]
+    )
+    assert not [one for one in run_line(f"{VALIDATE} --json").json["differences"] if one["what"] == "state"]
 
 
 def test_a_forbidden_bypass_is_excused_only_where_it_is_forbidden():

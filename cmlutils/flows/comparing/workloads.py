@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cmlutils.flows.comparing.side import ComparedSide
 
 Record = dict[str, Any]
+_NOT_SHOWN = "not shown"
 _ABSENT = Job("one that is not there", "")  # stands for a parent whose id is no job's
 
 
@@ -190,9 +191,8 @@ def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Differe
     inert, state = _states(wanted, record)
     if inert != state:
         row = Difference(where, "state", inert, state, group=Group.LIVE)
-        rows.append(
-            row if (wanted.kind, wanted.name) in side.fresh else row.excused("somebody started it on the target")
-        )
+        why = "the target does not show it" if state == _NOT_SHOWN else "somebody started it on the target"
+        rows.append(row if (wanted.kind, wanted.name) in side.fresh else row.excused(why))
     if isinstance(wanted, Model) and wanted.file:
         status = str((record.get("latestModelBuild") or {}).get("status") or "never built")
         if status != "built":
@@ -203,7 +203,7 @@ def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Differe
 def _states(wanted: Workload, record: Record) -> tuple[str, str]:
     """Return the state that an import leaves, and the actual one."""
     if isinstance(wanted, Application):
-        status = str(record.get("status") or "stopped")
+        status = str(record.get("status") or _NOT_SHOWN)
         return "stopped", "stopped" if status in ENDED else status
     if isinstance(wanted, Model):
         return "not deployed", live_status(record) or "not deployed"
