@@ -37,9 +37,15 @@ class SideState:
 
 
 def status_of(bundle: Bundle, side: Side) -> SideState:
-    """Return how far this side of a bundle is; only the lock tells whether a process works on it."""
+    """Return how far this side of a bundle is; only the lock tells whether a process works on it.
+
+    A run was killed if nobody holds the lock and its progress stays: one may begin or end just now.
+    """
     try:
-        holder, now = holder_of(bundle.lock_file), RunState.read(bundle.progress)
+        now, holder = RunState.read(bundle.progress), holder_of(bundle.lock_file)
+        if now and not holder:
+            still = RunState.read(bundle.progress)
+            now = still if still and still.pid == now.pid else None
     except OSError as error:  # such as another user's bundle
         return SideState(f"can't be read: {error.strerror}", error=str(error.strerror))
     mine = now if now and (now.verb == "export") == (side == "export") else None

@@ -14,7 +14,9 @@ from until import until
 from cmlutils.bundle import Bundle
 from cmlutils.cli.progress_file import ProgressFile
 from cmlutils.emulator.faults import Fault
+from cmlutils.flows import status
 from cmlutils.flows.status import status_of
+from cmlutils.lock import holder_of
 from cmlutils.progress import FileProgress, Silent
 from cmlutils.report import Outcome, Report, Status
 
@@ -87,6 +89,25 @@ def test_a_run_that_was_killed_does_not_read_as_running(workspaces, run_line, ho
     assert "killed in jobs" in row["state"]
     assert export["state"].startswith("done")
     assert "killed in jobs" in run_line("cmlutil project status").out
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_run_that_begins_or_ends_between_two_looks_was_not_killed(bundle, monkeypatch, begins):
+    def run():
+        with bundle.lock(), ProgressFile(Silent(), Report("import", "P"), bundle).open():
+            yield
+
+    other = run()
+    if not begins:
+        next(other)
+
+    def at_that_moment(path):
+        before = holder_of(path)
+        next(other, None)
+        return before if begins else holder_of(path)
+
+    monkeypatch.setattr(status, "holder_of", at_that_moment)
+    assert status_of(bundle, "import").state == "not begun"
 
 
 def test_a_lock_file_of_a_dead_process_holds_nobody_up(bundle):
