@@ -68,6 +68,8 @@ class Journal:
         if event == "begun":
             before = tuple(map(str, value)) if isinstance(value, list) else ()
             self._steps[key] = JournalStep(before=before, begun_at=at)
+            if _kind(key) == "project" and _PROJECT in self._steps:  # a new one, even if it gets the old one's id
+                self._steps[_PROJECT] = JournalStep()
         elif event == "made":
             told = value if isinstance(value, dict) else {"id": value}
             place = str(told.get("place") or "")
@@ -116,13 +118,15 @@ class Journal:
     def enter(self, project_id: int) -> list[str]:
         """Note that workloads now go into this project, and forget those of another one.
 
-        Those went with their project, and their ids may have been given to others by now. Returns the keys of those
-        that were begun there and not finished.
+        Those went with their project, and their ids may have been given to others by now, as may the project's own.
+        Returns the keys of those that were begun there and not finished.
         """
         if self.is_in(project_id):
             return []
+        handed_over = f"hand over {project_id}"
         left = [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]
         unfinished = [each for each in left if not self._steps[each].done]
+        left += [each for each in self._steps if each.partition(":")[0] == handed_over]
         for each in left:
             self.gone(each)
         self.made(_PROJECT, str(project_id))

@@ -128,6 +128,22 @@ def test_the_ids_of_what_was_taken_away_are_known_as_long_as_it_is_the_same_proj
     assert Journal(tmp_path / "journal").ids("job", "job a") == set()
 
 
+def test_a_project_that_is_begun_anew_is_another_one_though_it_gets_the_same_id(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.begin("project dana P", [])
+    journal.enter(1)
+    journal.begin("job a", [])
+    journal.done("hand over 1: visibility")
+    assert Journal(tmp_path / "journal").is_in(1)
+    journal.begin("project dana P", [])
+    for one in (journal, Journal(tmp_path / "journal")):
+        assert not one.is_in(1)
+    assert Journal(tmp_path / "journal").enter(1) == ["job a"]
+    anew = Journal(tmp_path / "journal")
+    assert anew.is_in(1)
+    assert (anew.step("job a"), anew.step("hand over 1: visibility")) == (None, None)
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -283,3 +283,22 @@ def test_a_target_that_makes_a_teams_project_for_the_user_makes_it_once_and_that
         project.owner = "crew"
         assert replay(target, bundle).code == 0
         assert len(project_in(target).jobs) == 2
+
+
+def test_a_target_that_was_set_up_anew_may_give_the_same_numbers_to_other_things(tmp_path):
+    bundle = write_bundle(tmp_path / "bundle")
+    with target_of(tmp_path, projects=[{"owner": "dana", "name": "Other"}]) as target:
+        assert replay(target, bundle).code == 0
+        other, ours = target.world.projects
+        model, number = ours.models[0], ours.id
+        target.world.projects.remove(ours)
+        target.world._last_id = number - 1
+        other.models.append(model)
+        run = replay(target, bundle)
+        ours = target.world.projects[-1]
+        assert (run.code, ours.id) == (0, number)
+        assert outcome(run, "Explain").status is Status.CREATED
+        assert [one.name for one in ours.models] == ["Explain"]
+        assert (ours.visibility, ours.collaborators) == ("public", {"kai": "write"})
+        assert replay(target, bundle).code == 0
+        assert len(ours.models) == len(other.models) == 1
