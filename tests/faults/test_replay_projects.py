@@ -302,3 +302,19 @@ def test_a_target_that_was_set_up_anew_may_give_the_same_numbers_to_other_things
         assert (ours.visibility, ours.collaborators) == ("public", {"kai": "write"})
         assert replay(target, bundle).code == 0
         assert len(ours.models) == len(other.models) == 1
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_model_of_another_project_is_not_ours_whatever_its_number(tmp_path, done):
+    bundle = write_bundle(tmp_path / "bundle")
+    with target_of(tmp_path, projects=[{"owner": "dana", "name": "Other"}]) as target:
+        assert replay(target, bundle).code == 0
+        other, ours = target.world.projects
+        other.models.append(ours.models.pop())
+        (path,) = bundle.state.glob("journal-*")
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(one for one in lines if done or "model Explain" not in one or "done" not in one))
+        assert replay(target, write_bundle(bundle.folder, models=[])).code == 0
+        assert [len(one.models) for one in (other, ours)] == [1, 0]
+        assert outcome(replay(target, write_bundle(bundle.folder)), "Explain").status is Status.CREATED
+        assert [len(one.models) for one in (other, ours)] == [1, 1]

@@ -21,7 +21,7 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
             name=name,
             inventory=Inventory(lambda: v1.models.of(project)),
             identity_of=lambda one: (str(one.get("name")),),
-            read=lambda past: v1.models.get(past.target_id),
+            read=lambda past: v1.models.get_in(project, past.target_id),
             remove=lambda one: v1.models.delete(one["id"]),
         )
     if name == "application":

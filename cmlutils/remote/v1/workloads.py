@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cmlutils.errors import NotFound
 from cmlutils.remote.routes import Json, segment
 from cmlutils.remote.v1.projects import address
 
@@ -98,6 +99,13 @@ class Models:
         """Return a whole model with its latest build and deployment."""
         asked = {"id": str(model_id), **_WHOLE}
         return _in_small_letters(self._routes.the_one(_model("get-model"), model_id, question=asked))
+
+    def get_in(self, project: ProjectRef, model_id: object) -> Json:
+        """Return a whole model of this project; raise NotFound for another project's, as ids are the workspace's."""
+        found = self.get(model_id)
+        if not _in_project(found, project.id):
+            raise NotFound(f"Model {model_id} belongs to another project than {project.path}.", status=404)
+        return found
 
     def create(self, body: Mapping[str, Any]) -> Json:
         """Create a model; unless the body says otherwise, it is also built and deployed."""
