@@ -42,7 +42,7 @@ def key_from(command: str) -> str:
     try:
         words = tuple(shlex.split(command))
     except ValueError as error:
-        raise ConfigError(f"The command for the key has an open quote: {command}", hint="Close it.") from error
+        raise ConfigError("The command for the key has an open quote.", hint="Close it.") from error
     return resolve_key(Workspace(url="", username="", api_key=Secret(""), key_command=words)).api_key.reveal()
 
 
