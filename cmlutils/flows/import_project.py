@@ -125,13 +125,13 @@ class Replay:
         jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
         made = self._phase("models", built_side_by_side(target, models))
         made += self._phase("applications", applications)
-        self._phase("jobs", jobs)
+        made += self._phase("jobs", jobs)
         if made:
             with self.progress.phase("last look"):
-                self._last_looks([*models, *applications])
+                self._last_looks([*models, *applications, *jobs])
 
     def _last_looks(self, replays: Sequence[WorkloadReplay[Any]]) -> None:
-        """Look once more at what may go live late; each look is in the report at once, whatever ends the next one."""
+        """Look again at what may go live or show late; each look is in the report at once, whatever ends the next."""
         try:
             for one in replays:
                 self.report.amend(one.ensure(), one.last_look())

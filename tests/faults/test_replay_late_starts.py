@@ -47,6 +47,23 @@ def test_a_model_that_is_deployed_after_its_build_was_seen_is_deleted_again(targ
     assert len(project_in(target).models) == 1
 
 
+@pytest.mark.parametrize("kind", ["applications", "jobs", "models"])
+def test_what_the_target_refused_although_it_made_it_and_shows_late_is_finished_at_the_end(target, bundle, kind):
+    create, read = ("/create-model$", "/list-models$") if kind == "models" else (f"/{kind}$", f"/{kind}$")
+    target.faults.add(Fault("status-after", method="POST", path=create, status=401))
+    asks = "POST" if kind == "models" else "GET"
+    target.faults.add(Fault("status", method=asks, path=read, status=200, body=[], nth=2, times=1))
+    run = replay(target, bundle)
+    assert running(target) == []
+    child = Status.FALLBACK if kind == "jobs" else Status.CREATED  # it came before its parent was seen
+    assert [one.status for one in run.report.outcomes] == [Status.CREATED] * 4 + [child]
+    again = replay(target, bundle)
+    assert (again.code, {one.status for one in again.report.outcomes}) == (0, {Status.PRESENT})
+    project = project_in(target)
+    assert [len(project.models), len(project.applications), len(project.jobs)] == [1, 1, 2]
+    assert [bool(one.schedule or one.parent_id) for one in project.jobs] == [True, True]
+
+
 def deploy(target):
     """Deploy the first model of the project."""
     body = {"modelBuildId": project_in(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}

@@ -173,6 +173,7 @@ def _create(step: Step, past: JournalStep | None) -> Record:
             return found
         if not begun:
             step.journal.gone(step.key)
+            step.refused_beside = before
         raise
     except AnswerLost as error:
         log.warning("%s Looking whether %s %s was created.", error, step.kind.name, step.name)

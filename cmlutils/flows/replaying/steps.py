@@ -229,9 +229,11 @@ class Step(TargetItem, ABC):
     """One thing that an import has to leave on the target: what `ensure` needs to create and to finish it.
 
     What `needs_last_look` may go live late, so it only counts as done after another look at the end of the run.
+    `refused_beside` are the ids that were there when the target refused to create it (None: it did not refuse).
     """
 
     needs_last_look = False
+    refused_beside: Sequence[str] | None = None
 
     @abstractmethod
     def create(self) -> Record:

@@ -10,7 +10,7 @@ from cmlutils.errors import ApiError
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.journal_keys import AnyWorkload
 from cmlutils.flows.replaying.runtime_choice import map_file
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Step
+from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
 from cmlutils.journal import JournalStep
 from cmlutils.report import join
@@ -93,7 +93,8 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         What is live by now is deleted. What can't be looked at does not become done: the outcome asks for another
         import, which would take it for live by itself if a person had started it meanwhile.
         """
-        outcome, past = self.ensure(), self.past
+        outcome = self._shown_by_now() or self.ensure()
+        past = self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
         record = {"id": outcome.target_id}
@@ -109,6 +110,22 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
             return replace(outcome, note=note, todo=todo, needs_hand=True)
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
+
+    def _shown_by_now(self) -> Outcome | None:
+        """Finish it if it is there although the target refused to create it, and showed it late; None if it isn't."""
+        before, self.refused_beside = self.refused_beside, None
+        if before is None:
+            return None
+        try:
+            found = self.look_for_lost(before, LOOKS[:1])
+        except ApiError as error:
+            log.warning("%s %s was refused, and can't be looked for again: %s", self.kind.name, self.name, error)
+            return None
+        if found is None:
+            return None
+        self.journal.made(self.key, str(found["id"]), self.place_of(found))
+        self.outcome = None
+        return self.ensure()
 
     def _look_again_in_tries(self, record: Record) -> None:
         """Look again, and once more if that fails."""
