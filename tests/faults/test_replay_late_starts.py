@@ -64,6 +64,17 @@ def test_what_the_target_refused_although_it_made_it_and_shows_late_is_finished_
     assert [bool(one.schedule or one.parent_id) for one in project.jobs] == [True, True]
 
 
+@pytest.mark.parametrize("kind", ["applications", "models"])
+def test_what_got_lost_while_the_target_answered_nonsense_is_finished_at_the_end(target, bundle, kind):
+    create, read = ("/create-model$", "/list-models$") if kind == "models" else (f"/{kind}$", f"/{kind}$")
+    target.faults.add(Fault("reset-after", method="POST", path=create))
+    target.faults.add(Fault("html", method="POST" if kind == "models" else "GET", path=read, nth=2, times=5))
+    run = replay(target, bundle)
+    assert (run.code, running(target)) == (0, [])
+    assert [one.status for one in run.report.outcomes] == [Status.CREATED] * 5
+    assert [len(getattr(project_in(target), each)) for each in ("models", "applications", "jobs")] == [1, 1, 2]
+
+
 def deploy(target):
     """Deploy the first model of the project."""
     body = {"modelBuildId": project_in(target).models[0].builds[-1].id, "cpuMillicores": 1000, "memoryMb": 2048}

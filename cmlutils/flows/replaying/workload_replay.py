@@ -13,7 +13,7 @@ from cmlutils.flows.replaying.runtime_choice import map_file
 from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
 from cmlutils.journal import JournalStep
-from cmlutils.report import join
+from cmlutils.report import Status, join
 from cmlutils.workloads import FROM_V1, PRIVATE, differences
 
 if TYPE_CHECKING:
@@ -90,11 +90,13 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
-        What is live by now is deleted. What can't be looked at does not become done: the outcome asks for another
-        import, which would take it for live by itself if a person had started it meanwhile.
+        What failed and may be live is done again; what is live by now is deleted. What can't be looked at does not
+        become done: the outcome asks for another import, which would take it for live by itself if a person had
+        started it meanwhile.
         """
-        outcome = self._shown_by_now() or self.ensure()
-        past = self.past
+        if self._may_be_there_after_all():
+            self.outcome = None
+        outcome, past = self.ensure(), self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
         record = {"id": outcome.target_id}
@@ -111,21 +113,21 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
 
-    def _shown_by_now(self) -> Outcome | None:
-        """Finish it if it is there although the target refused to create it, and showed it late; None if it isn't."""
-        before, self.refused_beside = self.refused_beside, None
+    def _may_be_there_after_all(self) -> bool:
+        """Tell whether to do it again: it failed and may be live, or it shows by now although it was refused."""
+        outcome, past, before = self.ensure(), self.past, self.refused_beside
+        self.refused_beside = None
         if before is None:
-            return None
+            begun = past is not None and not past.done
+            return begun and outcome.status is Status.FAILED and self.needs_last_look
         try:
             found = self.look_for_lost(before, LOOKS[:1])
         except ApiError as error:
             log.warning("%s %s was refused, and can't be looked for again: %s", self.kind.name, self.name, error)
-            return None
-        if found is None:
-            return None
-        self.journal.made(self.key, str(found["id"]), self.place_of(found))
-        self.outcome = None
-        return self.ensure()
+            return False
+        if found is not None:
+            self.journal.made(self.key, str(found["id"]), self.place_of(found))
+        return found is not None
 
     def _look_again_in_tries(self, record: Record) -> None:
         """Look again, and once more if that fails."""
