@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from cmlutils.errors import NotFound
 from cmlutils.flows.replaying.ensure import ensure
-from cmlutils.flows.replaying.steps import Finished, Inventory, Kind, Step
+from cmlutils.flows.replaying.kinds import Inventory, Kind
+from cmlutils.flows.replaying.steps import Finished, Step
 from cmlutils.journal import Journal
 
 

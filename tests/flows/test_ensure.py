@@ -8,7 +8,8 @@ from shelf import Shelf
 
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
-from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Inventory
+from cmlutils.flows.replaying.kinds import Inventory
+from cmlutils.flows.replaying.steps import CannotBeInertError, Finished
 from cmlutils.journal import JournalStep
 from cmlutils.report import Outcome, Status
 

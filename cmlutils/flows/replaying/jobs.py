@@ -15,7 +15,8 @@ from cmlutils.report import join
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.flows.replaying.steps import Finished, Kind, Record
+    from cmlutils.flows.replaying.kinds import Kind
+    from cmlutils.flows.replaying.steps import Finished, Record
 
 
 def job_replays(target: Target, wanted: Sequence[Job]) -> list[JobReplay]:

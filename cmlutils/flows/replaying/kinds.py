@@ -1,17 +1,79 @@
-"""How the workloads of each kind are listed, told apart, asked for and deleted on a target."""
+"""How things of one kind are listed, told apart, asked for and deleted on a target."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cmlutils.flows.replaying.steps import Inventory, Kind
+from cmlutils.errors import ApiError, Rejected
 from cmlutils.journal import JournalStep
 
 if TYPE_CHECKING:
-    from cmlutils.flows.replaying.steps import Record
+    from collections.abc import Callable
+
+    from cmlutils.flows.replaying.steps import Identity, Record
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
+
+_GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id which it does not have
+
+
+class Inventory:
+    """All things of one kind in a project: listed once, extended as we create more, listed again in case of doubt."""
+
+    def __init__(self, read: Callable[[], list[Record]]) -> None:
+        self._read = read
+        self._rows: list[Record] | None = None
+        self._gone: set[str] = set()
+
+    def rows(self, *, anew: bool = False) -> list[Record]:
+        """Return all of them, oldest first."""
+        if anew or self._rows is None:
+            rows = self._read()
+            if any(not isinstance(one.get("id"), (int, str)) for one in rows):
+                raise ApiError("The target lists something without an id.")
+            there = [one for one in rows if str(one["id"]) not in self._gone]
+            self._rows = sorted(there, key=lambda one: (len(str(one["id"])), str(one["id"])))
+        return list(self._rows)
+
+    def add(self, row: Record) -> None:
+        """Add one that was just created."""
+        if self._rows is not None and all(str(one["id"]) != str(row["id"]) for one in self._rows):
+            self._rows.append(row)
+
+    def forget(self, number: str) -> None:
+        """Leave this one out from now on: it is gone, even if a listing that lags behind still shows it."""
+        self._gone.add(number)
+        self._rows = None if self._rows is None else [one for one in self._rows if str(one["id"]) != number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How things of one kind are listed, told apart, asked for and deleted on a target.
+
+    `identity_of` returns what tells a row of the inventory from others, such as its name. `read` asks the target for
+    the one whose id is in the journal. `remove` deletes one (None: this kind is never deleted). `claimed` holds, for
+    each identity, the ids on the target that this run has already assigned to things of that identity.
+    """
+
+    name: str
+    inventory: Inventory
+    identity_of: Callable[[Record], Identity]
+    read: Callable[[JournalStep], Record]
+    remove: Callable[[Record], None] | None = None
+    claimed: dict[Identity, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def look_up(self, past: JournalStep) -> Record | None:
+        """Ask the target for the one whose id is in the journal; None when it has none of this id."""
+        try:
+            reply = self.read(past)
+        except Rejected as error:
+            if error.status in _GONE:
+                return None
+            raise
+        return reply if str(reply.get("id")) == past.target_id else None
 
 
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:

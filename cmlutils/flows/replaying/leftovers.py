@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cmlutils.flows.replaying.journal_keys import Named
-    from cmlutils.flows.replaying.steps import Kind, Record
+    from cmlutils.flows.replaying.kinds import Kind
+    from cmlutils.flows.replaying.steps import Record
     from cmlutils.flows.replaying.target import Target
     from cmlutils.workloads import Workload
 

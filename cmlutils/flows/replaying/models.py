@@ -20,7 +20,7 @@ from cmlutils.report import join
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.flows.replaying.steps import Kind
+    from cmlutils.flows.replaying.kinds import Kind
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)

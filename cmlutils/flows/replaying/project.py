@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
 from cmlutils.flows.replaying.ensure import ensure
-from cmlutils.flows.replaying.steps import Finished, Inventory, Kind, Record, Step
+from cmlutils.flows.replaying.kinds import Inventory, Kind
+from cmlutils.flows.replaying.steps import Finished, Record, Step
 from cmlutils.flows.replaying.target import tried
 from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
 from cmlutils.report import join

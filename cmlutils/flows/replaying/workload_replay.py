@@ -19,7 +19,8 @@ from cmlutils.workloads import FROM_V1, PRIVATE, differences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmlutils.flows.replaying.steps import Kind, Record
+    from cmlutils.flows.replaying.kinds import Kind
+    from cmlutils.flows.replaying.steps import Record
     from cmlutils.flows.replaying.target import Target
     from cmlutils.report import Outcome
     from cmlutils.runtimes import Match
