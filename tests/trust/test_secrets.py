@@ -206,7 +206,9 @@ def clients(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_no_process_shows_a_secret_to_others(canaries, start_program, tmp_path):
-    canaries()
+    source, _ = canaries()
+    with (source.project("dana", "churn-model").files / "large").open("wb") as file:
+        file.truncate(96 << 20)  # so that rsync runs for more than one look
     words = {one for secret in (*KEYS.values(), *VALUES) for one in forms(secret)}
     with Sampler(words) as sampler:
         for verb in ("export", "import"):
