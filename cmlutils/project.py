@@ -69,7 +69,7 @@ class ProjectRef:
 
 @dataclass(frozen=True)
 class ProjectSettings:
-    """What project-metadata.json holds."""
+    """What project-metadata.json holds; a workspace that does not show collaborators seems to have none of them."""
 
     name: str
     description: str = ""
@@ -81,16 +81,17 @@ class ProjectSettings:
     team: str = ""
     collaborators: tuple[Mapping[str, Any], ...] = ()
     engine_image: str = ""  # repository:tag, of a project on legacy engines
+    shows_collaborators: bool = True
 
     @classmethod
     def from_v1(
         cls,
         reply: object,
         environment: Mapping[str, str],
-        collaborators: list[dict[str, Any]],
+        collaborators: list[dict[str, Any]] | None,
         engine_image: str = "",
     ) -> ProjectSettings:
-        """Read GET projects/{owner}/{slug}, its environment, collaborators and engine image."""
+        """Read GET projects/{owner}/{slug}, its environment, collaborators (None: not shown) and engine image."""
         top = Reader(reply, "The project")
         owner = top.inner("owner")
         return cls(
@@ -104,10 +105,11 @@ class ProjectSettings:
             team=owner.text("username") if owner.text("type") == "organization" else "",
             collaborators=tuple(
                 {"username": name, "permissions": one.text("permissions") or "read"}
-                for one in (Reader(person, f"{top.what}, a collaborator") for person in collaborators)
+                for one in (Reader(person, f"{top.what}, a collaborator") for person in collaborators or ())
                 if (name := one.text("username"))  # a deleted user may have none
             ),
             engine_image=engine_image,
+            shows_collaborators=collaborators is not None,
         )
 
     def to_bundle(self) -> dict[str, Any]:

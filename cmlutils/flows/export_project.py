@@ -8,7 +8,7 @@ from cmlutils.flows.connect import Connection, find_project, session
 from cmlutils.flows.copying.pull import pull
 from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.copying.survey import listing_here, survey
-from cmlutils.flows.read_project import collaborators, read_project
+from cmlutils.flows.read_project import read_project
 from cmlutils.left_out import leave_out
 from cmlutils.report import Outcome, Status
 from cmlutils.wholefile import write_json
@@ -36,7 +36,7 @@ def export_project(
     bundle.check_owner(project.path)
     with progress.phase("metadata"):
         contents = read_project(connection.v1, project, runtimes)
-        if not contents.settings.collaborators and collaborators(connection.v1, project) is None:
+        if not contents.settings.shows_collaborators:
             text = "The source does not show the project's collaborators: add them on the target by hand."
             report.todos.append(text)
     with (

@@ -38,11 +38,11 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 
 def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
     """Return the project's settings, and the records of people that came with them."""
-    people = collaborators(v1, project) or []
+    people = _collaborators(v1, project)
     image = _engine_image(v1, project) if project.engine_type == LEGACY_ENGINE else ""
     reply = v1.projects.get(project)
     settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
-    return settings, [*people, reply.get("owner"), reply.get("creator")]
+    return settings, [*(people or ()), reply.get("owner"), reply.get("creator")]
 
 
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
@@ -74,7 +74,7 @@ def _engine_image(v1: ApiV1, project: ProjectRef) -> str:
         return ""
 
 
-def collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:
+def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:
     """Return the project's collaborators; None if the workspace does not show them."""
     try:
         return v1.projects.collaborators(project)

@@ -11,7 +11,7 @@ from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
 from cmlutils.flows.comparing.workloads import compare_workloads, fires
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
-from cmlutils.flows.read_project import collaborators, read_records, read_settings
+from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
 from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.kinds import add_unlisted
@@ -137,7 +137,7 @@ class _Validation:
         if journal:
             add_unlisted(v1, project, journal, records)
             self._ask_for_pauses(connection, project, journal, records["job"])
-        if not there.collaborators and collaborators(v1, project) is None:
+        if not there.shows_collaborators:
             report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=settings.collaborators)
         report.differences += compare_settings(settings, there, compared)
