@@ -494,6 +494,18 @@ def test_what_the_target_says_it_does_not_have_is_gone(shelf, trouble):
     assert shelf.journal.step(KEY) is None
 
 
+def test_a_target_that_has_nothing_at_any_address_for_a_while_does_not_say_that_it_is_gone(shelf):
+    nothing = NotFound("Nothing here.", status=404)
+    shelf.trouble["finish"] = [nothing] * 4
+    shelf.trouble.update({verb: [nothing] * 4 for verb in ("request_stop", "remove", "read")})
+    shelf.trouble["list"] = [None, *[nothing] * 4]
+    outcome, _ = shelf.ensure()
+    assert LOUD in outcome.note
+    assert shelf.journal.step(KEY).doomed
+    assert shelf.ensure()[0] == made(8)
+    assert list(shelf.things) == [8]
+
+
 @pytest.mark.parametrize("looks", [1, 4])
 def test_a_lost_answer_and_a_listing_that_can_not_be_read_are_said_until_it_is_found(shelf, looks):
     shelf.trouble["create"] = [(LOST, "after")]

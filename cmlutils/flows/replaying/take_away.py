@@ -39,22 +39,28 @@ def take_away(item: TargetItem, record: Record, why: str) -> str:
 
 
 def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
-    """Delete it; return why it may still be there (empty: the target says that it has none of this id).
+    """Delete it; return why it may still be there (empty: it is gone).
 
-    The target is asked for the id itself, as a listing may lag behind; it is asked even when the deletion failed.
+    The target is asked for the id itself, as a listing may lag behind; it is asked even when the deletion failed. But a
+    target that is just coming up may answer 404 to everything, so unless the deletion worked, a listing must lack it,
+    too.
     """
     assert item.kind.remove is not None  # noqa: S101
-    why = ""
+    deleted, why = False, ""
     try:
         item.kind.remove(record)
+        deleted = True
     except NotFound:
         log.debug("%s %s is gone already", item.kind.name, item.name)
     except ApiError as error:
         why = error.message
     try:
-        return "" if item.kind.look_up(past) is None else why or "it is still there"
+        if item.kind.look_up(past) is not None:
+            return why or "it is still there"
+        listed = () if deleted else item.kind.inventory.rows(anew=True)
     except ApiError as error:
         return why or error.message
+    return (why or "it is still listed") if any(str(one["id"]) == past.target_id for one in listed) else ""
 
 
 def _request_stop(item: TargetItem, record: Record) -> None:
