@@ -138,7 +138,8 @@ def test_an_application_that_says_stopped_before_it_starts_is_looked_at_again(ta
     assert not running(target)
 
 
-def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_started(target, tmp_path, monkeypatch):
+@pytest.mark.parametrize("said", [{"status": "stopped"}, {}])
+def test_an_application_that_is_not_created_as_starting_is_looked_at_until_it_has(target, tmp_path, monkeypatch, said):
     bundle = write_bundle(tmp_path / "bundle", models=[], jobs=[])
     real = Applications.get
     starts = []
@@ -151,7 +152,7 @@ def test_an_application_that_is_created_as_stopped_is_looked_at_until_it_has_sta
     def not_yet(work, body):
         made = work.target.v1.applications.create(work.target.project, body)
         project_in(target).applications[0].status, project_in(target).applications[0].ahead = "stopped", []
-        return {**made, "status": "stopped"}
+        return {**{key: value for key, value in made.items() if key != "status"}, **said}
 
     monkeypatch.setattr(Applications, "get", late)
     monkeypatch.setattr(ApplicationReplay, "_send", not_yet)

@@ -69,8 +69,9 @@ class ApplicationReplay(WorkloadReplay[Application]):
         return self.target.v1.applications.get(self.target.project, application_id)
 
     def finish(self, record: Record) -> Finished:
-        """Stop it, and look at how it is then."""
-        return self._stop(int(record["id"]), seen_starting=record.get("status") not in ENDED)
+        """Stop it, and look at how it is then; one whose record has no status was not seen starting."""
+        seen_starting = record.get("status") not in {None, *ENDED}
+        return self._stop(int(record["id"]), seen_starting=seen_starting)
 
     def again(self, record: Record) -> Finished:
         """Look at how it is by now; a person may have started it."""
