@@ -715,7 +715,7 @@ def test_an_exportignore_that_changes_just_after_it_was_read_decides_as_it_is_th
     assert pull(way, bundle, progress=change).problems == ()
     assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain"]
     (project / ".exportignore").unlink()
-    assert pull(way, bundle, progress=At("listing", (project / ".exportignore").mkdir)).problems == ()
+    assert pull(way, bundle, progress=At("listing", lambda _: (project / ".exportignore").mkdir())).problems == ()
     assert sorted(os.listdir(bundle / "project-data")) == [".exportignore", "a.log", "plain", "secret"]
 
 
