@@ -393,6 +393,17 @@ def test_a_finish_that_fails_once_is_tried_once_more(shelf, caplog):
     assert shelf.pauses == [1.0]
 
 
+@pytest.mark.parametrize(("missing", "broken"), [(2, 1), (2, 2), (3, 1)])
+def test_what_shows_late_by_its_id_and_fails_then_is_finished_or_taken_away(shelf, missing, broken):
+    shelf.trouble["finish"] = [*[NotFound("Not there.", status=404)] * missing, *[BROKEN] * broken]
+    outcome, _ = shelf.ensure()
+    if missing + broken < 4:
+        assert outcome == made(7)
+    else:
+        note = "It could not be confirmed as inert: Broken. It was deleted again."
+        assert (outcome, shelf.things) == (failed(note, "Run the import again."), {})
+
+
 def test_what_shows_late_by_its_id_is_waited_for_as_in_a_listing(shelf):
     shelf.trouble["finish"] = [NotFound("Not there.", status=404)] * 3
     assert shelf.ensure()[0] == made(7)

@@ -194,13 +194,14 @@ def _finish_in_tries(step: Step, record: Record, *, again: bool) -> Finished:
 
     What is not found is tried more often: what was just created may show late, by its id as in a list.
     """
-    work, tries = step.again if again else step.finish, 0
+    work, tries, failures = step.again if again else step.finish, 0, 0
     while True:
         try:
             return work(record)
         except ApiError as error:
             tries += 1
-            if tries == (len(LOOKS) if isinstance(error, NotFound) else 2):
+            failures += not isinstance(error, NotFound)
+            if failures == 2 or tries == len(LOOKS):
                 if step.kind.remove is None or again:
                     raise
                 hint = error.hint or "Run the import again."
