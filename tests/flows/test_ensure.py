@@ -505,6 +505,13 @@ def test_what_the_target_says_it_does_not_have_is_gone(shelf, trouble):
     assert shelf.journal.step(KEY) is None
 
 
+def test_what_is_not_shown_yet_when_its_deletion_fails_is_not_gone(shelf):
+    shelf.trouble.update({"finish": [LIVE], "remove": [BROKEN], "read": [NotFound("Not there.", status=404)]})
+    shelf.slow = 99  # it is not in the listing yet
+    assert "It was deleted again." in shelf.ensure()[0].note
+    assert shelf.things == {}
+
+
 def test_a_target_that_has_nothing_at_any_address_for_a_while_does_not_say_that_it_is_gone(shelf):
     nothing = NotFound("Nothing here.", status=404)
     shelf.trouble["finish"] = [nothing] * 4

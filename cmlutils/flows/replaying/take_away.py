@@ -20,47 +20,56 @@ _LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
 
 
 def take_away(item: TargetItem, record: Record, why: str) -> str:
-    """Stop it, delete it, and check that it is gone; return why it may still be there (empty: it is gone)."""
-    assert item.kind.remove is not None  # noqa: S101
+    """Stop it, delete it, and check that it is gone; return why it may still be there (empty: it is gone).
+
+    Until a deletion has worked, what is not shown may only be late, so it is tried again.
+    """
     item.journal.made(item.key, str(record["id"]), item.place_of(record))
     item.journal.doom(item.key, why)
     _request_stop(item, record)
     past = item.past
     assert past is not None  # noqa: S101
-    stays = ""
+    worked, stays = False, ""
     for pause in _REMOVALS:
         item.sleep(pause)
-        stays = _deleted(item, record, past)
-        if not stays:
-            item.kind.inventory.forget(past.target_id)
-            item.journal.gone(item.key)
+        refusal = _refusal(item, record)
+        worked = worked or refusal is None
+        shown = _shown(item, past, deleted=worked)
+        stays = shown and (refusal or shown)
+        if worked and not stays:
             break
+    if not stays:
+        item.kind.inventory.forget(past.target_id)
+        item.journal.gone(item.key)
     return stays
 
 
-def _deleted(item: TargetItem, record: Record, past: JournalStep) -> str:
-    """Delete it; return why it may still be there (empty: it is gone).
-
-    The target is asked for the id itself, as a listing may lag behind; it is asked even when the deletion failed. But a
-    target that is just coming up may answer 404 to everything, so unless the deletion worked, a listing must lack it,
-    too.
-    """
+def _refusal(item: TargetItem, record: Record) -> str | None:
+    """Delete it; return None if that worked, else why not (empty: the target does not have it)."""
     assert item.kind.remove is not None  # noqa: S101
-    deleted, why = False, ""
     try:
         item.kind.remove(record)
-        deleted = True
     except NotFound:
         log.debug("%s %s is gone already", item.kind.name, item.name)
+        return ""
     except ApiError as error:
-        why = error.message
+        return error.message
+    return None
+
+
+def _shown(item: TargetItem, past: JournalStep, *, deleted: bool) -> str:
+    """Return why it may still be there (empty: it is not shown).
+
+    The target is asked for the id itself, as a listing may lag behind. But one that is just coming up may answer 404 to
+    everything, so a listing must lack it, too, unless it was `deleted`.
+    """
     try:
         if item.kind.look_up(past) is not None:
-            return why or "it is still there"
-        listed = () if deleted else item.kind.inventory.rows(anew=True)
+            return "it is still there"
+        rows = () if deleted else item.kind.inventory.rows(anew=True)
     except ApiError as error:
-        return why or error.message
-    return (why or "it is still listed") if any(str(one["id"]) == past.target_id for one in listed) else ""
+        return error.message
+    return "it is still listed" if any(str(one["id"]) == past.target_id for one in rows) else ""
 
 
 def _request_stop(item: TargetItem, record: Record) -> None:
