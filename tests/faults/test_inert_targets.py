@@ -7,7 +7,18 @@ from dataclasses import replace
 
 import pytest
 from emulated import running
-from replaying import APPLICATIONS, MODELS, SETTINGS, dump, replay, target_of, write_bundle
+from replaying import (
+    APPLICATIONS,
+    JOBS,
+    MODELS,
+    SETTINGS,
+    dump,
+    outcome,
+    project_in,
+    replay,
+    target_of,
+    write_bundle,
+)
 
 from cmlutils.application import ENDED
 from cmlutils.emulator.faults import Fault
@@ -130,6 +141,16 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_import
         assert "It was deleted again." in outcome.note
         assert running(workspace) == []
         assert before
+
+
+def test_a_live_job_that_can_not_be_deleted_at_first_is_deleted_at_the_end(tmp_path):
+    with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        workspace.faults.add(Fault("status", method="DELETE", path="/jobs/", status=403, times=4))
+        run = replay(workspace, write_bundle(tmp_path / "bundle", jobs=JOBS[:1]))
+        assert run.code == ExitCode.NEEDS_HAND
+        assert "It was deleted again." in outcome(run, "ingest").note
+        assert running(workspace) == []
+        assert project_in(workspace).jobs == []
 
 
 @pytest.mark.parametrize("crash", [0, *range(6, 14)])

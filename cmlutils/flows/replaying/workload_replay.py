@@ -91,7 +91,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
-        What failed and may be live is done again; what is live by now is deleted. What can't be looked at does not
+        What failed and may be there is done again; what is live by now is deleted. What can't be looked at does not
         become done: the outcome asks for another import, which would take it for live by itself if a person had
         started it meanwhile.
         """
@@ -115,12 +115,11 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         return outcome
 
     def _may_be_there_after_all(self) -> bool:
-        """Tell whether to do it again: it failed and may be live, or it shows by now although it was refused."""
+        """Tell whether to do it again: it failed and may be there, or it shows by now although it was refused."""
         outcome, past, before = self.ensure(), self.past, self.refused_beside
         self.refused_beside = None
         if before is None:
-            begun = past is not None and not past.done
-            return begun and outcome.status is Status.FAILED and self.needs_last_look
+            return past is not None and not past.done and outcome.status is Status.FAILED
         try:
             found = self.look_for_lost(before, LOOKS[:1])
         except ApiError as error:
