@@ -53,7 +53,8 @@ def main(verb: str, batch_size: int, argv: Sequence[str] | None = None) -> int:
     except CmlutilError as error:
         print(" ".join(filter(None, (error.message, error.hint))), file=sys.stderr)
         return ExitCode.USAGE
-    return ExitCode.OK if show.tell(choose.none_of(options)) else ExitCode.FAILED
+    print(choose.none_of(options))
+    return ExitCode.OK
 
 
 def _folder(path: Path) -> Path:
@@ -106,11 +107,11 @@ def _extra(options: argparse.Namespace, more: Sequence[str]) -> list[str]:
 
 
 def _tell(reports: record.Record, found: Sequence[Result], signum: int) -> int:
-    """Print the table; return the exit code, which is never 0 if a report or the table can't be written."""
+    """Print the table; return the exit code, which is never 0 if a report can't be written."""
     code = results.worst(found, signum)
     written = reports.end(found, code)
     table = f"{results.table(found, columns(sys.stdout))}\n{results.summary(found)}"
-    told = show.tell(f"{table}\n{reports.words()}" if written else table)
+    print(f"{table}\n{reports.words()}" if written else table)
     if signum:
         print("Ended by a signal. Run the same command again to continue.", file=sys.stderr)
-    return code if written and told else code or ExitCode.FAILED
+    return code if written else code or ExitCode.FAILED

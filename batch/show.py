@@ -8,7 +8,6 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.cli.output import put
 from cmlutils.log import one_line
 from cmlutils.screen import can_redraw
 
@@ -19,16 +18,6 @@ if TYPE_CHECKING:
     from results import Result
 
 SUMMARY_SECONDS = 300.0
-
-
-def tell(text: str) -> bool:
-    """Print to standard output; if that fails, say why on standard error and return False."""
-    try:
-        put(text)
-    except OSError as error:
-        print(f"Standard output can't be written: {error.strerror}.", file=sys.stderr)
-        return False
-    return True
 
 
 def summary(results: Sequence[Result], running: Sequence[Running]) -> str:

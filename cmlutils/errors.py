@@ -101,10 +101,10 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def of_this_machine(error: BaseException | None, nameless: str = "A file") -> CmlutilError | None:
+def of_this_machine(error: BaseException | None) -> CmlutilError | None:
     """Return an expected failure for an OSError that this machine is to blame for: a full disk, an unreadable path.
 
-    `nameless` is the subject of the sentence where the error names no path. Returns None for any other error.
+    Returns None for any other error.
     """
     if not isinstance(error, OSError):
         return None
@@ -112,7 +112,7 @@ def of_this_machine(error: BaseException | None, nameless: str = "A file") -> Cm
         text = "The current folder no longer exists, so a relative path leads nowhere."
         return ConfigError(text, hint="Change to a folder that exists.")
     if error.errno in {*DISK_TROUBLE, errno.EROFS}:
-        return CmlutilError(f"{error.filename or nameless} can't be written: {error.strerror}.")
+        return CmlutilError(f"{error.filename or 'A file'} can't be written: {error.strerror}.")
     if error.errno in _OPENED and error.filename:
         what = f"{error.filename} can't be read or written: {error.strerror}."
         return CmlutilError(what, hint="Look at its permissions, and at those of the folders above it.")

@@ -6,6 +6,7 @@ import logging
 import os
 import pty
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,12 +122,24 @@ def test_a_stream_that_nobody_reads_changes_nothing(home, ini, closed):
     assert "bug" not in done.stderr
 
 
-@pytest.mark.parametrize("words", ["--help", "project list", "project list --json", "completion bash"])
-def test_a_full_disk_behind_standard_output_is_no_bug(home, ini, words):
-    script = f"{sys.executable} -m cmlutils {words} >/dev/full"
+@pytest.mark.parametrize("unbuffered", ["", "PYTHONUNBUFFERED=1 "])
+@pytest.mark.parametrize(("words", "code", "said"), [
+    ("--help", 1, ""),
+    ("project list", 1, ""),
+    ("project list --json", 1, ""),
+    ("completion bash", 1, ""),
+    ("project list --jsn --json", 2, "No such option '--jsn'"),
+    ("project export -p nope --json", 2, "has no section [nope]"),
+    ("project import -p 'Churn Model' --dry-run --json", 2, "the key url is missing"),
+    ("project status -p nope --json", 2, "No ini file has a section [nope]"),
+])  # fmt: skip
+def test_a_full_disk_behind_standard_output_hides_no_other_failure(home, ini, words, code, said, unbuffered):
+    script = f"{unbuffered}{sys.executable} -m cmlutils {words} >/dev/full"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "error: Standard output can't be written: No space left on device." in done.stderr
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stderr.endswith("error: Standard output can't be written: No space left on device.\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_a_full_disk_elsewhere_is_not_said_to_be_that_of_standard_output(run_line, monkeypatch):
@@ -183,6 +196,22 @@ def test_names_of_any_letters_are_told_also_by_an_interpreter_for_ascii(home):
     done = subprocess.run(argv, capture_output=True, env=environ, check=False)
     assert done.returncode == 0, done.stderr
     assert "out/Żółw" in done.stdout.decode()
+
+
+def test_folders_have_the_same_names_whatever_the_locale(home, tmp_path):
+    made = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US.ISO-8859-1")]
+    if not shutil.which("localedef") or subprocess.run(made, capture_output=True, check=False).returncode:
+        pytest.skip("needs localedef and its sources: apt-get install locales")
+    (home / "cmlutils").mkdir()
+    (home / "cmlutils/export-config.ini").write_text(f"[Größe]\n{A_SECTION}\n[Żółw]\n{A_SECTION}", encoding="utf-8")
+    environ = {**os.environ, "LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
+    argv = [sys.executable, "-m", "cmlutils", "project"]
+    done = subprocess.run([*argv, "list"], capture_output=True, env=environ, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "out/Größe" in done.stdout.decode()
+    assert "out/Żółw" in done.stdout.decode()
+    done = subprocess.run([*argv, "status", "-p", "Größe"], capture_output=True, env=environ, check=False)
+    assert done.stdout.decode().startswith("Größe")
 
 
 def test_letters_that_a_terminal_has_not_are_shown_by_their_numbers(home):

@@ -19,7 +19,7 @@ import click
 
 from cmlutils.bundle import Bundle
 from cmlutils.cli.emulator import no_extra
-from cmlutils.cli.output import put, say
+from cmlutils.cli.output import say
 from cmlutils.errors import ExitCode
 from cmlutils.inifile import ini_text
 from cmlutils.screen import coloured, columns
@@ -201,7 +201,8 @@ def _show_table(folder: Path, exported: Ran, imported: Ran, was_live: list[str])
     }
     click.echo("\nThe demo in short")
     for name, text in rows.items():
-        (put if text.startswith("/") else say)(f"  {name:<14}{text}")  # a path is not folded, so that it can be copied
+        show = click.echo if text.startswith("/") else say  # a path is not folded, so that it can be copied
+        show(f"  {name:<14}{text}")
     if imported.exit_code:
         say(f"\nThe import ended with exit code {imported.exit_code}.")
     say(f"\nThe bundle stays until you remove it: rm -r {folder.parent}")

@@ -12,7 +12,7 @@ import click
 from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.output import put, say, width_of
+from cmlutils.cli.output import say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.errors import ConfigError, ExitCode
 from cmlutils.finding import Finding
@@ -50,13 +50,13 @@ def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_jso
     findings += examine(sections, maps, deep=deep)
     counts = Counter(one.severity for one in findings)
     if as_json:
-        put(json_text([asdict(one) for one in findings]))
+        click.echo(json_text([asdict(one) for one in findings]))
     else:
         width = width_of(one.section for one in findings)
         for one in sorted(findings, key=lambda one: _ORDER[one.severity]):
             fix = f" → {one.fix}" if one.fix else ""
             say(logs.one_line(f"{one.severity:<8} {one.side:<7} {padded(one.section, width)}  {one.text}{fix}"))
-        put(f"errors: {counts['error']}, warnings: {counts['warning']}, ok: {counts['ok']}")
+        click.echo(f"errors: {counts['error']}, warnings: {counts['warning']}, ok: {counts['ok']}")
     if counts["error"]:
         return ExitCode.FAILED
     return ExitCode.NEEDS_HAND if counts["warning"] else ExitCode.OK

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from cmlutils.cli.doctor import doctor
 from cmlutils.cli.emulator import emulator
 from cmlutils.cli.helpers import helpers
 from cmlutils.cli.init import init
-from cmlutils.cli.output import can_be_written, end_streams, usable_streams
+from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
 from cmlutils.cli.signals import signals
@@ -86,15 +85,13 @@ def _translate(argv: Sequence[str]) -> int:
     except CmlutilError as error:
         tell(error)
         return error.exit_code
-    except BrokenPipeError:
-        return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001 - the boundary
         return _unforeseen(error)
     return int(result or 0)
 
 
 def _unforeseen(error: Exception) -> int:
-    failure = of_this_machine(error, "A file" if can_be_written(sys.stdout) else "Standard output")
+    failure = of_this_machine(error)
     if failure:
         tell(failure)
         return failure.exit_code

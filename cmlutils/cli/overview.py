@@ -17,7 +17,7 @@ from cmlutils import config
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.options import config_dir_option, json_option, name_option
-from cmlutils.cli.output import put, say, width_of
+from cmlutils.cli.output import say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
@@ -52,7 +52,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
     with failures_as_json(as_json=as_json):
         rows = _rows(config_dir)
     if as_json:
-        put(json_text(rows))
+        click.echo(json_text(rows))
         return
     width = width_of(row["section"] for row in rows)
     for row in rows:
@@ -121,7 +121,7 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
     """
     with failures_as_json(as_json=as_json):
         sections = _sections(names, config_dir)
-    show = put if as_json else say
+    show = click.echo if as_json else say
     shown: list[str] = []
     while True:
         states = [(one, status_of(bundle_of(one), one.side)) for one in sections]

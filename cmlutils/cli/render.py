@@ -6,7 +6,9 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from cmlutils.cli.output import put, say
+import click
+
+from cmlutils.cli.output import say
 from cmlutils.log import masked, one_line
 from cmlutils.screen import padded
 from cmlutils.units import human_size
@@ -43,19 +45,19 @@ def json_text(content: object) -> str:
 def show(report: Report, *, as_json: bool, report_file: str = "") -> None:
     """Print the report."""
     if as_json:
-        put(json_text(report.to_json()))
+        click.echo(json_text(report.to_json()))
         return
     lines = _lines(report)
     for line in lines if any(lines) else []:
         say(one_line(line))
     if report_file:
-        put("")
-        put(one_line(f"  report: {report_file}"))  # not folded, so that it can be copied
+        click.echo("")
+        click.echo(one_line(f"  report: {report_file}"))  # not folded, so that it can be copied
 
 
 def show_error(code: ExitCode, message: str, hint: str = "") -> None:
     """Print the failure of a command that has no report as JSON."""
-    put(json_text({"exit_code": int(code), "error": message, "hint": hint}))
+    click.echo(json_text({"exit_code": int(code), "error": message, "hint": hint}))
 
 
 def _lines(report: Report) -> list[str]:
@@ -81,7 +83,7 @@ def _lines(report: Report) -> list[str]:
 def show_plan(plan: Plan, *, as_json: bool) -> None:
     """Print what a dry run found."""
     if as_json:
-        put(json_text(plan.to_json()))
+        click.echo(json_text(plan.to_json()))
         return
     lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
     if "files" in plan.files:
