@@ -47,6 +47,18 @@ class IniFile:
         return self.parser.sections()
 
 
+def has_file(folder: Path, side: Side) -> bool:
+    """Tell whether a folder has this side's ini file; raise ConfigError if one may not look."""
+    path = folder / f"{side}-config.ini"
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        hint = f"Check the permissions of {folder}."
+        raise ConfigError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
+
+
 def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
     """Return the ini file of this side and warnings about others of its name.
 
@@ -54,7 +66,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
     """
     file_name = f"{side}-config.ini"
     folders = list(folders)
-    found = [folder / file_name for folder in folders if (folder / file_name).is_file()]
+    found = [folder / file_name for folder in folders if has_file(folder, side)]
     if not found:
         places = ", ".join(str(folder) for folder in folders)
         raise ConfigError(

@@ -287,6 +287,16 @@ def test_an_output_folder_that_may_not_be_entered_is_told(ini, home):
     assert "Permission denied" in told_of(ini, GOOD)
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_folder_of_ini_files_that_may_not_be_entered_is_bad_configuration(ini, home, run_line):
+    path = ini(GOOD)
+    path.parent.chmod(0o600)
+    for line in ("project list --json", "project status --json", "project export -p P --json"):
+        said = run_line(f"cmlutil {line}", exit_code=2)
+        assert said.json["error"] == f"{path} can't be read: Permission denied."
+    path.parent.chmod(0o700)
+
+
 @pytest.mark.parametrize("name", ["default", "Default", " default "])
 def test_what_all_sections_share_goes_to_default_in_capitals(ini, name):
     ini(GOOD.replace("[DEFAULT]", f"[{name}]"))
