@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 END_SECONDS = 9.5  # time that all children have to end after a signal
 COOL_SECONDS = 5.0  # time until the session of a killed child is closed
+_PLAIN = {"COLUMNS": "", "NO_COLOR": "1"}  # neither folded nor coloured, as we read what they say
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Pool:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **mark},
+                    env={**os.environ, **_PLAIN, **mark},
                     start_new_session=True,  # so that a Ctrl-C reaches it only once, through us
                 )
                 number = self._dog.enrol(process.pid)

@@ -614,6 +614,10 @@ def test_no_ini_file_is_one_sentence(tmp_path, capsys):
     argv = [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}"]
     assert run.main("validate-migration", 10, argv) == 2
     assert "There is no import-config.ini" in capsys.readouterr().err
+    loop = tmp_path / "import-config.ini"
+    loop.symlink_to(loop)
+    assert run.main("validate-migration", 10, argv) == 2
+    assert capsys.readouterr().err.startswith(f"{loop} can't be read: Too many levels of symbolic links.")
 
 
 @pytest.mark.parametrize(
@@ -701,6 +705,15 @@ def test_why_a_project_failed_is_set_apart(stub, tmp_path):
     pool.Pool(stub, 1).run(one)
     assert re.fullmatch(r"fails 1: export: failed after \d+ s: why it failed", one.said[-1])
     assert Result("p", 2).words == "bad configuration"
+
+
+@pytest.mark.parametrize(("name", "text"), [("FORCE_COLOR", "1"), ("COLUMNS", "40")])
+def test_why_a_project_failed_is_read_whatever_terminal_the_shell_tells_of(tmp_path, ini, monkeypatch, name, text):
+    monkeypatch.setenv(name, text)
+    one = a_plan(["nope"], tmp_path)
+    one.extra = [f"--config-dir={ini}"]
+    pool.Pool((sys.executable, "-m", "cmlutils"), 1).run(one)
+    assert one.results()[0].reason == f"{ini}/export-config.ini has no section [nope]."
 
 
 def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(ini, monkeypatch, capsys):
