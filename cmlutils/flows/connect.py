@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from cmlutils.runtime import Runtime
     from cmlutils.section import Section, Workspace
 
+_BY_HAND = (
+    "Run it by hand: its first output line must be the key, and nothing else. It gets no shell: with ~, $ or | in it, "
+    "write sh -c '…'."
+)
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -62,17 +67,17 @@ def resolve_key(workspace: Workspace, where: str = "") -> Workspace:
                 list(workspace.key_command), timeout=60, check=False, secret=" ".join(workspace.key_command[1:])
             )
         except CommandError as error:
-            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
+            raise ConfigError(f"{where}: {error.message}", hint=_BY_HAND) from error
         key = result.out.decode(errors="replace").partition("\n")[0].strip()
         if result.code or not key:
             raise ConfigError(
                 f"{where} {workspace.key_command[0]!r} gave no key (exit code {result.code}).",
-                hint="Run it by hand: its first output line must be the key.",
+                hint=_BY_HAND,
             )
         if not could_be_key(key):
             raise ConfigError(
                 f"{where} {workspace.key_command[0]!r} printed a character that no API key has.",
-                hint="Run it by hand: its first output line must be the key, and nothing else.",
+                hint=_BY_HAND,
             )
     logs.hide(key)
     return replace(workspace, api_key=Secret(key))

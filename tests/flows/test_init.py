@@ -251,7 +251,13 @@ def test_numbers_and_ranges_are_picked():
             pick(wrong, 5)
 
 
-@pytest.mark.parametrize(("command", "text"), [("false", "gave no key"), ("echo 'geheim", "open quote")])
+@pytest.mark.parametrize(("command", "text"), [
+    ("false", "gave no key"),
+    ("echo 'geheim", "open quote"),
+    ("echo geheim | cat", "It gets no shell"),
+    ("~/bin/key", "It gets no shell"),
+    ("/etc/passwd geheim", "/etc/passwd can't be started: Permission denied.\n      Run it by hand"),
+])  # fmt: skip
 def test_a_command_that_gives_no_key_is_named(bare, home, run_line, command, text):
     words = ["--source-key-command", f'"{command}"']
     line = run_line(f"{flags(*bare)} --all {' '.join(words)}", exit_code=2)
