@@ -108,7 +108,10 @@ def projects(options: argparse.Namespace, verb: str) -> list[str]:
         failed = [one.project for one in record.read(options.report_dir, verb) if one.exit_code != 0]
         names = [name for name in failed if not names or name in names]
     elif not names:
-        names = config.read_file(side_of(verb), options.config_dir).names()
+        ini = config.read_file(side_of(verb), options.config_dir)
+        names = ini.names()
+        if not names:
+            raise ConfigError(f"{ini.path} has no section.", hint="Add one for each project.")
     if options.shard:
         names = [name for name in names if in_shard(name, options.shard)]
     return list(dict.fromkeys(names))
@@ -133,7 +136,7 @@ def none_of(options: argparse.Namespace) -> str:
     if options.shard:
         which = "No section that is left to run" if options.only_failed else "No section"
         return f"{which} is in part {options.shard[0]}/{options.shard[1]}."
-    return "No section is left to run." if options.only_failed else "The ini file has no section."
+    return "No section is left to run."
 
 
 def check_words(words: Sequence[str], verb: str) -> None:

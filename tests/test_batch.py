@@ -615,6 +615,10 @@ def test_no_ini_file_is_one_sentence(tmp_path, capsys):
     assert run.main("validate-migration", 10, argv) == 2
     assert "There is no import-config.ini" in capsys.readouterr().err
     loop = tmp_path / "import-config.ini"
+    loop.write_text("[DEFAULT]\nusername=me\n")
+    assert run.main("validate-migration", 10, argv) == 2
+    assert capsys.readouterr().err == f"{loop} has no section. Add one for each project.\n"
+    loop.unlink()
     loop.symlink_to(loop)
     assert run.main("validate-migration", 10, argv) == 2
     assert capsys.readouterr().err.startswith(f"{loop} can't be read: Too many levels of symbolic links.")

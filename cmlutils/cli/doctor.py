@@ -76,6 +76,8 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> tuple[list[Sect
             found.append(Finding.of_error("-", side, error))
             continue
         known[side] = ini.names()
+        if not known[side]:
+            found.append(Finding("-", side, "warning", f"{ini.path} has no section", "add one for each project"))
         for name in known[side]:
             if names and name not in names:
                 continue

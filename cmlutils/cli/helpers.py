@@ -47,7 +47,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -
     path = ini.path.parent / "engine-map.yaml"
     content = yaml.safe_dump(mapping).encode()
     if path.exists() and path.read_bytes() != content:
-        path.replace(old := path.with_suffix(".yaml.old"))
+        write_bytes(old := path.with_suffix(".yaml.old"), path.read_bytes())
         click.echo(f"{path} existed already, and was kept as {old.name}")
     write_bytes(path, content)
     click.echo(f"{path}: {len(mapping)} engines mapped")

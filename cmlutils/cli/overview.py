@@ -62,7 +62,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 
 
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
-    """Return one row for each section; raise ConfigError when neither file exists."""
+    """Return one row for each section; raise ConfigError if there is none."""
     rows: list[dict[str, str]] = []
     warnings: dict[str, dict[str, Section]] = defaultdict(dict)
     for ini in _ini_files(config_dir):
@@ -94,7 +94,7 @@ def _owner(section: Section) -> str:
 
 
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
-    """Read the ini files that exist; raise ConfigError if one is malformed, or if there is none."""
+    """Read the ini files that exist; raise ConfigError if one is malformed, or if none has a section."""
     folders = config.config_folders(config_dir, os.environ)
     there = [side for side in SIDES if any(config.has_file(folder, side) for folder in folders)]
     if not there:
@@ -103,7 +103,10 @@ def _ini_files(config_dir: str | None) -> list[config.IniFile]:
             hint="Run 'cmlutil init', write them with a section for each project, or name their folder with "
             "--config-dir.",
         )
-    return [config.read_file(side, config_dir) for side in there]
+    files = [config.read_file(side, config_dir) for side in there]
+    if not any(ini.names() for ini in files):
+        raise ConfigError("No ini file has a section.", hint="Add one for each project.")
+    return files
 
 
 @click.command("status")
@@ -141,8 +144,8 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
 
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> list[Section]:
-    """Return the usable sections of both files; log a warning about each of the others."""
-    found, known = [], dict[str, None]()
+    """Return the usable sections of both files; log a warning about each of the others, or raise if all are."""
+    found, unusable, known = [], list[ConfigError](), dict[str, None]()
     keys = dict.fromkeys(KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
         known |= dict.fromkeys(ini.names())
@@ -152,13 +155,15 @@ def _sections(names: tuple[str, ...], config_dir: str | None) -> list[Section]:
             try:
                 found.append(config.section(ini, one, {**os.environ, **keys}))
             except ConfigError as error:
-                log.warning("%s", error.message)
-    if not known:
-        raise ConfigError("No ini file has a section.", hint="Add one for each project.")
+                unusable.append(error)
     if missing := [name for name in names if name not in known]:
         near = [f"[{one}]" for name in missing if (one := config.nearest(name, known))]
         hint = f"Did you mean {' and '.join(near)}?" if near else "See 'cmlutil project list'."
         raise ConfigError(f"No ini file has a section {', '.join(f'[{name}]' for name in missing)}.", hint=hint)
+    if not found:
+        raise unusable[0]
+    for each in unusable:
+        log.warning("%s", each.message)
     return found
 
 

@@ -176,6 +176,24 @@ def test_no_key_is_needed_to_look_and_a_malformed_file_is_told(workspaces, run_l
         assert "section [Churn Model] appears twice" in line.err
 
 
+def test_sections_that_can_not_be_used_are_not_none(run_line, home):
+    (home / "cmlutils").mkdir()
+    ini = home / "cmlutils/export-config.ini"
+    ini.write_text("[DEFAULT]\nusername=me\n[A]\n[B]\noutput_dir=~/out\nurl=https://x.test\n")
+    assert run_line("cmlutil project status -p A --json", exit_code=2).json == {
+        "exit_code": 2,
+        "error": f"{ini}, section [A]: the key url is missing.",
+        "hint": "Add url=… (the workspace's address, http or https).",
+    }
+    line = run_line("cmlutil project status --json")
+    assert [one["section"] for one in line.json] == ["B"]
+    assert line.err.count("section [A]: the key url is missing.") == 1
+    ini.write_text("[DEFAULT]\nusername=me\noutput_dir=~/out\n  [A]\n")
+    for command in ("status", "list"):
+        assert run_line(f"cmlutil project {command} --json", exit_code=2).json["error"] == "No ini file has a section."
+    assert f"{ini} has no section" in run_line("cmlutil doctor", exit_code=1).out
+
+
 @pytest.mark.parametrize(
     ("code", "error", "told"),
     [
