@@ -24,6 +24,7 @@ WORDS = {
     ExitCode.NEEDS_HAND: "needs a hand",
 }
 _WORST_FIRST = (ExitCode.BUG, ExitCode.FAILED, ExitCode.USAGE, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND)
+_WIDEST = 50  # the greatest width of the column of names
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def table(results: Sequence[Result], columns: int | None = None) -> str:
     Projects that are done come first, since people look at the end. Reasons are wrapped to this many columns; paths are
     not, so that they can be copied.
     """
-    width = max([cells(one.project) for one in results] + [7])
+    width = min(max([cells(one.project) for one in results] + [7]), _WIDEST)
     words = max([len(one.words) for one in results] + [18])
     lines = [f"{'project':<{width}}  {'result':<{words}}  seconds  why, or the log"]
     for one in sorted(results, key=lambda one: one.exit_code != 0):

@@ -698,6 +698,11 @@ def test_the_table_stands_below_its_head_whatever_letters_a_name_has():
     assert len({cell_len(line[: line.index("why")]) for line in lines}) == 1
 
 
+def test_one_long_name_does_not_set_the_others_apart():
+    lines = results.table([Result(name, 1, reason="why") for name in ("plain", "x" * 255)]).splitlines()
+    assert cell_len(lines[1]) < 90
+
+
 def test_the_table_shows_no_control_character():
     assert results.table([Result("a\tb \x1b[31m", 1, reason="why\x07")]).splitlines()[1].split() == [
         "a", "b", "?[31m", "failed", "0", "why?",
