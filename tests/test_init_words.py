@@ -37,7 +37,7 @@ def sleeps(pid):
 @pytest.mark.parametrize(("typed", "code", "told"), [
     (b"\x04", 1, rb"\r\n(\x1b\[31m)?error(\x1b\[0m)?: Nothing was written\."),
     (b"", 130, rb"\r\nNothing was written\.\r\n"),
-    (b"https://x.test\n\x04", 1, rb"That is an address, .*name a folder here\.\r\nFolder for the bundles"),
+    (b"https://x.test\n\x04", 1, rb"This is an address\.\r\n  Name a folder here; .*\.\r\nFolder for the bundles"),
 ])  # fmt: skip
 def test_no_answer_ends_it_and_nothing_is_written(home, typed, code, told):
     ours, theirs = pty.openpty()

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmlutils import config
 from cmlutils.cli.options import config_dir_option
-from cmlutils.cli.questions import WORDS, Questions
+from cmlutils.cli.questions import WORDS, Questions, say_why
 from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Interrupted, Unreachable
 from cmlutils.inifile import comes_back, ini_text
 from cmlutils.log import mask
-from cmlutils.screen import columns, fold
 from cmlutils.section_values import in_full
 from cmlutils.wholefile import write_bytes
 
@@ -78,6 +76,7 @@ def init(
     if everything and projects:
         raise click.UsageError("Give --all or --project, not both.")
     folder = config.config_folders(config_dir, os.environ)[0].absolute()
+    _check_place(folder)
     files: dict[Side, Path] = {side: folder / f"{side}-config.ini" for side in WORDS}
     try:
         texts, count = _texts(questions, files, output_dir, projects, everything=everything, force=force)
@@ -105,7 +104,7 @@ def _texts(
 ) -> tuple[dict[Side, str], int]:
     """Ask for everything; return the texts of the files, and how many sections they have."""
     _may_replace(files["export"], questions, force=force)
-    output = in_full(output_dir or questions.folder())
+    output = questions.folder(output_dir)
     source, section = _workspace(questions, "export", files["export"], output)
     chosen = _projects(questions, section, projects, everything=everything)
     texts: dict[Side, str] = {"export": ini_text(source, [(one.name, _keys(one)) for one in chosen])}
@@ -133,8 +132,7 @@ def _workspace(
             error.message = error.message.replace(f"{file}, section [DEFAULT]", WORDS[side])  # there is no file yet
             if questions.asked == asked:
                 raise
-            told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))
-            click.echo(fold(told, columns(sys.stderr)), err=True)
+            say_why(error)
             url = ""
         else:
             return values, section
@@ -203,6 +201,13 @@ def _writable(found: Sequence[ListedProject]) -> list[ListedProject]:
         else:
             taken[one.name] = one
     return list(taken.values())
+
+
+def _check_place(folder: Path) -> None:
+    """Raise ConfigError, before anything is asked, if no file can be written to this folder."""
+    place = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(f"{place} is no folder to which you can write.", hint="Choose another --config-dir.")
 
 
 def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:

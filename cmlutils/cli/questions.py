@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmlutils.errors import ConfigError
 from cmlutils.log import mask
+from cmlutils.plain_values import check_plain
+from cmlutils.screen import columns, fold
 from cmlutils.section import KEY_VARIABLES
+from cmlutils.section_values import in_full, output_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cmlutils.errors import CmlutilError
     from cmlutils.flows.list_projects import ListedProject
     from cmlutils.section import Side
 
@@ -50,15 +55,20 @@ class Questions:
             raise click.UsageError(f"Without a terminal, --{word}-{key.replace('_', '-')} is needed.")
         return default
 
-    def folder(self) -> str:
-        """Return the folder for the bundles."""
+    def folder(self, given: str | None) -> str:
+        """Return the folder for the bundles as ini files have it: the option's, or one for which a person is asked.
+
+        A person is asked until it can be one; raises ConfigError for an option's that can't.
+        """
         default = "~/migration"
-        while self.can_ask:
-            said = self._ask("Folder for the bundles", default=default)
-            if "://" not in said:
-                return said
-            click.echo("That is an address, which is asked for next; name a folder here.", err=True)
-        return default
+        while True:
+            said = given or (self._ask("Folder for the bundles", default=default) if self.can_ask else default)
+            try:
+                return _folder(said)
+            except ConfigError as error:
+                if given or not self.can_ask:
+                    raise
+                say_why(error)
 
     def key_command(self, side: Side) -> str:
         """Return the command that prints the legacy API key; empty if no option gives one, as it is never asked for."""
@@ -93,6 +103,22 @@ class Questions:
         self.asked += 1
         said = click.prompt(question, default=default, show_default=bool(default), hide_input=hide, err=True)
         return str(said).strip()
+
+
+def _folder(said: str) -> str:
+    """Return the path in full; raise ConfigError if no bundles can live there."""
+    if "://" in said:
+        raise ConfigError("This is an address.", hint="Name a folder here; addresses are asked for next.")
+    text = in_full(said)
+    check_plain("bundles", {"output_dir": text})
+    output_dir("bundles: output_dir", text)
+    return text
+
+
+def say_why(error: CmlutilError) -> None:
+    """Say why an answer can't be taken."""
+    told = mask("\n  ".join(filter(None, (f"That does not work: {error.message}", error.hint))))
+    click.echo(fold(told, columns(sys.stderr)), err=True)
 
 
 def pick(text: str, count: int) -> list[int]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cmlutils.runtimes import Maps
-    from cmlutils.section import Secret, Section, Workspace
+    from cmlutils.section import Secret, Section, Side, Workspace
 
 _AT_ONCE = 8
 _PATIENCE = 20.0  # seconds to wait for a workspace that answered before
@@ -115,9 +115,10 @@ def _warnings(sections: Iterable[Section]) -> list[Finding]:
 
 
 def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding]]:
-    """Return the sections with their keys, and findings for those without; each key command is run once."""
+    """Return the sections with their keys, and a finding for each key command that fails; each is run once."""
     told: dict[tuple[str, ...], Secret | CmlutilError] = {}
-    ready, found = [], []
+    ready = []
+    without: dict[tuple[Side, CmlutilError], list[Section]] = defaultdict(list)
     for section in sections:
         workspace, command = section.workspace, section.workspace.key_command
         if command and command not in told:
@@ -127,10 +128,10 @@ def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding
                 told[command] = error
         key = told[command] if command else workspace.api_key
         if isinstance(key, CmlutilError):
-            found.append(Finding.of_error(section.name, section.side, key))
+            without[section.side, key].append(section)
         else:
             ready.append(replace(section, workspace=resolve_key(replace(workspace, api_key=key, key_command=()))))
-    return ready, found
+    return ready, [Finding.of_error(label(mine), side, error) for (side, error), mine in without.items()]
 
 
 def _alike(sections: Sequence[Section]) -> list[list[Section]]:

@@ -283,3 +283,12 @@ def test_many_sections_share_one_login_and_end_within_a_minute(workspaces, run_l
         assert sum(one.path.endswith("/users/dana") for one in workspace.requests) == 1
         assert sum(one.path.endswith("/runtimes") for one in workspace.requests) == 1
     assert len([one for one in line.json if "http" in one["text"]]) == 2
+
+
+def test_a_key_command_that_fails_is_told_once_for_all_sections(workspaces, run_line, home):
+    workspaces()
+    path = home / "cmlutils/export-config.ini"
+    keyless = re.sub("apiv1_key=.*", "apiv1_key_command=false", path.read_text())
+    path.write_text(keyless + "".join(f"[P{number}]\n" for number in range(5)))
+    [one] = [one for one in run_line("cmlutil doctor --json", exit_code=1).json if "gave no key" in one["text"]]
+    assert (one["section"], one["side"]) == ("Churn Model, P0, P1 and 3 more", "export")

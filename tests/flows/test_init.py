@@ -86,6 +86,9 @@ def test_a_command_gives_the_key_and_goes_into_the_file(bare, home, run_line, mo
     ("--target-username nobody --all", "nobody"),
     ("--source-url nowhere --all", "http or https"),
     ("--source-ca-path /not/there --all", "ca_path"),
+    ("--output-dir ~/.nope/$NOPE --all", "bundles: output_dir names $NOPE, which is not set."),
+    ("--config-dir /dev/null --all", "/dev/null is no folder to which you can write."),
+    ("--config-dir /dev/null/x/y --all", "--config-dir can't be used"),
     ("", "--all"),
 ])  # fmt: skip
 def test_mistakes_are_named_and_nothing_is_written(bare, home, run_line, words, text):
@@ -201,6 +204,21 @@ def test_a_person_is_asked_again_for_what_does_not_work(bare, home, typing):
     assert typist.end() == 0, typist.seen
     assert typist.seen.count("That does not work") == 2
     assert read(home, "export")["DEFAULT"]["username"] == "dana"
+
+
+def test_a_folder_that_can_be_none_is_asked_for_again_before_anything_else(bare, home, typing):
+    (home / "file").touch()
+    typist = typing("init", "--source-url", bare[0].url, "--source-username", "dana")
+    for folder in ("~/file/in", "$NOPE/in", "https://cdsw.test"):
+        typist.answer("Folder for the bundles", folder)
+    typist.answer("Folder for the bundles", "~/m")
+    typist.answer("Source: CA file", "")
+    typist.answer("Source: legacy API key", SOURCE_KEY)
+    typist.answer("Which projects", "1")
+    typist.answer("Target: address", "")
+    assert typist.end() == 0, typist.seen
+    assert typist.seen.count("That does not work") == 3
+    assert read(home, "export")["DEFAULT"]["output_dir"] == "~/m"
 
 
 def test_a_mistaken_answer_can_be_taken_back(bare, home, typing):
