@@ -48,6 +48,11 @@ def hear(signum: int) -> None:
         _heard.let_go()
 
 
+def over() -> None:
+    """Let no signal interrupt any more: the report says how the run ended, and nothing else is left to do."""
+    _heard.raised = True
+
+
 @contextmanager
 def held() -> Iterator[None]:
     """Let no signal interrupt this block; one that came meanwhile is raised at the end of the outermost such block."""

@@ -23,7 +23,7 @@ from cmlutils.cli.init import init
 from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
-from cmlutils.cli.signals import signals
+from cmlutils.cli.signals import leave, signals
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted, of_this_machine
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ def main() -> None:
     """Run the process's own command line."""
     gc.set_threshold(*GC_THRESHOLD)
     usable_streams()
-    sys.exit(end_streams(run(sys.argv[1:])))
+    leave(end_streams(run(sys.argv[1:])))

@@ -101,6 +101,7 @@ class Run:
                 with interrupts.held():
                     _note_error(report, sys.exc_info()[1])
                     _write(report, bundle, as_json=self.as_json)
+                    interrupts.over()
 
 
 @contextmanager

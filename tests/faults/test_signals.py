@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,8 @@ from background import PLAIN, big_file, session_commands
 from emulated import EXPORT, IMPORT
 
 from cmlutils import interrupts
+from cmlutils.cli import runs
+from cmlutils.cli.render import show
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import Interrupted
 
@@ -84,6 +88,32 @@ def test_a_signal_ends_an_export_and_the_next_one_goes_on(workspaces, background
     (source.project("dana", "churn-model").files / "big.bin").unlink(missing_ok=True)
     run_line(EXPORT)
     assert source.sessions == []
+
+
+def test_a_signal_ends_a_doctor_that_waits_for_an_answer(workspaces, background):
+    both = source, _ = workspaces()
+    there = phase("a call", source)
+    one = background("cmlutil doctor")
+    one.until(there, "a call")
+    ended(one, both, signal.SIGINT, one.send(signal.SIGINT))
+
+
+def test_a_signal_after_the_report_changes_nothing(workspaces, run_line, monkeypatch):
+    workspaces()
+    monkeypatch.setattr(runs, "show", lambda *what, **how: (show(*what, **how), os.kill(os.getpid(), signal.SIGTERM)))
+    assert run_line(f"{EXPORT} --json", exit_code=0).json["exit_code"] == 0
+
+
+@pytest.mark.parametrize("code", [0, 4, 130])
+def test_the_exit_code_is_the_reports_whatever_comes_at_the_end(code):
+    script = (
+        "import os, signal, threading, time\n"
+        "from cmlutils.cli.signals import leave\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        f"leave({code})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == code
 
 
 def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
