@@ -23,7 +23,7 @@ from cmlutils.cli.init import init
 from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
-from cmlutils.cli.signals import leave, signals
+from cmlutils.cli.signals import signals
 from cmlutils.errors import CmlutilError, ExitCode, Interrupted, of_this_machine
 
 if TYPE_CHECKING:
@@ -109,4 +109,6 @@ def main() -> None:
     """Run the process's own command line."""
     gc.set_threshold(*GC_THRESHOLD)
     usable_streams()
-    leave(end_streams(run(sys.argv[1:])))
+    code = end_streams(run(sys.argv[1:]))
+    # Python would wait for threads that wait for answers, and a signal would end it meanwhile with another code.
+    os._exit(code)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
 from cmlutils.remote import watchdog
@@ -56,18 +55,6 @@ def signals() -> Iterator[None]:
             for one, handler in before.items():
                 signal.signal(one, handler)
             interrupts.forget()  # a signal that came this late had nothing left to end
-
-
-def leave(code: int) -> NoReturn:
-    """End the process with this exit code, whatever signal still comes.
-
-    After a signal it ends at once: Python would wait for threads, and these for answers, which takes minutes.
-    """
-    for one in _SIGNALS:
-        signal.signal(one, lambda *_: os._exit(code))
-    if code > 128:
-        os._exit(code)
-    sys.exit(code)
 
 
 def _watch(reader: int) -> None:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -102,18 +100,6 @@ def test_a_signal_after_the_report_changes_nothing(workspaces, run_line, monkeyp
     workspaces()
     monkeypatch.setattr(runs, "show", lambda *what, **how: (show(*what, **how), os.kill(os.getpid(), signal.SIGTERM)))
     assert run_line(f"{EXPORT} --json", exit_code=0).json["exit_code"] == 0
-
-
-@pytest.mark.parametrize("code", [0, 4, 130])
-def test_the_exit_code_is_the_reports_whatever_comes_at_the_end(code):
-    script = (
-        "import os, signal, threading, time\n"
-        "from cmlutils.cli.signals import leave\n"
-        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
-        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
-        f"leave({code})\n"
-    )
-    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=30).returncode == code
 
 
 def test_hangup_ends_a_run_that_nohup_does_not_keep(workspaces, background):
