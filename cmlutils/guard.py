@@ -77,7 +77,9 @@ def _no_folder_of_ours(folder: Path) -> str:
     if folder.is_symlink():
         return f"{folder} is a symbolic link"
     if folder.is_dir():
-        return "" if folder.stat().st_uid == os.geteuid() else f"{folder} belongs to another user"
+        if folder.stat().st_uid != os.geteuid():
+            return f"{folder} belongs to another user"
+        return f"{folder} is on a read-only file system" if os.statvfs(folder).f_flag & os.ST_RDONLY else ""
     if folder.exists():
         return f"{folder} is not a folder"
     place = existing_folder(folder)

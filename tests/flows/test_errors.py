@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,24 @@ def test_an_output_folder_that_cannot_be_written(workspaces, run_line, home):
     workspaces()
     (home / "bundles").mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
     told(run_line(EXPORT, exit_code=2), "bundles", "output_dir")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount")
+def test_a_bundle_on_a_disk_that_became_read_only_is_foreseen(workspaces, run_line, home):
+    workspaces()
+    (home / "bundles").mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "x", home / "bundles"], check=False, capture_output=True).returncode:
+        pytest.skip("no mounts here")
+    try:
+        run_line(EXPORT)
+        subprocess.run(["mount", "-o", "remount,ro", home / "bundles"], check=True)
+        why = f"{home}/bundles/Churn Model is on a read-only file system"
+        for line in (EXPORT, IMPORT):
+            assert why in run_line(f"{line} --dry-run", exit_code=1).out
+            assert "Read-only file system" in run_line(line, exit_code=2).err
+        assert why in run_line("cmlutil doctor", exit_code=1).out
+    finally:
+        subprocess.run(["umount", home / "bundles"], check=True)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a place where nobody can make a folder")
