@@ -149,7 +149,7 @@ def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
             content, node = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
         except OSError as error:
             raise ConfigError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except (ValueError, yaml.YAMLError) as error:  # also a date that is none
             mark = getattr(error, "problem_mark", None)
             where = f"{path}, line {mark.line + 1}: this" if mark else f"{path}"
             raise ConfigError(f"{where} is not readable YAML.", hint="Write lines of the form from: to.") from error

@@ -222,6 +222,7 @@ def test_maps_are_read_from_the_first_folder_that_has_them(tmp_path):
     ("x: y\na: [b]\n", " is not a map of text to text: see a."),
     ("a:1:\n", " is not a map of text to text: see a:1."),
     ("x: y\na: : b\n", ", line 2: this is not readable YAML."),
+    ("x: 2024-13-01\n", " is not readable YAML."),
 ])  # fmt: skip
 def test_a_map_that_is_none_is_told_by_name_and_place(tmp_path, text, told):
     (tmp_path / "runtime-map.yaml").write_text(text)
