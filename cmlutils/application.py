@@ -33,11 +33,7 @@ class Application:
     environment: Mapping[str, str] = field(default_factory=dict)
     addons: tuple[Any, ...] = ()
     kind = "application"
-
-    @property
-    def identity(self) -> tuple[str]:
-        """What identifies it on its workspace: the subdomain, in small letters, as host names ignore case."""
-        return (self.subdomain.lower(),)
+    identified_by = ("subdomain",)
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Application:

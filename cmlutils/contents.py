@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.errors import BundleError
 from cmlutils.project import ProjectSettings
 from cmlutils.wholefile import read_json
-from cmlutils.workloads import Application, Job, Model, Workload
+from cmlutils.workloads import Application, Identity, Job, Model, Workload, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +53,13 @@ def read_bundle(bundle: Bundle) -> Contents:
 
 def _each_subdomain_once(applications: Sequence[Application]) -> Sequence[Application]:
     """Return them; raise BundleError for two of one subdomain, of which a workspace would make one only."""
-    seen = dict[tuple[str], str]()
+    seen = dict[Identity, Application]()
     for one in applications:
-        if one.identity in seen:
+        other = seen.setdefault(identity_of(one), one)
+        if other is not one:
             raise BundleError(
-                f"applications-metadata.json: the applications {seen[one.identity]!r} and {one.name!r} "
+                f"applications-metadata.json: the applications {other.name!r} and {one.name!r} "
                 f"have the same subdomain, {one.subdomain!r}.",
                 hint="Give one of them another subdomain there, or remove it; or run the export again.",
             )
-        seen[one.identity] = one.name
     return applications

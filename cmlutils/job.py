@@ -59,11 +59,7 @@ class Job:
     notifications: tuple[Any, ...] = ()
     addons: tuple[Any, ...] = ()
     kind = "job"
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """What identifies it in its project; several jobs may have the same identity."""
-        return self.name, self.script
+    identified_by = ("name", "script")  # several jobs may have the same
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Job:

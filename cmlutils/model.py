@@ -37,11 +37,7 @@ class Model:
     environment: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[Any, ...] = ()
     kind = "model"
-
-    @property
-    def identity(self) -> tuple[str]:
-        """What identifies it in its project."""
-        return (self.name,)
+    identified_by = ("name",)
 
     @classmethod
     def from_v1(cls, reply: object, known: Sequence[Runtime]) -> Model:

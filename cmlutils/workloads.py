@@ -1,29 +1,50 @@
-"""Models, applications and jobs in common: their kinds, and how two workloads differ."""
+"""Models, applications and jobs in common: their kinds, what identifies one, and how two of them differ."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import Application
 from cmlutils.job import Job
 from cmlutils.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
-    from cmlutils.runtime import Runtime
-
-__all__ = ["FROM_V1", "PRIVATE", "Application", "Job", "Model", "Workload", "differences", "shown"]
+__all__ = [
+    "KINDS",
+    "PRIVATE",
+    "Application",
+    "Identity",
+    "Job",
+    "Model",
+    "Workload",
+    "differences",
+    "identity_in",
+    "identity_of",
+    "shown",
+]
 
 Workload = Model | Application | Job
-FROM_V1: dict[str, Callable[[object, Sequence[Runtime]], Workload]] = {  # by kind
-    "model": Model.from_v1,
-    "application": Application.from_v1,
-    "job": Job.from_v1,
-}
+Identity = tuple[str, ...]
+KINDS: dict[str, type[Model] | type[Application] | type[Job]] = {"model": Model, "application": Application, "job": Job}
 PRIVATE = {"arguments", "description", "examples"}  # too long or too private to be repeated in a report
 _UNCOMPARED = {"source_id", "parent_id", "runtime", "kernel", "notifications", "addons"}
+
+
+def identity_in(kind: str, record: Mapping[str, Any]) -> Identity:
+    """Return what identifies a workload of this kind, judging by a workspace's record of it.
+
+    A subdomain identifies its application on the whole workspace; as in host names, its case does not matter.
+    """
+    identity = tuple(str(record.get(field) or "") for field in KINDS[kind].identified_by)
+    return tuple(map(str.lower, identity)) if kind == "application" else identity
+
+
+def identity_of(workload: Workload) -> Identity:
+    """Return what identifies this workload, as `identity_in` does for its record."""
+    return identity_in(workload.kind, vars(workload))
 
 
 def shown(name: str, value: object) -> str:

@@ -10,7 +10,7 @@ from cmlutils.flows.replaying.job_triggers import JobState, armed_as_wanted
 from cmlutils.model import live_status
 from cmlutils.project import ProjectRef, ProjectSettings
 from cmlutils.runtime import Runtime
-from cmlutils.workloads import Application, Job, Model, differences
+from cmlutils.workloads import Application, Job, Model, differences, identity_in, identity_of
 
 RUNTIME = {
     "id": 84,
@@ -209,7 +209,7 @@ def test_project_settings_pass_through_the_bundle():
 def test_a_subdomain_keeps_its_capitals_and_is_the_same_without():
     shown = Application.from_v1({"name": "Board", "subdomain": "My-Board", "environment": {}}, [])
     assert shown.to_v1()["subdomain"] == Application.from_bundle(shown.to_bundle()).subdomain == "My-Board"
-    assert shown.identity == ("my-board",)
+    assert identity_of(shown) == identity_in("application", {"subdomain": "MY-board"}) == ("my-board",)
     assert differences(shown, replace(shown, subdomain="my-board")) == []
     assert differences(shown, replace(shown, subdomain="board")) == [("subdomain", "My-Board", "board")]
 

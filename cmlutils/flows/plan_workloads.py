@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from cmlutils.errors import Rejected
 from cmlutils.flows.read_project import read_records
 from cmlutils.flows.replaying.journal_keys import keyed, named
-from cmlutils.flows.replaying.kinds import add_unlisted, kind_of
+from cmlutils.flows.replaying.kinds import add_unlisted
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice, map_file
 from cmlutils.flows.replaying.translate import Addons
 from cmlutils.plan import Action, Planned
 from cmlutils.project import ProjectRef
 from cmlutils.report import join
-from cmlutils.workloads import Application, Model
+from cmlutils.workloads import Application, Model, identity_in, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def plan_workloads(
     if project:
         records = read_records(v1, project)
         add_unlisted(v1, project, journal, records)
-        there = _there(v1, project, journal, contents, records)
+        there = _there(project, journal, contents, records)
         planned += _leftovers(journal, contents, records) if journal.is_in(project.id) else []
     choice, addons = RuntimeChoice(offer.runtimes, offer.maps, engines=engines), Addons(v1)
     for kind, wanted in contents.by_kind().items():
@@ -68,20 +68,19 @@ def plan_workloads(
 
 
 def _there(
-    v1: ApiV1, project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
+    project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
 ) -> dict[str, str]:
     """Return, with a note, the keys of workloads that exist: created by an import, or else of the same name."""
     found, inside = dict[str, str](), journal.is_in(project.id)
     for kind, wanted in contents.by_kind().items():
-        identity_of = kind_of(kind, v1, project).identity_of
         rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(kind) if inside else set()
-        others = Counter(identity_of(row) for number, row in rows.items() if number not in ours)
-        for key, _ in keyed(wanted):
-            step, what = journal.step(key) if inside else None, named(key)
+        others = Counter(identity_in(kind, row) for number, row in rows.items() if number not in ours)
+        for key, one in keyed(wanted):
+            step, identity = journal.step(key) if inside else None, identity_of(one)
             if step and step.target_id in rows and not step.doomed:
                 found[key] = "" if step.done else BEGUN
-            elif what and others[what.identity]:
-                others[what.identity] -= 1
+            elif others[identity]:
+                others[identity] -= 1
                 found[key] = BEGUN if step and not step.target_id else ""
     return found
 

@@ -9,7 +9,7 @@ from cmlutils.application import ENDED
 from cmlutils.flows.replaying.translate import person
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
-from cmlutils.workloads import FROM_V1, Application, Job, Model, Workload, differences
+from cmlutils.workloads import KINDS, Application, Job, Model, Workload, differences, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +29,11 @@ def compare_workloads(
     Workloads with the same identity are paired by resemblance; one without a partner is a difference of its own.
     """
     left, right = defaultdict(list), defaultdict(list)
-    read = [(FROM_V1[kind](one, side.runtimes), one) for one in records]
+    read = [(KINDS[kind].from_v1(one, side.runtimes), one) for one in records]
     for one in wanted:
-        left[one.identity].append(one)
+        left[identity_of(one)].append(one)
     for pair in read:
-        right[pair[0].identity].append(pair)
+        right[identity_of(pair[0])].append(pair)
     mine, theirs = _parents(wanted), _parents([one for one, _ in read])
 
     def unlike(one: Workload, other: Workload) -> int:
@@ -78,7 +78,7 @@ def _alike(one: Job | None, other: Job | None) -> bool:
     """Tell whether two parents are equal, or both are missing."""
     if one is None or other is None:
         return one is other
-    return one.identity == other.identity and not differences(one, other)
+    return identity_of(one) == identity_of(other) and not differences(one, other)
 
 
 def _parents_shown(one: Job | None, other: Job | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cmlutils import strict_json
-from cmlutils.workloads import Application, Workload
+from cmlutils.workloads import KINDS, Identity, Workload, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +22,15 @@ _COUNTED = ("model", "job")
 
 
 class Named(NamedTuple):
-    """What a key says about its workload; `name` is the subdomain of an application, only jobs have a `script`."""
+    """What a key says about its workload."""
 
     kind: str
-    name: str
-    script: str = ""
+    identity: Identity
 
     @property
-    def identity(self) -> tuple[str, ...]:
-        """What identifies it on a target, as `Kind.identity_of` returns it."""
-        if self.kind == "job":
-            return self.name, self.script
-        return (self.name.lower() if self.kind == "application" else self.name,)
+    def name(self) -> str:
+        """Its name; the subdomain of an application."""
+        return self.identity[0]
 
 
 def keyed(workloads: Sequence[AnyWorkload]) -> list[tuple[str, AnyWorkload]]:
@@ -42,14 +39,14 @@ def keyed(workloads: Sequence[AnyWorkload]) -> list[tuple[str, AnyWorkload]]:
     found = []
     for one in workloads:
         name = _name(one)
-        found.append((name if isinstance(one, Application) else f"{name} {seen[name]}", one))
+        found.append((f"{name} {seen[name]}" if one.kind in _COUNTED else name, one))
         seen[name] += 1
     return found
 
 
 def _name(workload: Workload) -> str:
     """Return a workload's key without its number."""
-    identity = workload.identity
+    identity = identity_of(workload)
     return f"{workload.kind} {identity[0] if len(identity) == 1 else json.dumps(identity)}"
 
 
@@ -62,13 +59,14 @@ def unfinished(journal: Journal, workloads: Sequence[AnyWorkload]) -> list[AnyWo
 def named(key: str) -> Named | None:
     """Read a key; None for one that is no workload's, or that we never wrote."""
     kind, _, rest = without_number(key).partition(" ")
-    if kind != "job":
-        return Named(kind, rest) if kind in {"model", "application"} else None
+    if kind not in KINDS:
+        return None
+    if len(KINDS[kind].identified_by) == 1:
+        return Named(kind, (rest,))
     try:
-        name, script = strict_json.loads(rest)
+        return Named(kind, tuple(map(str, strict_json.loads(rest))))
     except (ValueError, TypeError):
         return None
-    return Named(kind, str(name), str(script))
 
 
 def without_number(key: str) -> str:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError, Rejected
 from cmlutils.journal import JournalStep
+from cmlutils.workloads import identity_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cmlutils.flows.replaying.steps import Identity, Record
+    from cmlutils.flows.replaying.steps import Record
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
+    from cmlutils.workloads import Identity
 
 _GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id which it does not have
 
@@ -82,7 +85,7 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
         return Kind(
             name=name,
             inventory=Inventory(lambda: v1.models.of(project)),
-            identity_of=lambda one: (str(one.get("name")),),
+            identity_of=partial(identity_in, name),
             read=lambda past: v1.models.get_in(project, past.target_id),
             remove=lambda one: v1.models.delete(one["id"]),
         )
@@ -90,14 +93,14 @@ def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
         return Kind(
             name=name,
             inventory=Inventory(lambda: v1.applications.of(project)),
-            identity_of=lambda one: (str(one.get("subdomain")).lower(),),
+            identity_of=partial(identity_in, name),
             read=lambda past: v1.applications.get(project, past.target_id),
             remove=lambda one: v1.applications.delete(project, one["id"]),
         )
     return Kind(
         name=name,
         inventory=Inventory(lambda: v1.jobs.of(project)),
-        identity_of=lambda one: (str(one.get("name")), str(one.get("script") or "")),
+        identity_of=partial(identity_in, name),
         read=lambda past: v1.jobs.get(project, past.target_id),
         remove=lambda one: v1.jobs.delete(project, one["id"]),
     )

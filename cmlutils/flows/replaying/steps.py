@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from cmlutils.flows.replaying.kinds import Kind
     from cmlutils.journal import Journal, JournalStep
+    from cmlutils.workloads import Identity
 
 log = logging.getLogger(__name__)
 Record = dict[str, Any]
-Identity = tuple[str, ...]
 Sleep = Callable[[float], None]  # seconds
 LOOKS = (0.0, 1.0, 2.0, 4.0)  # seconds to wait before each look for what may have been created
 

@@ -14,7 +14,7 @@ from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished, 
 from cmlutils.flows.replaying.take_away import take_away_live
 from cmlutils.journal import JournalStep
 from cmlutils.report import Status, join
-from cmlutils.workloads import FROM_V1, PRIVATE, differences
+from cmlutils.workloads import KINDS, PRIVATE, differences, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     """
 
     def __init__(self, target: Target, wanted: AnyWorkload, key: str, kind: Kind) -> None:
-        super().__init__(kind, wanted.name, key, wanted.identity, target.journal, target.clock.sleep)
+        super().__init__(kind, wanted.name, key, identity_of(wanted), target.journal, target.clock.sleep)
         self.target, self.wanted = target, wanted
         self.match = target.choice.match(wanted)
         self.outcome: Outcome | None = None
@@ -50,7 +50,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         """Return the number of fields that differ, asking by id, as a list may not show them all."""
         try:
             whole = self.kind.look_up(JournalStep(target_id=str(record["id"]))) or record
-            there = FROM_V1[self.kind.name](whole, self.target.choice.runtimes)
+            there = KINDS[self.kind.name].from_v1(whole, self.target.choice.runtimes)
         except ApiError:
             return len(fields(self.wanted))
         return len(lost(self.wanted, there, self.match))
