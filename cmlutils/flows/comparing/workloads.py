@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED
+from cmlutils.flows.comparing.pairs import Listed, alike, pair
 from cmlutils.flows.replaying.translate import person
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
-from cmlutils.workloads import KINDS, Application, Job, Model, Workload, differences, identity_of
+from cmlutils.workloads import KINDS, Application, Model, Workload, differences, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cmlutils.flows.comparing.side import ComparedSide
 
 Record = dict[str, Any]
 _NOT_SHOWN = "not shown"
-_ABSENT = Job("one that is not there", "")  # stands for a parent whose id is no job's
 
 
 def compare_workloads(
@@ -28,65 +27,28 @@ def compare_workloads(
 
     Workloads with the same identity are paired by resemblance; one without a partner is a difference of its own.
     """
-    left, right = defaultdict(list), defaultdict(list)
-    read = [(KINDS[kind].from_v1(one, side.runtimes), one) for one in records]
-    for one in wanted:
-        left[identity_of(one)].append(one)
-    for pair in read:
-        right[identity_of(pair[0])].append(pair)
-    mine, theirs = _parents(wanted), _parents([one for one, _ in read])
-
-    def unlike(one: Workload, other: Workload) -> int:
-        return len(differences(one, other)) + (not _alike(mine.get(id(one)), theirs.get(id(other))))
-
-    pairs = {key: _partners(left[key], right[key], unlike) for key in {**left, **right}}
-    partner = {id(one): best for same in pairs.values() for one, best, _ in same}
+    ours = [Listed(one) for one in wanted]
+    theirs = [Listed(KINDS[kind].from_v1(one, side.runtimes), one) for one in records]
+    pair(ours, theirs)
     found = []
-    for key, same in pairs.items():
-        for one, best, record in same:
-            found += _pair(one, best, record, side)
-            parent, there = mine.get(id(one)), theirs.get(id(best))
-            if not (_alike(parent, there) or (parent and partner.get(id(parent)) is there)):
-                found.append(side.difference(f"job {one.name}", "parent", *_parents_shown(parent, there)))
-        taken = {id(either) for pair in same for either in pair[:2]}
-        found += [_alone(one, side, Group.MISSING) for one in left[key] if id(one) not in taken]
-        found += [_alone(one, side, Group.EXTRA) for one, _ in right[key] if id(one) not in taken]
-    return found
+    for one in ours:
+        if one.partner:
+            found += _pair(one.workload, one.partner.workload, one.partner.record, side)
+            found += _parents(one, one.partner, side)
+        else:
+            found.append(_alone(one.workload, side, Group.MISSING))
+    return found + [_alone(one.workload, side, Group.EXTRA) for one in theirs if not one.partner]
 
 
-def _partners(
-    left: Sequence[Workload], right: Sequence[tuple[Workload, Record]], unlike: Callable[[Workload, Workload], int]
-) -> list[tuple[Workload, Workload, Record]]:
-    """Pair each workload with the one that it resembles most, the best matches first."""
-    possible = [(unlike(a, b), i, j) for i, a in enumerate(left) for j, (b, _) in enumerate(right)]
-    pairs, used = [], set[tuple[str, int]]()
-    for _, i, j in sorted(possible):
-        if not {("left", i), ("right", j)} & used:
-            used |= {("left", i), ("right", j)}
-            pairs.append((left[i], *right[j]))
-    return pairs
-
-
-def _parents(workloads: Sequence[Workload]) -> dict[int, Job]:
-    """Return each job's parent by the id() of the job, as jobs may be equal in everything else."""
-    jobs = [one for one in workloads if isinstance(one, Job)]
-    known = {job.source_id: job for job in jobs if job.source_id}
-    return {id(job): known.get(job.parent_id, _ABSENT) for job in jobs if job.parent_id}
-
-
-def _alike(one: Job | None, other: Job | None) -> bool:
-    """Tell whether two parents are equal, or both are missing."""
-    if one is None or other is None:
-        return one is other
-    return identity_of(one) == identity_of(other) and not differences(one, other)
-
-
-def _parents_shown(one: Job | None, other: Job | None) -> tuple[str, str]:
-    """Return the names of two parents, with their scripts if the names are the same."""
-    names = one.name if one else "none", other.name if other else "none"
-    if one is None or other is None or names[0] != names[1]:
-        return names
-    return f"{one.name} ({one.script})", f"another {other.name} ({other.script})"
+def _parents(one: Listed, partner: Listed, side: ComparedSide) -> list[Difference]:
+    """Compare the parents of a job and its partner: they are partners, or at least equal."""
+    mine, theirs = one.parent, partner.parent
+    if alike(mine, theirs) or (mine and mine.partner is theirs):
+        return []
+    names = mine.workload.name if mine else "none", theirs.workload.name if theirs else "none"
+    if mine and theirs and names[0] == names[1]:
+        names = "{} ({})".format(*identity_of(mine.workload)), "another {} ({})".format(*identity_of(theirs.workload))
+    return [side.difference(f"job {one.workload.name}", "parent", *names)]
 
 
 def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
