@@ -27,6 +27,11 @@ def parent_of(reply: Mapping[str, Any]) -> int:
     return int(parent) if re.fullmatch(r"[0-9]{1,18}", str(parent)) else ELSEWHERE
 
 
+def fires(reply: Mapping[str, Any]) -> bool:
+    """Tell whether something would start this job if it were not paused."""
+    return bool(reply.get("schedule") or reply.get("parent") or reply.get("parent_id"))
+
+
 def _recipients(reader: Reader) -> dict[str, tuple[str, ...]]:
     """Return who gets which mail. A list's item may be empty or hold several addresses with commas, as a text does."""
     texts = {name: ",".join(reader.texts(name)).split(",") for name in RECIPIENTS}

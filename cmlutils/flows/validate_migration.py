@@ -9,7 +9,7 @@ from cmlutils.contents import read_bundle
 from cmlutils.flows.comparing.files import FileCheck
 from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
-from cmlutils.flows.comparing.workloads import compare_workloads, fires
+from cmlutils.flows.comparing.workloads import compare_workloads
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
 from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
@@ -17,11 +17,12 @@ from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.kinds import add_unlisted
 from cmlutils.flows.replaying.project import project_there
 from cmlutils.flows.replaying.translate import with_ids
+from cmlutils.job import fires
 from cmlutils.left_out import LeftOut, to_fill_in
 from cmlutils.report import Difference, Group, Outcome, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.bundle import Bundle
     from cmlutils.contents import Contents
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectRef
-    from cmlutils.remote.tunnel import Tunnel
+    from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Report
-    from cmlutils.runtime import Runtime
     from cmlutils.runtimes import Maps
+    from cmlutils.workloads import Workload
 
 _SIDES = ("source", "target")
 
@@ -52,10 +53,11 @@ def validate_migration(
     The report gets the differences as they are found; `report.verified` is set at the end. With `quick`, sizes and
     times are compared instead of contents.
     """
-    one = _Validation(bundle, maps, report, read_bundle(bundle))
+    contents = read_bundle(bundle)
     with progress.phase("check bundle"):
         files = FileCheck(bundle, progress, quick=quick, alone=source is None)
         report.differences += bundle_damage(bundle) + files.bundle()
+    one = _Validation(bundle, maps, report, contents, files)
     report.notes += _unrecorded(bundle)
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
@@ -63,9 +65,9 @@ def validate_migration(
         report.notes.append("Bundle and target alone were compared: the source was not available.")
     else:
         with progress.phase("compare source"):
-            one.compare(source, "source", files.source)
+            one.compare_source(source)
     with progress.phase("compare target"):
-        one.compare(target, "target", files.target)
+        one.compare_target(target)
     report.differences = _without_values(report.differences, to_fill_in(bundle))
     report.todos += _advice(report)
     if report.verb == "validate-migration":  # it overwrites the import's report
@@ -118,55 +120,69 @@ class _Validation:
     maps: Maps
     report: Report
     contents: Contents
+    files: FileCheck
 
-    def compare(self, connection: Connection, side: str, files: Callable[[Tunnel], list[Difference]]) -> None:
-        """Compare one side: settings, workloads, then files through a session of its own."""
-        v1, report, workspace = connection.v1, self.report, connection.section.workspace
-        settings, on_target = self.contents.settings, side == "target"
-        if on_target:
-            owner = settings.team or workspace.username
-            journal = self.bundle.journal(workspace.url, owner)
-            project = project_there(connection, journal, owner)[0] or find_project(connection)
-            report.target = report.target or f"{workspace.url} {project.path}"
-        else:
-            journal, project = None, find_project(connection)
-            report.source = report.source or f"{workspace.url} {project.path}"
+    def compare_source(self, source: Connection) -> None:
+        """Compare the source: settings, workloads, then files through a session of its own."""
+        v1, workspace, project = source.v1, source.section.workspace, find_project(source)
+        self.report.source = self.report.source or f"{workspace.url} {project.path}"
         runtimes = v1.runtimes.all()
-        compared = self._compared_side(connection, side, runtimes, journal)
-        there, records = read_settings(v1, project), read_records(v1, project)
-        if journal:
-            add_unlisted(v1, project, journal, records)
-            self._ask_for_pauses(connection, project, journal, records["job"])
+        side = ComparedSide("source", runtimes, self.maps, workspace.username, foreign=self.bundle.foreign)
+        self._compare(v1, project, side, self.contents.by_kind(), read_records(v1, project))
+        with project_tunnel(source, project, runtimes, self.bundle) as tunnel:
+            self.report.differences += self.files.source(tunnel)
+
+    def compare_target(self, target: Connection) -> None:
+        """Compare the target in the same way, as what an import leaves there."""
+        v1, workspace, report = target.v1, target.section.workspace, self.report
+        owner = self.contents.settings.team or workspace.username
+        journal = self.bundle.journal(workspace.url, owner)
+        project = project_there(target, journal, owner)[0] or find_project(target)
+        report.target = report.target or f"{workspace.url} {project.path}"
+        runtimes = v1.runtimes.all()
+        asks = any(one.bypass_authentication for one in self.contents.applications)
+        allowed = v1.site.bypass_allowed() if asks else True
+        side = ComparedSide(
+            "target", runtimes, self.maps, workspace.username, bypass_allowed=allowed, fresh=self._fresh(journal)
+        )
+        records = read_records(v1, project)
+        add_unlisted(v1, project, journal, records)
+        self._ask_for_pauses(target, project, journal, records["job"])
+        wanted = {kind: with_ids(v1, some) for kind, some in self.contents.by_kind().items()}
+        self._compare(v1, project, side, wanted, records)
+        if report.verb == "validate-migration":
+            rows = [(kind, str(one.get("name"))) for kind, some in records.items() for one in some]
+            report.outcomes += [Outcome(kind, name, Status.PRESENT) for kind, name in rows]
+        with project_tunnel(target, project, runtimes, self.bundle) as tunnel:
+            report.differences += self.files.target(tunnel)
+
+    def _compare(
+        self,
+        v1: ApiV1,
+        project: ProjectRef,
+        side: ComparedSide,
+        wanted: Mapping[str, Sequence[Workload]],
+        records: Mapping[str, list[dict[str, Any]]],
+    ) -> None:
+        """Compare one side's settings and workloads; `wanted` are the bundle's, with the ids of this side."""
+        settings, there, report = self.contents.settings, read_settings(v1, project), self.report
         if not there.shows_collaborators:
-            report.notes.append(f"The {side} does not show its collaborators: compare them by hand.")
+            report.notes.append(f"The {side.name} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=settings.collaborators)
-        report.differences += compare_settings(settings, there, compared)
-        for kind, workloads in self.contents.by_kind().items():
-            here = with_ids(v1, workloads) if on_target else workloads
-            report.differences += compare_workloads(kind, here, records[kind], compared)
-            if on_target and report.verb == "validate-migration":
-                names = [str(one.get("name")) for one in records[kind]]
-                report.outcomes += [Outcome(kind, name, Status.PRESENT) for name in names]
-        with project_tunnel(connection, project, runtimes, self.bundle) as tunnel:
-            report.differences += files(tunnel)
+        report.differences += compare_settings(settings, there, side)
+        for kind, workloads in wanted.items():
+            report.differences += compare_workloads(kind, workloads, records[kind], side)
 
     def _ask_for_pauses(
-        self, connection: Connection, project: ProjectRef, journal: Journal, jobs: list[dict[str, Any]]
+        self, target: Connection, project: ProjectRef, journal: Journal, jobs: list[dict[str, Any]]
     ) -> None:
         """Complete the records of jobs that could start: if v1 does not say whether one is paused, ask v2."""
-        with api_v2(connection, self.bundle, journal, self.report) as v2:
+        with api_v2(target, self.bundle, journal, self.report) as v2:
             for one in jobs:
                 if fires(one) and not isinstance(one.get("paused"), bool):
                     one["paused"] = paused_in_v2(v2, project, one)
 
-    def _compared_side(
-        self, connection: Connection, side: str, runtimes: list[Runtime], journal: Journal | None
-    ) -> ComparedSide:
-        """Return how to judge a side; what an import created just now, or never finished, must not be live."""
-        fresh = {(one.kind, one.name) for one in self.report.outcomes if one.made}
-        if journal:
-            fresh |= {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())}
-        asks = journal and any(one.bypass_authentication for one in self.contents.applications)
-        allowed = connection.v1.site.bypass_allowed() if asks else True
-        user, foreign = connection.section.workspace.username, self.bundle.foreign
-        return ComparedSide(side, runtimes, self.maps, user, allowed, foreign=foreign, fresh=frozenset(fresh))
+    def _fresh(self, journal: Journal) -> frozenset[tuple[str, str]]:
+        """Return what must not be live on the target: what an import created just now, or never finished."""
+        made = {(one.kind, one.name) for one in self.report.outcomes if one.made}
+        return frozenset(made | {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())})

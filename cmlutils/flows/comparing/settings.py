@@ -20,19 +20,19 @@ def compare_settings(wanted: ProjectSettings, there: ProjectSettings, side: Comp
         left, right = getattr(wanted, name), getattr(there, name)
         if left == right:
             continue
-        row = side.difference("project", name, shown(name, left), shown(name, right))
-        mapped = side.on_target and name == "engine_type" and left == LEGACY_ENGINE and side.maps.engines
-        rows.append(row.excused("engines became runtimes" if mapped else ""))
+        mapped = name == "engine_type" and left == LEGACY_ENGINE and side.maps.engines
+        why = "engines became runtimes" if mapped else ""
+        rows.append(side.difference("project", name, shown(name, left), shown(name, right), why=why))
     owner = wanted.team or wanted.owner
     if owner and there.owner not in {owner, ""}:
-        row = side.difference("project", "owner", owner, there.owner)
-        mine = side.on_target and not wanted.team and there.owner == side.user
-        rows.append(row.excused("the migrating user becomes the owner" if mine else ""))
+        mine = not wanted.team and there.owner == side.user
+        why = "the migrating user becomes the owner" if mine else ""
+        rows.append(side.difference("project", "owner", owner, there.owner, why=why))
     for name in sorted({*wanted.environment, *there.environment}):
         a, b = wanted.environment.get(name), there.environment.get(name)
         if a != b:
-            row = side.difference("project", f"environment {name}", _secret(a), _secret(b))
-            rows.append(row.excused("the target added it" if side.on_target and a is None else ""))
+            why = "the target added it" if a is None else ""
+            rows.append(side.difference("project", f"environment {name}", _secret(a), _secret(b), why=why))
     return rows + _collaborators(wanted, there, side)
 
 
@@ -51,9 +51,9 @@ def _collaborators(wanted: ProjectSettings, there: ProjectSettings, side: Compar
         if a == b:
             continue
         why = ""
-        if side.on_target and a == "absent":
+        if a == "absent":
             why = "somebody was added on the target"
-        elif side.on_target and name == there.owner:
+        elif name == there.owner:
             why = "the owner on the target"
-        rows.append(side.difference("project", f"collaborator {name}", a, b).excused(why))
+        rows.append(side.difference("project", f"collaborator {name}", a, b, why=why))
     return rows

@@ -37,11 +37,16 @@ class ComparedSide:
         """Whether this is the target."""
         return self.name == "target"
 
-    def difference(self, where: str, what: str, left: object, right: object) -> Difference:
-        """Return a difference between the bundle and this side."""
+    def difference(self, where: str, what: str, left: object, right: object, *, why: str = "") -> Difference:
+        """Return a difference between the bundle and this side.
+
+        `why` says how a migration comes to cause it (empty: it does not), which excuses it on the target.
+        """
         group = Group.DIFFERENT if self.on_target else Group.SOURCE
         row = Difference(f"{self.name} {where}", what, str(left), str(right), group=group)
-        lacking = self.foreign and not self.on_target and _not_carried(where.partition(" ")[0], what)
+        if self.on_target:
+            return row.excused(why)
+        lacking = self.foreign and _not_carried(where.partition(" ")[0], what)
         return row.excused("cloudera/cmlutils does not export it" if lacking else "")
 
 

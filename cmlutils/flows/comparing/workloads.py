@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cmlutils.application import ENDED
 from cmlutils.flows.comparing.pairs import Listed, alike, pair
 from cmlutils.flows.replaying.translate import person
+from cmlutils.job import fires
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
 from cmlutils.workloads import KINDS, Application, Model, Workload, differences, identity_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cmlutils.flows.comparing.side import ComparedSide
+    from cmlutils.runtime import Runtime
 
 Record = dict[str, Any]
 _NOT_SHOWN = "not shown"
@@ -59,7 +61,7 @@ def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
 
 def _pair(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     where = f"{wanted.kind} {wanted.name}"
-    rows = [side.difference(where, *row).excused(_why(wanted, record, row, side)) for row in differences(wanted, there)]
+    rows = [side.difference(where, *row, why=_why(wanted, record, row, side)) for row in differences(wanted, there)]
     rows += _ids(wanted, there, record, side)
     rows += _runtime(wanted, there, record, side)
     return rows + (_state(wanted, record, side) if side.on_target else [])
@@ -73,14 +75,12 @@ def _ids(wanted: Workload, there: Workload, record: Record, side: ComparedSide) 
         if left == right:
             continue
         why = ""
-        if side.on_target and record.get(name) is None:
+        if record.get(name) is None:
             why = "the target does not show it"
-        elif side.on_target and name == "addons" and {*left} < {*right}:
+        elif name == "addons" and {*left} < {*right}:
             why = "the target added it"
-        row = side.difference(
-            f"{wanted.kind} {wanted.name}", name, ", ".join(left) or "none", ", ".join(right) or "none"
-        )
-        rows.append(row.excused(why))
+        texts = (", ".join(each) or "none" for each in (left, right))
+        rows.append(side.difference(f"{wanted.kind} {wanted.name}", name, *texts, why=why))
     return rows
 
 
@@ -97,8 +97,6 @@ def _notification(one: Any) -> str:
 def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:
     """Return why a migration causes this difference; empty if nothing explains it."""
     name, left, right = row
-    if not side.on_target:
-        return ""
     if name == "bypass_authentication" and left == "True" and not side.bypass_allowed:
         return "the target forbids unauthenticated access"
     if name.startswith("environment ") and left == "absent":
@@ -125,25 +123,29 @@ def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
 
 
 def _runtime(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
-    """Compare runtimes; the nearest one is expected, but never one with another kernel."""
+    """Compare runtimes."""
     mine, theirs = wanted.runtime, there.runtime
     if (mine.image if mine else wanted.kernel) == (theirs.image if theirs else there.kernel):
         return []
     shown = str(mine or wanted.kernel or "none"), str(theirs or there.kernel or "none")
     if shown[0] == shown[1]:
         shown = (mine and mine.image) or "of no known image", (theirs and theirs.image) or "of no known image"
-    row = side.difference(f"{wanted.kind} {wanted.name}", "runtime", *shown)
-    if not side.on_target:
-        return [row]
+    why = _why_runtime(wanted, theirs, record, side)
+    return [side.difference(f"{wanted.kind} {wanted.name}", "runtime", *shown, why=why)]
+
+
+def _why_runtime(wanted: Workload, theirs: Runtime | None, record: Record, side: ComparedSide) -> str:
+    """Return why another runtime is expected; the nearest one is, but never one with another kernel."""
+    mine = wanted.runtime
     if theirs is None:
         hidden = wanted.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
-        return [row.excused("the target does not show it while this is stopped" if hidden else "")]
+        return "the target does not show it while this is stopped" if hidden else ""
     match = side.maps.find(mine, wanted.kernel, side.runtimes)
     if match is None or (mine and mine.kernel and theirs.kernel != mine.kernel):
-        return [row]
+        return ""
     missing = mine is not None and all(one.image != mine.image for one in side.runtimes)
     nearest = match.runtime.image == theirs.image or (missing and match.runtime.kernel == theirs.kernel)
-    return [row.excused("the nearest runtime of the target" if nearest else "")]
+    return "the nearest runtime of the target" if nearest else ""
 
 
 def _state(wanted: Workload, record: Record, side: ComparedSide) -> list[Difference]:
@@ -170,8 +172,3 @@ def _states(wanted: Workload, record: Record) -> tuple[str, str]:
     if isinstance(wanted, Model):
         return "not deployed", live_status(record) or "not deployed"
     return "paused", "not paused" if fires(record) and record.get("paused") is not True else "paused"
-
-
-def fires(job: Record) -> bool:
-    """Tell whether something would start a job on the target if it were not paused."""
-    return bool(job.get("schedule") or job.get("parent") or job.get("parent_id"))
