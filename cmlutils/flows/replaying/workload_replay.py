@@ -95,8 +95,11 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         become done: the outcome asks for another import, which would take it for live by itself if a person had
         started it meanwhile.
         """
-        if self._may_be_there_after_all():
-            self.outcome = None
+        late = self._made_although_refused()
+        if late is not None:
+            self.journal.made(self.key, str(late["id"]), self.place_of(late))
+        if late is not None or self._failed_and_may_be_there():
+            self.outcome = None  # to be done again
         outcome, past = self.ensure(), self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
@@ -114,20 +117,20 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         self.journal.done(self.key, left=outcome.needs_hand, note=outcome.note, todo=outcome.todo)
         return outcome
 
-    def _may_be_there_after_all(self) -> bool:
-        """Tell whether to do it again: it failed and may be there, or it shows by now although it was refused."""
-        outcome, past, before = self.ensure(), self.past, self.refused_beside
-        self.refused_beside = None
-        if before is None:
-            return past is not None and not past.done and outcome.status is Status.FAILED
+    def _made_although_refused(self) -> Record | None:
+        """Return what the target refused to create, if that shows by now."""
+        if self.refused_beside is None:
+            return None
         try:
-            found = self.look_for_lost(before, LOOKS[:1])
+            return self.look_for_lost(self.refused_beside, LOOKS[:1])
         except ApiError as error:
             log.warning("%s %s was refused, and can't be looked for again: %s", self.kind.name, self.name, error)
-            return False
-        if found is not None:
-            self.journal.made(self.key, str(found["id"]), self.place_of(found))
-        return found is not None
+            return None
+
+    def _failed_and_may_be_there(self) -> bool:
+        """Tell whether it was begun and failed in this run."""
+        past, failed = self.past, self.ensure().status is Status.FAILED
+        return failed and past is not None and not past.done
 
     def _look_again_in_tries(self, record: Record) -> None:
         """Look again, and once more if that fails."""
