@@ -7,7 +7,7 @@ from replaying import KEY, MODELS, Time, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, NotFound, Unreachable
-from cmlutils.flows.replaying import model_build, models
+from cmlutils.flows.replaying import build_watch, model_builds, models
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1.workloads import Models
 from cmlutils.report import Status
@@ -44,8 +44,8 @@ def each_turn(monkeypatch, first, then=lambda: None):
         (first if len(turns) == 1 else then)()
         return real(pause)
 
-    real = model_build.longer
-    monkeypatch.setattr(model_build, "longer", longer)
+    real = model_builds.longer
+    monkeypatch.setattr(model_builds, "longer", longer)
     return turns
 
 
@@ -72,7 +72,7 @@ def test_no_model_waits_for_the_build_of_another(tmp_path, bundle):
 
 
 def test_a_few_builds_are_under_way_at_a_time_and_no_more(tmp_path, monkeypatch):
-    many, seen = [replace(MODELS[0], name=f"model {number}") for number in range(2 * model_build.AT_ONCE + 1)], []
+    many, seen = [replace(MODELS[0], name=f"model {number}") for number in range(2 * model_builds.AT_ONCE + 1)], []
 
     def look():
         seen.append(sum(one.builds[-1].progress.status != "built" for one in of(target).values()))
@@ -80,7 +80,7 @@ def test_a_few_builds_are_under_way_at_a_time_and_no_more(tmp_path, monkeypatch)
     each_turn(monkeypatch, look, look)
     with target_of(tmp_path, pace=SLOW) as target:
         run = replay(target, write_bundle(tmp_path / "bundle", models=many, applications=[], jobs=[]))
-        assert max(seen) == model_build.AT_ONCE
+        assert max(seen) == model_builds.AT_ONCE
         assert [one.status for one in outcomes(run).values()] == [Status.CREATED] * len(many)
 
 
@@ -106,7 +106,7 @@ def test_a_model_that_is_deployed_while_another_is_built_is_taken_away_at_once(t
 
 def test_builds_that_the_target_does_one_after_another_are_all_waited_for(tmp_path, bundle, monkeypatch):
     turns = each_turn(monkeypatch, lambda: building(target, Explain=9, Score=13))
-    monkeypatch.setattr(model_build, "BUILD_DEADLINE", 30.0)
+    monkeypatch.setattr(build_watch, "BUILD_DEADLINE", 30.0)
     with target_of(tmp_path, pace=SLOW) as target:
         run = replay(target, bundle)
         assert sum(turns) > 40

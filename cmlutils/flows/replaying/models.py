@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, Rejected
+from cmlutils.flows.replaying.build_watch import BROKEN, BUILT, TRIES, BuildWatch, build_status
 from cmlutils.flows.replaying.ensure import begin
 from cmlutils.flows.replaying.journal_keys import keyed
 from cmlutils.flows.replaying.kinds import kind_of
-from cmlutils.flows.replaying.model_build import BROKEN, BUILT, TRIES, ModelBuild, build_status
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished, Record
 from cmlutils.flows.replaying.target import Target, create_by, tried
 from cmlutils.flows.replaying.workload_replay import WorkloadReplay
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
+_NO_BUILD_LOOKS = (0.0, 0.5, 1.0)  # seconds to wait before each look for the build that creating the model should begin
 
 
 def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
@@ -33,13 +34,18 @@ def model_replays(target: Target, wanted: Sequence[Model]) -> list[ModelReplay]:
 
 
 class ModelReplay(WorkloadReplay[Model]):
-    """One model on its way to the target: built there, and not deployed."""
+    """One model on its way to the target: built there, and not deployed.
+
+    `asked_for_build`: creating it did not begin a build, so one was requested.
+    """
 
     needs_last_look = True
 
     def __init__(self, target: Target, wanted: Model, key: str, kind: Kind) -> None:
         super().__init__(target, wanted, key, kind)
-        self.build = ModelBuild(target.clock, self._read, self._ask_for_build)
+        self.build = BuildWatch(target.clock)
+        self.asked_for_build = False
+        self._builds = False
         self._begun: Record | None = None
 
     def begin(self) -> None:
@@ -50,11 +56,35 @@ class ModelReplay(WorkloadReplay[Model]):
         """Make sure that it is built, and tell whether that is under way; if it gets deployed, delete it at once."""
         if self.outcome or not self._begun or not self.wanted.file:
             return False
+        model_id = str(self._begun["id"])
         try:
-            return self.build.is_under_way(str(self._begun["id"]))
+            self._begin_build(model_id)
+            return self.build.saw(build_status(self._read(model_id)))
+        except ApiError as error:
+            log.debug("build of model %s: %s", model_id, error)
+            return self.build.missed()
         except CannotBeInertError:
             self.ensure()
             return False
+
+    def _begin_build(self, model_id: str) -> None:
+        """Make sure, the first time, that a build begins: creating the model may have begun one already."""
+        if self._builds:
+            return
+        for _ in range(TRIES):
+            if self.asked_for_build or self._shows_build(model_id):
+                break
+            self.asked_for_build = self._ask_for_build(model_id)
+        self._builds = True
+        self.build.give_full_time()
+
+    def _shows_build(self, model_id: str) -> bool:
+        """Tell whether the target shows a build; one that began at creation may take a moment to show."""
+        for pause in _NO_BUILD_LOOKS:
+            self.sleep(pause)
+            if self._read(model_id).get("latestModelBuild"):
+                return True
+        return False
 
     def look_again(self, record: Record) -> None:
         """Raise CannotBeInertError when it is deployed by now, ApiError while a build goes on that may deploy it."""
