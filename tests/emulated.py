@@ -135,6 +135,7 @@ def workspaces(home, keys, sample, tmp_path):
                 "projects": [],
                 "assume": dict.fromkeys(without, False),
                 "switches": switches or {},
+                "pace": {"polls": 0},  # nothing but waiting: tests/faults/test_model_builds.py looks at what takes time
                 **(target_more or {}),
             }
             source = stack.enter_context(
