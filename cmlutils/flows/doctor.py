@@ -22,7 +22,8 @@ from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.finding import Finding, label
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
-from cmlutils.flows.doctor_machine import disks, programs, same_subdomains, ssh_keys
+from cmlutils.flows.doctor_ini import same_subdomains
+from cmlutils.flows.doctor_machine import disks, programs, ssh_keys
 from cmlutils.flows.plan_import import plan_target
 from cmlutils.flows.plan_workloads import Offer, taken_subdomains
 from cmlutils.plan import Action
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from cmlutils.runtimes import Maps
     from cmlutils.section import Secret, Section, Side, Workspace
+    from cmlutils.workloads import Identity
 
 _AT_ONCE = 8
 _PATIENCE = 20.0  # seconds to wait for a workspace that answered before
@@ -75,7 +77,7 @@ class _Shared:
 
     maps: Maps
     silent: dict[str, Unreachable] = field(default_factory=dict)
-    asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    asked: dict[tuple[str, str], set[Identity]] = field(default_factory=dict)
 
 
 def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Whether the two ini files fit together: sections have the same names in both, and name the same bundles."""
+"""Whether the sections of the ini files fit together: by their names, their bundles, and what is in those."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cmlutils.bundle import bundle_of
 from cmlutils.config import nearest
+from cmlutils.errors import BundleError
 from cmlutils.finding import Finding, label
+from cmlutils.urls import workspace_at
+from cmlutils.wholefile import read_json
+from cmlutils.workloads import identity_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cmlutils.bundle import Bundle
     from cmlutils.section import Section, Side
 
 
@@ -55,3 +61,24 @@ def _other_folders(sections: Sequence[Section]) -> list[Finding]:
         )
         for (there, here), mine in pairs.items()
     ]
+
+
+def same_subdomains(sections: Sequence[Section]) -> list[Finding]:
+    """Find bundles whose applications want the same subdomain of the same target."""
+    seen: dict[tuple[str, str], str] = {}
+    found = []
+    for section in sections:
+        for subdomain in _subdomains(bundle_of(section)):
+            other = seen.setdefault((workspace_at(section.workspace.url), subdomain), section.name)
+            if other != section.name:
+                what = f"subdomain {subdomain} is wanted by {other}, too: only one of them can have it"
+                found.append(Finding(section.name, "import", "error", what, "change it in one of the projects"))
+    return found
+
+
+def _subdomains(bundle: Bundle) -> set[str]:
+    try:
+        records = read_json(bundle.metadata("applications"), list)
+    except BundleError:  # not exported yet, or a finding of the section itself
+        return set()
+    return {identity_in("application", one)[0] for one in records if isinstance(one, dict)}

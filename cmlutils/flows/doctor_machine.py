@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
-from cmlutils.errors import BundleError, CommandError, TransferError
+from cmlutils.errors import CommandError, TransferError
 from cmlutils.finding import Finding, label
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.remote.child import HOW_TO_INSTALL
 from cmlutils.units import human_size
-from cmlutils.urls import workspace_at
-from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -120,24 +118,3 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     if free < _LITTLE or inodes < _FEW:
         return here("warning", text, "make room, or choose an output_dir on another disk")
     return here("ok", text)
-
-
-def same_subdomains(sections: Sequence[Section]) -> list[Finding]:
-    """Find bundles whose applications want the same subdomain of the same target."""
-    seen: dict[tuple[str, str], str] = {}
-    found = []
-    for section in sections:
-        for subdomain in _subdomains(bundle_of(section)):
-            other = seen.setdefault((workspace_at(section.workspace.url), subdomain), section.name)
-            if other != section.name:
-                what = f"subdomain {subdomain} is wanted by {other}, too: only one of them can have it"
-                found.append(Finding(section.name, "import", "error", what, "change it in one of the projects"))
-    return found
-
-
-def _subdomains(bundle: Bundle) -> set[str]:
-    try:
-        records = read_json(bundle.metadata("applications"), list)
-    except BundleError:  # not exported yet, or a finding of the section itself
-        return set()
-    return {str(one.get("subdomain")).lower() for one in records if isinstance(one, dict)}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtime import Runtime
     from cmlutils.runtimes import Maps
-    from cmlutils.workloads import Workload
+    from cmlutils.workloads import Identity, Workload
 
 BEGUN = "an interrupted import began it, and this one finishes it"
 MANY = 500  # the most projects that are asked for their subdomains
@@ -39,7 +39,7 @@ class Offer:
 
     maps: Maps
     runtimes: Sequence[Runtime]
-    taken: Mapping[str, str]
+    taken: Mapping[Identity, str]
     bypass_allowed: bool
 
 
@@ -108,7 +108,7 @@ def _workload(one: Workload, offer: Offer, choice: RuntimeChoice) -> Planned:
     note = (match.note or str(match.runtime)) if match else "on the target's default engine image"
     fix = f"add the runtime to the target, or map it in {map_file(one)}" if match and match.fallback else ""
     if isinstance(one, Application):
-        if taken_by := offer.taken.get(one.subdomain.lower()):
+        if taken_by := offer.taken.get(identity_of(one)):
             where = f"subdomain {one.subdomain} is taken by {taken_by}"
             return Planned(one.kind, one.name, Action.FAIL, where, "free it on the target, or change it on the source")
         if one.bypass_authentication and not offer.bypass_allowed:
@@ -139,18 +139,18 @@ def _with_parents(planned: Sequence[Planned], jobs: Sequence[Job]) -> list[Plann
     return found
 
 
-def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[str]]) -> dict[str, str]:
+def taken_subdomains(v1: ApiV1, username: str, asked: dict[tuple[str, str], set[Identity]]) -> dict[Identity, str]:
     """Return the subdomains in all projects that this user sees, each with its project.
 
     `asked` remembers the subdomains of (host, project), so that each project is asked only once for several users.
     """
-    found: dict[str, str] = {}
+    found: dict[Identity, str] = {}
     for row in v1.projects.visible_to(username)[:MANY]:
         ref = ProjectRef.from_v1(row)
         key = (v1.http.host, ref.path)
         if key not in asked:
             try:
-                asked[key] = {str(one.get("subdomain")).lower() for one in v1.applications.of(ref)}
+                asked[key] = {identity_in("application", one) for one in v1.applications.of(ref)}
             except Rejected:
                 continue
         found |= dict.fromkeys(asked[key], ref.path)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from cmlutils.application import ENDED
 from cmlutils.errors import ApiError, NotFound
 from cmlutils.flows.replaying.target import Target, tried
+from cmlutils.workloads import identity_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cmlutils.flows.replaying.steps import Record
+    from cmlutils.workloads import Identity
 
 _ROUNDS = (0.0, 5.0)  # seconds to wait before each round: a stop may be refused while it is still starting
 _LINGER = {"stopping": 120.0, "running": 15.0, "starting": 15.0, "scheduling": 15.0}
@@ -25,7 +27,7 @@ class ApplicationStop:
     """Stops one application. No public capture proves v1's ways for applications, so each is judged by its effect."""
 
     target: Target
-    subdomain: str
+    identity: Identity
     application_id: int
 
     def request(self) -> None:
@@ -74,7 +76,7 @@ class ApplicationStop:
             raise NotFound("the project has no public id", status=404)
         if not public_id:  # v1 may not show it; a subdomain is unique on a workspace
             rows = v2.applications(project.public_id)
-            found = [one.get("id") for one in rows if str(one.get("subdomain")).lower() == self.subdomain]
+            found = [one.get("id") for one in rows if identity_in("application", one) == self.identity]
             public_id = found[0] if found else self.application_id
         v2.stop_application(project.public_id, str(public_id))
 

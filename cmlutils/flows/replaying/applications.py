@@ -92,7 +92,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         self._stopping(int(record["id"])).request()
 
     def _stopping(self, application_id: int) -> ApplicationStop:
-        return ApplicationStop(self.target, self.wanted.subdomain.lower(), application_id)
+        return ApplicationStop(self.target, self.identity, application_id)
 
     def _look(self, record: Record) -> Finished:
         """Compare the application on the target with the wanted one, and report what is missing or differs."""

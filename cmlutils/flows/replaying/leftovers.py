@@ -35,8 +35,7 @@ class _LeftApplication(TargetItem):
 
     def request_stop(self, record: Record) -> None:
         """Ask it to stop, as the target may refuse to delete it."""
-        (subdomain,) = self.identity
-        ApplicationStop(self._target, subdomain, int(record["id"])).request()
+        ApplicationStop(self._target, self.identity, int(record["id"])).request()
 
 
 def remove_leftovers(target: Target, wanted: Sequence[Workload]) -> Iterator[Outcome]:
