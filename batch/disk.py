@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle
 from cmlutils.errors import BundleError
-from cmlutils.flows.copying.landing import remove_tree
+from cmlutils.flows.copying.own_folders import remove_tree
 from cmlutils.lock import taken
 
 if TYPE_CHECKING:

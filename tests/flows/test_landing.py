@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cmlutils.entries import Entry
-from cmlutils.flows.copying import landing
+from cmlutils.flows.copying import landing, own_folders
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.localtree import walk
 
@@ -161,7 +161,7 @@ def test_a_tree_is_removed_however_deep_it_is(tmp_path):
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
     try:
-        landing.remove_tree(folder)
+        own_folders.remove_tree(folder)
         assert not folder.exists()
     finally:  # if it is still there, it is too deep for pytest, too
         subprocess.run(["rm", "-rf", folder], check=True)

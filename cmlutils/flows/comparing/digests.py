@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import TransferError
-from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.localtree import local_path
 from cmlutils.progress import FileProgress
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import Entry, Totals, totals, totals_by_folder
 from cmlutils.errors import CmlutilError
-from cmlutils.flows.copying.transfer import in_thread
+from cmlutils.flows.copying.threads import in_thread
 from cmlutils.listfile import write_list
 from cmlutils.wholefile import writing
 

@@ -11,8 +11,8 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.losses import losses
+from cmlutils.flows.copying.own_folders import local_errors
 from cmlutils.flows.copying.pushed import PushMemory
-from cmlutils.flows.copying.transfer import local_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import ConfigError, TransferError
-from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 from cmlutils.remote import process
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Entry, upwards
 from cmlutils.filelist import Unread, show, unseen
-from cmlutils.flows.copying.transfer import remove_non_folder
+from cmlutils.flows.copying.own_folders import remove_non_folder, remove_tree
 from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from cmlutils.entries import Differences
     from cmlutils.flows.copying.listing import KeptListing
-
-DEEP = 100  # levels that are left to shutil.rmtree, which calls itself for each
 
 
 def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
@@ -117,21 +114,6 @@ def _entered(root: Path, folder: bytes) -> bool:
         if mode & stat.S_IRWXU != stat.S_IRWXU:
             os.chmod(local_path(root, path), 0o700)  # noqa: PTH101 - bytes
     return True
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder of ours with everything in it, whatever the modes, and however deep."""
-    deep: list[Entry] = []
-    for entry in walk(folder, unlock=True):
-        if entry.kind == "d":
-            os.chmod(local_path(folder, entry.path), 0o700)  # noqa: PTH101 - bytes
-        if entry.path.count(b"/") > DEEP:
-            deep.append(entry)
-    for entry in reversed(deep):
-        with contextlib.suppress(OSError):  # what stays is a matter of rmtree
-            place = local_path(folder, entry.path)
-            os.rmdir(place) if entry.kind == "d" else os.unlink(place)  # noqa: PTH106, PTH108 - bytes
-    shutil.rmtree(folder)
 
 
 def fix_folders(data: Path, kept: KeptListing) -> list[str]:

@@ -22,7 +22,7 @@ from cmlutils.filelist import (
     parse_find,
     parse_names,
 )
-from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import decided
 from cmlutils.remote import rsync
 

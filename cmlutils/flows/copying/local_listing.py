@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cmlutils.errors import CommandError, TransferError
 from cmlutils.filelist import END, find_command, parse_find
-from cmlutils.flows.copying.transfer import in_thread
+from cmlutils.flows.copying.threads import in_thread
 from cmlutils.localtree import walk
 from cmlutils.remote import process
 

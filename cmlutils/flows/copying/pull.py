@@ -18,18 +18,18 @@ from cmlutils.flows.copying.landing import (
     fix_folders,
     land,
     move_in,
-    remove_tree,
     staged_bytes,
 )
 from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
+from cmlutils.flows.copying.own_folders import emptied, local_errors, remove_tree
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.room import free_space, free_space_text
 from cmlutils.flows.copying.source_listing import source_listing
-from cmlutils.flows.copying.transfer import emptied, in_thread, local_errors
+from cmlutils.flows.copying.threads import in_thread
 from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync

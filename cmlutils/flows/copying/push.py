@@ -15,13 +15,14 @@ from cmlutils.filelist import show, unseen
 from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
+from cmlutils.flows.copying.own_folders import emptied, local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
-from cmlutils.flows.copying.transfer import emptied, local_errors, retrying
 from cmlutils.listfile import write_list
 from cmlutils.localtree import local_path
 from cmlutils.remote import rsync

@@ -11,12 +11,13 @@ from cmlutils.flows.copying.ignore_files import EXPORT_RULES, ExportRules, rules
 from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
 from cmlutils.flows.copying.listing import KeptListing, holes_there
 from cmlutils.flows.copying.local_listing import listing_beside
+from cmlutils.flows.copying.own_folders import local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import is_big, to_fetch
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.source_listing import source_listing
-from cmlutils.flows.copying.transfer import local_errors, retrying
 from cmlutils.localtree import local_resolution, walk
 from cmlutils.remote import process
 

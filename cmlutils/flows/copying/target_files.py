@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import upwards
 from cmlutils.flows.copying.listing import listed_names
-from cmlutils.flows.copying.transfer import retrying
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
 
