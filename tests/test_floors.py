@@ -1,6 +1,7 @@
 """The architecture holds: modules import from their own floor or below, and each door has one home."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_each_door_has_its_home(package, homes):
             continue
         for name in imports(path, type_checking=False):
             assert name is None or name.split(".")[0] != package, f"{where} imports {package}"
+
+
+@pytest.mark.parametrize("package", ["copying", "replaying", "comparing"])
+def test_a_package_of_flows_tells_what_each_of_its_modules_is_for(package):
+    folder = HOUSE / "flows" / package
+    told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))))
+    assert {path.stem for path in folder.glob("*.py")} - {"__init__"} - told == set()
