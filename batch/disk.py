@@ -144,7 +144,7 @@ class Disk:
         if folder is None:
             raise BundleError("its place is not known.")
         with taken(Bundle(folder).lock_file, folder):
-            failures = [_failure(folder / name) for name in _REMOVED]
+            failures = [_remove(folder / name) for name in _REMOVED]
         self._look(project)
         if self._sizes[project] < _NOTHING:
             self._sizes[project] = 0
@@ -152,7 +152,7 @@ class Disk:
             raise BundleError(next(filter(None, failures)))
 
 
-def _failure(path: Path) -> str:
+def _remove(path: Path) -> str:
     """Remove a file or folder; return why it can't be removed, empty if it is gone."""
     try:
         if path.is_dir():

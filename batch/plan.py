@@ -196,9 +196,9 @@ class Plan:
             self._dirty = True
             return
         equal = how.code == ExitCode.OK and one.verb == "validate-migration"
-        self._project_ended(one, one.code, reason, removed=self.remove and equal and self._removed(one))
+        self._project_ended(one, one.code, reason, removed=self.remove and equal and self._remove_bundle(one))
 
-    def _removed(self, one: Item) -> bool:
+    def _remove_bundle(self, one: Item) -> bool:
         """Remove its bundle; tell whether that is gone whole."""
         try:
             self.disk.remove(one.project)

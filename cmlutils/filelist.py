@@ -156,9 +156,9 @@ def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Itera
         try:
             entries = _entries(fields[:whole])
         except (ValueError, KeyError):
-            raise TransferError(f"{source} is malformed at {show(_misfit(fields[:whole]))}") from None
+            raise TransferError(f"{source} is malformed at {quoted(_misfit(fields[:whole]))}") from None
         if outside := _outside(fields[4:whole:_FIELDS]):
-            raise TransferError(f"{source} holds a name that leads out of the project: {show(outside[0])}")
+            raise TransferError(f"{source} holds a name that leads out of the project: {quoted(outside[0])}")
         del fields[:whole]
         yield from entries
     if not rest and not begun and fields == [END]:
@@ -220,6 +220,6 @@ def _misfit(fields: list[bytes]) -> bytes:
     return fields[start + 4]
 
 
-def show(path: bytes) -> str:
+def quoted(path: bytes) -> str:
     """Quote a path for a message: nothing in it reaches a terminal unescaped."""
     return repr(os.fsdecode(path))

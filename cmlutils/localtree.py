@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import MODES, PROBE_MTIME, Entry, above, resolution_of
 from cmlutils.errors import TransferError
-from cmlutils.filelist import Unread, show
+from cmlutils.filelist import Unread, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -64,7 +64,7 @@ def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False
                 continue
             reason = error.strerror or str(error)
             if unread is None or not folder:
-                raise TransferError(f"cannot read {show(place)}: {reason}") from error
+                raise TransferError(f"cannot read {quoted(place)}: {reason}") from error
             unread.append(Unread(folder, reason))
             continue
         for entry in found:

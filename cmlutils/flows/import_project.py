@@ -19,7 +19,7 @@ from cmlutils.flows.replaying.hand_over import HandOver
 from cmlutils.flows.replaying.jobs import job_replays
 from cmlutils.flows.replaying.journal_keys import unfinished
 from cmlutils.flows.replaying.leftovers import remove_leftovers
-from cmlutils.flows.replaying.model_builds import built_side_by_side
+from cmlutils.flows.replaying.model_builds import build_side_by_side
 from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project, project_there
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
@@ -123,7 +123,7 @@ class Replay:
         models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
         applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
         jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
-        made = self._phase("models", built_side_by_side(self.clock, models))
+        made = self._phase("models", build_side_by_side(self.clock, models))
         made += self._phase("applications", applications)
         made += self._phase("jobs", jobs)
         if made:

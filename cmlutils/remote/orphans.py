@@ -69,12 +69,12 @@ class Note:
 def confirm_stopped(client: Client, note: Note) -> None:
     """Make sure that the session is gone; otherwise keep its note for the next run."""
     with interrupts.held():
-        gone = _stopped_in_time(client, note) if note.session else note.ended
+        gone = _stop_in_time(client, note) if note.session else note.ended
         if gone:
             note.closed()
 
 
-def _stopped_in_time(client: Client, note: Note) -> bool:
+def _stop_in_time(client: Client, note: Note) -> bool:
     """Try a few times to stop the session, as the workspace may be away; after a signal, while time is left."""
     for pause in _TRIES:
         if interrupts.at_most(pause) < pause:

@@ -35,7 +35,7 @@ def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: 
                 raise TimeoutError
             for key, _ in waiting.select(max(end - time.monotonic(), 0)):
                 if key.data is writes:
-                    left = _written(key.fd, left)
+                    left = _write_some(key.fd, left)
                     through = not left
                 else:
                     through = _read(key.fd, said[key.data])
@@ -45,7 +45,7 @@ def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: 
     return [bytes(text) for text in said.values()]
 
 
-def _written(descriptor: int, data: memoryview) -> memoryview:
+def _write_some(descriptor: int, data: memoryview) -> memoryview:
     """Write some of the data and return the rest; nothing is left if the program stopped reading."""
     try:
         return data[os.write(descriptor, data[:_AT_ONCE]) :] if data else data

@@ -10,7 +10,7 @@ from cmlutils.entries import Entry
 from cmlutils.errors import TransferError
 from cmlutils.filelist import names_script
 from cmlutils.flows.copying.listing import holes_there
-from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
+from cmlutils.flows.copying.target_files import delete_one_by_one, delete_there
 from cmlutils.flows.copying.target_folder import TargetFolder
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import rsync
@@ -80,7 +80,7 @@ def test_a_file_whose_name_begins_another_one_outlives_a_deletion_that_is_cut(tm
         (tmp_path / name).chmod(0o644)
         os.utime(tmp_path / name, ns=(0, 0))
     delete_there(CutOff(tmp_path, 5), file(b"model.bin"), {})
-    why_not_deleted(CutOff(tmp_path, 5), [b"model.bin"], file(b"model.bin"))
+    delete_one_by_one(CutOff(tmp_path, 5), [b"model.bin"], file(b"model.bin"))
     assert {each.name for each in tmp_path.iterdir()} == {"model", "model.bin"}
     delete_there(CutOff(tmp_path, -100), file(b"model.bin"), {})
     assert {each.name for each in tmp_path.iterdir()} == {"model"}

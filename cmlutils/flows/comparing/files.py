@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from cmlutils.entries import compare, sharing
-from cmlutils.filelist import Unread, show
+from cmlutils.filelist import Unread, quoted
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
@@ -104,7 +104,7 @@ class FileCheck:
             else:
                 unequal.append(path)
                 group = Group.BUNDLE if self._changed_here(path) else group
-            found.append(Difference(f"{side} file", f"{show(path)}: content", left[:16], right[:16], group=group))
+            found.append(Difference(f"{side} file", f"{quoted(path)}: content", left[:16], right[:16], group=group))
         RecopyList(self._state, side).note(unequal)
         return found
 
@@ -129,23 +129,22 @@ def _listed(
         group = Group.BUNDLE if entry.path in touched else groups.get(kind, groups[""])
         return entry.path, Difference(where, *texts, group=group)
 
-    found = [row(one, "missing", (show(one.path), "there", "absent")) for one in differences.only_left]
-    found += [row(one, "extra", (show(one.path), "absent", "there")) for one in differences.only_right]
+    found = [row(one, "missing", (quoted(one.path), "there", "absent")) for one in differences.only_left]
+    found += [row(one, "extra", (quoted(one.path), "absent", "there")) for one in differences.only_right]
     for change in differences.changed:
         for what in change.what:
             left, right = (_shown(one, what) for one in (change.wanted, change.found))
-            found.append(row(change.wanted, "", (f"{show(change.wanted.path)}: {what}", left, right)))
+            found.append(row(change.wanted, "", (f"{quoted(change.wanted.path)}: {what}", left, right)))
     return found
 
 
 def _unread(where: str, unread: Iterable[Unread]) -> list[Difference]:
-    return [
-        Difference(where, show(one.path), "", one.reason, group=Group.UNREADABLE) for one in unread if not one.vanished
-    ]
+    left = [one for one in unread if not one.vanished]
+    return [Difference(where, quoted(one.path), "", one.reason, group=Group.UNREADABLE) for one in left]
 
 
 def _shown(entry: Entry, what: str) -> str:
     if what == "mtime":
         return f"{entry.mtime_ns // 10**9}.{entry.mtime_ns % 10**9:09d}"
-    value = {"mode": oct(entry.mode), "link": show(entry.link)}.get(what)
+    value = {"mode": oct(entry.mode), "link": quoted(entry.link)}.get(what)
     return str(getattr(entry, what, "") if value is None else value)

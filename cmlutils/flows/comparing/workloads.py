@@ -35,7 +35,7 @@ def compare_workloads(
     found = []
     for one in ours:
         if one.partner:
-            found += _pair(one.workload, one.partner.workload, one.partner.record, side)
+            found += _compare(one.workload, one.partner.workload, one.partner.record, side)
             found += _parents(one, one.partner, side)
         else:
             found.append(_alone(one.workload, side, Group.MISSING))
@@ -59,7 +59,7 @@ def _alone(one: Workload, side: ComparedSide, group: Group) -> Difference:
     return Difference(where, "existence", here, there, group=group if side.on_target else Group.SOURCE)
 
 
-def _pair(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
+def _compare(wanted: Workload, there: Workload, record: Record, side: ComparedSide) -> list[Difference]:
     where = f"{wanted.kind} {wanted.name}"
     rows = [side.difference(where, *row, why=_why(wanted, record, row, side)) for row in differences(wanted, there)]
     rows += _ids(wanted, there, record, side)

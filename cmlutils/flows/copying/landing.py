@@ -12,7 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import Entry, upwards
-from cmlutils.filelist import Unread, show, unseen
+from cmlutils.filelist import Unread, quoted, unseen
 from cmlutils.flows.copying.own_folders import remove_non_folder, remove_tree
 from cmlutils.localtree import local_path, walk
 from cmlutils.remote.rsync import Complaint
@@ -132,7 +132,7 @@ def fix_folders(data: Path, kept: KeptListing) -> list[str]:
             _fix(local_path(data, entry.path), entry)
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                problems.append(f"{show(entry.path)}: its mode or time can't be set: {error.strerror}")
+                problems.append(f"{quoted(entry.path)}: its mode or time can't be set: {error.strerror}")
     return problems
 
 

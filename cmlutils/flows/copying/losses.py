@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import compare
 from cmlutils.errors import CheckFailed, TransferError
-from cmlutils.filelist import show, unseen
+from cmlutils.filelist import quoted, unseen
 from cmlutils.listfile import read_list
 from cmlutils.localtree import local_resolution
 
@@ -52,7 +52,7 @@ def losses(record: Path, local: KeptListing) -> list[str]:
 def _some(paths: Sequence[bytes]) -> str:
     """Name some of these."""
     more = len(paths) - NAMED
-    return ", ".join(map(show, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
+    return ", ".join(map(quoted, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
 
 
 def _counts(entry: Entry, local: KeptListing) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEEP = 100  # levels that are left to shutil.rmtree, which calls itself for each
 
 
-def emptied(folder: Path) -> Path:
+def empty_folder(folder: Path) -> Path:
     """Create this folder of ours anew, empty, with mode 0700."""
     remove_non_folder(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -23,7 +23,7 @@ from cmlutils.flows.copying.landing import (
 from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_names
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
-from cmlutils.flows.copying.own_folders import emptied, local_errors, remove_tree
+from cmlutils.flows.copying.own_folders import empty_folder, local_errors, remove_tree
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
@@ -73,9 +73,9 @@ class _Pull:
 
     def run(self) -> FileResult:
         """Do the whole pull and return its result."""
-        emptied(self.work)
+        empty_folder(self.work)
         recopies, state = self.recopies, self.bundle.state
-        unlike = self._next(recopies.entries)
+        unlike = self._prepare_round(recopies.entries)
         first = self.asked
         complaints: list[rsync.Complaint] = []
         if first:
@@ -94,7 +94,7 @@ class _Pull:
         if copied := recopies.copied():
             RecopyList(state, "target").add(entry.path for entry in copied)  # they look equal there, too
         RecopyList(state, "source").settle(recopies, self.kept.entries)
-        emptied(self.work)
+        empty_folder(self.work)
         sums = self.ahead.sums_of(self.kept.entries) if self.ahead else sums_of(self.kept.entries)
         return FileResult(
             totals=sums.totals,
@@ -126,7 +126,7 @@ class _Pull:
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)
 
-    def _next(self, also: Sequence[Entry] = ()) -> list[Entry]:
+    def _prepare_round(self, also: Sequence[Entry] = ()) -> list[Entry]:
         """Delete extra files here, and return what differs and has to be copied. Those, and `also`, are now asked for.
 
         What changed on the source since it was asked for before is noted as restless.
@@ -155,7 +155,7 @@ class _Pull:
             log.warning("The source changed during the copy; it is listed again.")
             self.kept = self._listed_anew()
             self.differences = self._compared(walk(self.data, unlock=True))
-        return remaining_of(self._next(), staged_bytes(self.staging), self.differences)
+        return remaining_of(self._prepare_round(), staged_bytes(self.staging), self.differences)
 
     def _listed_anew(self) -> KeptListing:
         """List the source once more; its rules may have changed, too."""

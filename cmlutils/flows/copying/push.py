@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, Entry, above, compare, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import show, unseen
+from cmlutils.filelist import quoted, unseen
 from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
-from cmlutils.flows.copying.own_folders import emptied, local_errors
+from cmlutils.flows.copying.own_folders import empty_folder, local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.rsyncs import both_rsyncs
-from cmlutils.flows.copying.target_files import delete_there, why_not_deleted
+from cmlutils.flows.copying.target_files import delete_one_by_one, delete_there
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.listfile import write_list
 from cmlutils.localtree import local_path
@@ -81,7 +81,7 @@ class _Push:
         if doomed:
             delete_there(self.tunnel, doomed, self.there.entries)
             self._list_again()
-            stuck = self._stuck(doomed)
+            stuck = self._delete_stuck(doomed)
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
         if first or doomed:
@@ -154,7 +154,7 @@ class _Push:
         )
         rsyncs = both_rsyncs(root.versions)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
-        return Mover(self.tunnel, sender, receiver, rsyncs, emptied(self.work), self.progress)
+        return Mover(self.tunnel, sender, receiver, rsyncs, empty_folder(self.work), self.progress)
 
     def _work_ahead(self, first: Mapping[bytes, Entry]) -> None:
         """Work out the end of the push while rsync copies, unless that needs all power, as it copies most of the tree.
@@ -217,14 +217,14 @@ class _Push:
                 doomed[put.path] = now
         return doomed
 
-    def _stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
-        """Say why some of these could not be deleted; of a folder that is not empty, what is in it says enough."""
+    def _delete_stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
+        """Try once more to delete these; say why they stay. In a folder that is not empty, what is in it says why."""
         full = {each for path in self.there.entries for each in above(path)}
         same = {path for path, one in doomed.items() if one.kind == "d" or self.there.entries.get(path) == one}
         left = (same & self.there.entries.keys()) - self.local.entries.keys() - full
         return {
-            path: f"{show(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
-            for path, reason in why_not_deleted(self.tunnel, left, doomed).items()
+            path: f"{quoted(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
+            for path, reason in delete_one_by_one(self.tunnel, left, doomed).items()
         }
 
     def _as_left(self, put: Entry, now: Entry) -> bool:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from cmlutils.entries import upwards
-from cmlutils.filelist import show
+from cmlutils.filelist import quoted
 from cmlutils.flows.copying import remaining
 from cmlutils.flows.copying.result import with_hint
 from cmlutils.wholefile import write_bytes
@@ -62,7 +62,7 @@ class Recopies:
     def problems(self, entries: Mapping[bytes, Entry]) -> tuple[str, ...]:
         """Name those files of a listing that could not be copied, and why."""
         return tuple(
-            f"{show(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
+            f"{quoted(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
             for path, reason in self._refused.items()
             if path in entries
         )

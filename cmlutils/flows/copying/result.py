@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cmlutils.filelist import Unread, show
+from cmlutils.filelist import Unread, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -67,7 +67,7 @@ def problems_of(
         why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
         if entry.path in restless:
             why = ["it changed on the source each time it was copied; run the export again"]
-        told.append(f"{show(entry.path)}: {with_hint(why[0] if why else what)}")
+        told.append(f"{quoted(entry.path)}: {with_hint(why[0] if why else what)}")
     return tuple(told)
 
 
@@ -78,9 +78,9 @@ def with_hint(reason: str) -> str:
 
 def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
     """Name what a listing could not read; what disappeared meanwhile is no problem."""
-    return tuple(f"{show(each.path)}: {each.reason}" for each in unread if not each.vanished)
+    return tuple(f"{quoted(each.path)}: {each.reason}" for each in unread if not each.vanished)
 
 
 def specials_of(left: Differences) -> tuple[str, ...]:
     """Name the pipes, sockets and devices, which are not carried."""
-    return tuple(show(entry.path) for entry in left.not_carried)
+    return tuple(quoted(entry.path) for entry in left.not_carried)

@@ -48,7 +48,7 @@ def delete_there(tunnel: Tunnel, doomed: Mapping[bytes, Entry], found: Mapping[b
             _run(tunnel, script, [entry.path for entry in entries])
 
 
-def why_not_deleted(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
+def delete_one_by_one(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
     """Try once more to delete what is left of the doomed, one by one; return why each stays, but for full folders."""
     reasons: dict[bytes, str] = {}
     folders = sorted((path for path in left if doomed[path].kind == "d"), reverse=True)

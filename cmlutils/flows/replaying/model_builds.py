@@ -17,7 +17,7 @@ AT_ONCE = 5  # builds of a project that are under way at the same time
 _DEPLOYS_LATE = (1.0, 2.0, 3.0)  # seconds to wait after each look for a deployment that may follow a build
 
 
-def built_side_by_side(clock: Clock, models: Sequence[ModelReplay]) -> Iterator[ModelReplay]:
+def build_side_by_side(clock: Clock, models: Sequence[ModelReplay]) -> Iterator[ModelReplay]:
     """Create these models, a few being built at the same time; when all builds have ended, yield the models.
 
     Each turn looks at all models created so far. When a build ends, the others get their full time again, as the target
@@ -31,7 +31,7 @@ def built_side_by_side(clock: Clock, models: Sequence[ModelReplay]) -> Iterator[
             for one in models[len(begun) : len(begun) + AT_ONCE - len(under_way)]:
                 begun.append(one)
                 one.begin()
-            under_way = [one for one in begun if one.is_being_built()]
+            under_way = [one for one in begun if one.see_to_build()]
             before, ended = ended, sum(one.build.ended for one in begun)
             for one in under_way if ended > before else ():
                 one.build.give_full_time()
@@ -40,7 +40,7 @@ def built_side_by_side(clock: Clock, models: Sequence[ModelReplay]) -> Iterator[
                 pause = longer(pause)
         for late in _DEPLOYS_LATE if any(one.asked_for_build for one in begun) else ():
             for one in begun:
-                one.is_being_built()
+                one.see_to_build()
             clock.sleep(late)
     except Unreachable as error:
         raise with_leftovers(error, begun) from error

@@ -52,7 +52,7 @@ class ModelReplay(WorkloadReplay[Model]):
         """Create it if it is not there; `ensure` does the rest and returns the outcome."""
         self.outcome, self._begun = begin(self)
 
-    def is_being_built(self) -> bool:
+    def see_to_build(self) -> bool:
         """Make sure that it is built, and tell whether that is under way; if it gets deployed, delete it at once."""
         if self.outcome or not self._begun or not self.wanted.file:
             return False

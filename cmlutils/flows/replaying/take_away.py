@@ -32,7 +32,7 @@ def take_away(item: TargetItem, record: Record, why: str) -> str:
     worked, stays = False, ""
     for pause in _REMOVALS:
         item.sleep(pause)
-        refusal = _refusal(item, record)
+        refusal = _delete(item, record)
         worked = worked or refusal is None
         shown = _shown(item, past, deleted=worked)
         stays = shown and (refusal or shown)
@@ -44,7 +44,7 @@ def take_away(item: TargetItem, record: Record, why: str) -> str:
     return stays
 
 
-def _refusal(item: TargetItem, record: Record) -> str | None:
+def _delete(item: TargetItem, record: Record) -> str | None:
     """Delete it; return None if that worked, else why not (empty: the target does not have it)."""
     assert item.kind.remove is not None  # noqa: S101
     try:
