@@ -5,7 +5,7 @@ a push: `bundle_files` lists the bundle, and `push` does the rest. The other mod
 
     the source   ignore_files, source_listing, listing
     the bundle   local_listing, landing, room, losses; own_folders
-    the target   target_folder, target_files, pushed, whole_names
+    the target   target_folder, target_files, whole_names; pushed, earlier_pushes (what of it is ours)
     a copy       remaining (what, and told how), shares, stream, rsyncs; recopy (what looks equal and is not)
     the end      result, ahead (worked out while rsync copies)
     tools        retrying, threads

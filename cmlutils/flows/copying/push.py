@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, Entry, above, compare, upwards
 from cmlutils.errors import CmlutilError
-from cmlutils.filelist import quoted, unseen
+from cmlutils.filelist import quoted
 from cmlutils.flows.copying.ahead import Ahead, sums_of
+from cmlutils.flows.copying.earlier_pushes import doomed_there, put_there
 from cmlutils.flows.copying.listing import listed_names, remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.own_folders import empty_folder, local_errors
@@ -67,7 +68,7 @@ class _Push:
     ) -> None:
         self.files, self.data, self.rules = files, files.bundle.data, files.rules
         self.work = files.bundle.state / "tmp"
-        self.local, self.pushed, self.outdated, self.losses = here
+        self.here, self.local = here, here.local
         self.tunnel, self.folder, self.there, self.progress = folder.tunnel, folder, there, progress
         self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
         self.resolution_ns = files.memory.read_resolution()
@@ -76,7 +77,7 @@ class _Push:
 
     def run(self) -> FileResult:
         """Do the whole push and return its result."""
-        doomed = self._doomed()
+        doomed = doomed_there(self.here, self.there, self.resolution_ns)
         stuck: dict[bytes, str] = {}
         if doomed:
             delete_there(self.tunnel, doomed, self.there.entries)
@@ -86,7 +87,7 @@ class _Push:
         first, problems = self._copy()
         if first or doomed:
             write = self.ahead.write_list if self.ahead else write_list
-            self.files.memory.settle(self._put_there(first), write)
+            self.files.memory.settle(put_there(self.here, self.there, first), write)
         sums = self.ahead.sums_of(self.local.entries) if self.ahead else sums_of(self.local.entries)
         return FileResult(
             totals=sums.totals,
@@ -94,7 +95,7 @@ class _Push:
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=sum(each.path not in known for each in self.differences.only_right),
             problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
-            notes=tuple(self.losses),
+            notes=tuple(self.here.losses),
             skipped=specials_of(self.differences),
             folders=sums.folders,
         )
@@ -117,7 +118,7 @@ class _Push:
 
     def _unread(self) -> tuple[str, ...]:
         """Name what is, or was, in the bundle and could not be read on either side."""
-        ours = {each for put in self.outdated for each in upwards(put.path)}
+        ours = {each for put in self.here.outdated for each in upwards(put.path)}
         unread = [*self.local.unread, *self.there.unread]
         return unread_of(each for each in unread if each.path in self.local.entries or each.path in ours)
 
@@ -161,8 +162,8 @@ class _Push:
 
         A first push has noted already what it puts there, and needs no draft of that.
         """
-        if self.pushed and is_short(first, self.local.entries):
-            expected = partial(self._put_there, first, coming=True)
+        if self.here.pushed and is_short(first, self.local.entries):
+            expected = partial(put_there, self.here, self.there, first, coming=True)
             self.ahead = Ahead(self.local.entries, self.work / "ahead", expected)
 
     def _drop_stale(self) -> None:
@@ -203,20 +204,6 @@ class _Push:
         status = {entry: os.lstat(local_path(self.data, entry.path)) for entry in large}
         return {entry.path for entry, now in status.items() if 512 * now.st_blocks < entry.size}
 
-    def _doomed(self) -> dict[bytes, Entry]:
-        """Return what to delete: what we put there, is gone from the bundle, and is still as we left it."""
-        doomed: dict[bytes, Entry] = {}
-        hidden = unseen(self.local.unread)
-        for put in self.outdated:
-            now, here = self.there.entries.get(put.path), self.local.entries.get(put.path)
-            gone = here is None and not hidden(put.path)
-            in_the_way = here is not None and now is not None and here.kind != "d" and now.kind == "d"
-            if now is None or not (gone or in_the_way):
-                continue
-            if now.kind == put.kind and self._as_left(put, now) and not self.rules.hides(put):
-                doomed[put.path] = now
-        return doomed
-
     def _delete_stuck(self, doomed: Mapping[bytes, Entry]) -> dict[bytes, str]:
         """Try once more to delete these; say why they stay. In a folder that is not empty, what is in it says why."""
         full = {each for path in self.there.entries for each in above(path)}
@@ -226,23 +213,3 @@ class _Push:
             path: f"{quoted(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
             for path, reason in delete_one_by_one(self.tunnel, left, doomed).items()
         }
-
-    def _as_left(self, put: Entry, now: Entry) -> bool:
-        if put.kind == "f":
-            return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < self.resolution_ns
-        return put.kind == "d" or (put.kind == "l" and put.link == now.link)
-
-    def _put_there(self, sent: Mapping[bytes, Entry], *, coming: bool = False) -> list[Entry]:
-        """Return what we put there and is still there, or is now ignored, or can't be listed.
-
-        With `coming`, what is being sent counts as there.
-        """
-        there, hidden = self.there.entries, unseen(self.there.unread)
-        arriving = sent if coming else {}
-        kept = [
-            one
-            for path, one in self.local.entries.items()
-            if (path in self.pushed or path in sent) and (path in there or path in arriving or hidden(path))
-        ]
-        gone = [each for each in self.outdated if each.path not in self.local.entries]
-        return kept + [each for each in gone if each.path in there or hidden(each.path) or self.rules.hides(each)]
