@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
 MODES = tuple(range(0o10000))  # one number each, however many entries share it
 
@@ -49,11 +49,9 @@ def above(path: bytes) -> Iterator[bytes]:
     return upwards(path.rpartition(b"/")[0])
 
 
-def sharing(entries: Iterable[Entry], known: Mapping[bytes, Entry]) -> Iterator[Entry]:
-    """Yield a listing with the objects of a known one wherever they are equal, so that only one is held in memory."""
-    for entry in entries:
-        like = known.get(entry.path)
-        yield like if like is not None and like == entry else entry
+def by_path(entries: Iterable[Entry]) -> dict[bytes, Entry]:
+    """Return a listing as a mapping from each path to its entry."""
+    return {entry.path: entry for entry in entries}
 
 
 def totals(entries: Iterable[Entry]) -> Totals:
@@ -135,10 +133,14 @@ def compare(
     The size of a folder or link and the mode of a link are never compared. A wanted pipe, socket or device is
     listed as not carried; anything else that is found in its place is extra.
     """
-    held = wanted if isinstance(wanted, Mapping) else {entry.path: entry for entry in wanted}
+    held = wanted if isinstance(wanted, Mapping) else by_path(wanted)
     result = Differences()
     seen: set[bytes] = set()
-    for right in found.values() if isinstance(found, Mapping) else found:
+    there: Container[bytes] = seen
+    if isinstance(found, Mapping):
+        there = found  # of two listings that were read with the same records, most are the same objects
+        found = [right for path, right in found.items() if held.get(path) is not right]
+    for right in found:
         left = held.get(right.path)
         if left is None or (left.kind not in "fdl" and right.kind != left.kind):
             result.only_right.append(right)
@@ -148,10 +150,10 @@ def compare(
             continue
         if what := _changes(left, right, folder_times=folder_times, resolution_ns=resolution_ns):
             result.changed.append(Change(left, right, what))
-    for left in held.values():
+    for path, left in held.items():
         if left.kind not in "fdl":
             result.not_carried.append(left)
-        elif left.path not in seen:
+        elif path not in there:
             result.only_left.append(left)
     return result
 

@@ -30,7 +30,11 @@ _NOT_GNU = (
     "It takes GNU find (findutils; the one of busybox has no -printf), and a login shell that prints nothing: let "
     ".bashrc and the like be silent where the shell is not interactive."
 )
+Records = dict[bytes, Entry]
+"""Entries by the records that they were read from; see `parse_find`."""
+
 _FIELDS = 6
+_RECORD = re.compile(rb"(?:[^\0]*\0){6}")
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
 _UNSAFE = re.compile(rb"(?:^|/)\.{0,2}(?:/|\Z)")  # an empty component (so `/x` too), `.` or `..`
 _COMPLAINT = re.compile(rb"(?:\S*/)?find: (?:\xe2\x80\x98|['`\"])(.*)(?:\xe2\x80\x99|['\"]): (.+)")
@@ -131,40 +135,65 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
     return bytes([int(code, 8) & 255 if len(code) == 3 else _ESCAPED.get(code[0], code[0])])
 
 
-def parse_find(chunks: Iterable[bytes], *, source: str = "the listing") -> Iterator[Entry]:
+def parse_find(
+    chunks: Iterable[bytes], *, source: str = "the listing", records: Records | None = None
+) -> Iterator[Entry]:
     """Read a listing as it arrives, without the root; raise TransferError if it is cut off, malformed or unsafe.
 
     Folders come before what is in them. Paths that could lead out of the tree (with `..`, `.`, `//` or a leading slash)
     are refused. The listing is known to be complete only when the iterator has ended.
+
+    `records` are what was read of other listings, and what is read of this one is added. An equal record needs no
+    second reading, which takes most of the time, and its entry is not held in memory twice.
     """
-    fields, begun, names = list[bytes](), False, 0
+    begun, names = False, 0
     rest = b""
     for chunk in chunks:
-        *more, rest = (rest + chunk).split(b"\0")
+        text, rest = _whole_records(rest + chunk)
         if len(rest) > MAX_FIELD:
             raise TransferError(f"{source} is malformed: a name of more than {MAX_FIELD >> 20} MiB")
-        fields += more
-        whole = len(fields) - len(fields) % _FIELDS
-        if whole and not begun:
-            if fields[0] != b"d" or fields[4]:
+        if text and not begun:
+            begun = True
+            kind, _, _, _, path, _, text = text.split(b"\0", _FIELDS)
+            if kind != b"d" or path:
                 raise TransferError(f"{source} does not begin with the folder itself", hint=_NOT_GNU)
-            del fields[:_FIELDS]
-            begun, whole = True, whole - _FIELDS
-        names += whole // _FIELDS
+        names += text.count(b"\0") // _FIELDS
         if names > MAX_NAMES:
             raise TransferError(f"{source} holds more than {MAX_NAMES} names")
-        try:
-            entries = _entries(fields[:whole])
-        except (ValueError, KeyError):
-            raise TransferError(f"{source} is malformed at {quoted(_misfit(fields[:whole]))}") from None
-        if outside := _outside(fields[4:whole:_FIELDS]):
-            raise TransferError(f"{source} holds a name that leads out of the project: {quoted(outside[0])}")
-        del fields[:whole]
-        yield from entries
-    if not rest and not begun and fields == [END]:
+        yield from _checked_entries(text, source) if records is None else _entries_by(records, text, source)
+    if rest == END + b"\0" and not begun:
         raise TransferError(f"{source} is empty", hint=_NOT_GNU)
-    if rest or not begun or fields != [END]:
+    if rest != END + b"\0" or not begun:
         raise TransferError(f"{source} is cut short", hint="Run the command again; nothing was changed.")
+
+
+def _whole_records(text: bytes) -> tuple[bytes, bytes]:
+    """Divide what has arrived into whole records and what is not a whole one yet."""
+    end = len(text)
+    for _ in range(text.count(b"\0") % _FIELDS + 1):
+        end = text.rfind(b"\0", 0, end)
+    return text[: end + 1], text[end + 1 :]
+
+
+def _entries_by(records: Records, text: bytes, source: str) -> Iterable[Entry]:
+    """Read whole records, if they were not read before, and remember them."""
+    found = _RECORD.findall(text)
+    new = [each for each in found if each not in records]
+    if new:
+        records.update(zip(new, _checked_entries(b"".join(new), source), strict=True))
+    return map(records.__getitem__, found)
+
+
+def _checked_entries(text: bytes, source: str) -> list[Entry]:
+    """Read whole records; raise TransferError if one is malformed or unsafe."""
+    fields = text.split(b"\0")[:-1]
+    try:
+        entries = _entries(fields)
+    except (ValueError, KeyError):
+        raise TransferError(f"{source} is malformed at {quoted(_misfit(fields))}") from None
+    if outside := _outside(fields[4::_FIELDS]):
+        raise TransferError(f"{source} holds a name that leads out of the project: {quoted(outside[0])}")
+    return entries
 
 
 def _entries(fields: list[bytes]) -> list[Entry]:

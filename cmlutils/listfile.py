@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
+    from cmlutils.filelist import Records
 
 _AGAIN = "Run the export again."
 
@@ -27,11 +28,14 @@ def write_list(path: Path, entries: Iterable[Entry]) -> None:
         file.write(END + b"\0")
 
 
-def read_list(path: Path) -> Iterator[Entry]:
-    """Read what `write_list` wrote; raise TransferError, naming the file, if it is incomplete or no file."""
+def read_list(path: Path, records: Records | None = None) -> Iterator[Entry]:
+    """Read what `write_list` wrote; raise TransferError, naming the file, if it is incomplete or no file.
+
+    `records` is as in `parse_find`.
+    """
     try:
         with path.open("rb") as file:
-            yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path))
+            yield from parse_find(iter(lambda: file.read(1 << 20), b""), source=str(path), records=records)
     except OSError as error:
         raise TransferError(f"{path} can't be read: {error.strerror}.", hint=_AGAIN) from error
     except TransferError as error:

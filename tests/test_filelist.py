@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmlutils.entries import Differences, Entry, Totals, compare, sharing, totals
+from cmlutils.entries import Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import (
+    Records,
     Unread,
     find_command,
     find_complaints,
@@ -445,11 +446,21 @@ def test_an_entry_takes_less_than_a_kibibyte() -> None:
     assert used / count < 512
 
 
-def test_of_a_second_listing_only_what_differs_is_held_in_memory():
-    first = {path: Entry(path, "f", size, 7, 0o644) for path, size in ((b"same", 1000), (b"other", 2000))}
-    again = [each._replace() for each in first.values()]
-    again[1] = again[1]._replace(size=3000)
-    found = list(sharing([*again, Entry(b"new", "f", 1, 7, 0o644)], first))
-    assert [each.size for each in found] == [1000, 3000, 1]
-    assert found[0] is first[b"same"]
-    assert found[1] is again[1]
+def test_of_a_second_listing_only_what_differs_is_read_and_held_in_memory():
+    records: Records = {}
+    same, other = record(b"same", size=b"1000"), record(b"other", size=b"2000")
+    first = list(parse_find([ROOT, same, other, END], records=records))
+    again = [ROOT, same, record(b"other", size=b"3000"), record(b"new"), END]
+    found = list(parse_find([b"".join(again)], records=records))
+    assert found == list(parse_find(again))
+    assert found[0] is first[0]
+    assert [each.size for each in found] == [1000, 3000, found[2].size]
+
+
+@pytest.mark.parametrize("bad", [record(b"b", size=b"x"), record(b"../b")])
+def test_a_record_that_was_refused_is_not_remembered(bad: bytes):
+    records: Records = {}
+    for _ in range(2):
+        with pytest.raises(TransferError, match=r"malformed at 'b'|leads out of the project: '\.\./b'"):
+            list(parse_find([ROOT, record(b"a"), bad, END], records=records))
+    assert [each.path for each in records.values()] in ([b"a"], [])

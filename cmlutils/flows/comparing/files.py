@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from cmlutils.entries import compare, sharing
+from cmlutils.entries import by_path, compare
 from cmlutils.filelist import Unread, quoted
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
+from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.pushed import coarsest_resolution
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
 from cmlutils.listfile import read_list
-from cmlutils.localtree import local_path, local_resolution, walk
+from cmlutils.localtree import local_path, local_resolution
 from cmlutils.report import Difference, Group
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
+    from cmlutils.filelist import Records
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
@@ -40,10 +42,12 @@ class FileCheck:
         self._data, self._progress, self._quick = bundle.data, progress, quick
         self._digests = Digests(bundle.data)
         self._unread: list[Unread] = []
-        self.here: Entries = {entry.path: entry for entry in walk(bundle.data, unread=self._unread)}
+        self._records: Records = {}
+        with listing_beside(bundle.data, by_path, records=self._records, unread=self._unread) as read:
+            self.here: Entries = read()
         record = bundle.file_list
         self._since = record.stat().st_mtime_ns if record.exists() else 0
-        self.recorded = {one.path: one for one in sharing(read_list(record), self.here)} if self._since else self.here
+        self.recorded = by_path(read_list(record, self._records)) if self._since else self.here
         self._touched: set[bytes] = set()
         self._state = bundle.state
         self._record_lost = alone and not self._since and not bundle.foreign
@@ -60,7 +64,7 @@ class FileCheck:
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the source with the export's record, and its contents with the bundle's."""
-        kept = source_listing(tunnel, known=self.here)
+        kept = source_listing(tunnel, records=self._records)
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
         return found + self._contents(tunnel, "source", self.here, kept.entries)
@@ -70,7 +74,7 @@ class FileCheck:
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
         ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left in it does not count
-        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours, known=self.here)
+        kept = remote_listing(tunnel, rules, "the target's listing", ours=ours, records=self._records)
         extras = [entry for path, entry in kept.entries.items() if path not in here]
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}

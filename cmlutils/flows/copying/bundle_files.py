@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
-    from cmlutils.filelist import Unread
+    from cmlutils.filelist import Records, Unread
     from cmlutils.ignore import IgnoreRules
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,13 @@ class BundleListing(NamedTuple):
 class BundleFiles(NamedTuple):
     """The bundle's files while they are being listed; `read` waits for the result.
 
-    `memory` knows what earlier pushes put on the target.
+    `memory` knows what earlier pushes put on the target; `records` is as in `parse_find`.
     """
 
     bundle: Bundle
     memory: PushMemory
     rules: IgnoreRules
+    records: Records
     read: Callable[[], BundleListing]
 
 
@@ -54,6 +55,7 @@ class BundleFiles(NamedTuple):
 def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFiles]:
     """List the bundle in a thread during the block, to be pushed into this project (owner/slug) of this workspace."""
     unread: list[Unread] = []
+    records: Records = {}
     memory = PushMemory(bundle.state, url, project)
     with local_errors(bundle.data):
         rules = import_rules(bundle.data)
@@ -63,7 +65,7 @@ def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFil
         local.note_unread(unread)
         pushed, outdated = set[bytes](), list["Entry"]()
         try:
-            for each in memory.read():
+            for each in memory.read(records):
                 now = local.entries.get(each.path)
                 if now is not None:
                     pushed.add(now.path)
@@ -72,7 +74,8 @@ def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFil
         except TransferError as error:
             log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
             pushed, outdated = set(), []
-        return BundleListing(local, pushed, outdated, [] if bundle.foreign else losses(bundle.file_list, local))
+        lost = [] if bundle.foreign else losses(bundle.file_list, local, records)
+        return BundleListing(local, pushed, outdated, lost)
 
-    with listing_beside(bundle.data, contents, unread=unread) as read:
-        yield BundleFiles(bundle, memory, rules, read)
+    with listing_beside(bundle.data, contents, records=records, unread=unread) as read:
+        yield BundleFiles(bundle, memory, rules, records, read)

@@ -6,10 +6,9 @@ import contextlib
 import hashlib
 import re
 import time
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Entry, above, sharing
+from cmlutils.entries import Entry, above
 from cmlutils.errors import ConfigError
 from cmlutils.filelist import (
     FIND_FORMAT,
@@ -27,8 +26,9 @@ from cmlutils.ignore import decided
 from cmlutils.remote import rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable, Mapping
+    from collections.abc import Collection, Generator, Iterable
 
+    from cmlutils.filelist import Records
     from cmlutils.flows.copying.target_folder import TargetFolder
     from cmlutils.ignore import IgnoreRules
     from cmlutils.remote.tunnel import Tunnel
@@ -86,12 +86,12 @@ def remote_listing(
     source: str,
     *,
     ours: TargetFolder | None = None,
-    known: Mapping[bytes, Entry] = MappingProxyType({}),
+    records: Records | None = None,
 ) -> KeptListing:
     """List the project's folder on the workspace and apply the rules.
 
     `source` names the listing in errors. On a target, `ours` is left out of the listing, and learns what is in it.
-    `known` is a listing that this one is probably equal to, which saves memory.
+    `records` is as in `parse_find`.
     """
 
     def listed() -> KeptListing:
@@ -105,7 +105,7 @@ def remote_listing(
                 yield chunk
 
         with contextlib.closing(chunks()) as listing:
-            entries = sharing(parse_find(listing, source=source), known)
+            entries = parse_find(listing, source=source, records=records)
             found = KeptListing(ours.left_out(entries) if ours else entries, rules, pruned=fit_to_prune(prunes))
         found.note_unread(find_complaints(bytes(err)))
         found.digest, found.ended = digest.digest(), time.monotonic()

@@ -17,19 +17,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
-    from cmlutils.filelist import Unread
+    from cmlutils.filelist import Records, Unread
 
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def listing_beside(
-    root: Path, use: Callable[[list[Entry]], T], *, unread: list[Unread] | None = None, unlock: bool = False
+    root: Path,
+    use: Callable[[list[Entry]], T],
+    *,
+    records: Records | None = None,
+    unread: list[Unread] | None = None,
+    unlock: bool = False,
 ) -> Iterator[Callable[[], T]]:
     """List `root` as `walk` does and pass the list to `use`, in a thread during the block; yield how to get the result.
 
     The yielded function waits for the result of `use`. If find complains, for example of an unreadable folder, `walk`
-    lists everything, with `unread` and `unlock`.
+    lists everything, with `unread` and `unlock`. `records` is as in `parse_find`.
     """
     with contextlib.ExitStack() as stack:
         found = None
@@ -38,13 +43,13 @@ def listing_beside(
             found = stack.enter_context(process.running(argv))
 
         def listed() -> list[Entry]:
-            entries = _all_of(found) if found else None
+            entries = _all_of(found, records) if found else None
             return list(walk(root, unread=unread, unlock=unlock)) if entries is None else entries
 
         yield in_thread(lambda: use(listed()))
 
 
-def _all_of(find: process.Running) -> list[Entry] | None:
+def _all_of(find: process.Running, records: Records | None) -> list[Entry] | None:
     """Read find's listing; None if it is not GNU find, or complains."""
 
     def chunks() -> Generator[bytes, None, None]:
@@ -56,7 +61,7 @@ def _all_of(find: process.Running) -> list[Entry] | None:
             yield END + b"\0"
 
     try:
-        return list(parse_find(chunks()))
+        return list(parse_find(chunks(), records=records))
     except TransferError:
         return None
     finally:

@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
+    from cmlutils.filelist import Records
     from cmlutils.flows.copying.listing import KeptListing
 
 NAMED = 5  # the most losses that are named
 
 
-def losses(record: Path, local: KeptListing) -> list[str]:
+def losses(record: Path, local: KeptListing, records: Records) -> list[str]:
     """Compare the bundle's listing with the export's record; return sentences on what was lost or changed since.
 
-    Raises CheckFailed when all files are lost: an import would delete them all on the target.
+    `records` is as in `parse_find`. Raises CheckFailed when all files are lost: an import would delete them all on the
+    target.
     """
     try:
-        found = compare(local.entries, read_list(record), resolution_ns=local_resolution(record.parent))
+        found = compare(local.entries, read_list(record, records), resolution_ns=local_resolution(record.parent))
     except TransferError as error:
         return [f"What the bundle has lost since its export is not known: {error.message}"]
     hidden = unseen(local.unread)

@@ -65,7 +65,7 @@ class _Pull:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
         self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", surveyed.staging
         self.rsyncs, self.recopies, self.resolution_ns = surveyed.rsyncs, surveyed.recopies, surveyed.resolution_ns
-        self.kept, self.differences = surveyed.kept, surveyed.differences
+        self.kept, self.differences, self.records = surveyed.kept, surveyed.differences, surveyed.records
         self.ahead: Ahead | None = None
         self.deleted = 0
         self.asked: dict[bytes, Entry] = {}
@@ -146,7 +146,7 @@ class _Pull:
         looking = (
             contextlib.nullcontext(in_thread(self._arrived))
             if few
-            else listing_beside(self.data, self._compared, unlock=True)
+            else listing_beside(self.data, self._compared, records=self.records, unlock=True)
         )
         with looking as differences:
             same = self._asked_are_unchanged() if brief else is_unchanged(self.tunnel, self.kept)
@@ -160,7 +160,7 @@ class _Pull:
     def _listed_anew(self) -> KeptListing:
         """List the source once more; its rules may have changed, too."""
         try:
-            kept = source_listing(self.tunnel, known=self.kept.entries)
+            kept = source_listing(self.tunnel, records=self.records)
         except ConfigError as error:  # as a ConfigError it would exit with 2: nothing was touched
             raise TransferError(error.message, hint=error.hint) from error
         if kept.rules.patterns != self.kept.rules.patterns:

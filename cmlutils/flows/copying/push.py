@@ -48,7 +48,7 @@ def push(tunnel: Tunnel, files: BundleFiles, progress: Progress) -> FileResult:
     with local_errors(data):
         folder = TargetFolder(tunnel, temp_name_beside([os.fsencode(path.name) for path in data.iterdir()]))
         progress.step("listing")
-        there = remote_listing(tunnel, files.rules, "the target's listing", ours=folder)
+        there = remote_listing(tunnel, files.rules, "the target's listing", ours=folder, records=files.records)
         one = _Push(files, files.read(), folder, there, progress)
         done = False
         try:
@@ -175,8 +175,8 @@ class _Push:
 
     def _list_again(self) -> None:
         """List the whole target again and compare."""
-        known = self.local.entries
-        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder, known=known)
+        records = self.files.records
+        self.there = remote_listing(self.tunnel, self.rules, "the target's listing", ours=self.folder, records=records)
         self.differences = self._compared()
 
     def _compared(self) -> Differences:

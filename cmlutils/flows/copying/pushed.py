@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmlutils.entries import Entry
+    from cmlutils.filelist import Records
 
 
 class PushMemory:
@@ -32,11 +33,11 @@ class PushMemory:
         self._begun, self._resolution = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
         self._about: list[Entry] = []
 
-    def read(self) -> Iterator[Entry]:
-        """Yield what we put there, or may have put there; a path may come twice."""
+    def read(self, records: Records) -> Iterator[Entry]:
+        """Yield what we put there, or may have put there; a path may come twice. `records` is as in `parse_find`."""
         for path in (self._list, self._begun):
             if path.exists():
-                yield from read_list(path)
+                yield from read_list(path, records)
 
     def begin(self, entries: list[Entry]) -> None:
         """Remember that these are about to be put there."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import Differences, Entry, compare
+from cmlutils.entries import Differences, Entry, by_path, compare
 from cmlutils.errors import TransferError
 from cmlutils.flows.copying.ignore_files import EXPORT_RULES, ExportRules, rules_of
 from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
@@ -22,21 +22,27 @@ from cmlutils.localtree import local_resolution, walk
 from cmlutils.remote import process
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cmlutils.bundle import Bundle
+    from cmlutils.filelist import Records
     from cmlutils.progress import Progress
     from cmlutils.remote.tunnel import Tunnel
 
-PendingListing = Callable[[], list[Entry]]
+
+class PendingListing(NamedTuple):
+    """A listing under way; `read` waits for it. `records` is as in `parse_find`."""
+
+    records: Records
+    read: Callable[[], dict[bytes, Entry]]
 
 
 class Survey(NamedTuple):
     """What is kept of the source, how the bundle differs from that, and what has to be copied again.
 
     `rsyncs`: what the rsyncs of both ends can do. `staging`: the local folder where an interrupted copy goes on.
-    `resolution_ns`: the local file system's mtime resolution.
+    `resolution_ns`: the local file system's mtime resolution. `records` is as in `parse_find`.
     """
 
     rsyncs: Rsyncs
@@ -45,14 +51,18 @@ class Survey(NamedTuple):
     recopies: Recopies
     staging: Path
     resolution_ns: int
+    records: Records
 
 
-def listing_here(data: Path) -> AbstractContextManager[PendingListing]:
+@contextlib.contextmanager
+def listing_here(data: Path) -> Iterator[PendingListing]:
     """List the bundle's files in a thread while the block does something else, such as opening a tunnel."""
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
-    return listing_beside(data, list, unlock=True)
+    records: Records = {}
+    with listing_beside(data, by_path, records=records, unlock=True) as read:
+        yield PendingListing(records, read)
 
 
 def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progress) -> Survey:
@@ -63,9 +73,9 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
     with local_errors(bundle.data):
         rules, rsyncs = _rules_and_rsyncs(tunnel)
         progress.step("listing")
-        kept = source_listing(tunnel, rules)
+        kept = source_listing(tunnel, rules, records=here.records)
         resolution_ns = local_resolution(bundle.state)
-        differences = compare(kept.entries, here(), folder_times=True, resolution_ns=resolution_ns)
+        differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
         recopies = RecopyList(bundle.state, "source").due(kept.entries, differences)
         staging = open_staging(bundle.state / "arriving")
         wanted = to_fetch(differences)
@@ -78,7 +88,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
             check_room(
                 bundle.data, differences, doomed, partial_bytes, lambda: sum(holes_there(tunnel, large).values())
             )
-    return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns)
+    return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns, here.records)
 
 
 def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[ExportRules, Rsyncs]:
