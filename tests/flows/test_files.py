@@ -556,6 +556,8 @@ def test_our_folder_on_the_target_goes_also_if_the_connection_breaks_just_then(
     way, standin, project, bundle, monkeypatch, caplog, refused
 ):
     (bundle / "project-data/x").write_text("x")
+    push(way, bundle)
+    (project / ".cmlutil-tmp/new/left").mkdir(parents=True)
     real, left = TargetFolder.remove, [1]
 
     def remove(folder):
@@ -571,6 +573,13 @@ def test_our_folder_on_the_target_goes_also_if_the_connection_breaks_just_then(
     assert push(way, bundle).problems == ()
     assert sorted(os.listdir(project)) == [".cmlutil-tmp", "x"][not refused :]
     assert ("stays on the target until the next import" in caplog.text) == refused
+
+
+def test_our_folder_on_the_target_goes_with_the_look_at_what_arrived(way, project, bundle, monkeypatch):
+    (bundle / "project-data/x").write_text("x")
+    monkeypatch.setattr(TargetFolder, "remove", None)
+    assert push(way, bundle).problems == ()
+    assert os.listdir(project) == ["x"]
 
 
 def test_a_folder_named_like_ours_travels(way, project, bundle, tmp_path):

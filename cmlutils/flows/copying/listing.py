@@ -123,7 +123,12 @@ def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) 
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
     """List only these names on the workspace, which must include their folders; no folder is entered through a link."""
-    found = {entry.path: entry for entry in parse_names(stat_names(tunnel, names)) if entry.path in names}
+    return names_in(stat_names(tunnel, names), names)
+
+
+def names_in(out: bytes, names: Collection[bytes]) -> dict[bytes, Entry]:
+    """Return what the output of `names_script` says of these names, as `listed_names` does."""
+    found = {entry.path: entry for entry in parse_names(out) if entry.path in names}
     folders = {path for path, entry in found.items() if entry.kind == "d"}
     return {path: entry for path, entry in found.items() if folders.issuperset(above(path))}
 

@@ -14,7 +14,7 @@ from cmlutils.errors import CmlutilError
 from cmlutils.filelist import quoted
 from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.earlier_pushes import doomed_there, put_there
-from cmlutils.flows.copying.listing import listed_names, remote_listing
+from cmlutils.flows.copying.listing import remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.own_folders import empty_folder, local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
@@ -187,12 +187,18 @@ class _Push:
         sent = [*self.differences.to_copy(), *self.recopies.entries]
         if cut or self.there.unread or not is_short(sent, self.local.entries) or not self._all_arrived(sent):
             self._list_again()
-        return remaining_of(self.differences.to_copy(), self.folder.partial_bytes, self.differences)
+        remaining = remaining_of(self.differences.to_copy(), self.folder.partial_bytes, self.differences)
+        if remaining.wanted and not self.folder.opened:
+            retrying(self.tunnel, self.folder.open)
+        return remaining
 
     def _all_arrived(self, sent: Iterable[Entry]) -> bool:
-        """Look only at what was sent: an rsync that was not interrupted has touched nothing else."""
+        """Look only at what was sent: an rsync that was not interrupted has touched nothing else.
+
+        Our folder goes in the same exchange if it has become empty.
+        """
         names = {each: self.local.entries[each] for entry in sent for each in upwards(entry.path)}
-        there = listed_names(self.tunnel, names)
+        there = self.folder.list_and_remove(names)
         found = compare(names, there, folder_times=True, resolution_ns=self.resolution_ns)
         self.there.entries.update(there)
         self.differences = replace(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
-from cmlutils.filelist import SECOND, nanoseconds
+from cmlutils.filelist import SECOND, names_input, names_script, nanoseconds
+from cmlutils.flows.copying.listing import names_in
+from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.room import free_space_text
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 TEMP_NAME = b".cmlutil-tmp"
-IN_THE_WAY = 45
+IN_THE_WAY, GONE = 45, 46
 
 
 def temp_name_beside(names: Collection[bytes]) -> str:
@@ -60,6 +63,9 @@ _CLOSE = rf"""
     rmdir "$ours"
 }} 2>/dev/null
 true
+"""
+_CLOSE_IF_EMPTY = rf"""
+[ -L "$ours" ] || {{ {_SWEEP}; rmdir "$ours/new" && rm -f "$ours/time"; rmdir "$ours"; }} 2>/dev/null
 """
 # A read-only folder can't be moved, so it gets write permission until it has been moved.
 _MOVE = r"""
@@ -179,8 +185,23 @@ class TargetFolder:
 
     def remove(self) -> None:
         """Remove it, and restore the root's mtime."""
-        restored = f"touch -d @{self._time} . 2>/dev/null; true" if self._time else ""
-        self._run(_CLOSE + restored, timeout=600)
+        self._run(_CLOSE + self._restored, timeout=600)
+
+    def list_and_remove(self, names: Collection[bytes]) -> dict[bytes, Entry]:
+        """List only these names as `listed_names` does, then remove the folder unless there is something in it."""
+        script = (
+            f'{names_script()}\nours={self.name}\n{_CLOSE_IF_EMPTY}{self._restored}\n[ -e "$ours/new" ] || exit {GONE}'
+        )
+        listed = partial(self.tunnel.run, script, names_input(names), timeout=600, ok=(0, GONE))
+        said = retrying(self.tunnel, listed, lasting=False)
+        if said.code == GONE:
+            self.opened = self.found = False
+        return names_in(said.out, names)
+
+    @property
+    def _restored(self) -> str:
+        """A command that restores the root's mtime."""
+        return f"touch -d @{self._time} . 2>/dev/null; true" if self._time else "true"
 
     def leave(self) -> None:
         """Keep it for the next import, without files that can't be continued."""
