@@ -19,6 +19,7 @@ from replaying import (
 )
 
 from cmlutils.emulator.faults import Fault
+from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode
 from cmlutils.job import Job
 from cmlutils.model import Model
@@ -236,6 +237,19 @@ def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bund
     assert said == {
         "Churn": "created", "Explain": "created", "Board": "created", "ingest": "created", "score": "skipped"
     }  # fmt: skip
+
+
+def test_an_application_that_runs_is_told_also_where_the_listing_does_not_say_so(tmp_path, target, monkeypatch):
+    replay(target, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
+    start(target.world, project_in(target), project_in(target).applications[0], "application-started")
+    target.settle()
+    rows = Applications.of
+    monkeypatch.setattr(
+        Applications, "of", lambda self, project: [{**one, "status": None} for one in rows(self, project)]
+    )
+    run = replay(target, write_bundle(tmp_path / "another", models=[], jobs=[]))  # whose journal does not know it
+    told = outcome(run, "Board")
+    assert (run.code, told.status, told.note) == (ExitCode.NEEDS_HAND, Status.PRESENT, "it is running on the target")
 
 
 def test_an_application_that_a_person_started_stays_so_though_something_of_it_was_left(tmp_path, target):

@@ -40,8 +40,8 @@ class ApplicationReplay(WorkloadReplay[Application]):
             self._stop(application_id)
 
     def live(self, row: Record) -> str:
-        """Say that it runs, or is about to."""
-        status = str(row.get("status") or "stopped")
+        """Say that it runs, or is about to; where the listing leaves that out, it is asked for."""
+        status = str(row.get("status") or self._read(int(row["id"])).get("status") or "stopped")
         return "" if status in ENDED else f"it is {status} on the target"
 
     def create(self) -> Record:
