@@ -78,7 +78,8 @@ def weekend(workspaces, sample, home):
     wrong = {}
     projects[1]["models"] = [{**projects[1]["models"][0], "runtime_id": 13}]  # a kernel that the target lacks
     wrong["Project 01"] = (4, "model Explain")
-    source, target = workspaces(source_more={"projects": projects}, source_runtimes=[(13, "Julia 1")])
+    own, pace = {"projects": projects}, {"pace": {"polls": 1}}  # builds and stops take time, as on a real workspace
+    source, target = workspaces(source_more=own, target_more=pace, source_runtimes=[(13, "Julia 1")])
     names = [one["name"] for one in projects]
     bad_key = [f"Project {number:02}" for number in range(2, PROJECTS, 30)]
     for side in ("export", "import"):

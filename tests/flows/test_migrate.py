@@ -10,7 +10,7 @@ from cmlutils.localtree import walk
 
 
 def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
-    source, target = workspaces()
+    source, target = workspaces(target_more={"pace": {"polls": 1}})
     there = source.project("dana", "churn-model").files
     before = there.stat().st_mtime_ns, list(walk(there))
     run_line(EXPORT)
