@@ -114,7 +114,7 @@ def _disk(bundles: dict[Path, Section]) -> Finding:
     text = f"{place} has {human_size(free)} and {inodes} inodes free; bundles there: "
     text += f"{len(bundles) - unknown} with {human_size(held)} in {names} names"
     if unknown:
-        text += f", {unknown} not exported yet, of unknown size"
+        text += f", {unknown} of unknown size"
     if free < _LITTLE or inodes < _FEW:
         return here("warning", text, "make room, or choose an output_dir on another disk")
     return here("ok", text)
