@@ -9,6 +9,7 @@ from cmlutils.errors import ExitCode, TunnelError
 from cmlutils.flows.replaying.applications import ApplicationReplay
 from cmlutils.job import Job
 from cmlutils.remote import v2_key
+from cmlutils.remote.v1.workloads import Jobs
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
@@ -159,6 +160,25 @@ def test_of_equals_only_what_is_wanted_no_more_is_taken_away(tmp_path, target):
     done = replay(target, write_bundle(bundle.folder, models=[], applications=[], jobs=twins[:1]))
     assert project_in(target).jobs == [first]
     assert [one.name for one in done.report.outcomes if one.status is Status.SKIPPED] == [second.name]
+
+
+def test_of_equals_one_that_was_refused_does_not_take_what_a_crash_has_left_of_another(tmp_path, target, monkeypatch):
+    twins = [Job("twin", "s.py", number, schedule=f"0 {number} * * *", runtime=RUNTIME) for number in (1, 2, 3)]
+    bundle = write_bundle(tmp_path / "bundle", models=[], applications=[], jobs=twins)
+    target.faults.add(Fault("status", method="POST", path="/jobs$", status=403))
+    real = Jobs.create
+
+    def killed(jobs, project, body):
+        made = real(jobs, project, body)
+        if len(project_in(target).jobs) == 2:
+            raise Crash
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "create", killed)
+        assert replay(target, bundle).code == 137
+    assert replay(target, bundle).code == 0
+    assert sorted(job.schedule for job in project_in(target).jobs) == [job.schedule for job in twins]
 
 
 def _workloads(project):

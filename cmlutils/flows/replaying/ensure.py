@@ -116,7 +116,8 @@ def _find_or_create(step: Step) -> tuple[Outcome | None, Record | None]:
         past = mine = None
     if mine is None:
         surely_not_ours = past is None or past.done or past.target_id
-        there = step.find() if surely_not_ours else [one for one in step.find() if not step.may_be_ours(one)]
+        there = [one for one in step.find() if surely_not_ours or not step.may_be_ours(one)]
+        there = [one for one in there if not step.may_be_anothers(one)]
         theirs = step.unclaimed(there)  # perhaps created again by hand: it stays as it is
         if theirs is not None:
             if past is not None:

@@ -129,7 +129,7 @@ class TargetItem:
         look failed, so that nobody can tell.
         """
         trouble, found = None, None
-        at_once = self._is_the_only_lost()
+        at_once = not self._lost_others()
         for pause in looks:
             self.sleep(pause)
             try:
@@ -145,11 +145,15 @@ class TargetItem:
             raise trouble
         return found
 
-    def _is_the_only_lost(self) -> bool:
-        """Tell whether there is no other of this identity that was begun, and whose answer got lost, too."""
+    def _lost_others(self) -> list[JournalStep]:
+        """Return how far others of this identity have come that were begun, and whose answer got lost, too."""
         name = without_number(self.key)
         others = [key for key in self.journal.unfinished() if key != self.key and without_number(key) == name]
-        return all(step.target_id for step in map(self.journal.step, others) if step)
+        return [step for step in map(self.journal.step, others) if step and not step.target_id]
+
+    def may_be_anothers(self, record: Record) -> bool:
+        """Tell whether it appeared after another of this identity was begun, whose answer got lost."""
+        return any(str(record["id"]) not in one.before for one in self._lost_others())
 
     def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:
         """Return the most alike of these that were not there before and belong to no other thing of this identity.
