@@ -47,15 +47,14 @@ class IniFile:
         return self.parser.sections()
 
 
-def has_file(folder: Path, side: Side) -> bool:
-    """Tell whether a folder has this side's ini file; raise ConfigError if one may not look."""
-    path = folder / f"{side}-config.ini"
+def is_there(path: Path) -> bool:
+    """Tell whether there is such a file of the configuration; raise ConfigError if one may not look."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        hint = f"Check the permissions of {folder}."
+        hint = f"Check the permissions of {path.parent}."
         raise ConfigError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
 
 
@@ -66,7 +65,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
     """
     file_name = f"{side}-config.ini"
     folders = list(folders)
-    found = [folder / file_name for folder in folders if has_file(folder, side)]
+    found = [folder / file_name for folder in folders if is_there(folder / file_name)]
     if not found:
         places = ", ".join(str(folder) for folder in folders)
         raise ConfigError(

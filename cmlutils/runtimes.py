@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from cmlutils.config import is_there
 from cmlutils.constants import LEGACY_ENGINE_MAP
 from cmlutils.errors import ConfigError
 from cmlutils.report import join
@@ -142,7 +143,7 @@ def _read_map(folders: Sequence[Path], file_name: str) -> dict[str, str] | None:
 
     for folder in folders:
         path = folder / file_name
-        if not path.is_file():
+        if not is_there(path):
             continue
         try:
             text = path.read_text(encoding="utf-8")

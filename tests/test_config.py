@@ -294,6 +294,8 @@ def test_a_folder_of_ini_files_that_may_not_be_entered_is_bad_configuration(ini,
     for line in ("project list --json", "project status --json", "project export -p P --json"):
         said = run_line(f"cmlutil {line}", exit_code=2)
         assert said.json["error"] == f"{path} can't be read: Permission denied."
+    told = [one["text"] for one in run_line("cmlutil doctor --json", exit_code=1).json]
+    assert f"{path} can't be read: Permission denied." in told
     path.parent.chmod(0o700)
 
 

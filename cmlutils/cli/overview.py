@@ -96,7 +96,7 @@ def _owner(section: Section) -> str:
 def _ini_files(config_dir: str | None) -> list[config.IniFile]:
     """Read the ini files that exist; raise ConfigError if one is malformed, or if none has a section."""
     folders = config.config_folders(config_dir, os.environ)
-    there = [side for side in SIDES if any(config.has_file(folder, side) for folder in folders)]
+    there = [side for side in SIDES if any(config.is_there(folder / f"{side}-config.ini") for folder in folders)]
     if not there:
         raise ConfigError(
             f"There is neither export-config.ini nor import-config.ini in {', '.join(map(str, folders))}.",
