@@ -30,7 +30,13 @@ def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[P
         return [values_of.folder("--config-dir", config_dir)]
     named = environ.get("CMLUTILS_CONFIG_DIR")
     folders = [values_of.folder("CMLUTILS_CONFIG_DIR", named)] if named else []
-    return [*folders, *(values_of.folder("the ini files' folder", each) for each in ("~/cmlutils", "~/.cmlutils"))]
+    try:
+        homes = [values_of.folder("the ini files' folder", each) for each in ("~/cmlutils", "~/.cmlutils")]
+    except ConfigError:  # a service's user may have no home
+        if not folders:
+            raise
+        homes = []
+    return folders + homes
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,14 @@ def test_an_owner_is_the_sources(ini, home):
     assert "owner_username has no effect here" in warning
 
 
+def test_who_has_no_home_can_name_the_folder(ini, home, monkeypatch):
+    path = ini(GOOD.replace("~/bundles", "/bundles"))
+    monkeypatch.setenv("HOME", "/dev/null")
+    with pytest.raises(ConfigError, match="Not a directory"):
+        config.load("export", "P", environ={})
+    assert config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": str(path.parent)}).file == path
+
+
 def test_unreadable_text_is_told(ini, home):
     path = Path(os.fspath(ini(GOOD)))
     path.write_bytes(b"\xff\xfe\x00")

@@ -42,8 +42,12 @@ def programs() -> list[Finding]:
         found += _rsync()
     if shutil.which("ssh"):
         said = process.run(["ssh", "-V"], timeout=10, check=False)
-        text, old = process.text(said.err or said.out, 1), ssh.version() < ssh.OLDEST
-        found.append(here("error", f"{text} is too old", "install OpenSSH 7.6 or newer") if old else here("ok", text))
+        text, number = process.text(said.err or said.out, 1), ssh.version()
+        if number >= ssh.OLDEST:
+            found.append(here("ok", text))
+        else:
+            why = f"{text} is too old" if number else f"ssh does not say its version: {text}"
+            found.append(here("error", why, "install OpenSSH 7.6 or newer"))
         if why := ssh.settings_trouble():
             found.append(here("error", f"ssh can't use its settings: {why}", ssh.MEND_SETTINGS))
     return found

@@ -46,11 +46,16 @@ class Refused(TunnelError):
     """The session refuses us with these keys or settings; trying again does not help."""
 
 
+def _home() -> Path:
+    """Return the user's home; one that does not exist for a user without any."""
+    return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() would raise
+
+
 def identities(workspace: Workspace) -> list[Path]:
     """Return the private keys to offer: the configured one, or else all in $HOME/.ssh, default names first."""
     if workspace.identity_file:
         return [workspace.identity_file]
-    folder = Path.home() / ".ssh"
+    folder = _home() / ".ssh"
     others = sorted(path.with_suffix("") for path in folder.glob("*.pub")) if folder.is_dir() else []
     named = [folder / name for name in DEFAULT_KEYS]
     return [path for path in [*named, *(path for path in others if path not in named)] if path.is_file()]
@@ -150,7 +155,7 @@ def check_keys(workspace: Workspace) -> None:
 
     Nothing is checked if there is an agent, which may hold a key, or an ssh configuration, which may name others.
     """
-    told = not workspace.identity_file and (Path.home() / ".ssh/config").exists()
+    told = not workspace.identity_file and (_home() / ".ssh/config").exists()
     if told or os.environ.get("SSH_AUTH_SOCK"):
         return
     with contextlib.suppress(CommandError):  # no ssh-keygen

@@ -1,6 +1,7 @@
 """The doctor finds all problems at once, says what to do about them, and asks each workspace no more than necessary."""
 
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -229,6 +230,16 @@ def test_an_old_ssh_is_told_and_gets_no_list_of_ciphers_that_it_can_not_read(
     assert [one.severity for one in doctor_machine.programs() if "SSH" in one.text] == [severity]
     argv = ssh.command(Workspace("http://ws.test", "me", Secret("k")), 22, tmp_path)
     assert (ssh.FAST in argv) is prefers
+
+
+def test_a_user_whom_the_system_does_not_know_is_told_what_ssh_says(program, monkeypatch):
+    program("ssh", "echo 'No user exists for uid 4711' >&2; exit 255")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    errors = [one.text for one in doctor_machine.programs() if one.severity == "error"]
+    assert errors[0] == "ssh does not say its version: No user exists for uid 4711"
+    found = doctor_machine.ssh_keys([Workspace("http://ws.test", "me", Secret("k"))])
+    assert [one.text for one in found] == ["there is no ssh key in ~/.ssh"]
 
 
 def test_clocks_are_compared():
