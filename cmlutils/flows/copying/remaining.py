@@ -87,8 +87,9 @@ def total_weight(entries: Iterable[Entry]) -> int:
 def worth_staging(now: Remaining, kept: KeptListing) -> bool:
     """Tell whether staging pays: much is new, and few other names at the root have to be excluded."""
     few = (entry for entry in now.wanted if entry.size < rsync.BIG and top(entry.path) in now.new)
-    others = sum(b"/" not in path and path not in now.new for path in kept.entries)
-    return any(islice(few, longest_list(kept.entries), None)) and others <= rsync.MAX_LITERALS
+    if not any(islice(few, longest_list(kept.entries), None)):
+        return False
+    return sum(b"/" not in path and path not in now.new for path in kept.entries) <= rsync.MAX_LITERALS
 
 
 class Parts(NamedTuple):

@@ -81,7 +81,9 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         wanted = to_fetch(differences)
         if wanted or recopies.entries:
             # else what an interrupted pull left there, and the source no longer has, would be moved into the bundle
-            delete_extras(staging, compare(kept.entries, walk(staging, unlock=True), resolution_ns=resolution_ns), [])
+            grown = by_path(walk(staging, unlock=True))
+            goal = {path: kept.entries[path] for path in grown if path in kept.entries}
+            delete_extras(staging, compare(goal, grown, resolution_ns=resolution_ns), [])
             partial_bytes = staged_bytes(staging)
             large = [entry for entry in wanted if is_big(entry)]
             doomed = extras(differences, kept.unread)
