@@ -134,6 +134,24 @@ def test_open_access_that_the_site_forbids_is_left_out_and_said(tmp_path, target
     assert not project_in(target).applications[0].bypass_authentication
 
 
+def test_open_access_that_is_refused_is_left_out_even_if_the_site_shows_no_settings(tmp_path):
+    wanted = replace(APPLICATIONS[0], bypass_authentication=True)
+    hidden = {"action": "status", "path": "/site/config", "status": 403, "times": None}
+    with target_of(tmp_path, faults=[hidden]) as target:
+        run = replay(target, write_bundle(tmp_path / "bundle", applications=[wanted]))
+    assert "the target forbids unauthenticated access" in outcome(run, "Board").note
+    assert not outcome(run, "Board").needs_hand
+
+
+def test_open_access_that_the_site_allows_and_does_not_give_is_not_called_forbidden(tmp_path, monkeypatch):
+    real, wanted = Applications.get, replace(APPLICATIONS[0], bypass_authentication=True)
+    monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "bypass_authentication": False})
+    with target_of(tmp_path, site_config={"allow_unauthenticated_access_to_app": True}) as target:
+        run = replay(target, write_bundle(tmp_path / "bundle", applications=[wanted]))
+    assert run.code == ExitCode.NEEDS_HAND
+    assert "set by hand: bypass_authentication (True)" in outcome(run, "Board").todo
+
+
 def test_open_access_that_nobody_asked_for_is_said(bundle, target, monkeypatch):
     real = Applications.get
     monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "bypass_authentication": True})

@@ -32,6 +32,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
 
     runs_by_itself = True
     needs_last_look = True
+    _open_refused = False  # whether the target refused to create it with open access
 
     def look_again(self, record: Record) -> None:
         """Stop it if it runs by now; raise CannotBeInertError when it can't be stopped."""
@@ -54,6 +55,7 @@ class ApplicationReplay(WorkloadReplay[Application]):
         except Rejected as error:
             text = error.message.lower()
             if body["bypass_authentication"] and ("authenti" in text or "bypass" in text) and error.status < 500:
+                self._open_refused = True
                 return create_by(self._send, {**body, "bypass_authentication": False})
             if "subdomain" in text or error.status == 409:
                 error.hint = (
@@ -98,7 +100,8 @@ class ApplicationReplay(WorkloadReplay[Application]):
         """Compare the application on the target with the wanted one, and report what is missing or differs."""
         wanted, note, todo = self.wanted, "", self.target.addons.todo(self.wanted, record)
         there = Application.from_v1(record, self.target.choice.runtimes)
-        forbidden = wanted.bypass_authentication and not there.bypass_authentication
+        closed = wanted.bypass_authentication and not there.bypass_authentication
+        forbidden = closed and (self._open_refused or not self.target.v1.site.bypass_allowed())
         if forbidden:
             note = "the target forbids unauthenticated access"
             todo = join("allow unauthenticated access on the site, then set it, if it is still wanted", todo)
