@@ -351,6 +351,24 @@ def test_what_a_killed_client_may_have_left_is_told_before_another_is_started(st
     assert not [*tmp_path.glob("session*")]
 
 
+def test_what_a_killed_client_had_asked_for_and_begins_later_is_told_at_the_end(
+    standin, space, client, tmp_path, caplog
+):
+    real, late = client.path.rename(client.path.with_name("real")), tmp_path / "late"
+    client.path.write_text(
+        f'#!/bin/sh\n[ "$1" = ssh-endpoint ] && [ ! -e {tmp_path}/killed ] && touch {tmp_path}/killed && kill -9 $$\n'
+        f'[ "$1" != ssh-endpoint ] || exec {real} "$@"\n'
+        f'{real} "$@"; code=$?; [ "$1 $2" != "sessions list" ] || [ ! -e {late} ] || echo orphan0orphan0; exit $code\n'
+    )
+    client.path.chmod(0o755)
+    with tunnel.open_tunnel(space, "me/p", client, session_file=tmp_path / "session.json"):
+        assert "ended while it was opening" not in caplog.text
+        late.touch()
+    assert "orphan0orphan0" in caplog.text
+    assert not any("sessions stop -s orphan" in call for call in standin.calls())
+    assert not [*tmp_path.glob("session*")]
+
+
 @pytest.mark.parametrize(("away", "left"), [(False, []), (True, ["session-nameless.json"])])
 def test_what_a_client_may_have_left_that_failed_before_it_named_its_session_is_told_now_or_by_the_next_run(
     standin, space, client, tmp_path, caplog, away, left

@@ -70,8 +70,8 @@ def endpoint(
         no_port_flag = own_port and _NO_PORT_FLAG.search(said)
         killed = False
         if code is not None and not (note.session or port_taken or no_login or no_port_flag):
-            warn_or_keep_note(client, note)  # it may have failed when its session was already opening
             killed = code < 0
+            warn_or_keep_note(client, note, killed=killed)  # it may have failed when its session was already opening
         if (killed or port_taken) and attempt + 1 < PORT_TRIES:
             continue
         if no_port_flag:

@@ -110,31 +110,43 @@ def _warn(session: str, project: str) -> None:
     log.warning("Session %s of %s may still be running; stop it in the workspace.", session, project)
 
 
-def warn_or_keep_note(client: Client, note: Note) -> None:
-    """Warn of a session that the client may have left without naming it; if that fails, the next run does."""
-    if warn_of_nameless(client, note.project):
-        note.closed()
-    else:
+def warn_or_keep_note(client: Client, note: Note, *, killed: bool) -> None:
+    """Warn of a session that the client may have left without naming it.
+
+    If they can't be listed, `warn_again` does that, or the next run; also if there is none and the client was `killed`:
+    what it had just asked for may begin a moment later.
+    """
+    names = warn_of_nameless(client, note.project)
+    if names is None or (killed and not names):
         note.save()
         _put_aside(note.path, note.session)
+    else:
+        note.closed()
 
 
-def warn_of_nameless(client: Client, project: str) -> bool:
-    """Warn of the project's sessions, one of which may be ours; return whether they could be listed.
+def warn_again(client: Client, session_file: Path, project: str) -> None:
+    """At the end of a tunnel, warn of what a client of this run may have left without naming it."""
+    aside = _aside(session_file, "")
+    if aside.exists() and warn_of_nameless(client, project) is not None:
+        aside.unlink(missing_ok=True)
+
+
+def warn_of_nameless(client: Client, project: str) -> str | None:
+    """Warn of the project's sessions, one of which may be ours, and return what was told; None: they can't be listed.
 
     None is stopped: any of them may be somebody's work.
     """
     try:
         listed = client.sessions("list", "-p", project, timeout=PATIENCE)
     except CommandError:
-        return False
+        return None
     if names := client.mask(listed.out):
         log.warning(
             "cdswctl ended while it was opening a session of %s. If it is one of these, stop it in the workspace:\n%s",
             project,
             names,
         )
-    return not listed.code
+    return None if listed.code else names
 
 
 def close_orphan(client: Client, session_file: Path) -> None:
@@ -150,7 +162,7 @@ def close_orphan(client: Client, session_file: Path) -> None:
             continue
         if not same_workspace(url, client.workspace.url):
             continue
-        done = stop_session(client, project, session) if session else warn_of_nameless(client, project)
+        done = stop_session(client, project, session) if session else warn_of_nameless(client, project) is not None
         if session and not done:
             _warn(session, project)
         if done:
@@ -161,6 +173,9 @@ def close_orphan(client: Client, session_file: Path) -> None:
 
 def _put_aside(path: Path, session: str) -> None:
     """Keep a note under another name, for the next run to try again."""
-    name = session or "nameless"
-    if name.isalnum():
-        path.replace(path.with_name(f"{path.stem}-{name}.json"))
+    if not session or session.isalnum():
+        path.replace(_aside(path, session))
+
+
+def _aside(path: Path, session: str) -> Path:
+    return path.with_name(f"{path.stem}-{session or 'nameless'}.json")

@@ -243,5 +243,7 @@ def open_tunnel(
             tunnel.open()
             yield tunnel
         finally:
-            with interrupts.held(), sessions:
-                tunnel.close()
+            with interrupts.held():
+                with sessions:
+                    tunnel.close()
+                orphans.warn_again(client, note, project)
