@@ -23,10 +23,10 @@ from cmlutils.filelist import (
 )
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import decided
-from cmlutils.remote import rsync
+from cmlutils.remote import process, rsync
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterable
+    from collections.abc import Collection, Generator, Iterable, Sequence
 
     from cmlutils.filelist import Records
     from cmlutils.flows.copying.target_folder import TargetFolder
@@ -115,15 +115,22 @@ def remote_listing(
     return retrying(tunnel, listed, lasting=False)
 
 
-def stat_names(tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT) -> bytes:
-    """List only these names on the workspace; return the output of `names_script`."""
-    script, names = names_script(form), names_input(paths)
-    return retrying(tunnel, lambda: tunnel.run(script, names, timeout=600), lasting=False).out if names else b""
+def stat_names(
+    tunnel: Tunnel, paths: Iterable[bytes], form: str = FIND_FORMAT, *, then: str = "", ok: Sequence[int] = (0,)
+) -> process.Result:
+    """List only these names on the workspace, by `names_script`, then run another script, whose exit code is in `ok`.
+
+    Without names, nothing is run.
+    """
+    script, names = f"{names_script(form)}\n{then}", names_input(paths)
+    if not names:
+        return process.Result(0, b"", b"")
+    return retrying(tunnel, lambda: tunnel.run(script, names, timeout=600, ok=ok), lasting=False)
 
 
 def listed_names(tunnel: Tunnel, names: Collection[bytes]) -> dict[bytes, Entry]:
     """List only these names on the workspace, which must include their folders; no folder is entered through a link."""
-    return names_in(stat_names(tunnel, names), names)
+    return names_in(stat_names(tunnel, names).out, names)
 
 
 def names_in(out: bytes, names: Collection[bytes]) -> dict[bytes, Entry]:
@@ -136,7 +143,7 @@ def names_in(out: bytes, names: Collection[bytes]) -> dict[bytes, Entry]:
 def holes_there(tunnel: Tunnel, files: Iterable[Entry]) -> dict[bytes, int]:
     """Return how many bytes of each of these files on the workspace are holes, which take no room; only if any are."""
     sizes = {entry.path: entry.size for entry in files}
-    told = (each.partition(b" ./") for each in stat_names(tunnel, sizes, "%b %P\\0").split(b"\0"))
+    told = (each.partition(b" ./") for each in stat_names(tunnel, sizes, "%b %P\\0").out.split(b"\0"))
     known = {path: int(blocks) for blocks, _, path in told if path in sizes and re.fullmatch(rb"\d{1,20}", blocks)}
     holes = {path: sizes[path] - 512 * blocks for path, blocks in known.items()}
     return {path: size for path, size in holes.items() if size > 0}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
-from cmlutils.filelist import SECOND, names_input, names_script, nanoseconds
-from cmlutils.flows.copying.listing import names_in
-from cmlutils.flows.copying.retrying import retrying
+from cmlutils.filelist import SECOND, nanoseconds
+from cmlutils.flows.copying.listing import names_in, stat_names
 from cmlutils.flows.copying.room import free_space_text
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
@@ -189,11 +187,8 @@ class TargetFolder:
 
     def list_and_remove(self, names: Collection[bytes]) -> dict[bytes, Entry]:
         """List only these names as `listed_names` does, then remove the folder unless there is something in it."""
-        script = (
-            f'{names_script()}\nours={self.name}\n{_CLOSE_IF_EMPTY}{self._restored}\n[ -e "$ours/new" ] || exit {GONE}'
-        )
-        listed = partial(self.tunnel.run, script, names_input(names), timeout=600, ok=(0, GONE))
-        said = retrying(self.tunnel, listed, lasting=False)
+        closing = f'ours={self.name}\n{_CLOSE_IF_EMPTY}{self._restored}\n[ -e "$ours/new" ] || exit {GONE}'
+        said = stat_names(self.tunnel, names, then=closing, ok=(0, GONE))
         if said.code == GONE:
             self.opened = self.found = False
         return names_in(said.out, names)
