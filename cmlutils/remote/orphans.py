@@ -124,11 +124,9 @@ def warn_or_keep_note(client: Client, note: Note, *, killed: bool) -> None:
         note.closed()
 
 
-def warn_again(client: Client, session_file: Path, project: str) -> None:
+def warn_again(client: Client, session_file: Path) -> None:
     """At the end of a tunnel, warn of what a client of this run may have left without naming it."""
-    aside = _aside(session_file, "")
-    if aside.exists() and warn_of_nameless(client, project) is not None:
-        aside.unlink(missing_ok=True)
+    _settle(client, _aside(session_file, ""))
 
 
 def warn_of_nameless(client: Client, project: str) -> str | None:
@@ -155,20 +153,27 @@ def close_orphan(client: Client, session_file: Path) -> None:
     The note of a session that can't be stopped now is kept under another name, for the next run to try again.
     """
     for path in (session_file, *session_file.parent.glob(f"{session_file.stem}-*.json")):
-        try:
-            note = strict_json.loads(path.read_bytes())
-            session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if not same_workspace(url, client.workspace.url):
-            continue
-        done = stop_session(client, project, session) if session else warn_of_nameless(client, project) is not None
-        if session and not done:
-            _warn(session, project)
-        if done:
-            path.unlink(missing_ok=True)
-        elif path == session_file:
-            _put_aside(path, session)
+        left = _settle(client, path)
+        if left is not None and path == session_file:
+            _put_aside(path, left)
+
+
+def _settle(client: Client, path: Path) -> str | None:
+    """Stop the session of a note, or warn of one without a name, then remove the note; return its id if it stays."""
+    try:
+        note = strict_json.loads(path.read_bytes())
+        session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not same_workspace(url, client.workspace.url):
+        return None
+    done = stop_session(client, project, session) if session else warn_of_nameless(client, project) is not None
+    if done:
+        path.unlink(missing_ok=True)
+        return None
+    if session:
+        _warn(session, project)
+    return session
 
 
 def _put_aside(path: Path, session: str) -> None:

@@ -246,4 +246,4 @@ def open_tunnel(
             with interrupts.held():
                 with sessions:
                     tunnel.close()
-                orphans.warn_again(client, note, project)
+                orphans.warn_again(client, note)
