@@ -8,7 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Entry, above
+from cmlutils.entries import Entry, above, by_path
 from cmlutils.errors import ConfigError
 from cmlutils.filelist import (
     FIND_FORMAT,
@@ -49,7 +49,7 @@ class KeptListing:
         self.seconds = self.ended = 0.0
         rules_left = rules.beyond_prunes() if pruned else rules
         if not rules_left.patterns:
-            self.entries = {entry.path: entry for entry in entries}
+            self.entries = by_path(entries)
             return
         for entry, ignored in decided(entries, rules_left):
             if not ignored:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, compare, upwards
+from cmlutils.entries import Differences, by_path, compare, upwards
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.ahead import Ahead, sums_of
 from cmlutils.flows.copying.ignore_files import RULES_NAME
@@ -133,7 +133,7 @@ class _Pull:
         """
         self.deleted += delete_extras(self.data, self.differences, self.kept.unread)
         wanted = to_fetch(self.differences)
-        asked = {entry.path: entry for entry in (*wanted, *also)}
+        asked = by_path([*wanted, *also])
         self.restless |= {path for path, entry in asked.items() if self.asked.get(path, entry) != entry}
         self.asked = asked
         return wanted

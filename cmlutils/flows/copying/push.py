@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import Differences, Entry, above, compare, upwards
+from cmlutils.entries import Differences, Entry, above, by_path, compare, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import quoted
 from cmlutils.flows.copying.ahead import Ahead, sums_of
@@ -104,7 +104,7 @@ class _Push:
         """Copy what differs, and the recopies; return what had to be copied, and the problems with it."""
         different = self.differences.to_copy()
         self.recopies = self.recopy_list.due(self.local.entries, self.differences)
-        first = {entry.path: entry for entry in (*different, *self.recopies.entries)}
+        first = by_path([*different, *self.recopies.entries])
         complaints: list[rsync.Complaint] = []
         if first:
             self.files.memory.begin([*first.values()])
@@ -171,7 +171,7 @@ class _Push:
         grown = self.folder.grown
         stale = {each.path: each for path, each in grown.items() if path not in self.local.entries}
         if stale:
-            delete_there(self.tunnel, stale, {each.path: each for each in grown.values()})
+            delete_there(self.tunnel, stale, by_path(grown.values()))
 
     def _list_again(self) -> None:
         """List the whole target again and compare."""

@@ -6,7 +6,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from cmlutils.entries import upwards
+from cmlutils.entries import by_path, upwards
 from cmlutils.filelist import quoted
 from cmlutils.flows.copying import remaining
 from cmlutils.flows.copying.result import with_hint
@@ -29,7 +29,7 @@ class Recopies:
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
-        self._untried = {entry.path: entry for entry in self.entries}
+        self._untried = by_path(self.entries)
         self._refused: dict[bytes, str] = {}
 
     def some(self) -> list[Entry]:
