@@ -2,9 +2,9 @@
 
 import pytest
 
-from cmlutils.entries import Entry, Totals
+from cmlutils.entries import Entry, Totals, totals, totals_by_folder
 from cmlutils.errors import BundleError
-from cmlutils.flows.copying.ahead import Ahead, sums_of
+from cmlutils.flows.copying.ahead import Ahead, Sums
 from cmlutils.listfile import read_list
 
 FILES = [Entry(b"a", "d", 0, 1, 0o755), Entry(b"a/b", "f", 3, 2, 0o644), Entry(b"c", "l", 1, 3, 0o777, b"a")]
@@ -18,13 +18,20 @@ def draft(tmp_path):
     return tmp_path / "tmp/draft"
 
 
+def begun(draft):
+    ahead = Ahead(draft)
+    ahead.begin(LISTING, lambda: [*FILES])
+    return ahead
+
+
 def test_sums_are_of_the_listing_that_is_asked_for(draft):
-    assert Ahead(LISTING, draft, lambda: FILES).sums_of(LISTING) == sums_of(LISTING)
-    assert Ahead(LISTING, draft, lambda: FILES).sums_of(NEWER).totals == Totals(files=1, bytes=7)
+    assert begun(draft).sums_of(LISTING) == Sums(totals(FILES), totals_by_folder(FILES))
+    assert begun(draft).sums_of(NEWER).totals == Totals(files=1, bytes=7)
+    assert Ahead(draft).sums_of(NEWER).totals == Totals(files=1, bytes=7)
 
 
 def test_the_draft_becomes_the_list_that_it_holds(tmp_path, draft):
-    ahead, path = Ahead(LISTING, draft, lambda: [*FILES]), tmp_path / "files.list"
+    ahead, path = begun(draft), tmp_path / "files.list"
     ahead._written = _once(ahead._written())
     there = draft.stat().st_ino
     ahead.write_list(path, [*FILES])
@@ -33,21 +40,22 @@ def test_the_draft_becomes_the_list_that_it_holds(tmp_path, draft):
     assert not draft.exists()
 
 
-def test_another_list_is_written_anew(tmp_path, draft):
+@pytest.mark.parametrize("make", [begun, Ahead])
+def test_another_list_is_written_anew(tmp_path, draft, make):
     path = tmp_path / "files.list"
-    Ahead(LISTING, draft, lambda: [*FILES]).write_list(path, FILES[:2])
+    make(draft).write_list(path, FILES[:2])
     assert [*read_list(path)] == FILES[:2]
     assert not draft.exists()
 
 
 def test_a_draft_that_could_not_be_written_is_none(tmp_path, draft):
     path = tmp_path / "files.list"
-    Ahead(LISTING, tmp_path / "missing/draft", lambda: [*FILES]).write_list(path, FILES)
+    begun(tmp_path / "missing/draft").write_list(path, FILES)
     assert [*read_list(path)] == FILES
     path.unlink()
     path.mkdir()
     with pytest.raises(BundleError, match=r"files\.list can't be written"):
-        Ahead(LISTING, draft, lambda: [*FILES]).write_list(path, FILES)
+        begun(draft).write_list(path, FILES)
 
 
 def _once(result):

@@ -22,30 +22,32 @@ class Sums(NamedTuple):
     folders: dict[str, dict[str, int]]
 
 
-def sums_of(entries: Mapping[bytes, Entry]) -> Sums:
-    """Count a listing."""
-    return Sums(totals(entries.values()), totals_by_folder(entries.values()))
-
-
 class Ahead:
-    """The sums of a listing, and the list file that will be kept if all goes well, both worked out from now on.
+    """What follows from a listing: its sums, and the list file to be kept. From `begin` on, both are worked out ahead.
 
-    `draft` is where the list file is written, in a folder of ours; `expected` returns what it holds.
+    `draft` is where the list file is written until it is known to be the right one, in a folder of ours.
     """
 
-    def __init__(self, entries: Mapping[bytes, Entry], draft: Path, expected: Callable[[], list[Entry]]) -> None:
-        self._entries, self._draft = entries, draft
+    def __init__(self, draft: Path) -> None:
+        self._draft = draft
+        self._entries: Mapping[bytes, Entry] | None = None
+        self._sums: Callable[[], Sums]
+        self._written: Callable[[], list[Entry] | None] = lambda: None
+
+    def begin(self, entries: Mapping[bytes, Entry], expected: Callable[[], list[Entry]]) -> None:
+        """Begin to count this listing, and to write what `expected` returns to the draft."""
 
         def written() -> list[Entry]:
             found = expected()
-            write_list(draft, found)
+            write_list(self._draft, found)
             return found
 
-        self._sums, self._written = in_thread(lambda: sums_of(entries)), in_thread(written)
+        self._entries = entries
+        self._sums, self._written = in_thread(lambda: _sums_of(entries)), in_thread(written)
 
     def sums_of(self, entries: Mapping[bytes, Entry]) -> Sums:
         """Return the sums of a listing, which may be a newer one. Can be called once."""
-        return self._sums() if entries is self._entries else sums_of(entries)
+        return self._sums() if entries is self._entries else _sums_of(entries)
 
     def write_list(self, path: Path, entries: list[Entry]) -> None:
         """Write a list file, by the draft if it holds just these entries; raise BundleError if that fails.
@@ -53,12 +55,17 @@ class Ahead:
         Can be called once.
         """
         try:
-            fits = self._written() == entries
+            drafted = self._written()
         except CmlutilError:  # perhaps the disk was full; if it still is, that will be told
-            fits = False
-        if fits:
+            drafted = None
+        if drafted == entries:
             with writing(path):
                 self._draft.replace(path)
-        else:
-            write_list(path, entries)
-            self._draft.unlink(missing_ok=True)
+            return
+        write_list(path, entries)
+        if drafted is not None:
+            self._draft.unlink()
+
+
+def _sums_of(entries: Mapping[bytes, Entry]) -> Sums:
+    return Sums(totals(entries.values()), totals_by_folder(entries.values()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.entries import Differences, by_path, compare, upwards
 from cmlutils.errors import ConfigError, TransferError
-from cmlutils.flows.copying.ahead import Ahead, sums_of
+from cmlutils.flows.copying.ahead import Ahead
 from cmlutils.flows.copying.ignore_files import RULES_NAME
 from cmlutils.flows.copying.landing import (
     delete_extras,
@@ -30,7 +30,6 @@ from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, 
 from cmlutils.flows.copying.room import free_space, free_space_text
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.threads import in_thread
-from cmlutils.listfile import write_list
 from cmlutils.localtree import look, walk
 from cmlutils.remote import rsync
 
@@ -66,7 +65,7 @@ class _Pull:
         self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", surveyed.staging
         self.rsyncs, self.recopies, self.resolution_ns = surveyed.rsyncs, surveyed.recopies, surveyed.resolution_ns
         self.kept, self.differences, self.records = surveyed.kept, surveyed.differences, surveyed.records
-        self.ahead: Ahead | None = None
+        self.ahead = Ahead(self.work / "ahead")
         self.deleted = 0
         self.asked: dict[bytes, Entry] = {}
         self.restless: set[bytes] = set()
@@ -85,8 +84,7 @@ class _Pull:
             complaints = mover.complaints
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
-        write = self.ahead.write_list if self.ahead else write_list
-        write(self.bundle.file_list, [*self.kept.entries.values()])
+        self.ahead.write_list(self.bundle.file_list, [*self.kept.entries.values()])
         problems = problems_of(but_folders(self.differences), complaints, self.restless)
         problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
@@ -95,7 +93,7 @@ class _Pull:
             RecopyList(state, "target").add(entry.path for entry in copied)  # they look equal there, too
         RecopyList(state, "source").settle(recopies, self.kept.entries)
         empty_folder(self.work)
-        sums = self.ahead.sums_of(self.kept.entries) if self.ahead else sums_of(self.kept.entries)
+        sums = self.ahead.sums_of(self.kept.entries)
         return FileResult(
             totals=sums.totals,
             transferred=len(first),
@@ -121,7 +119,7 @@ class _Pull:
     def _work_ahead(self) -> None:
         """Work out the end of the pull while rsync copies."""
         entries = self.kept.entries
-        self.ahead = Ahead(entries, self.work / "ahead", lambda: [*entries.values()])
+        self.ahead.begin(entries, lambda: [*entries.values()])
 
     def _compared(self, here: Iterable[Entry]) -> Differences:
         return compare(self.kept.entries, here, folder_times=True, resolution_ns=self.resolution_ns)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import Differences, Entry, above, by_path, compare, upwards
 from cmlutils.errors import CmlutilError
 from cmlutils.filelist import quoted
-from cmlutils.flows.copying.ahead import Ahead, sums_of
+from cmlutils.flows.copying.ahead import Ahead
 from cmlutils.flows.copying.earlier_pushes import doomed_there, put_there
 from cmlutils.flows.copying.listing import remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
@@ -24,7 +24,6 @@ from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_one_by_one, delete_there
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
-from cmlutils.listfile import write_list
 from cmlutils.localtree import local_path
 from cmlutils.remote import rsync
 
@@ -73,7 +72,7 @@ class _Push:
         self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
         self.resolution_ns = files.memory.read_resolution()
         self.differences = self._compared()
-        self.ahead: Ahead | None = None
+        self.ahead = Ahead(self.work / "ahead")
 
     def run(self) -> FileResult:
         """Do the whole push and return its result."""
@@ -86,9 +85,8 @@ class _Push:
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
         if first or doomed:
-            write = self.ahead.write_list if self.ahead else write_list
-            self.files.memory.settle(put_there(self.here, self.there, first), write)
-        sums = self.ahead.sums_of(self.local.entries) if self.ahead else sums_of(self.local.entries)
+            self.files.memory.settle(put_there(self.here, self.there, first), self.ahead.write_list)
+        sums = self.ahead.sums_of(self.local.entries)
         return FileResult(
             totals=sums.totals,
             transferred=len(first),
@@ -164,7 +162,7 @@ class _Push:
         """
         if self.here.pushed and is_short(first, self.local.entries):
             expected = partial(put_there, self.here, self.there, first, coming=True)
-            self.ahead = Ahead(self.local.entries, self.work / "ahead", expected)
+            self.ahead.begin(self.local.entries, expected)
 
     def _drop_stale(self) -> None:
         """Delete what an interrupted push left in staging and the bundle no longer has, as it would be moved in."""
