@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from cmlutils.entries import by_path, compare
@@ -48,7 +49,6 @@ class FileCheck:
         record = bundle.file_list
         self._since = record.stat().st_mtime_ns if record.exists() else 0
         self.recorded = by_path(read_list(record, self._records)) if self._since else self.here
-        self._touched: set[bytes] = set()
         self._state = bundle.state
         self._record_lost = alone and not self._since and not bundle.foreign
 
@@ -57,10 +57,14 @@ class FileCheck:
         found = _unread("bundle file", self._unread)
         if self._record_lost:  # the bundle can't be compared with itself, and there is no source
             found.append(Difference("bundle", "state/files.list", "there", "absent", group=Group.BUNDLE))
+        return found + [row for _, row in self._touched]
+
+    @cached_property
+    def _touched(self) -> list[tuple[bytes, Difference]]:
+        """Each path of the bundle that was changed or lost since the export, with the difference."""
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
-        rows = _listed("bundle file", self.recorded, self.here, groups, resolution_ns=local_resolution(self._state))
-        self._touched = {path for path, _ in rows}
-        return found + [row for _, row in rows]
+        resolution_ns = local_resolution(self._state)
+        return _listed("bundle file", self.recorded, self.here, groups, resolution_ns=resolution_ns)
 
     def source(self, tunnel: Tunnel) -> list[Difference]:
         """Compare the source with the export's record, and its contents with the bundle's."""
@@ -79,8 +83,9 @@ class FileCheck:
         counted = {entry.path for entry in keep(extras, default_rules())}
         groups = {"": Group.DIFFERENT, "missing": Group.MISSING, "extra": Group.EXTRA}
         found = _unread("target file", kept.unread)
+        touched = {path for path, _ in self._touched}
         rows = _listed(
-            "target file", here, kept.entries, groups, self._touched, resolution_ns=coarsest_resolution(self._state)
+            "target file", here, kept.entries, groups, touched, resolution_ns=coarsest_resolution(self._state)
         )
         for path, row in rows:
             if row.group is Group.EXTRA and path not in counted:
