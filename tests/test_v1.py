@@ -172,7 +172,7 @@ READS = [
     ("jobs.get", (REF, 8), "GET", f"{AT}/jobs/8", {"id": 8}),
     ("applications.of", (REF,), "GET", f"{AT}/applications", []),
     ("applications.get", (REF, 8), "GET", f"{AT}/applications/8", {"id": 8}),
-    ("models.get", (7,), "POST", f"{MODELS}/get-model", {"id": "7"}),
+    ("models.get", (REF, 7), "POST", f"{MODELS}/get-model", {"id": "7"}),
     ("models.of", (REF,), "POST", f"{MODELS}/list-models", []),
     ("runtimes.addons", ("Spark",), "POST", "/api/v1/runtime-addons", []),
     ("v2_keys.of", ("dana",), "GET", "/api/v1/users/dana/apikey", []),
@@ -207,7 +207,7 @@ WRITES = [
     ("applications.create", (REF, {"a": 1}), "POST", f"{AT}/applications", {"a": 1}),
     ("models.create", ({"a": 1},), "POST", f"{MODELS}/create-model", {"a": 1}),
     ("models.build", ({"a": 1},), "POST", f"{MODELS}/build-model", {"a": 1}),
-    ("models.delete", (7,), "POST", f"{MODELS}/delete-model", {"id": "7"}),
+    ("models.delete", (REF, 7), "POST", f"{MODELS}/delete-model", {"id": "7"}),
     ("projects.patch", (REF, {"a": 1}), "PATCH", AT, {"a": 1}),
     ("projects.put_environment", (REF, {"A": "1"}), "PUT", f"{AT}/environment", {"A": "1"}),
     ("projects.put_collaborator", (REF, "k/i", {"p": 1}), "PUT", f"{AT}/collaborators/k%2Fi", {"p": 1}),
@@ -392,7 +392,7 @@ def test_a_status_is_known_in_whatever_letters_a_workspace_has_it(api, mock):
     model = {"id": "5", "latestModelBuild": {"status": "BUILT"}, "latestModelDeployment": {"status": "Deployed"}}
     mock.post(URL + f"{MODELS}/list-models", json=[model])
     mock.post(URL + f"{MODELS}/get-model", json=model)
-    for found in (*api.models.of(REF), api.models.get(5)):
+    for found in (*api.models.of(REF), api.models.get(REF, 5)):
         assert (found["latestModelBuild"]["status"], live_status(found)) == ("built", "deployed")
     mock.get(f"{PROJECT}/applications", json=[{"id": 8, "status": "STOPPED"}])
     mock.get(f"{PROJECT}/applications/8", json={"id": 8, "status": "Stopped"})
@@ -405,7 +405,7 @@ def test_a_status_is_known_in_whatever_letters_a_workspace_has_it(api, mock):
 def test_a_status_of_another_type_is_a_text_that_nobody_knows(api, mock, odd):
     mock.post(URL + f"{MODELS}/get-model", json={"id": "5", "latestModelDeployment": {"status": odd}})
     mock.post(f"{PROJECT}/applications", json={"id": 8, "status": odd})
-    assert live_status(api.models.get(5)) == api.applications.create(REF, {})["status"] == str(odd).lower()
+    assert live_status(api.models.get(REF, 5)) == api.applications.create(REF, {})["status"] == str(odd).lower()
     assert api.applications.create(REF, {})["status"] not in ENDED
 
 

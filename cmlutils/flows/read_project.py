@@ -48,7 +48,7 @@ def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSetting
 def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any]]]:
     """Return the records of a project's workloads by kind, as the workspace gives them."""
     return {
-        "model": [_whole_model(v1, one) for one in v1.models.of(project)],
+        "model": [_whole_model(v1, project, one) for one in v1.models.of(project)],
         "application": [
             one if one.get("status") else v1.applications.get(project, one["id"])  # a list may leave it out
             for one in v1.applications.of(project)
@@ -57,10 +57,10 @@ def read_records(v1: ApiV1, project: ProjectRef) -> dict[str, list[dict[str, Any
     }
 
 
-def _whole_model(v1: ApiV1, record: dict[str, Any]) -> dict[str, Any]:
+def _whole_model(v1: ApiV1, project: ProjectRef, record: dict[str, Any]) -> dict[str, Any]:
     """Return a model with its build and deployment, which a list may leave out."""
     whole = {"latestModelBuild", "latestModelDeployment"} <= record.keys()
-    return record if whole else v1.models.get(str(record["id"]))
+    return record if whole else v1.models.get(project, str(record["id"]))
 
 
 def _engine_image(v1: ApiV1, project: ProjectRef) -> str:

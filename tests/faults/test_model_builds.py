@@ -141,10 +141,10 @@ def test_a_model_that_is_deployed_when_its_build_ends_after_the_import_is_taken_
 def test_a_build_is_asked_and_waited_for_though_the_model_shows_late(tmp_path, bundle, monkeypatch, without):
     real = Models.get
 
-    def late(asked, model_id):
+    def late(asked, project, model_id):
         if asked._routes.http._patience.now() < 5:
             raise NotFound("Not there.", status=404)
-        return real(asked, model_id)
+        return real(asked, project, model_id)
 
     monkeypatch.setattr(Models, "get", late)
     with target_of(tmp_path, without) as target:

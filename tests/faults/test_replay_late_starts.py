@@ -165,7 +165,7 @@ def test_an_application_that_is_not_created_as_starting_is_looked_at_until_it_ha
 
 def test_a_model_whose_deployment_has_a_status_that_nobody_knows_is_told_of_and_stays(target, bundle, monkeypatch):
     shown, parked = Models.get, {"latestModelDeployment": {"status": "parked"}}
-    monkeypatch.setattr(Models, "get", lambda self, model_id: {**shown(self, model_id), **parked})
+    monkeypatch.setattr(Models, "get", lambda *asked: {**shown(*asked), **parked})
     run = replay(target, bundle)
     told = outcome(run, "Explain")
     assert (run.code, told.status, "'parked', which may be live" in told.note) == (5, Status.CREATED, True)

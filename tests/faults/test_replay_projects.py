@@ -1,5 +1,6 @@
 """The project itself on the target: how it is found or made, its settings, and how it is handed over."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -285,15 +286,16 @@ def test_a_target_that_makes_a_teams_project_for_the_user_makes_it_once_and_that
         assert len(project_in(target).jobs) == 2
 
 
-def test_a_target_that_was_set_up_anew_may_give_the_same_numbers_to_other_things(tmp_path):
+def test_a_target_that_was_set_up_anew_may_give_the_same_numbers_to_other_things(tmp_path, monkeypatch):
     bundle = write_bundle(tmp_path / "bundle")
     with target_of(tmp_path, projects=[{"owner": "dana", "name": "Other"}]) as target:
         assert replay(target, bundle).code == 0
         other, ours = target.world.projects
         model, number = ours.models[0], ours.id
         target.world.projects.remove(ours)
-        target.world._last_id = number - 1
         other.models.append(model)
+        numbers = itertools.chain([number], itertools.count(model.id + 1))
+        monkeypatch.setattr(target.world, "next_id", lambda: next(numbers))
         run = replay(target, bundle)
         ours = target.world.projects[-1]
         assert (run.code, ours.id) == (0, number)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cmlutils.journal import Journal
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
+    from cmlutils.remote.v1.workloads import Applications, Jobs, Models
     from cmlutils.workloads import Identity
 
 _GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id which it does not have
@@ -81,28 +82,15 @@ class Kind:
 
 def kind_of(name: str, v1: ApiV1, project: ProjectRef) -> Kind:
     """Return the Kind of a project's models, applications or jobs."""
-    if name == "model":
-        return Kind(
-            name=name,
-            inventory=Inventory(lambda: v1.models.of(project)),
-            identity_of=partial(identity_in, name),
-            read=lambda past: v1.models.get_in(project, past.target_id),
-            remove=lambda one: v1.models.delete(one["id"]),
-        )
-    if name == "application":
-        return Kind(
-            name=name,
-            inventory=Inventory(lambda: v1.applications.of(project)),
-            identity_of=partial(identity_in, name),
-            read=lambda past: v1.applications.get(project, past.target_id),
-            remove=lambda one: v1.applications.delete(project, one["id"]),
-        )
+    by_kind: dict[str, Models | Applications | Jobs]
+    by_kind = {"model": v1.models, "application": v1.applications, "job": v1.jobs}
+    routes = by_kind[name]
     return Kind(
         name=name,
-        inventory=Inventory(lambda: v1.jobs.of(project)),
+        inventory=Inventory(lambda: routes.of(project)),
         identity_of=partial(identity_in, name),
-        read=lambda past: v1.jobs.get(project, past.target_id),
-        remove=lambda one: v1.jobs.delete(project, one["id"]),
+        read=lambda past: routes.get(project, past.target_id),
+        remove=lambda one: routes.delete(project, one["id"]),
     )
 
 

@@ -122,7 +122,7 @@ class ModelReplay(WorkloadReplay[Model]):
 
     def _read(self, model_id: str) -> Record:
         """Read it; raise CannotBeInertError when it is deployed or on its way to be."""
-        record = self.target.v1.models.get(model_id)
+        record = self.target.v1.models.get(self.target.project, model_id)
         status = live_status(record)
         if status in LIVE:
             raise CannotBeInertError(
@@ -144,7 +144,7 @@ class ModelReplay(WorkloadReplay[Model]):
 
     def again(self, record: Record) -> Finished:
         """Do what could not be done earlier, unless a person has deployed it since."""
-        now = self.target.v1.models.get(str(record["id"]))
+        now = self.target.v1.models.get(self.target.project, str(record["id"]))
         return self._look(now) if now.get("latestModelDeployment") else self.finish(record)
 
     def _ask_for_build(self, model_id: str) -> bool:

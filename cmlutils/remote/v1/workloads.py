@@ -95,14 +95,13 @@ class Models:
         rows = self._routes.numbered(_model("list-models"), question={"projectId": project.id, **_WHOLE})
         return [_in_small_letters(row) for row in rows if _in_project(row, project.id)]
 
-    def get(self, model_id: object) -> Json:
-        """Return a whole model with its latest build and deployment."""
-        asked = {"id": str(model_id), **_WHOLE}
-        return _in_small_letters(self._routes.the_one(_model("get-model"), model_id, question=asked))
+    def get(self, project: ProjectRef, model_id: object) -> Json:
+        """Return a whole model with its latest build and deployment.
 
-    def get_in(self, project: ProjectRef, model_id: object) -> Json:
-        """Return a whole model of this project; raise NotFound for another project's, as ids are the workspace's."""
-        found = self.get(model_id)
+        Raises NotFound for another project's model, as ids are the workspace's.
+        """
+        asked = {"id": str(model_id), **_WHOLE}
+        found = _in_small_letters(self._routes.the_one(_model("get-model"), model_id, question=asked))
         if not _in_project(found, project.id):
             raise NotFound(f"Model {model_id} belongs to another project than {project.path}.", status=404)
         return found
@@ -119,7 +118,7 @@ class Models:
         """Set whether calling a model needs a key."""
         self._routes.http.send("POST", _model("set-model-auth"), {"id": str(model_id), "enableAuth": enabled})
 
-    def delete(self, model_id: object) -> None:
+    def delete(self, project: ProjectRef, model_id: object) -> None:  # noqa: ARG002 - as for the other kinds
         """Delete a model."""
         self._routes.http.send("POST", _model("delete-model"), {"id": str(model_id)})
 
