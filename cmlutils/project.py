@@ -20,6 +20,27 @@ def engine_image_name(image: Mapping[str, Any]) -> str:
     return f"{image.get('repository')}:{image.get('tag')}" if image.get("repository") else ""
 
 
+def owner_of(record: Mapping[str, Any]) -> str:
+    """Return the user name of a project's owner; empty if the workspace's record does not say it."""
+    return _username(record.get("owner"))
+
+
+def creator_of(record: Mapping[str, Any]) -> str:
+    """Return the user name of a project's creator; empty if the workspace's record does not say it."""
+    return _username(record.get("creator"))
+
+
+def team_of(record: Mapping[str, Any]) -> str:
+    """Return the team that owns a project; empty if a user owns it."""
+    owner = record.get("owner")
+    return _username(owner) if isinstance(owner, dict) and owner.get("type") == "organization" else ""
+
+
+def _username(person: object) -> str:
+    name = person.get("username") if isinstance(person, dict) else ""
+    return name if isinstance(name, str) else ""
+
+
 def _part(text: str, what: str) -> str:
     """Return an owner or slug that can be part of a path and of a command line."""
     if not text or len(text) > 300 or text[0] == "-" or "/" in text or not text.isprintable():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils import config
 from cmlutils.errors import CheckFailed, ConfigError
 from cmlutils.flows.connect import resolve_key
+from cmlutils.project import owner_of
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.section import Secret, Workspace
@@ -58,7 +59,7 @@ def list_projects(section: Section) -> list[ListedProject]:
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
         owners = {username, *v1.projects.teams_of(username)}
-        rows = [(str(row.get("name")), _owner(row)) for row in v1.projects.visible_to(username)]
+        rows = [(str(row.get("name")), owner_of(row)) for row in v1.projects.visible_to(username)]
     mine = {ListedProject(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
     return sorted(mine, key=lambda one: (one.owner, one.name.casefold(), one.name))
 
@@ -81,14 +82,9 @@ def named_projects(section: Section, names: Sequence[str]) -> list[ListedProject
                 )
             if len(rows) > 1:
                 raise ConfigError(
-                    f"{host} has projects {name!r} of {', '.join(sorted(map(_owner, rows)))}.",
+                    f"{host} has projects {name!r} of {', '.join(sorted(map(owner_of, rows)))}.",
                     hint="Write this section by hand, with owner_username.",
                 )
-            owner = _owner(rows[0])
+            owner = owner_of(rows[0])
             found.append(ListedProject(name, "" if owner == username else owner))
     return found
-
-
-def _owner(row: Mapping[str, object]) -> str:
-    owner = row.get("owner")
-    return str(owner.get("username") or "") if isinstance(owner, dict) else ""

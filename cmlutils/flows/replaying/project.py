@@ -13,7 +13,16 @@ from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.kinds import Inventory, Kind
 from cmlutils.flows.replaying.steps import Finished, Record, Step
 from cmlutils.flows.replaying.target import tried
-from cmlutils.project import LEGACY_ENGINE, ML_RUNTIME, ProjectRef, ProjectSettings, engine_image_name
+from cmlutils.project import (
+    LEGACY_ENGINE,
+    ML_RUNTIME,
+    ProjectRef,
+    ProjectSettings,
+    creator_of,
+    engine_image_name,
+    owner_of,
+    team_of,
+)
 from cmlutils.report import join
 
 if TYPE_CHECKING:
@@ -80,7 +89,7 @@ class _ProjectStep(Step):
     def place_of(self, record: Record) -> str:
         """Return owner/slug, whoever the owner is; empty where the target's reply does not give them."""
         try:
-            return ProjectRef.from_v1(record, _person_in(record, "owner") or self._owner).path
+            return ProjectRef.from_v1(record, owner_of(record) or self._owner).path
         except ApiError:
             return ""
 
@@ -105,7 +114,7 @@ class _ProjectStep(Step):
 
         With `again`, what people may have set since an earlier run stays.
         """
-        made_for = _person_in(record, "owner") or self._owner
+        made_for = owner_of(record) or self._owner
         if made_for.lower() != self._owner.lower():
             hint = f"Give it to {self._owner} by hand, or delete it, then import again."
             raise ApiError(f"It was created, but it belongs to {made_for} instead of {self._owner}.", hint=hint)
@@ -207,12 +216,4 @@ def _read(v1: ApiV1, past: JournalStep) -> Record:
 
 def _may_be_by(username: str, record: Record) -> bool:
     """Tell whether this user may have created a project; for a team, any member with its key may have."""
-    owner = record.get("owner")
-    of_team = isinstance(owner, dict) and owner.get("type") == "organization" and owner.get("username") == username
-    return of_team or _person_in(record, "creator") in {username, ""}
-
-
-def _person_in(record: Record, role: str) -> str:
-    """Return the user name of a project's owner or creator; empty if the record does not say it."""
-    person = record.get(role)
-    return str(person.get("username") or "") if isinstance(person, dict) else ""
+    return team_of(record) == username or creator_of(record) in {username, ""}

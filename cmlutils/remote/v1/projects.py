@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import ApiError, ConfigError, Rejected
+from cmlutils.project import creator_of, owner_of, team_of
 from cmlutils.reader import Reader
 from cmlutils.remote.routes import Json, Routes, an_object, segment
 from cmlutils.remote.v1 import users
@@ -60,21 +61,21 @@ class Projects:
         """
         rows = [row for row in self.visible_to(username, name) if row.get("name") == name]
         wanted = owner or username
-        own = [row for row in rows if _owner(row) == wanted]
+        own = [row for row in rows if owner_of(row) == wanted]
         if not own and owner and owner != username:
             own = self._owned(owner, name)
         if not own and not owner:
             own = [row for row in rows if self._in_team(row, username)]
         if len(own) > 1:
-            owners = sorted({str(_owner(row)) for row in own})
+            owners = sorted({owner_of(row) for row in own})
             raise ConfigError(
                 f"{self._routes.http.host} has {len(own)} projects named {name!r}, of {', '.join(owners)}.",
                 hint="Say which one with owner_username in the ini file."
                 if len(owners) > 1
                 else "Rename all but one of them.",
             )
-        if own and not owner and _owner(own[0]) != username:
-            log.info("project %r is taken from the team %s", name, _owner(own[0]))
+        if own and not owner and owner_of(own[0]) != username:
+            log.info("project %r is taken from the team %s", name, owner_of(own[0]))
         return own[0] if own else None
 
     def _owned(self, owner: str, name: str) -> list[Json]:
@@ -83,17 +84,17 @@ class Projects:
             rows = self.visible_to(owner, name)
         except Rejected:
             return []
-        return [row for row in rows if row.get("name") == name and _owner(row) == owner]
+        return [row for row in rows if row.get("name") == name and owner_of(row) == owner]
 
     def _in_team(self, row: Json, username: str) -> bool:
         """Tell whether a project belongs to a team of which this user is a member."""
-        team = _team(row)
-        made = _person(row, "creator").get("username") == username
+        team = team_of(row)
+        made = creator_of(row) == username
         return bool(team) and (made or self._users.is_member(team, username))
 
     def teams_of(self, username: str) -> list[str]:
         """Return the teams of which this user is a member, among those that own a project visible to the user."""
-        teams = {_team(row) for row in self.visible_to(username)}
+        teams = {team_of(row) for row in self.visible_to(username)}
         return sorted(team for team in teams if team and self._users.is_member(team, username))
 
     def get(self, project: ProjectRef) -> Json:
@@ -138,27 +139,10 @@ class Projects:
         return an_object(self._routes.http.get(path) or {}, f"{self._routes.http.host} GET {path}")
 
 
-def _person(row: Json, role: str) -> Json:
-    """Return the owner or creator of a project's row; empty if it is missing."""
-    value = row.get(role)
-    return value if isinstance(value, dict) else {}
-
-
-def _owner(row: Json) -> object:
-    return _person(row, "owner").get("username")
-
-
-def _team(row: Json) -> str:
-    """Return the team that owns a project; empty if a user owns it."""
-    owner = _person(row, "owner")
-    team = owner.get("username")
-    return team if owner.get("type") == "organization" and isinstance(team, str) else ""
-
-
 def _identity(row: Json) -> str:
     """Return what identifies a project: its id, else owner and slug."""
     if row.get("id") is not None:
         return f"id {row['id']}"
     if row.get("public_identifier"):
         return f"public {row['public_identifier']}"
-    return f"slug {_owner(row)}/{row.get('slug_raw') or row.get('name')}"
+    return f"slug {owner_of(row)}/{row.get('slug_raw') or row.get('name')}"
