@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cmlutils.contents import Contents
 from cmlutils.errors import Rejected
@@ -12,12 +12,13 @@ from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings, engine_
 from cmlutils.workloads import Application, Job, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtime import Runtime
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Contents:
@@ -38,10 +39,11 @@ def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:
 
 def _settings_and_people(v1: ApiV1, project: ProjectRef) -> tuple[ProjectSettings, list[object]]:
     """Return the project's settings, and the records of people that came with them."""
-    people = _collaborators(v1, project)
-    image = _engine_image(v1, project) if project.engine_type == LEGACY_ENGINE else ""
+    people = _if_shown("collaborators", v1.projects.collaborators, project)
+    on_engines = project.engine_type == LEGACY_ENGINE
+    image = _if_shown("engine image", v1.projects.engine_image, project) if on_engines else None
     reply = v1.projects.get(project)
-    settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, image)
+    settings = ProjectSettings.from_v1(reply, v1.projects.environment(project), people, engine_image_name(image or {}))
     return settings, [*(people or ()), reply.get("owner"), reply.get("creator")]
 
 
@@ -63,23 +65,12 @@ def _whole_model(v1: ApiV1, project: ProjectRef, record: dict[str, Any]) -> dict
     return record if whole else v1.models.get(project, str(record["id"]))
 
 
-def _engine_image(v1: ApiV1, project: ProjectRef) -> str:
-    """Return the project's engine image; empty if the workspace does not show it."""
+def _if_shown(what: str, read: Callable[[ProjectRef], T], project: ProjectRef) -> T | None:
+    """Return what is read of the project; None, with a warning, if the workspace does not show it."""
     try:
-        return engine_image_name(v1.projects.engine_image(project))
+        return read(project)
     except Rejected as error:
         if error.status >= 500:
             raise
-        log.warning("The project's engine image can't be read: %s", error)
-        return ""
-
-
-def _collaborators(v1: ApiV1, project: ProjectRef) -> list[dict[str, Any]] | None:
-    """Return the project's collaborators; None if the workspace does not show them."""
-    try:
-        return v1.projects.collaborators(project)
-    except Rejected as error:
-        if error.status >= 500:
-            raise
-        log.warning("Collaborators can't be read: %s", error)
+        log.warning("The project's %s can't be read: %s", what, error)
         return None

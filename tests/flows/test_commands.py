@@ -129,7 +129,7 @@ def test_a_workspace_that_fails_to_show_people_is_not_one_without_them(workspace
     assert not (home / "bundles/Churn Model/manifest.json").exists()
     source.faults.clear()
     source.faults.add(Fault("status", path="collaborators", status=403, times=9))
-    assert "Collaborators can't be read" in run_line(EXPORT).err
+    assert "The project's collaborators can't be read" in run_line(EXPORT).err
     target.faults.add(Fault("status", path="users/crew$", status=500, times=None))
     said = run_line(IMPORT, exit_code=1).err
     assert "500" in said
