@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 log = logging.getLogger(__name__)
+RSYNC_IMAGE = "cloudera/ml-runtime-workbench-python3.9-standard-rsync"  # what to add where there is none
 _ENGINES = ("python3", "python2", "r", "scala", "default")
 
 
@@ -85,6 +86,11 @@ def rsync_runtime(available: Sequence[Runtime]) -> Runtime | None:
     found = [one for one in available if "rsync" in one.edition.lower() and one.enabled]
     python = [one for one in found if one.kernel.startswith("Python")]
     return _newest(python or found)
+
+
+def lacks_rsync(host: str, available: Sequence[Runtime]) -> str:
+    """Return a message if this workspace has no usable runtime with rsync; empty if it has one."""
+    return "" if rsync_runtime(available) else f"{host} has no rsync-enabled runtime in its catalogue."
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from cmlutils.remote.tunnel import open_tunnel
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.remote.v2 import ApiV2
 from cmlutils.remote.v2_key import V2Key
-from cmlutils.runtimes import rsync_runtime
+from cmlutils.runtimes import RSYNC_IMAGE, lacks_rsync, rsync_runtime
 from cmlutils.section import Secret
 from cmlutils.section_values import could_be_key
 from cmlutils.urls import workspace_at
@@ -145,10 +145,7 @@ def project_tunnel(
     if project.engine_type != LEGACY_ENGINE:
         runtime = rsync_runtime(runtimes)
         if runtime is None:
-            raise CheckFailed(
-                f"{workspace.host} has no rsync-enabled runtime in its catalogue.",
-                hint="Add cloudera/ml-runtime-workbench-python3.9-standard-rsync to it.",
-            )
+            raise CheckFailed(lacks_rsync(workspace.host, runtimes), hint=f"Add {RSYNC_IMAGE} to it.")
         runtime_id = runtime.id
     ssh.check_settings()
     ssh.check_keys(workspace)

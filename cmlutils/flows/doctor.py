@@ -29,7 +29,7 @@ from cmlutils.flows.plan_workloads import Offer, taken_subdomains
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
-from cmlutils.runtimes import rsync_runtime
+from cmlutils.runtimes import RSYNC_IMAGE, lacks_rsync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -158,9 +158,8 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         if abs(skew) > _SKEW:
             group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
         runtimes = v1.runtimes.all()
-        if rsync_runtime(runtimes) is None:
-            fix = "add cloudera/ml-runtime-workbench-python3.9-standard-rsync to its catalogue"
-            group.find("error", f"{workspace.host} has no rsync-enabled runtime", fix)
+        if lacking := lacks_rsync(workspace.host, runtimes):
+            group.find("error", lacking.removesuffix("."), f"add {RSYNC_IMAGE} to it")
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}

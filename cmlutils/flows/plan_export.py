@@ -14,7 +14,7 @@ from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
-from cmlutils.runtimes import rsync_runtime
+from cmlutils.runtimes import lacks_rsync
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
@@ -32,8 +32,8 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     else:
         bundle.check_owner(project.path)
     runtimes = v1.runtimes.all()
-    if project.engine_type != LEGACY_ENGINE and rsync_runtime(runtimes) is None:
-        plan.blockers.append(f"{workspace.host} has no rsync-enabled runtime in its catalogue.")
+    if project.engine_type != LEGACY_ENGINE and (lacking := lacks_rsync(workspace.host, runtimes)):
+        plan.blockers.append(lacking)
     contents = read_project(v1, project, runtimes)
     settings = contents.settings
     what = [settings.visibility, f"{len(settings.environment)} environment variables"]

@@ -17,7 +17,7 @@ from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
-from cmlutils.runtimes import rsync_runtime
+from cmlutils.runtimes import lacks_rsync
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,8 +39,8 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     taken = taken_subdomains(v1, connection.section.workspace.username, {}) if contents.applications else {}
     offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
     plan = plan_target(connection, bundle, contents, offer)
-    if rsync_runtime(runtimes) is None and not stays_on_engines(contents.settings, maps):
-        plan.blockers.append(f"{connection.section.workspace.host} has no rsync-enabled runtime in its catalogue.")
+    if not stays_on_engines(contents.settings, maps) and (lacking := lacks_rsync(v1.http.host, runtimes)):
+        plan.blockers.append(lacking)
     if why := obstacle(bundle.folder):
         plan.blockers.append(f"{why}: {OBSTACLE_FIX}.")
     kept = KeptListing(walk(bundle.data, unread=[]), import_rules(bundle.data))
