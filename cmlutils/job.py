@@ -32,6 +32,11 @@ def fires(reply: Mapping[str, Any]) -> bool:
     return bool(reply.get("schedule") or reply.get("parent") or reply.get("parent_id"))
 
 
+def _type(parent: int, schedule: str) -> str:
+    """Return the type of a job whose record does not say it."""
+    return "dependent" if parent else "cron" if schedule else "manual"
+
+
 def _recipients(reader: Reader) -> dict[str, tuple[str, ...]]:
     """Return who gets which mail. A list's item may be empty or hold several addresses with commas, as a text does."""
     texts = {name: ",".join(reader.texts(name)).split(",") for name in RECIPIENTS}
@@ -71,16 +76,13 @@ class Job:
         """Read the reply of GET jobs/{id}."""
         top = Reader.of("Job", reply)
         report = top.inner("report")
-        timeout = top.data.get("timeout")
-        parent = parent_of(top.data)
-        schedule = top.text("schedule")
-        inferred = "dependent" if parent else "cron" if schedule else "manual"
+        parent, schedule = parent_of(top.data), top.text("schedule")
         return cls(
             name=top.required_text("name"),
             script=top.text("script"),
             source_id=top.whole("id"),
             parent_id=parent,
-            type=top.text("type", inferred),
+            type=top.text("type", _type(parent, schedule)),
             arguments=top.text("arguments"),
             schedule=schedule,
             timezone=top.text("timezone"),
@@ -90,7 +92,7 @@ class Job:
             memory=top.number("memory", 1),
             gpus=top.whole("nvidia_gpu"),
             environment=top.environment(),
-            timeout=None if timeout is None else top.whole("timeout"),
+            timeout=None if top.data.get("timeout") is None else top.whole("timeout"),
             timeout_kill=top.flag("timeout_kill"),
             attachments=report.texts("attachments") or top.texts("attachments"),
             recipients=_recipients(report),
@@ -142,7 +144,7 @@ class Job:
             script=top.text("script"),
             source_id=top.whole("source_jobid"),
             parent_id=parent,
-            type=ours.text("type", "dependent" if parent else "cron" if schedule else "manual"),
+            type=ours.text("type", _type(parent, schedule)),
             arguments=top.text("arguments"),
             schedule=schedule,
             timezone=top.text("timezone"),
