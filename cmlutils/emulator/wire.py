@@ -105,6 +105,7 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # may wait to be accepted; what comes then is tried again only after a second
 
     def __init__(
         self,
@@ -116,7 +117,6 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.answer = answer
         self.released = released
-        self.request_queue_size = 128
         self._tls = tls
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}

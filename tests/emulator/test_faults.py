@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 from until import until
 
+from cmlutils.emulator import wire
 from cmlutils.emulator.faults import Fault
 
 from .conftest import DANA
@@ -191,3 +193,14 @@ def test_several_workspaces_at_once(start: Callable[..., Workspace]) -> None:
     assert not made(other)
     ids = [workspace.project("dana", "churn-model").id for workspace in (one, other)]
     assert ids[0] != ids[1]
+
+
+def test_many_connections_at_once_do_not_delay_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    free, accept = threading.Event(), wire.Server.get_request
+    monkeypatch.setattr(wire.Server, "get_request", lambda server: free.wait(10) and accept(server))
+    server = wire.Server(0, lambda _: wire.Answer(), threading.Event())
+    with ExitStack() as stack:
+        stack.callback(server.close)
+        stack.callback(free.set)
+        for _ in range(50):  # a connection that finds no place is tried again after a second
+            stack.enter_context(socket.create_connection(server.server_address, timeout=0.8))
