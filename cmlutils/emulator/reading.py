@@ -32,16 +32,7 @@ class WorldError(ValueError):
 def read_world(source: Path | str | Json) -> Json:
     """Return the arguments for World, read from a YAML file or its content; raise WorldError."""
     data = source if isinstance(source, dict) else _parse(Path(source))
-    known = _PLAIN | {
-        "users",
-        "teams",
-        "runtimes",
-        "engine_images",
-        "addons",
-        "projects",
-        *_OBJECTS,
-        "faults",
-    }
+    known = {*_PLAIN, *_OBJECTS, "users", "teams", "runtimes", "engine_images", "addons", "projects", "faults"}
     _check_keys(data, known, "the world")
     world = {key: _convert(key, value, key) for key, value in data.items() if key not in {"teams", "projects"}}
     teams = [{**team, "type": "organization"} for team in data.get("teams", [])]
@@ -81,9 +72,7 @@ def _record(cls: type[T], data: Json, where: str) -> T:
     _check_keys(data, names, where)
     try:
         return cls(**{key: _convert(key, value, f"{where}.{key}") for key, value in data.items()})
-    except TypeError as error:
-        raise WorldError(f"{where}: {error}") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise WorldError(f"{where}: {error}") from error
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from cmlutils.emulator.workloads import Application, Job, Model
 
 _PROJECT = "/api/v1/projects/<owner>/<slug>"
+_SUMMARY = (
+    "id", "name", "slug_raw", "slug", "public_identifier", "project_visibility", "owner", "creator", "updated_at",
+)  # fmt: skip
 _VISIBILITIES = {"private", "organization", "public"}
 
 
@@ -43,19 +46,8 @@ def summarize_projects(call: Call, username: str) -> Reply:
     if call.world.personality == "cml":
         offset = int(call.query.get("offset", 0))
         visible = visible[offset : offset + int(call.query.get("limit", 30))]
-    shown = (
-        "id",
-        "name",
-        "slug_raw",
-        "slug",
-        "public_identifier",
-        "project_visibility",
-        "owner",
-        "creator",
-        "updated_at",
-    )
     full = [project_json(call.world, project) for project in visible]
-    return Reply([{key: project[key] for key in shown} for project in full])
+    return Reply([{key: project[key] for key in _SUMMARY} for project in full])
 
 
 def create_project(call: Call, username: str) -> Reply:
