@@ -71,19 +71,22 @@ def parser(verb: str, batch_size: int) -> argparse.ArgumentParser:
     side = side_of(verb)
     one.add_argument("projects", nargs="*", help=f"sections of {side}-config.ini; all of them if none is named")
     at_a_time = str(batch_size)  # argparse checks a default only if it is text
-    one.add_argument("--batch-size", type=_at_least_one, default=at_a_time, help="how many at a time (%(default)s)")
-    one.add_argument("--from-file", type=Path, help="a file with one section name a line")
+    how_many = "how many at a time (%(default)s)"
+    one.add_argument("--batch-size", type=_at_least_one, default=at_a_time, metavar="N", help=how_many)
+    one.add_argument("--from-file", type=Path, metavar="FILE", help="a file with one section name a line")
     one.add_argument("--only-failed", action="store_true", help="leave out what the last batch-report.json has as done")
     one.add_argument("--shard", type=_shard, metavar="I/N", help="part I of N, always the same: a part for each host")
     patience = "how long to wait for a workspace that is away (%(default)s)"
-    one.add_argument("--patience", type=_minutes, default=60.0, metavar="MINUTES", help=patience)
-    one.add_argument("--config-dir", help="the folder of the ini files")
-    one.add_argument("--report-dir", type=Path, default=Path(), help="where the reports and batch-logs go (here)")
+    one.add_argument("--patience", type=_minutes, default="60", metavar="MINUTES", help=patience)
+    one.add_argument("--config-dir", metavar="FOLDER", help="the folder of the ini files")
+    reports = "where the reports and batch-logs go (here)"
+    one.add_argument("--report-dir", type=Path, default=Path(), metavar="FOLDER", help=reports)
+    one.set_defaults(verify=False, disk_budget=0, remove_bundles=False)  # where a script has no such option
     if verb == "import":
         one.add_argument("--verify", action="store_true", help="compare source, bundle and target")
     if verb == "migrate":
         budget = "disk space that all bundles together may take, such as 200G"
-        one.add_argument("--disk-budget", type=_size, default=0, metavar="SIZE", help=budget)
+        one.add_argument("--disk-budget", type=_size, metavar="SIZE", help=budget)
         one.add_argument("--remove-bundles", action="store_true", help="remove a bundle that was validated equal")
     return one
 

@@ -80,10 +80,10 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
             say=view.say,
             changed=lambda: reports.note(plan.results(), view.say),
             patience=options.patience * 60,
-            verify=getattr(options, "verify", False),
-            remove=getattr(options, "remove_bundles", False),
+            verify=options.verify,
+            remove=options.remove_bundles,
             dry=dry,
-            disk=Disk(getattr(options, "disk_budget", 0)),
+            disk=Disk(options.disk_budget),
         )
         reports.write(plan.results())
         pool.run(plan, lambda: view.look(plan.results(), pool.running))
