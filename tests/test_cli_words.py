@@ -32,9 +32,10 @@ from cmlutils.report import Outcome, Report, Status
 def test_every_command_has_help_with_an_example_that_it_understands(words, run_line):
     out = run_line(f"{words} --help").out
     found = examples(out)
-    assert found, out
     for line in found:
-        understood(line)
+        assert line.startswith(("cmlutil ", "echo "))  # and is no rest of a line that was wrapped
+        if line.startswith("cmlutil "):
+            understood(line)
     assert any(line.startswith(words) for line in found)
 
 

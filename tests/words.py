@@ -32,6 +32,6 @@ def understood(line):
 
 
 def examples(text):
-    """Return the cmlutil lines of a help text's example, with continued lines joined."""
-    text = re.sub(r"\\\n\s*", "", text.partition("Example:")[2])
-    return [line.strip() for line in text.splitlines() if line.strip().startswith("cmlutil ")]
+    """Return the lines of a help text's example, with continued lines joined."""
+    text = re.sub(r"\\\n\s*", "", text.partition("Example:")[2]).partition("\n\n")[0]
+    return [line.strip() for line in text.strip().splitlines()]

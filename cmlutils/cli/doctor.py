@@ -34,7 +34,7 @@ _ORDER = {"ok": 0, "warning": 1, "error": 2}  # the worst last: that is where on
 def doctor(names: tuple[str, ...], config_dir: str | None, *, deep: bool, as_json: bool) -> int:
     """Check what a migration needs, for all sections.
 
-    It looks at both ini files, unless -p names sections.
+    It checks the sections of both ini files, or only those that -p names, and changes nothing.
 
     \b
     Example: cmlutil doctor -p "Churn Model"

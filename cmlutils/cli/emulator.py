@@ -55,6 +55,7 @@ def emulator() -> None:
 def world_command(personality: str) -> None:
     """Print a sample world to start from.
 
+    \b
     Example: cmlutil emulator world > source.yaml
     """
     click.echo((_EMULATOR / _SAMPLES[personality]).read_text(encoding="utf-8"), nl=False)
@@ -65,18 +66,23 @@ def world_command(personality: str) -> None:
 @click.option(
     "--world",
     "world_file",
+    metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What is in the workspace; by default, the sample world.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default, a free one.")
+@click.option(
+    "--port", metavar="N", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default, a free one."
+)
 @click.option("--tls", is_flag=True, help="Serve https, with a certificate authority of its own.")
 @click.option(
     "--state-dir",
+    metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the projects' files live; kept at the end. By default, a temporary folder.",
 )
 @click.option(
     "--ini-dir",
+    metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
     help="Write export-config.ini (cdsw) or import-config.ini (cml) there, unless there is one.",
 )
@@ -84,6 +90,7 @@ def world_command(personality: str) -> None:
 @click.option(
     "--ssh-key",
     "ssh_keys",
+    metavar="FILE",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A public key file that opens every user's sessions; may be repeated.",
@@ -101,7 +108,8 @@ def start(
 ) -> None:
     """Run a workspace until Ctrl-C, SIGTERM or SIGHUP.
 
-    Example: cmlutil emulator start --personality cdsw --world source.yaml --ini-dir ~/rehearsal
+    \b
+    Example: cmlutil emulator start --personality cdsw --ini-dir ~/rehearsal
     """
     with suppress(Interrupted), ExitStack() as stack:  # a signal ends it in the same way while it is starting
         try:

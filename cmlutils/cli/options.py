@@ -29,7 +29,9 @@ def _one(context: click.Context, option: click.Parameter, names: tuple[str, ...]
 config_dir_option = click.option(
     "--config-dir", metavar="FOLDER", help="The folder with export-config.ini and import-config.ini."
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON on standard output, and nothing else there."
+)
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Only read, and print what would be done and what can't be foreseen."
 )
