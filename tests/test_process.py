@@ -16,7 +16,7 @@ from cmlutils.remote.child import start
 
 
 def test_a_program_is_run_to_its_end_or_its_deadline_and_a_failure_says_why():
-    assert process.run(["cat"], input=b"a\0", timeout=5) == (0, b"a\0", b"")
+    assert process.run(["printf", r"a\0"], timeout=5) == (0, b"a\0", b"")
     assert process.run(["sh", "-c", "exit 3"], timeout=5, check=False).code == 3
     with pytest.raises(CommandError, match="exit code 3: why"):
         process.run(["sh", "-c", "echo why >&2; exit 3"], timeout=5)
@@ -33,11 +33,16 @@ def test_a_program_starts_though_the_folder_that_we_are_in_was_deleted(tmp_path,
     assert process.run(["rsync", "-r", f"{tmp_path}/", f"{tmp_path}/copy"], timeout=5).code == 0
 
 
+def fed(argv, data):
+    with start(argv, fed=True) as child:
+        return process.finish(child, data, 20)
+
+
 def test_much_goes_in_while_as_much_comes_out():
     data = os.urandom(3 << 20)
-    assert process.run(["cat"], input=data, timeout=20).out == data
-    assert process.run(["true"], input=data, timeout=20).code == 0  # it reads none of its input
-    assert process.run(["cat"], input=b"", timeout=20).out == b""
+    assert fed(["cat"], data).out == data
+    assert fed(["true"], data).code == 0  # it reads none of its input
+    assert fed(["cat"], b"").out == b""
 
 
 @pytest.mark.parametrize("end", ["", " >&2"])

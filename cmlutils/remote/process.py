@@ -49,7 +49,6 @@ def run(
     argv: Sequence[str | bytes],
     *,
     env: Mapping[str, str] | None = None,
-    input: bytes | None = None,  # noqa: A002 - as subprocess.run
     timeout: float,
     check: bool = True,
     secret: str = "",
@@ -61,9 +60,9 @@ def run(
     """
     with contextlib.ExitStack() as stack:
         with interrupts.held():
-            child = stack.enter_context(start(argv, env, fed=input is not None, secret=secret))
+            child = stack.enter_context(start(argv, env, secret=secret))
             stack.callback(child.end_group)
-        result = finish(child, input or b"", timeout)
+        result = finish(child, b"", timeout)
     if check and result.code:
         said = text(result.err or result.out)
         raise CommandError(f"{os.fsdecode(argv[0])} ended with exit code {result.code}: {said}")

@@ -105,18 +105,15 @@ class Tunnel:
         return process.run(argv, timeout=ssh.CONNECT_SECONDS + 10, check=False)
 
     def run(
-        self,
-        script: str,
-        input: bytes = b"",  # noqa: A002 - as process.run
-        *,
-        timeout: float = 60,
-        check: bool = True,
-        ok: Sequence[int] = (0,),
+        self, script: str, data: bytes = b"", *, timeout: float = 60, check: bool = True, ok: Sequence[int] = (0,)
     ) -> process.Result:
-        """Run a shell script in the project's folder; with `check`, raise TransferError unless its code is in `ok`."""
+        """Run a shell script in the project's folder, with `data` as its input.
+
+        With `check`, raises TransferError unless its exit code is in `ok`.
+        """
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
-            result = process.finish(child, line + input, timeout)
+            result = process.finish(child, line + data, timeout)
         self.answered_in = min(self.answered_in, time.monotonic() - began)
         result = result._replace(err=own_errors(result.err))
         _judge(result.code, result.err, ok if check else range(255))

@@ -60,8 +60,8 @@ class CutOff:
     def __init__(self, folder, lost):
         self.folder, self.lost = folder, lost
 
-    def run(self, script, input=b"", **_):  # noqa: A002 - as Tunnel.run
-        sent = input if script == names_script() else input[: -self.lost]
+    def run(self, script, data=b"", **_):
+        sent = data if script == names_script() else data[: -self.lost]
         return Result(0, passed(["sh"], script, sent, self.folder), b"")
 
     def prepare(self, _=1):

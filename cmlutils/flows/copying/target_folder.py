@@ -202,5 +202,5 @@ class TargetFolder:
         """Keep it for the next import, without files that can't be continued."""
         self._run(_PAUSE, timeout=2)
 
-    def _run(self, script: str, input: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:  # noqa: A002 - as process.run
-        return self.tunnel.run(f"ours={self.name}\n{script}", input, timeout=timeout, check=check)
+    def _run(self, script: str, data: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:
+        return self.tunnel.run(f"ours={self.name}\n{script}", data, timeout=timeout, check=check)
