@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
 OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: only we put files into them
-LOOKED_THROUGH = ("tmp", "arriving")  # emptied before use; checked by `landing.open_staging`
+_SCRATCH = ("tmp", "arriving")  # emptied, or looked through by `landing.open_staging`, before they are used
 
 
 def place_warning(folder: Path) -> str:
@@ -28,7 +28,7 @@ def place_warning(folder: Path) -> str:
 
 
 def check_ours(folders: Iterable[Path]) -> None:
-    """Refuse any link, special file or other user's file in these folders, but for what is below LOOKED_THROUGH."""
+    """Refuse any link, special file or other user's file in these folders, but for what is in _SCRATCH."""
     for path in _within(folders):
         with contextlib.suppress(FileNotFoundError):  # of another run that is just working
             status = os.lstat(path)
@@ -45,7 +45,7 @@ def _within(folders: Iterable[Path]) -> Iterator[str]:
     for top in folders:
         for place, inner, names in os.walk(top, onerror=_raise):
             yield from (os.path.join(place, name) for name in (*inner, *names))  # noqa: PTH118
-            inner[:] = [name for name in inner if name not in LOOKED_THROUGH]
+            inner[:] = [name for name in inner if name not in _SCRATCH]
 
 
 def _raise(error: OSError) -> None:

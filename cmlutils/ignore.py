@@ -44,8 +44,8 @@ class Rule(NamedTuple):
 class IgnoreRules:
     """The parsed rules of one file, in its order, without lines that can never match anything in git."""
 
-    def __init__(self, patterns: Iterable[Rule], *, source: str) -> None:
-        self.patterns = tuple(patterns)
+    def __init__(self, lines: Iterable[Rule], *, source: str) -> None:
+        self.lines = tuple(lines)
         self.source = source
 
     @classmethod
@@ -66,7 +66,7 @@ class IgnoreRules:
 
     @cached_property
     def _decide(self) -> Callable[[str], bool]:
-        return _decider(self.patterns) if self.patterns else lambda _: False
+        return _decider(self.lines) if self.lines else lambda _: False
 
     def ignored(self, path: bytes, *, is_dir: bool) -> bool:
         """Decide on this path alone: the last match wins. Folders that it lies in are not looked at (`keep` does that).
@@ -88,7 +88,7 @@ class IgnoreRules:
         written as a range around it. Raises ConfigError for what can't be translated: a bracket such as `[\t\r]`, or
         more than six `/**/` in a pattern.
         """
-        return [line for rule in reversed(self.patterns) for line in self._rsync_lines(rule)]
+        return [line for rule in reversed(self.lines) for line in self._rsync_lines(rule)]
 
     def _rsync_lines(self, rule: Rule) -> list[bytes]:
         sign, end = (b"+ " if rule.negated else b"- "), (b"/" if rule.folders_only else b"")
@@ -109,12 +109,12 @@ class IgnoreRules:
     def beyond_prunes(self) -> IgnoreRules:
         """Return the rules that still matter for a listing which left out everything that `prunes` names."""
         settled = [rule for rule in self._last_words() if rule.folders_only and gitglob.literal(rule.glob)]
-        return IgnoreRules([rule for rule in self.patterns if rule not in settled], source=self.source)
+        return IgnoreRules([rule for rule in self.lines if rule not in settled], source=self.source)
 
     def _last_words(self) -> list[Rule]:
         """Return the rules whose decision no later line can change."""
-        last = max((rule.line for rule in self.patterns if rule.negated), default=0)
-        return [rule for rule in self.patterns if rule.line > last]
+        last = max((rule.line for rule in self.lines if rule.negated), default=0)
+        return [rule for rule in self.lines if rule.line > last]
 
 
 def default_rules() -> IgnoreRules:
@@ -129,7 +129,7 @@ def keep(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[Entry]:
 
 def decided(entries: Iterable[Entry], rules: IgnoreRules) -> Iterator[tuple[Entry, bool]]:
     """Yield each entry, in the given order, and whether it is ignored, itself or with a folder that it lies in."""
-    if not rules.patterns:
+    if not rules.lines:
         yield from ((entry, False) for entry in entries)
         return
     gone = {b"": False}

@@ -87,7 +87,7 @@ def standin(tmp_path, monkeypatch):
 def way(standin):
     """A tunnel into the stand-in's project; checks afterwards that no session is open."""
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
-    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
+    with tunnel.open_tunnel(space, "me/p", cdswctl.logged_in(space, standin.client, standin.base)) as one:
         yield one
     assert not standin.open_session()
 

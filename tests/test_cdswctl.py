@@ -130,7 +130,7 @@ def test_a_session_is_gone_only_when_that_is_proved(tmp_path, listed, stopped, i
     path = tmp_path / "cdswctl"
     path.write_text(CLIENT.format(listed=listed, stopped=stopped))
     path.chmod(0o700)
-    client = cdswctl.log_in(SPACE, path, tmp_path)
+    client = cdswctl.logged_in(SPACE, path, tmp_path)
     assert orphans.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
 
 
@@ -142,7 +142,7 @@ def test_a_client_that_checks_no_certificate_does_so_for_sessions_if_it_can(tmp_
     flag = f'case "$*" in *--insecure*) {with_it} ;; *) {without if knows else "echo other: running"} ;; esac'
     path.write_text(CLIENT.format(listed=flag, stopped="exit 1"))
     path.chmod(0o700)
-    client = cdswctl.log_in(replace(SPACE, verify=False), path, tmp_path)
+    client = cdswctl.logged_in(replace(SPACE, verify=False), path, tmp_path)
     assert orphans.stop_session(client, "me/p", "mine")
 
 
@@ -150,7 +150,7 @@ def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):
     path = tmp_path / "cdswctl"
     path.write_text(CLIENT.format(listed="sleep 9", stopped="sleep 9"))
     path.chmod(0o700)
-    client = cdswctl.log_in(SPACE, path, tmp_path)
+    client = cdswctl.logged_in(SPACE, path, tmp_path)
     with pytest.raises(Interrupted), interrupts.held():
         interrupts.hear(2)
         interrupts._heard.deadline = time.monotonic() + 0.3

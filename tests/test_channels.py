@@ -19,7 +19,7 @@ from cmlutils.section import Secret, Workspace
 @pytest.fixture
 def way(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
-    client = cdswctl.log_in(space, standin.client, standin.base)
+    client = cdswctl.logged_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
         until_ready(one)
         yield one
@@ -138,7 +138,7 @@ def test_what_a_login_shell_complains_of_is_no_word_of_the_script(standin):
     config.write_text(text.replace("ForceCommand ", "ForceCommand echo find: noise >&2; ", 1))
     assert config.read_text() != text
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
-    client = cdswctl.log_in(space, standin.client, standin.base)
+    client = cdswctl.logged_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
         until_ready(one)
         for _ in range(3):  # the first two use waiting channels, the third a new one
@@ -159,7 +159,7 @@ def test_a_script_that_fails_is_no_broken_connection(way):
 
 def test_none_is_left_on_either_side(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
-    client = cdswctl.log_in(space, standin.client, standin.base)
+    client = cdswctl.logged_in(space, standin.client, standin.base)
     with tunnel.open_tunnel(space, "me/p", client) as one:
         one.run("true")
         one.prepare(3)

@@ -96,7 +96,7 @@ def test_deep_paths_need_no_recursion() -> None:
 
 def test_without_rules_all_is_kept() -> None:
     assert kept([b"a/", b"a/b"], b"\n# nothing\n/\n!\n") == [b"a", b"a/b"]
-    assert rules(b"").patterns == ()
+    assert rules(b"").lines == ()
     assert rules(b"").rsync_filters() == []
 
 
@@ -112,7 +112,7 @@ def test_the_default_leaves_caches_at_the_root_behind() -> None:
 
 
 def test_patterns_remember_their_lines() -> None:
-    read = rules(b"# c\na.txt\n\n!/b/\n").patterns
+    read = rules(b"# c\na.txt\n\n!/b/\n").lines
     assert [(rule.line, rule.text, rule.negated, rule.folders_only) for rule in read] == [
         (2, b"a.txt", False, False),
         (4, b"!/b/", True, True),
@@ -133,9 +133,9 @@ def test_what_is_no_list_of_patterns_is_refused(text: bytes, said: str) -> None:
 
 
 def test_as_many_as_allowed_are_read() -> None:
-    assert len(rules(b"x\n" * MAX_RULES).patterns) == MAX_RULES
+    assert len(rules(b"x\n" * MAX_RULES).lines) == MAX_RULES
     assert rules(b"x" * MAX_LENGTH).ignored(b"x" * MAX_LENGTH, is_dir=False)
-    assert rules(b"#" * MAX_BYTES).patterns == ()
+    assert rules(b"#" * MAX_BYTES).lines == ()
 
 
 @pytest.mark.parametrize(

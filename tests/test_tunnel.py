@@ -22,7 +22,7 @@ def space(standin):
 
 @pytest.fixture
 def client(standin, space):
-    return cdswctl.log_in(space, standin.client, standin.base)
+    return cdswctl.logged_in(space, standin.client, standin.base)
 
 
 def test_it_runs_and_streams_and_leaves_nothing(standin, space, client, tmp_path):

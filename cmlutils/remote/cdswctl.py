@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cmlutils.errors import Rejected, TunnelError
 from cmlutils.remote import process
-from cmlutils.remote.private import private_folder, writing
+from cmlutils.remote.private import private_folder, temp_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,12 +94,12 @@ class Client:
 def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
     """Fetch the client and log it in, in a private folder that is removed when the block ends."""
     with private_folder() as folder:
-        with writing(folder.parent):
-            client = log_in(workspace, fetch(download, folder), folder)
+        with temp_errors(folder.parent):
+            client = logged_in(workspace, fetch(download, folder), folder)
         yield client
 
 
-def log_in(workspace: Workspace, path: Path, home: Path) -> Client:
+def logged_in(workspace: Workspace, path: Path, home: Path) -> Client:
     """Write the login file that the client reads, and return the client."""
     import yaml
 
@@ -120,16 +120,16 @@ def _platform() -> tuple[str, str]:
     return "linux", "arm64" if platform.machine().lower() in {"aarch64", "arm64"} else "amd64"
 
 
-def fetch(http_download: Download, folder: Path) -> Path:
+def fetch(download: Download, folder: Path) -> Path:
     """Download the client's archive, extract the client into `folder` (mode 0700), and return its path.
 
-    `http_download(path, file, limit)` writes what the workspace serves to the file, and raises above `limit` bytes.
+    `download(path, file, limit)` writes what the workspace serves to the file, and raises above `limit` bytes.
     """
     system, machine = _platform()
     where = f"/cli/{system}/{machine}/cdsw.tar.gz"
     with tempfile.TemporaryFile(dir=folder) as archive:
         try:
-            http_download(where, archive, MAX_ARCHIVE)
+            download(where, archive, MAX_ARCHIVE)
         except Rejected as error:
             if machine != "arm64":
                 raise

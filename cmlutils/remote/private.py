@@ -37,7 +37,7 @@ def private_folder(parent: str | None = None) -> Iterator[Path]:
         with interrupts.held():
             place = _place(parent)
             _remove_left(Path(place))
-            with writing(place):
+            with temp_errors(place):
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
                 watchdog.ours().folder(folder)
                 lock = _lock(folder)
@@ -51,7 +51,7 @@ def private_folder(parent: str | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def writing(place: str | Path) -> Iterator[None]:
+def temp_errors(place: str | Path) -> Iterator[None]:
     """Turn an OSError within the block into a CommandError that says that `place` can't be written."""
     try:
         yield

@@ -17,7 +17,7 @@ ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"
 @pytest.fixture
 def line(standin):
     space = Workspace("http://ws.test", "me", Secret("sekrit"), identity_file=standin.base / "id")
-    with tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base)) as one:
+    with tunnel.open_tunnel(space, "me/p", cdswctl.logged_in(space, standin.client, standin.base)) as one:
         yield one
 
 

@@ -375,7 +375,7 @@ def opened(standin):
         lines = [line for line in path.read_text().splitlines() if not line.startswith("ForceCommand")]
         path.write_text("\n".join([*lines, f"ForceCommand {command}", ""]))
         space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
-        return tunnel.open_tunnel(space, "me/p", cdswctl.log_in(space, standin.client, standin.base))
+        return tunnel.open_tunnel(space, "me/p", cdswctl.logged_in(space, standin.client, standin.base))
 
     return go
 

@@ -40,7 +40,7 @@ def programs(tmp_path, monkeypatch):
 def pulled(programs, tmp_path):
     """Return a function that runs a pull that must fail, checks its time and memory, and returns the error."""
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=programs.standin.base / "id")
-    client = cdswctl.log_in(space, programs.standin.client, programs.standin.base)
+    client = cdswctl.logged_in(space, programs.standin.client, programs.standin.base)
     (tmp_path / "bundle" / "state").mkdir(parents=True)
 
     def fails(kind):

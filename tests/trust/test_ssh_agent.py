@@ -129,7 +129,7 @@ def way(tmp_path, monkeypatch):
     standin = StandIn(tmp_path / "standin")
     monkeypatch.setattr(tunnel, "LOGIN", standin.login)
     space = Workspace("http://ws.test", "me", Secret("k"), identity_file=standin.base / "id")
-    client = cdswctl.log_in(space, standin.client, standin.base)
+    client = cdswctl.logged_in(space, standin.client, standin.base)
 
     def seconds():
         begin = time.monotonic()

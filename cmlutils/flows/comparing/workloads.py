@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils.application import ENDED
 from cmlutils.flows.comparing.pairs import Listed, alike, pair
-from cmlutils.flows.replaying.translate import person
+from cmlutils.flows.replaying.translate import whom
 from cmlutils.job import fires
 from cmlutils.model import live_status
 from cmlutils.report import Difference, Group
@@ -91,7 +91,7 @@ def _addon(one: Any) -> str:
 def _notification(one: Any) -> str:
     if isinstance(one, dict):
         one = {**one, "username": f"user {one.get('user_id')}"}
-    return one if isinstance(one, str) else person(one)
+    return one if isinstance(one, str) else whom(one)
 
 
 def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: ComparedSide) -> str:

@@ -48,7 +48,7 @@ class KeptListing:
         self.rules, self.digest = rules, b""
         self.seconds = self.ended = 0.0
         rules_left = rules.beyond_prunes() if pruned else rules
-        if not rules_left.patterns:
+        if not rules_left.lines:
             self.entries = by_path(entries)
             return
         for entry, ignored in decided(entries, rules_left):

@@ -161,7 +161,7 @@ class _Pull:
             kept = source_listing(self.tunnel, records=self.records)
         except ConfigError as error:  # as a ConfigError it would exit with 2: nothing was touched
             raise TransferError(error.message, hint=error.hint) from error
-        if kept.rules.patterns != self.kept.rules.patterns:
+        if kept.rules.lines != self.kept.rules.lines:
             log.warning(".exportignore changed during the copy; it decides as it is now.")
         return kept
 

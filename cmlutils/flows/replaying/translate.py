@@ -55,7 +55,7 @@ def _with_ids(workload: Workload, addons: Addons, people: People) -> Workload:
     ids = tuple(name if known is None else known for name, known in mine)
     if not isinstance(workload, Job):
         return replace(workload, addons=ids)
-    notified = [(person(one), people.rows([one])) for one in workload.notifications]
+    notified = [(whom(one), people.rows([one])) for one in workload.notifications]
     rows = tuple(known[0] if known else name for name, known in notified)
     return replace(workload, addons=ids, notifications=rows)
 
@@ -158,11 +158,11 @@ class People:
         for one in notifications:
             row = self.rows([one])
             if not row or (isinstance(there, list) and not any(_same(row[0], other) for other in there)):
-                absent.append(person(one))
+                absent.append(whom(one))
         if absent:
             return f"turn its notifications on again for {', '.join(absent)}"
         if notifications and not isinstance(there, list):
-            return f"check that it notifies {', '.join(map(person, notifications))}: the target does not show it"
+            return f"check that it notifies {', '.join(map(whom, notifications))}: the target does not show it"
         return ""
 
 
@@ -174,7 +174,7 @@ def _same(wanted: Row, there: object) -> bool:
     )
 
 
-def person(notification: Any) -> str:
+def whom(notification: Any) -> str:
     """Name who is notified, and of what."""
     if not isinstance(notification, dict):
         return "someone"
