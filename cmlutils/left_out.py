@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cmlutils.bundle import METADATA
+from cmlutils.reader import MARK
 from cmlutils.wholefile import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cmlutils.bundle import Bundle
-
-MARK = "(left out of the bundle)"  # to `Reader.environment`, a variable with this value does not exist
 
 
 def leave_out(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cmlutils import strict_json
 from cmlutils.errors import ApiError
-from cmlutils.left_out import MARK
 
 if TYPE_CHECKING:
     from cmlutils.errors import CmlutilError
 
+MARK = "(left out of the bundle)"  # stands in a bundle for an environment value that its export left out
 _HUGE = 1 << 63
 
 
@@ -87,7 +87,10 @@ class Reader:
         return Reader(self.data.get(key) or {}, f"{self.what}, {key}", self.error)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, whether it is an object or a JSON text of one; a variable without value is empty."""
+        """Return the environment, whether it is an object or a JSON text of one; a variable without value is empty.
+
+        A variable whose value was left out does not exist.
+        """
         value = self.data.get("environment") or {}
         if isinstance(value, str):
             try:

@@ -172,7 +172,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the metrics file; the first keys are those of cloudera/cmlutils."""
         content: dict[str, Any] = {"project_name": self.project}
-        for kind in ("model", "application", "job"):
+        for kind in _WORKLOADS:
             names = self.names(kind)
             content |= {f"total_{kind}": len(names), f"{kind}_name_list": names}
         if self.verified is not None or (self.error_code and self.verb != "export"):

@@ -3,8 +3,7 @@
 import pytest
 
 from cmlutils.errors import ApiError
-from cmlutils.left_out import MARK
-from cmlutils.reader import Reader
+from cmlutils.reader import MARK, Reader
 
 
 def read(value):
