@@ -90,12 +90,11 @@ def _not_where_named(path: Path, config_dir: str | None, environ: Mapping[str, s
     return [f"CMLUTILS_CONFIG_DIR names {named}, which has no {path.name}: {path} is used."]
 
 
-def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> IniFile:
+def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, str] = os.environ) -> IniFile:
     """Find and parse this side's ini file; raise ConfigError, naming the place, for a mistake."""
-    environ = os.environ if environ is None else environ
     path, warnings = find_file(side, config_folders(config_dir, environ))
     warnings += _not_where_named(path, config_dir, environ)
-    parser = configparser.ConfigParser(interpolation=None, strict=True, default_section="DEFAULT")
+    parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
     except OSError as error:
@@ -147,9 +146,8 @@ def _odd_permissions(path: Path, parser: configparser.ConfigParser) -> list[str]
     return []
 
 
-def load(side: Side, name: str, config_dir: str | None = None, environ: Mapping[str, str] | None = None) -> Section:
+def load(side: Side, name: str, config_dir: str | None = None, environ: Mapping[str, str] = os.environ) -> Section:
     """Return the section of this name from this side's ini file; raise ConfigError if it can't be used."""
-    environ = os.environ if environ is None else environ
     return section(read_file(side, config_dir, environ), name, environ)
 
 

@@ -1,7 +1,6 @@
 """What all kinds of workloads have in common."""
 
 import json
-import time
 from dataclasses import replace
 
 import pytest
@@ -10,11 +9,10 @@ from cmlutils.application import Application
 from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.runtime_choice import Lack, RuntimeChoice
 from cmlutils.flows.replaying.steps import Finished
-from cmlutils.flows.replaying.target import Clock, Target, create_by
+from cmlutils.flows.replaying.target import create_by
 from cmlutils.flows.replaying.workload_replay import lost
 from cmlutils.job import Job
 from cmlutils.model import Model
-from cmlutils.project import ProjectRef
 from cmlutils.report import join
 from cmlutils.runtime import Runtime
 from cmlutils.runtimes import Maps, Match
@@ -43,9 +41,9 @@ def test_a_workload_gets_its_runtime_by_the_maps_and_what_the_target_has():
 def test_in_a_project_on_engines_what_has_a_runtime_keeps_one():
     on_engines = choice(engines={"python3": "reg/py:1"}, on_engines=True)
     assert on_engines.match(Job("a", "s.py", kernel="python3")) is None
-    assert not on_engines.needs_runtime(Job("a", "s.py", kernel="python3"))
+    assert on_engines.lack(Job("a", "s.py", kernel="python3")) is None
     assert on_engines.match(Job("a", "s.py", runtime=WANTED)) == Match(THERE)
-    assert on_engines.needs_runtime(Job("a", "s.py", runtime=WANTED))
+    assert on_engines.lack(Job("a", "s.py", runtime=OTHER)).fix.endswith("runtime-map.yaml")
 
 
 @pytest.mark.parametrize(
@@ -79,11 +77,6 @@ def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, want
 def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
     note += ", which the target does not have"
     assert choice(**maps).lack(workload) == Lack(note, "add that image to the target's catalogue, or correct the map")
-
-
-def test_a_target_has_the_time_of_the_machine():
-    target = Target(None, None, ProjectRef("dana", "p", 1, "P"), None, choice())
-    assert target.clock == Clock(time.monotonic, time.sleep)
 
 
 # What the target did not accept

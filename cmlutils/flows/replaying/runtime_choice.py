@@ -28,19 +28,19 @@ class RuntimeChoice:
     maps: Maps
     engines: bool = False
 
-    def needs_runtime(self, workload: Workload) -> bool:
+    def _needs_runtime(self, workload: Workload) -> bool:
         """Tell whether it needs a runtime. In a project on engines, only workloads that had one on the source do."""
         return not self.engines or workload.runtime is not None
 
     def match(self, workload: Workload) -> Match | None:
         """Return the runtime for a workload; None when it needs none, or the target has none with its kernel."""
-        if not self.needs_runtime(workload):
+        if not self._needs_runtime(workload):
             return None
         return self.maps.find(workload.runtime, workload.kernel, self.runtimes)
 
     def lack(self, workload: Workload) -> Lack | None:
         """Return what is lacking if the workload needs a runtime and the target has none for it; None otherwise."""
-        if not self.needs_runtime(workload) or self.match(workload):
+        if not self._needs_runtime(workload) or self.match(workload):
             return None
         wanted = str(workload.runtime or workload.kernel or "its engine")
         mapped = self.maps.named(workload.runtime, workload.kernel)

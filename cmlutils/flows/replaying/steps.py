@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -58,9 +57,7 @@ class TargetItem:
 
     runs_by_itself = False
 
-    def __init__(
-        self, kind: Kind, name: str, key: str, identity: Identity, journal: Journal, sleep: Sleep = time.sleep
-    ) -> None:
+    def __init__(self, kind: Kind, name: str, key: str, identity: Identity, journal: Journal, sleep: Sleep) -> None:
         self.kind, self.name, self.key, self.identity = kind, name, key, identity
         self.journal, self.sleep = journal, sleep
 

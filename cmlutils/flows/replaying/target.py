@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class Target:
     project: ProjectRef
     journal: Journal
     choice: RuntimeChoice
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock
 
     @cached_property
     def addons(self) -> Addons:
