@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: severity is ok, warning or error; `side` is export, import or here."""
+    """One finding: severity is ok, warning or error; `side` is export, import or here.
+
+    A `section` or `side` of "-" means that it is about none of them alone.
+    """
 
     section: str
     side: str

@@ -46,13 +46,14 @@ def export_project(
     ):
         surveyed = survey(tunnel, bundle, here, progress)  # raises for what can't be used: nothing is changed yet
         bundle.begin_export(report.source)  # from here on, an earlier export is no longer complete
-        counts = write_metadata(contents, bundle, report, values=values)
+        write_metadata(contents, bundle, report, values=values)
         note_files(report, pull(tunnel, bundle, surveyed, progress))
+    counts = {f"{kind}s": len(workloads) for kind, workloads in contents.by_kind().items()}
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 
-def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values: bool = True) -> dict[str, int]:
-    """Write the four metadata files; return how many workloads each of them has."""
+def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values: bool) -> None:
+    """Write the four metadata files, and report what is in them."""
     settings = contents.settings
     write_json(bundle.metadata("project"), _record(settings, values=values))
     for kind, workloads in contents.by_kind().items():
@@ -62,7 +63,6 @@ def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values
         report.notes.append(f"The project belongs to team {settings.team}: it must exist on the target.")
     if not values:
         report.notes.append("The values of environment variables are not in the bundle: an import lists them.")
-    return {f"{kind}s": len(workloads) for kind, workloads in contents.by_kind().items()}
 
 
 def _record(one: ProjectSettings | Workload, *, values: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The projects that a user can migrate, as the source lists them: what `cmlutil init` offers."""
+"""What `cmlutil init` asks a workspace: whether it lets the user in, and which projects the user can migrate."""
 
 from __future__ import annotations
 
