@@ -184,7 +184,7 @@ class Mover:
         """Run them, a few at a time; raise TransferError if repeating can't help, TunnelError for a lost connection."""
         self.tunnel.prepare()  # for the look afterwards
         coming, late = {entry.path for entry in names}, list["Entry"]()
-        waiting, running, done, sent = deque(copies), list[Stream](), 0, 0
+        waiting, running, ended = deque(copies), list[Stream](), list[rsync.ProgressLine]()
         sizes = [entry.size for entry in names if entry.kind == "f"]
         total, well = sum(sizes), True
         with contextlib.ExitStack() as stack:
@@ -199,15 +199,15 @@ class Mover:
                         progress_signal.ask(stream.pid)
                     if stream.read(EVERY / len(running)):
                         running.remove(stream)
-                        done, sent = done + stream.now().done, sent + stream.now().sent
+                        ended.append(stream.now())
                         well &= self._judge(*stream.end())
                         if stream.lands and coming.isdisjoint(above(stream.lands.path)):
                             self.complaints += self.receiver.land([stream.lands])
                         elif stream.lands:
                             late.append(stream.lands)
-                now = [stream.now() for stream in running]
-                done_now, sent_now = done + sum(each.done for each in now), sent + sum(each.sent for each in now)
-                self.progress.files(FileProgress(done_now, total, sent_now, len(sizes)))
+                told = [*ended, *(stream.now() for stream in running)]
+                done, sent = sum(each.done for each in told), sum(each.sent for each in told)
+                self.progress.files(FileProgress(done, total, sent, len(sizes)))
         if late:  # by now their folders have arrived, too
             self.complaints += self.receiver.land(late)
         if well:  # the last answer was from a moment before the end
