@@ -87,8 +87,11 @@ class Plan:
         """Tell whether any project is unfinished."""
         return any(one.result is None for one in self.items)
 
-    def next(self) -> Task | None:
-        """Return a task that may start now, or None; later steps come first, as bundles can be removed after them."""
+    def begin_next(self) -> Task | None:
+        """Begin a step that may start now, and return its task; None if there is none.
+
+        Later steps come first, as bundles can be removed after them.
+        """
         waiting = [one for one in self.items if one.result is None and not one.running and one.doubtful is None]
         waiting.sort(key=lambda one: (-one.step, not one.tries))
         for one in waiting:

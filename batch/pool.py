@@ -139,7 +139,7 @@ class Pool:
         now = time.monotonic()
         self._cooling = [until for until in self._cooling if until > now]
         while len(self.running) + len(self._cooling) < self.size and not self.signum:
-            task = plan.next()
+            task = plan.begin_next()
             if task is None:
                 return
             try:

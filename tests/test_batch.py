@@ -367,8 +367,8 @@ def test_bundles_that_an_earlier_batch_left_never_keep_their_own_projects_waitin
     for name in "abc":
         leave_bundle(tmp_path / "out" / name, 1 << 20, complete=name in complete)
         one.disk.add(name, tmp_path / "out" / name)
-    began = [one.next().project]
-    assert one.next() is None  # as the budget is exceeded, no two run at a time
+    began = [one.begin_next().project]
+    assert one.begin_next() is None  # as the budget is exceeded, no two run at a time
     assert began == [complete[0] if complete else "a"]
 
 
