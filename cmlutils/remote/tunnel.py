@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LOGIN = "cdsw@localhost"
 REOPENINGS = 6
+ANY = range(255)  # exit codes of a script; 255 is ssh's own
 CHANNELS = 2  # opened in advance, as every flow has a few commands to run
 MAX_ERRORS = 64 << 20  # bytes of standard error of one command
 
@@ -104,23 +105,21 @@ class Tunnel:
         argv = [*ssh.with_reasons(self.ssh_argv), "-n", LOGIN, script]
         return process.run(argv, timeout=ssh.CONNECT_SECONDS + 10, check=False)
 
-    def run(
-        self, script: str, data: bytes = b"", *, timeout: float = 60, check: bool = True, ok: Sequence[int] = (0,)
-    ) -> process.Result:
+    def run(self, script: str, data: bytes = b"", *, timeout: float = 60, ok: Sequence[int] = (0,)) -> process.Result:
         """Run a shell script in the project's folder, with `data` as its input.
 
-        With `check`, raises TransferError unless its exit code is in `ok`.
+        Raises TransferError unless its exit code is in `ok`.
         """
         with self._channels.one(script) as (child, line):
             began = time.monotonic()
             result = process.finish(child, line + data, timeout)
         self.answered_in = min(self.answered_in, time.monotonic() - began)
         result = result._replace(err=own_errors(result.err))
-        _judge(result.code, result.err, ok if check else range(255))
+        _judge(result.code, result.err, ok)
         return result
 
     def stream(
-        self, script: str, *, check: bool = True, ok: Sequence[int] = (0,), err: bytearray | None = None
+        self, script: str, *, ok: Sequence[int] = (0,), err: bytearray | None = None
     ) -> Generator[bytes, None, None]:
         """Yield the standard output of a script as it comes; at the end, judge its exit code as `run` does.
 
@@ -143,7 +142,7 @@ class Tunnel:
                 code = running.wait(30)
         own = own_errors(bytes(errors))
         errors[:] = own if code else b""
-        _judge(255 if code is None else code, own, ok if check else range(255))
+        _judge(255 if code is None else code, own, ok)
 
     def alive(self) -> bool:
         """Tell whether a command can be run right now."""

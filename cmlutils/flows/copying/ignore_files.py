@@ -11,6 +11,7 @@ from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 from cmlutils.remote import process
+from cmlutils.remote.tunnel import ANY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +48,7 @@ def export_rules(tunnel: Tunnel) -> ExportRules:
 
     Raises TransferError if it can't be read, as it may exclude what must not leave the source.
     """
-    return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, check=False)))
+    return rules_of(retrying(tunnel, lambda: tunnel.run(EXPORT_RULES, ok=ANY)))
 
 
 def rules_of(found: process.Result) -> ExportRules:

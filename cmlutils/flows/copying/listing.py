@@ -24,6 +24,7 @@ from cmlutils.filelist import (
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import decided
 from cmlutils.remote import process, rsync
+from cmlutils.remote.tunnel import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Sequence
@@ -159,7 +160,7 @@ def is_unchanged(tunnel: Tunnel, kept: KeptListing) -> bool:
 
     def same() -> bool:
         said = b""
-        with contextlib.closing(tunnel.stream(script, check=False)) as chunks:
+        with contextlib.closing(tunnel.stream(script, ok=ANY)) as chunks:
             for chunk in chunks:
                 said += chunk
                 if len(said) > 2 * len(wanted):

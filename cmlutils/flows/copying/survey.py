@@ -20,6 +20,7 @@ from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.localtree import local_resolution, walk
 from cmlutils.remote import process
+from cmlutils.remote.tunnel import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[ExportRules, Rsyncs]:
     """Ask the source for its `.exportignore` and its version of rsync, in one command."""
     tunnel.prepare(2)  # for the listing, and the command after that
     script = rf"rsync --version 2>/dev/null; printf '\000'{EXPORT_RULES}"
-    said = retrying(tunnel, lambda: tunnel.run(script, check=False))
+    said = retrying(tunnel, lambda: tunnel.run(script, ok=ANY))
     version, ran, text = said.out.partition(b"\0")
     if not ran:
         why = process.text(said.err) or f"exit code {said.code}"

@@ -11,6 +11,7 @@ from cmlutils.flows.copying.listing import listed_names
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
+from cmlutils.remote.tunnel import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -64,4 +65,4 @@ def delete_one_by_one(tunnel: Tunnel, left: Collection[bytes], doomed: Mapping[b
 def _run(tunnel: Tunnel, script: str, paths: Iterable[bytes]) -> bytes:
     """Run a script that reads these names; return what it printed."""
     names = whole_names(b"./" + path for path in paths)
-    return retrying(tunnel, partial(tunnel.run, with_whole_names(script), names, timeout=600, check=False)).out
+    return retrying(tunnel, partial(tunnel.run, with_whole_names(script), names, timeout=600, ok=ANY)).out

@@ -14,6 +14,7 @@ from cmlutils.flows.copying.room import free_space_text
 from cmlutils.flows.copying.whole_names import whole_names, with_whole_names
 from cmlutils.remote import process
 from cmlutils.remote.rsync import Complaint
+from cmlutils.remote.tunnel import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -142,7 +143,7 @@ class TargetFolder:
     def open(self) -> Root:
         """Create it, and remove what a killed rsync left in it; raise TransferError if it can't be created."""
         self.opened = True
-        said = self._run(_OPEN, check=False)
+        said = self._run(_OPEN, ok=ANY)
         if said.code == IN_THE_WAY:
             raise TransferError(
                 f"The target has a {self.name} of its own, which is in the way.", hint="Rename it there."
@@ -161,7 +162,7 @@ class TargetFolder:
 
     def move_in(self, names: Sequence[bytes]) -> None:
         """Move these names from staging to the root, unless something is there."""
-        self._run(with_whole_names(_MOVE), whole_names(names), timeout=600, check=False)
+        self._run(with_whole_names(_MOVE), whole_names(names), timeout=600, ok=ANY)
 
     def land(self, files: Iterable[Entry]) -> list[Complaint]:
         """Move those of these files that are complete from staging to their places, if their folders are there."""
@@ -169,7 +170,7 @@ class TargetFolder:
         pairs = ((each.path, b"%d %d.%09d" % (each.size, *divmod(time, SECOND))) for each, time in kept)
         listed = whole_names(field for pair in pairs for field in pair)
         self.tunnel.prepare(3)  # one for this, and two for what may come next
-        said = self._run(with_whole_names(_LAND), listed, timeout=600, check=False)
+        said = self._run(with_whole_names(_LAND), listed, timeout=600, ok=ANY)
         fields = said.out.split(b"\0")
         return [
             Complaint(path, f"it can't be moved to its place: {process.text(reason)}")
@@ -178,7 +179,7 @@ class TargetFolder:
 
     def free(self) -> str:
         """Say how many bytes are free there, and how many inodes, where they are counted."""
-        said = self.tunnel.run(_FREE, check=False).out.decode("ascii", "replace").split()
+        said = self.tunnel.run(_FREE, ok=ANY).out.decode("ascii", "replace").split()
         return free_space_text(*(int(number) for number in said if number.isdigit() and len(number) < 20))
 
     def remove(self) -> None:
@@ -202,5 +203,5 @@ class TargetFolder:
         """Keep it for the next import, without files that can't be continued."""
         self._run(_PAUSE, timeout=2)
 
-    def _run(self, script: str, data: bytes = b"", *, timeout: float = 60, check: bool = True) -> process.Result:
-        return self.tunnel.run(f"ours={self.name}\n{script}", data, timeout=timeout, check=check)
+    def _run(self, script: str, data: bytes = b"", *, timeout: float = 60, ok: Sequence[int] = (0,)) -> process.Result:
+        return self.tunnel.run(f"ours={self.name}\n{script}", data, timeout=timeout, ok=ok)
