@@ -106,10 +106,8 @@ def workspaces(home, keys, sample, tmp_path):
         def start(
             *,
             without=(),
-            switches=None,
             section="Churn Model",
             more="",
-            personality="cml",
             target_more=None,
             source_more=None,
             source_runtimes=(),
@@ -134,7 +132,6 @@ def workspaces(home, keys, sample, tmp_path):
                 ],
                 "projects": [],
                 "assume": dict.fromkeys(without, False),
-                "switches": switches or {},
                 "pace": {"polls": 0},  # nothing but waiting: tests/faults/test_model_builds.py looks at what takes time
                 **(target_more or {}),
             }
@@ -142,7 +139,7 @@ def workspaces(home, keys, sample, tmp_path):
                 start_workspace(World.load(source_world), personality="cdsw", state_dir=tmp_path / "source")
             )
             target = stack.enter_context(
-                start_workspace(World.load(target_world), personality=personality, state_dir=tmp_path / "target")
+                start_workspace(World.load(target_world), personality="cml", state_dir=tmp_path / "target")
             )
             folder = home / "cmlutils"
             folder.mkdir(exist_ok=True)

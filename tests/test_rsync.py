@@ -18,8 +18,8 @@ def test_the_version_of_an_rsync_is_read_and_of_nothing_else():
     assert rsync.version(b"rsync  version 3.4\n") == rsync.Version((3, 4, 0), zstd=False)
 
 
-def way(both, target="t", temp=""):
-    return rsync.Way(["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, rsync.Place(target, temp), both)
+def way(both, temp=""):
+    return rsync.Way(["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, rsync.Place("t", temp), both)
 
 
 def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():

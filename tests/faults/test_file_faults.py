@@ -45,9 +45,9 @@ def fill(root):
     (root / "d8/link").symlink_to("/nowhere")
 
 
-def unequal(left, right, *, ignored=("a.log", ".cache")):
-    """Return what differs between two trees: path, kind, size, mode, time, link, content."""
-    wanted = [each for each in walk(left) if each.path.decode().partition("/")[0] not in ignored]
+def unequal(left, right):
+    """Return what differs between two trees but for what is ignored: path, kind, size, mode, time, link, content."""
+    wanted = [each for each in walk(left) if each.path.decode().partition("/")[0] not in {"a.log", ".cache"}]
     found = list(walk(right))
     differences = compare(wanted, found, folder_times=True)
     named = [each.path for each in [*differences.only_left, *differences.only_right]]
