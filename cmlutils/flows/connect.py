@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
     from cmlutils.journal import Journal
     from cmlutils.progress import Progress
+    from cmlutils.remote.routes import Json
     from cmlutils.remote.tunnel import Tunnel
     from cmlutils.report import Report
     from cmlutils.runtime import Runtime
@@ -120,8 +121,13 @@ def find_project(connection: Connection) -> ProjectRef:
             f"{section.workspace.host} has no project {section.name!r} of {owner} or of one of their teams.",
             hint="Check the section's name, or name the project's owner with owner_username.",
         )
-    ref = ProjectRef.from_v1(found)
-    return ProjectRef.from_v1(connection.v1.projects.get(ref), ref.owner)
+    return whole_ref(connection.v1, found)
+
+
+def whole_ref(v1: ApiV1, row: Json, owner: str = "") -> ProjectRef:
+    """Return a reference to the project of a listing's row, completed by what only the project itself shows."""
+    ref = ProjectRef.from_v1(row, owner)
+    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected
+from cmlutils.flows.connect import whole_ref
 from cmlutils.flows.replaying.ensure import ensure
 from cmlutils.flows.replaying.kinds import Inventory, Kind
 from cmlutils.flows.replaying.steps import Finished, Record, Step
@@ -51,7 +52,7 @@ def ensure_project(
     outcome, record = ensure(step)
     if record is None:
         raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
-    return _whole(connection.v1, ProjectRef.from_v1(record, owner)), outcome
+    return whole_ref(connection.v1, record, owner), outcome
 
 
 class _ProjectStep(Step):
@@ -200,11 +201,7 @@ def project_there(connection: Connection, journal: Journal, owner: str) -> tuple
         return None, False
     lost_answer = past is not None and not past.target_id and str(found.get("id")) not in past.before
     ours = lost_answer and _may_be_by(section.workspace.username, found)
-    return _whole(v1, ProjectRef.from_v1(found, owner)), not ours
-
-
-def _whole(v1: ApiV1, ref: ProjectRef) -> ProjectRef:
-    return ProjectRef.from_v1(v1.projects.get(ref), ref.owner)
+    return whole_ref(v1, found, owner), not ours
 
 
 def _read(v1: ApiV1, past: JournalStep) -> Record:
