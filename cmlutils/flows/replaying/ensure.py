@@ -55,7 +55,7 @@ def _guarded(
         outcome, record = work()
     except (Interrupted, BundleError):  # BundleError: the journal can't be written, which also ends the run
         with interrupts.held():
-            _request_stop(step, _LAST_LOOKS)
+            _stop_what_may_run(step, _LAST_LOOKS)
         raise
     except Unreachable as error:
         raise with_leftovers(error, [step]) from error
@@ -72,17 +72,17 @@ def _failed(step: Step, error: ApiError) -> Outcome:
     todo, left = error.hint or "Run the import again.", leftover_warning(step)
     if not left:
         return step.failed(str(error), todo)
-    _request_stop(step, (0.0,))
+    _stop_what_may_run(step, (0.0,))
     return step.failed(f"{error} {left}", todo, needs_hand=True)
 
 
-def _request_stop(step: Step, looks: Sequence[float]) -> None:
+def _stop_what_may_run(step: Step, looks: Sequence[float]) -> None:
     """Ask what we may just have created to stop: this run goes on without it, and the next one finishes it."""
     past = step.past
     if not step.runs_by_itself or past is None or past.done:
         return
     try:
-        mine = step.known(past) if past.target_id else step.look_for_lost(past.before, looks)
+        mine = step.noted(past) if past.target_id else step.look_for_lost(past.before, looks)
         if mine is not None:
             step.request_stop(mine)
     except NotFound:

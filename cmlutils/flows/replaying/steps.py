@@ -94,7 +94,7 @@ class TargetItem:
         """Return everything on the target that has this identity, oldest first."""
         return [one for one in self.kind.inventory.rows() if self.kind.identity_of(one) == self.identity]
 
-    def known(self, past: JournalStep) -> Record | None:
+    def noted(self, past: JournalStep) -> Record | None:
         """Return the one whose id is in the journal, whatever it is called by now; None when it is gone.
 
         A listing may lag behind, so one that is not listed is asked for by its id.
@@ -114,7 +114,7 @@ class TargetItem:
             return self.look_for_lost(past.before)
         for pause in LOOKS[:1] if past.done else LOOKS:
             self.sleep(pause)
-            if mine := self.known(past):
+            if mine := self.noted(past):
                 return mine
         return None
 
