@@ -148,8 +148,7 @@ class _Validation:
         records = read_records(v1, project)
         add_unlisted(v1, project, journal, records)
         self._ask_for_pauses(target, project, journal, records["job"])
-        wanted = {kind: with_ids(v1, some) for kind, some in self.contents.by_kind().items()}
-        self._compare(v1, project, side, wanted, records)
+        self._compare(v1, project, side, with_ids(v1, self.contents.by_kind()), records)
         if report.verb == "validate-migration":
             rows = [(kind, str(one.get("name"))) for kind, some in records.items() for one in some]
             report.outcomes += [Outcome(kind, name, Status.PRESENT) for kind, name in rows]

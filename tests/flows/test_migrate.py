@@ -118,6 +118,7 @@ def test_two_applications_of_one_subdomain_are_refused_before_anything_is_writte
 
 def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     sample["jobs"][0] |= {"notifications": [{"user_id": 22, "failure": True}], "addons": [5]}
+    sample["applications"][0]["addons"] = [5]
     addon = {"component": "Spark", "display_name": "Spark 3.2"}
     _, target = workspaces(source_more={"addons": [{**addon, "id": 5}]}, target_more={"addons": [{**addon, "id": 905}]})
     target.world.user("kai").id = 7022
@@ -127,7 +128,9 @@ def test_people_and_addons_travel_by_name(workspaces, run_line, sample):
     assert job.addons == [905]
     assert [(one["user_id"], one["failure"]) for one in job.notifications] == [(7022, True)]
     validate = f"{VALIDATE} --json"
+    target.forget_requests()
     assert not {"addons", "notifications"} & {one["what"] for one in run_line(validate).json["differences"]}
+    assert sum(one.path.endswith("/runtime-addons") for one in target.requests) == 1
     job.addons, job.notifications = [], [{"user_id": 7001, "failure": True}]
     found = {one["what"]: one for one in run_line(validate, exit_code=4).json["differences"] if not one["expected"]}
     assert (found["addons"]["left"], found["addons"]["right"]) == ("905", "none")

@@ -42,10 +42,10 @@ def by_name(
     )
 
 
-def with_ids(v1: ApiV1, workloads: Sequence[Workload]) -> list[Workload]:
-    """Return a bundle's workloads with this workspace's ids of people and add-ons; what it lacks keeps its name."""
+def with_ids(v1: ApiV1, workloads: Mapping[str, Sequence[Workload]]) -> dict[str, list[Workload]]:
+    """Return a bundle's workloads by kind, with this workspace's ids of people and add-ons; others keep their names."""
     addons, people = Addons(v1), People(v1)
-    return [_with_ids(one, addons, people) for one in workloads]
+    return {kind: [_with_ids(one, addons, people) for one in some] for kind, some in workloads.items()}
 
 
 def _with_ids(workload: Workload, addons: Addons, people: People) -> Workload:
