@@ -62,7 +62,7 @@ class _Group:
         """Return the connection for one of its sections."""
         return replace(self.connection, section=replace(section, workspace=self.workspace))
 
-    def find(self, severity: str, text: str, fix: str = "") -> None:
+    def add(self, severity: str, text: str, fix: str = "") -> None:
         """Add a finding for all of its sections together."""
         self.findings.append(Finding(label(self.sections), self.sections[0].side, severity, text, fix))
 
@@ -156,10 +156,10 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         v1.users.migrating(workspace.username)
         skew = _skew(v1.http.date)
         if abs(skew) > _SKEW:
-            group.find("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
+            group.add("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
         runtimes = v1.runtimes.all()
         if lacking := lacks_rsync(workspace.host, runtimes):
-            group.find("error", lacking.removesuffix("."), f"add {RSYNC_IMAGE} to it")
+            group.add("error", lacking.removesuffix("."), f"add {RSYNC_IMAGE} to it")
         wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
@@ -231,6 +231,6 @@ def _open_session(group: _Group) -> None:
         except CmlutilError as error:
             group.fail(error)
         else:
-            group.find("ok", f"a session opened in {project.path}: your ssh key is accepted, and rsync is installed")
+            group.add("ok", f"a session opened in {project.path}: your ssh key is accepted, and rsync is installed")
         return
-    group.find("warning", f"{group.workspace.host} has none of the projects yet, so no session could be opened")
+    group.add("warning", f"{group.workspace.host} has none of the projects yet, so no session could be opened")
