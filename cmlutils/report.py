@@ -15,6 +15,7 @@ from cmlutils.errors import ExitCode
 if TYPE_CHECKING:
     from cmlutils.section import Side
 
+TOOL = f"cmlutil {__version__}"
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
 _GUIDELINES = (  # from the user's document, each with the kinds of outcomes for which it applies
     (
@@ -124,6 +125,16 @@ class Report:
         return "export" if self.verb == "export" else "import"
 
     @property
+    def started_at(self) -> str:
+        """When the run began: UTC, in ISO 8601 format."""
+        return datetime.fromtimestamp(self.started, timezone.utc).isoformat(timespec="seconds")
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return round(time.time() - self.started, 1)
+
+    @property
     def unexpected(self) -> list[Difference]:
         """The differences that nothing explains."""
         return [one for one in self.differences if not one.expected]
@@ -178,12 +189,12 @@ class Report:
         if self.verified is not None or (self.error_code and self.verb != "export"):
             content["isMigrationSuccessful"] = self.successful
         return content | {
-            "tool": f"cmlutil {__version__}",
+            "tool": TOOL,
             "verb": self.verb,
             "exit_code": int(self.exit_code),
             "error": self.error,
-            "started_at": datetime.fromtimestamp(self.started, timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self.started, 1),
+            "started_at": self.started_at,
+            "seconds": self.seconds,
             "source": self.source,
             "target": self.target,
             "files": self.files,

@@ -34,7 +34,7 @@ class ProgressFile(logging.Handler):
     def __init__(self, inner: Progress, report: Report, bundle: Bundle) -> None:
         super().__init__(logging.WARNING)
         self._inner, self._report, self._path = inner, report, bundle.progress
-        self._state = RunState(os.getpid(), report.verb, _iso(datetime.fromtimestamp(report.started, timezone.utc)))
+        self._state = RunState(os.getpid(), report.verb, report.started_at)
         self._samples: deque[tuple[float, int]] = deque()
         self._written = 0.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.cli.charts import bars, stacks
 from cmlutils.cli.render import files_text
 from cmlutils.log import mask
-from cmlutils.report import join
+from cmlutils.report import TOOL, join
 from cmlutils.units import human_size
 
 if TYPE_CHECKING:
@@ -70,14 +70,13 @@ def page(report: Report) -> str:
         _list("Notes", report.notes),
         _phases(report),
     ]
-    data = report.to_json()
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
         'img-src data:"><link rel="icon" href="data:,">'
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}"
-        f"<footer>{_text(data['tool'])}, {_text(data['started_at'])}</footer></body></html>\n"
+        f"<footer>{_text(TOOL)}, {_text(report.started_at)}</footer></body></html>\n"
     )
 
 
@@ -104,12 +103,11 @@ def _verdict(report: Report) -> str:
 
 
 def _facts(report: Report) -> str:
-    data = report.to_json()
     files = report.files
     facts = [
         ("Source", report.source or "–"),
         ("Target", report.target or "–"),
-        ("Started", f"{data['started_at']}, took {data['seconds']} s"),
+        ("Started", f"{report.started_at}, took {report.seconds} s"),
         ("Verified", {None: "not asked for", True: "equal", False: "differences found"}[report.verified]),
     ]
     if files:
