@@ -30,9 +30,7 @@ _NOT_GNU = (
     "It takes GNU find (findutils; the one of busybox has no -printf), and a login shell that prints nothing: let "
     ".bashrc and the like be silent where the shell is not interactive."
 )
-Records = dict[bytes, Entry]
-"""Entries by the records that they were read from; see `parse_find`."""
-
+Records = dict[bytes, Entry]  # entries by the records that they were read from; see `parse_find`
 _FIELDS = 6
 _RECORD = re.compile(rb"(?:[^\0]*\0){6}")
 _KINDS = {kind.encode(): kind for kind in "fdlpsbc"}
@@ -113,10 +111,9 @@ def names_input(paths: Iterable[bytes]) -> bytes:
 
 def parse_names(out: bytes) -> Iterator[Entry]:
     """Read the output of `names_script`; a malformed record counts as a name that does not exist."""
-    fields = out.split(b"\0")[:-1]
-    for start in range(0, len(fields), _FIELDS):
+    for record in _RECORD.findall(out):
         with contextlib.suppress(ValueError, KeyError):
-            (entry,) = _entries(fields[start : start + _FIELDS])
+            (entry,) = _entries(record.split(b"\0")[:-1])
             yield entry._replace(path=entry.path.removeprefix(b"./"))
 
 
@@ -203,9 +200,8 @@ def _entries(fields: list[bytes]) -> list[Entry]:
     as Entry's own constructor would take twice the time.
     """
     numbers, times = fields[1::_FIELDS] + fields[3::_FIELDS], fields[2::_FIELDS]
-    if numbers and not (b"".join(numbers).isdigit() and b"".join(times).translate(None, b"-.").isdigit()):
-        raise ValueError
-    if numbers and max(map(len, numbers + times)) > MAX_DIGITS:
+    digits = b"".join(numbers).isdigit() and b"".join(times).translate(None, b"-.").isdigit()
+    if numbers and not (digits and max(map(len, numbers + times)) <= MAX_DIGITS):
         raise ValueError
     new = tuple.__new__
     return [

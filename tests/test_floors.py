@@ -94,3 +94,15 @@ def test_a_package_of_flows_tells_what_each_of_its_modules_is_for(package):
     folder = HOUSE / "flows" / package
     told = set(re.findall(r"\w+", ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))))
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} - told == set()
+
+
+def test_modules_and_functions_are_short():
+    for path in [*MODULES, *HOUSE.parent.glob("batch/*.py")]:
+        text = path.read_text()
+        sizes = [
+            node.end_lineno - node.lineno + 1
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        assert max(sizes, default=0) <= 45, path
+        assert text.count("\n") <= 250 or path == HOUSE / "emulator/cdswctl.py", path
