@@ -45,7 +45,12 @@ def hear(signum: int) -> None:
     """Take note of a signal, and raise Interrupted unless a clean-up is under way; later signals change nothing."""
     if not _heard.signum:
         _heard.signum, _heard.deadline = signum, time.monotonic() + SECONDS
-        _heard.let_go()
+    _heard.let_go()
+
+
+def lost() -> None:
+    """Take note that Python ignored Interrupted, as it does where a finaliser raises it; the next signal raises it."""
+    _heard.raised = False
 
 
 def over() -> None:

@@ -262,6 +262,20 @@ def test_what_a_signal_kept_from_being_cleaned_up_is_gone_at_the_end(tmp_path):
         assert (child.wait(5), folder.exists()) == (-signal.SIGINT, False)
 
 
+def test_a_signal_that_comes_where_python_ignores_what_is_raised_ends_the_run_all_the_same(capfd):
+    class Finaliser:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0)
+
+    begin = time.monotonic()
+    with pytest.raises(Interrupted), signals():
+        Finaliser()  # it is deleted at once
+        until(lambda: False, "the signal", 5)
+    assert time.monotonic() - begin < 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_nothing_is_started_any_more_when_the_watchdog_ends_all():
     code = (
         "from cmlutils.errors import CommandError\n"

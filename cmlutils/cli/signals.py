@@ -9,23 +9,38 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
+import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils import interrupts
+from cmlutils.errors import Interrupted
 from cmlutils.remote import watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from sys import UnraisableHookArgs
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOST = 0  # no signal's number: the first signal's exception was ignored
 _PATIENCE = interrupts.SECONDS + 0.5  # seconds; then the watchdog has its grace, before a batch would kill us
 
 
 def _heard(signum: int, _frame: FrameType | None) -> None:
     interrupts.hear(signum)
+
+
+def _ignored(before: Callable[[UnraisableHookArgs], object], writer: int, what: UnraisableHookArgs) -> None:
+    """Do as before with an exception that Python ignores, but ask the thread to repeat the signal if it was ours."""
+    if isinstance(what.exc_value, Interrupted):
+        interrupts.lost()
+        os.write(writer, bytes([_LOST]))
+    else:
+        before(what)
 
 
 def _nohup(signum: int) -> bool:
@@ -41,13 +56,15 @@ def signals() -> Iterator[None]:
     os.set_blocking(writer, False)
     before = {one: signal.signal(one, _heard) for one in _SIGNALS if not _nohup(one)}
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    hook, sys.unraisablehook = sys.unraisablehook, partial(_ignored, sys.unraisablehook, writer)
+    thread = threading.Thread(target=_watch, args=(reader, threading.get_ident()), daemon=True)
     thread.start()
     try:
         yield
     finally:
         with interrupts.held():
             watchdog.dismiss()
+            sys.unraisablehook = hook
             signal.set_wakeup_fd(wakeup)
             os.close(writer)
             thread.join()
@@ -57,22 +74,31 @@ def signals() -> Iterator[None]:
             interrupts.forget()  # a signal that came this late had nothing left to end
 
 
-def _watch(reader: int) -> None:
-    """Wait for a first signal, then for a second one or the deadline; then end the process unless it ends by itself."""
+def _watch(reader: int, main: int) -> None:
+    """Wait for a first signal, then for a second one or the deadline; then end the process unless it ends by itself.
+
+    `main` is the thread that handles signals. If the first one's exception got lost there, it gets the signal again.
+    """
     first = _next(reader)
-    if first and _next(reader, _PATIENCE) is not None:
+    if not first:
+        return
+    while (second := _next(reader, _PATIENCE)) == _LOST:
+        time.sleep(0.01)  # until it is out of where exceptions are ignored
+        signal.pthread_kill(main, first)
+        _next(reader)  # the one just sent
+    if second is not None:
         watchdog.leave()
         os._exit(128 + first)
 
 
 def _next(reader: int, seconds: float | None = None) -> int | None:
-    """Return the next signal that we handle; 0 when time is up, None when the block is over."""
+    """Return the next signal that we handle, or _LOST; -1 when time is up, None when the block is over."""
     while True:
         ready, _, _ = select.select([reader], [], [], seconds)
         if not ready:
-            return 0
+            return -1
         number = os.read(reader, 1)
         if not number:
             return None
-        if number[0] in _SIGNALS:
+        if number[0] in {*_SIGNALS, _LOST}:
             return number[0]
