@@ -8,6 +8,7 @@ from cmlutils.entries import compare
 from cmlutils.flows.copying import pull as pulling
 from cmlutils.flows.copying import push as pushing
 from cmlutils.flows.copying.bundle_files import reading_bundle
+from cmlutils.flows.copying.pushed import target_key
 from cmlutils.flows.copying.survey import listing_here, survey
 from cmlutils.localtree import walk
 from cmlutils.progress import Silent
@@ -30,19 +31,20 @@ def pull(way, folder, progress=None):
         return pulling.pull(way, bundle, survey(way, bundle, here, progress), progress)
 
 
-def push(way, folder, progress=None):
-    with reading_bundle(Bundle(folder), way.workspace.url, "me/p") as found:
+def push(way, folder, progress=None, *, into="me/p"):
+    with reading_bundle(Bundle(folder), way.workspace.url, into) as found:
         return pushing.push(way, found, progress or Silent())
 
 
 class Copy:
     """Copying between a project and a bundle, from or to the workspace that is the migration's `side`.
 
-    It goes from `source` to `goal`; new files grow in the folder `aside`.
+    It goes from `source` to `goal`; new files grow in the folder `aside`. `key` is that of its recopy list.
     """
 
     def __init__(self, side, way, project, bundle):
         self.side, self._way, self._bundle = side, way, bundle
+        self.key = target_key(way.workspace.url, "me/p") if side == "target" else side
         self.source, self.goal, self.aside = project, bundle / "project-data", bundle / "state/arriving"
         if side == "target":
             self.source, self.goal, self.aside = self.goal, project, project / ".cmlutil-tmp/new"

@@ -11,6 +11,7 @@ from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
 from cmlutils.flows.comparing.workloads import compare_workloads
 from cmlutils.flows.connect import api_v2, find_project, project_tunnel
+from cmlutils.flows.copying.pushed import target_key
 from cmlutils.flows.read_project import read_records, read_settings
 from cmlutils.flows.replaying.job_triggers import paused_in_v2
 from cmlutils.flows.replaying.journal_keys import unfinished
@@ -153,7 +154,7 @@ class _Validation:
             rows = [(kind, str(one.get("name"))) for kind, some in records.items() for one in some]
             report.outcomes += [Outcome(kind, name, Status.PRESENT) for kind, name in rows]
         with project_tunnel(target, project, runtimes, self.bundle) as tunnel:
-            report.differences += self.files.target(tunnel)
+            report.differences += self.files.target(tunnel, target_key(workspace.url, project.path))
 
     def _compare(
         self,

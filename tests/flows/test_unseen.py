@@ -15,6 +15,7 @@ from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows.copying import push as pushing
 from cmlutils.flows.copying import remaining
 from cmlutils.flows.copying.listing import KeptListing, is_unchanged
+from cmlutils.flows.copying.pushed import target_key
 from cmlutils.flows.copying.recopy import RecopyList
 from cmlutils.ignore import default_rules
 from cmlutils.remote import cdswctl, process, tunnel
@@ -257,7 +258,7 @@ def test_what_was_found_to_differ_in_contents_alone_is_brought_anew(copy, bundle
     for name in ("in/a", "c*\\"):
         overwrite(copy.goal / name, b"x" * len(name))
     assert copy().transferred == 0  # a copy compares only size and time
-    recopy_list = RecopyList(bundle / "state", copy.side)
+    recopy_list = RecopyList(bundle / "state", copy.key)
     recopy_list.note([b"in/a", b"gone", b"in"])
     assert copy().transferred == 1
     assert (copy.goal / "in/a").read_text() == "in/a"
@@ -273,7 +274,7 @@ def listed(copy, bundle):
     copy()
     for name in ("in/a", "b", "c"):
         overwrite(copy.goal / name, b"x" * len(name))
-    recopy_list = RecopyList(bundle / "state", copy.side)
+    recopy_list = RecopyList(bundle / "state", copy.key)
     recopy_list.note([b"in/a", b"b", b"c"])
     return recopy_list._path
 
@@ -342,9 +343,37 @@ def test_one_that_can_not_be_brought_anew_is_a_problem_and_stays_known(copy, lis
     assert sorted(name for name, content in brought if name == content) == refused  # nobody has copied the others
 
 
+def recopies_of(way, bundle, project):
+    return RecopyList(bundle / "state", target_key(way.workspace.url, project))
+
+
+def test_what_differs_in_contents_alone_on_one_target_waits_for_an_import_there(project, bundle, way):
+    make(bundle / "project-data", "a")
+    push(way, bundle)
+    overwrite(project / "a", b"x")
+    recopies_of(way, bundle, "me/p").note([b"a"])
+    assert push(way, bundle, into="me/other").transferred == 0
+    assert push(way, bundle).transferred == 1
+    assert (project / "a").read_text() == "a"
+
+
+def test_what_the_source_changed_unseen_comes_to_each_target_though_it_was_equal_before(project, bundle, way):
+    make(project, "a")
+    pull(way, bundle)
+    targets = ["me/p", "me/other"]
+    assert [push(way, bundle, into=each).transferred for each in targets] == [0, 0]
+    overwrite(project / "a", b"x")
+    RecopyList(bundle / "state", "source").note([b"a"])
+    pull(way, bundle)
+    for each in targets:
+        overwrite(project / "a", b"y")
+        assert push(way, bundle, into=each).transferred == 1
+        assert (project / "a").read_text() == "x"
+
+
 def test_what_the_rules_leave_out_for_once_is_not_forgotten(project, bundle, way):
     make(bundle / "project-data", "a")
-    recopy_list = RecopyList(bundle / "state", "target")
+    recopy_list = recopies_of(way, bundle, "me/p")
     recopy_list.note([b"a"])
     (bundle / ".importignore").write_text("a\n")
     push(way, bundle)

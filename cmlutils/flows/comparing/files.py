@@ -71,10 +71,10 @@ class FileCheck:
         kept = source_listing(tunnel, records=self._records)
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
-        return found + self._contents(tunnel, "source", self.here, kept.entries)
+        return found + self._contents(tunnel, "source", "source", self.here, kept.entries)
 
-    def target(self, tunnel: Tunnel) -> list[Difference]:
-        """Compare the target with the bundle, without what `.importignore` excludes."""
+    def target(self, tunnel: Tunnel, key: str) -> list[Difference]:
+        """Compare the target, whose `target_key` this is, with the bundle, without what `.importignore` excludes."""
         rules = import_rules(self._data)
         here = KeptListing(self.here.values(), rules).entries
         ours = TargetFolder(tunnel, temp_name_beside(self.here))  # what an interrupted import left in it does not count
@@ -91,12 +91,12 @@ class FileCheck:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
             found.append(row)
-        return found + self._contents(tunnel, "target", here, kept.entries)
+        return found + self._contents(tunnel, "target", key, here, kept.entries)
 
     def _contents(
-        self, tunnel: Tunnel, side: Literal["source", "target"], here: Entries, there: Entries
+        self, tunnel: Tunnel, side: Literal["source", "target"], key: str, here: Entries, there: Entries
     ) -> list[Difference]:
-        """Compare the contents of files that have the same size on both sides."""
+        """Compare the contents of files that have the same size on both sides; note which are unequal, by `key`."""
         if self._quick:
             return []
         self._progress.step("computing digests")
@@ -114,7 +114,7 @@ class FileCheck:
                 unequal.append(path)
                 group = Group.BUNDLE if self._changed_here(path) else group
             found.append(Difference(f"{side} file", f"{quoted(path)}: content", left[:16], right[:16], group=group))
-        RecopyList(self._state, side).note(unequal)
+        RecopyList(self._state, key).note(unequal)
         return found
 
     def _changed_here(self, path: bytes) -> bool:

@@ -69,7 +69,7 @@ class _Push:
         self.work = files.bundle.state / "tmp"
         self.here, self.local = here, here.local
         self.tunnel, self.folder, self.there, self.progress = folder.tunnel, folder, there, progress
-        self.recopy_list, self.recopies = RecopyList(files.bundle.state, "target"), Recopies()
+        self.recopy_list, self.recopies = RecopyList(files.bundle.state, files.memory.target), Recopies()
         self.resolution_ns = files.memory.read_resolution()
         self.differences = self._compared()
         self.ahead = Ahead(self.work / "ahead")
@@ -84,7 +84,7 @@ class _Push:
             stuck = self._delete_stuck(doomed)
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
-        if first or doomed:
+        if first or doomed or not self.files.memory.known:
             self.files.memory.settle(put_there(self.here, self.there, first), self.ahead.write_list)
         sums = self.ahead.sums_of(self.local.entries)
         return FileResult(

@@ -20,16 +20,26 @@ if TYPE_CHECKING:
     from cmlutils.filelist import Records
 
 
+def target_key(url: str, project: str) -> str:
+    """Return how the bundle's state names this project (owner/slug) of this workspace."""
+    return hashlib.sha256(f"{workspace_at(url)}\n{project}".encode()).hexdigest()[:16]
+
+
+def known_targets(state: Path) -> set[str]:
+    """Return the keys of all targets that this bundle was imported into, as far as their imports came to the files."""
+    return {path.stem.removeprefix("pushed-") for path in state.glob("pushed-*.*")}
+
+
 class PushMemory:
     """Remembers, in the bundle's `state`, what we put into this project (owner/slug) of this workspace.
 
-    What a push is about to put there is noted beforehand, in addition to what is there already: after an interruption,
-    either version of a file may be there.
+    `target` is its key. What a push is about to put there is noted beforehand, in addition to what is there already:
+    after an interruption, either version of a file may be there.
     """
 
     def __init__(self, state: Path, url: str, project: str) -> None:
-        digest = hashlib.sha256(f"{workspace_at(url)}\n{project}".encode()).hexdigest()[:16]
-        self._list = state / f"pushed-{digest}.list"
+        self.target = target_key(url, project)
+        self._list = state / f"pushed-{self.target}.list"
         self._begun, self._resolution = self._list.with_suffix(".begun"), self._list.with_suffix(".grain")
         self._about: list[Entry] = []
 
@@ -47,6 +57,11 @@ class PushMemory:
                 earlier = [*read_list(self._begun)]
         self._about = [*earlier, *entries]
         write_list(self._begun, self._about)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is remembered of this target, be it that nothing was put there."""
+        return self._list.exists() or self._begun.exists()
 
     def settle(self, entries: list[Entry], write: Callable[[Path, list[Entry]], None] = write_list) -> None:
         """Remember only these."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cmlutils.entries import by_path, upwards
 from cmlutils.filelist import quoted
@@ -77,10 +77,10 @@ def _ends(path: bytes) -> Iterator[bytes]:
 
 
 class RecopyList:
-    """A list of files to copy again, kept in the bundle's state; there is one for each side."""
+    """A list of files to copy again, kept in the bundle's state; `key` is "source" or a target's key."""
 
-    def __init__(self, state: Path, side: Literal["source", "target"]) -> None:
-        self._path = state / f"unequal-{side}.list"
+    def __init__(self, state: Path, key: str) -> None:
+        self._path = state / f"unequal-{key}.list"
 
     def note(self, paths: Iterable[bytes]) -> None:
         """Keep only these names."""
