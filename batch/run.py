@@ -14,6 +14,7 @@ from disk import Disk
 from plan import Item, Plan
 from pool import Pool
 
+from cmlutils.__main__ import COMMAND
 from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.errors import CmlutilError, ConfigError, ExitCode
 from cmlutils.screen import columns
@@ -71,7 +72,7 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
     folder, dry = options.report_dir, "--dry-run" in more
     last = record.before(folder, verb)
     reports = record.Record(folder, verb, dry)
-    pool = Pool((sys.executable, "-m", "cmlutils"), options.batch_size)
+    pool = Pool(COMMAND, options.batch_size)
     with show.view() as view:
         plan = Plan(
             items=_items(verb, options, names, last),

@@ -1,6 +1,14 @@
 """What `cmlutil` and `python -m cmlutils` start."""
 
 import signal
+import sys
+
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; sys.path[:1] = filter(None, sys.path[:1]); from cmlutils.__main__ import main; main()",
+)
+"""What runs `cmlutil` with this Python. With `-m`, files of the current folder would pass for modules."""
 
 
 def main() -> None:

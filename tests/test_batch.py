@@ -725,6 +725,13 @@ def test_why_a_project_failed_is_read_whatever_terminal_the_shell_tells_of(tmp_p
     assert one.results()[0].reason == f"{ini}/export-config.ini has no section [nope]."
 
 
+def test_a_file_in_the_current_folder_does_not_pass_for_a_module(ini, monkeypatch, capsys):
+    (ini / "click.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.chdir(ini)
+    assert run.main("export", 10, [f"--config-dir={ini}", f"--report-dir={ini}"]) == 2
+    assert "the key url is missing" in capsys.readouterr().out
+
+
 def test_a_report_that_can_not_be_written_in_the_middle_does_not_end_the_batch(ini, monkeypatch, capsys):
     path, where = ini / "batch-report.json", [f"--config-dir={ini}", f"--report-dir={ini}"]
 

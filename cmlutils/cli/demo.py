@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmlutils.__main__ import COMMAND
 from cmlutils.bundle import Bundle
 from cmlutils.cli.emulator import no_extra
 from cmlutils.cli.output import say
@@ -156,18 +157,12 @@ def _type(home: Path, *words: str) -> Ran:
     environ |= {"COLUMNS": str(width)} if width else {}
     environ |= {"FORCE_COLOR": "1"} if coloured(sys.stdout) else {}
     began = time.monotonic()
-    with process.running([*_program(), *words], env=environ, grace=15.0) as child:
+    with process.running([*COMMAND, *words], env=environ, grace=15.0) as child:
         for stream, line in child.lines():
             click.echo(line.decode(errors="replace"), err=stream == "err", color=coloured(sys.stdout))
         code = child.wait(60)
     code = ExitCode.BUG if code is None else code
     return Ran(128 - code if code < 0 else code, time.monotonic() - began)
-
-
-def _program() -> list[str]:
-    """Return the command that runs cmlutil: its script, as `python -m` prefers a cmlutils/ in the current folder."""
-    script = Path(sys.executable).with_name("cmlutil")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "cmlutils"]
 
 
 def _live(target: Workspace) -> list[str]:
