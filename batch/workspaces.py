@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cmlutils.errors import CmlutilError, Rejected, Unauthorized, Unreachable
+from cmlutils.errors import ApiError, CmlutilError, Rejected, Unauthorized, Unreachable
 from cmlutils.flows.connect import connect
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def ask(section: Section) -> tuple[str, str]:
         return "away", error.message
     except Rejected as error:
         return ("away", error.message) if error.status >= 500 else ("fine", "")
+    except ApiError as error:
+        return "away", error.message  # a page or a redirect: something else answers in its place
     except CmlutilError:
         return "fine", ""  # not the workspace's fault: the project's own error says more
 

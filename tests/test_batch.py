@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import responses
 from rich.cells import cell_len
 from until import gone, until
 
@@ -228,6 +229,26 @@ def a_gate(rows, said, *, answered=True):
     clock = [0.0]
     gate = workspaces.Gate("http://one", 3600, said.append, ask=answers(*rows), now=lambda: clock[0], answered=answered)
     return gate, clock
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "why"),
+    [
+        ({"json": {"username": "me"}}, "fine", ""),
+        ({"json": {}, "status": 400}, "fine", ""),
+        ({"json": {}, "status": 401}, "refused", "(401)"),
+        ({"body": "Service Unavailable", "status": 503}, "away", "status 503"),
+        ({"body": "<html>Maintenance until ten", "content_type": "text/html"}, "away", "with HTML, not JSON"),
+        ({"body": "", "status": 302, "headers": {"Location": "https://login.test/"}}, "away", "to https://login.test"),
+        ({"body": ""}, "away", "returned nothing"),
+    ],
+)
+@responses.activate
+def test_a_workspace_in_whose_place_something_else_answers_is_away(tmp_path, answer, state, why):
+    responses.get("http://one/api/v1/users/me", **answer)
+    found = workspaces.ask(section(tmp_path))
+    assert found[0] == state
+    assert why in found[1]
 
 
 def test_a_workspace_that_is_away_is_waited_for(tmp_path):
