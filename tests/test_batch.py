@@ -866,6 +866,16 @@ def test_a_signal_while_modules_are_read_ends_the_batch_without_a_traceback(tmp_
     assert (started.returncode, said) == (-signal.SIGINT, "")
 
 
+def test_another_version_of_the_package_is_told_of(tmp_path):
+    (tmp_path / "cmlutils").mkdir()
+    (tmp_path / "cmlutils/__init__.py").touch()
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    argv = [sys.executable, str(BATCH / "export_all.py")]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "or is of another version than this script" in done.stderr
+
+
 def test_a_python_without_the_package_is_told_so():
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     argv = [sys.executable, "-S", str(BATCH / "export_all.py")]
