@@ -128,10 +128,11 @@ def test_a_client_may_start_in_other_ways(standin, space, client, mode, tmp_path
 def test_a_client_that_says_nothing_is_given_up(standin, space, client):
     standin.mode("silent")
     with (
-        pytest.raises(TunnelError, match="no output at all"),
+        pytest.raises(TunnelError, match="no output at all") as caught,
         tunnel.open_tunnel(space, "me/p", client, deadline=0.5),
     ):
         pass
+    assert "not only view it" in caught.value.hint
 
 
 def test_a_client_that_was_denied_shows_no_key(standin, space, client):

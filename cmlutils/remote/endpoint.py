@@ -134,7 +134,8 @@ def _failure(client: Client, project: str, said: bytes, deadline: float) -> Tunn
     waited = f"gave no output at all for {deadline:g} s" if deadline else "ended without any output"
     return TunnelError(
         f"cdswctl {waited}: {project} could not start a session, or the name is wrong.",
-        hint="Check the user's quota, the cluster's free capacity, and that remote editing is allowed.",
+        hint="May the user start sessions in the project, and not only view it? Check also the user's quota, the "
+        "cluster's free capacity, and that remote editing is allowed.",
     )
 
 
