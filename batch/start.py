@@ -14,7 +14,7 @@ def script(verb: str, batch_size: int) -> NoReturn:
         if not (error.name or "").startswith("cmlutils"):
             raise
         sys.exit(
-            "cmlutils is not installed for this Python, or is of another version than this script: activate its "
-            "environment, or run the script with that one's Python, and copy the folder batch/ anew."
+            "cmlutils is not installed for this Python, or is of another version than this script. Activate its "
+            "environment, or run the script with that one's Python; take package and batch/ from the same checkout."
         )
     run.script(verb, batch_size)
