@@ -650,6 +650,17 @@ def test_a_file_that_changes_all_the_time_is_a_problem_by_name(way, project, bun
     assert (bundle / "project-data/other").read_text() == "y"
 
 
+def test_files_that_appear_all_the_time_are_not_just_missing(way, project, bundle, monkeypatch):
+    monkeypatch.setattr(pulling, "BRIEF", 0)  # the whole source is looked at after each copy
+    (project / "f").write_text("f")
+    result = pull(way, bundle, progress=At("checking", lambda turn: (project / f"new{turn}").write_text("n")))
+    [problem] = result.problems
+    assert problem.startswith("'new")
+    assert "new or changed on the source" in problem
+    assert pull(way, bundle).problems == ()
+    assert not difference(project, bundle / "project-data")
+
+
 def test_what_an_exportignore_leaves_out_later_leaves_the_bundle(way, project, bundle):
     for name in ("in", "out"):
         (project / name).mkdir()

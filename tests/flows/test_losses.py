@@ -47,7 +47,7 @@ def test_what_a_bundle_has_lost_is_named_and_leaves_the_target(project, exported
     (project / "theirs").write_text("theirs")
     result = put(exported)
     [note] = result.notes
-    assert note.startswith("The bundle lacks 'in', 'in/b', 'in/c' of what its export brought")
+    assert note.startswith("The bundle lacks 'in', 'in/b', 'in/c' of what its export found")
     assert (result.problems, result.deleted, result.kept_extras) == ((), 3, 1)
     assert names(project) == ["a", "theirs"]
     monkeypatch.setattr("cmlutils.flows.copying.losses.NAMED", 1)

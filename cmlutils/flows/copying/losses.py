@@ -42,7 +42,7 @@ def losses(record: Path, local: KeptListing, records: Records) -> list[str]:
     told = []
     if lost:
         told.append(
-            f"The bundle lacks {_some([each.path for each in lost])} of what its export brought. What earlier imports "
+            f"The bundle lacks {_some([each.path for each in lost])} of what its export found. What earlier imports "
             "put on the target of these is removed there: export again, if that is not meant."
         )
     if found.changed:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
+RESTLESS = "it changed on the source each time it was copied; run the export again"
+LATE = "it is new or changed on the source since the last copy; run the export again"
 BRIEF = 3  # a copy that took less than this many times the source's listing is checked only where it copied
 
 
@@ -69,6 +71,7 @@ class _Pull:
         self.ahead = Ahead(self.work / "ahead")
         self.deleted = 0
         self.asked: dict[bytes, Entry] = {}
+        self.tried: list[dict[bytes, Entry]] = []
         self.restless: set[bytes] = set()
 
     def run(self) -> FileResult:
@@ -86,7 +89,7 @@ class _Pull:
         unset = fix_folders(self.data, self.kept)
         self.data.chmod(0o700)
         self.ahead.write_list(self.bundle.file_list, [*self.kept.entries.values()])
-        problems = problems_of(but_folders(self.differences), complaints, self.restless)
+        problems = problems_of(but_folders(self.differences), complaints, self._changing())
         problems += (*recopies.problems(self.kept.entries), *unset, *unread_of(self.kept.unread))
         if not problems:
             remove_tree(self.staging)
@@ -135,8 +138,14 @@ class _Pull:
         wanted = to_fetch(self.differences)
         asked = by_path([*wanted, *also])
         self.restless |= {path for path, entry in asked.items() if self.asked.get(path, entry) != entry}
+        self.tried.append(self.asked)
         self.asked = asked
         return wanted
+
+    def _changing(self) -> dict[bytes, str]:
+        """Return why something still differs although nothing failed: the source changed, also at the last look."""
+        late = [path for path in self.asked if not any(path in each for each in self.tried)]
+        return {**dict.fromkeys(late, LATE), **dict.fromkeys(self.restless, RESTLESS)}
 
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at both sides at the same time; a source in use may have changed during the copy."""

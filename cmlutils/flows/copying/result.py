@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cmlutils.filelist import Unread, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Mapping
 
     from cmlutils.entries import Differences, Totals
     from cmlutils.remote import rsync
@@ -53,9 +54,9 @@ def note_files(report: Report, result: FileResult) -> None:
 
 
 def problems_of(
-    left: Differences, complaints: Iterable[rsync.Complaint], restless: Collection[bytes] = ()
+    left: Differences, complaints: Iterable[rsync.Complaint], known: Mapping[bytes, str] = MappingProxyType({})
 ) -> tuple[str, ...]:
-    """Name what still differs, with rsync's reason if it gave one; `restless` files kept changing on the source."""
+    """Name what still differs, with rsync's reason if it gave one, or with a better one that is `known`."""
     reasons: dict[bytes, list[rsync.Complaint]] = {}
     for each in complaints:
         reasons.setdefault(each.path.rpartition(b"/")[2], []).append(each)
@@ -65,8 +66,8 @@ def problems_of(
     for entry, what in found:
         near = reasons.get(entry.path.rpartition(b"/")[2], ())
         why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
-        if entry.path in restless:
-            why = ["it changed on the source each time it was copied; run the export again"]
+        if entry.path in known:
+            why = [known[entry.path]]
         told.append(f"{quoted(entry.path)}: {with_hint(why[0] if why else what)}")
     return tuple(told)
 
