@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from until import gone, until
 
+from cmlutils import interrupts
 from cmlutils.cli.signals import signals
 from cmlutils.errors import CommandError, Interrupted
 from cmlutils.remote import pipes, process, watchdog
@@ -274,6 +276,24 @@ def test_a_signal_that_comes_where_python_ignores_what_is_raised_ends_the_run_al
         until(lambda: False, "the signal", 5)
     assert time.monotonic() - begin < 2
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_signal_that_comes_while_a_reader_of_output_starts_leaves_none(monkeypatch):
+    class Interrupting(threading.Thread):
+        def start(self):
+            super().start()
+            if not interrupts.ending():
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), signals(), start(["sleep", "60"]) as child:
+        try:
+            monkeypatch.setattr(process.threading, "Thread", Interrupting)
+            with process.beside(child):
+                pass
+        finally:
+            readers = [each for each in threading.enumerate() if "_drain" in each.name]
+            child.end_group()
+    assert readers == []
 
 
 def test_nothing_is_started_any_more_when_the_watchdog_ends_all():

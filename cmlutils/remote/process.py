@@ -219,9 +219,13 @@ def running(
 @contextlib.contextmanager
 def beside(child: Child, *, pace: float = 0.0, grace: float = 3.0) -> Iterator[Running]:
     """Read the output of a program that was started, during the block; it is stopped on every way out."""
-    program = Running(child, pace=pace)
-    try:
-        yield program
-    finally:
+    with contextlib.ExitStack() as stack:
         with interrupts.held():
-            program.stop(grace)
+            program = Running(child, pace=pace)
+            stack.callback(_stop, program, grace)
+        yield program
+
+
+def _stop(program: Running, grace: float) -> None:
+    with interrupts.held():
+        program.stop(grace)
