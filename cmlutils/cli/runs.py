@@ -153,12 +153,13 @@ def _note_error(report: Report, error: BaseException | None) -> None:
 def _write(report: Report, bundle: Bundle, *, as_json: bool) -> None:
     from cmlutils.cli.report_html import page
 
-    where = bundle.report_page
+    where, told = bundle.report_page, ""
     try:
         text = json_text(report.to_json()) + "\n"
         write_bytes(bundle.metrics(report.side), text.encode("utf-8", "backslashreplace"))
         write_bytes(where, page(report).encode("utf-8", "backslashreplace"))
+        told = str(where)
     except BundleError as error:
         log.error("The report can't be written: %s", error)
         report.error_code = report.error_code or int(ExitCode.FAILED)
-    show(report, as_json=as_json, report_file=str(where))
+    show(report, as_json=as_json, report_file=told)  # no word of an earlier run's page

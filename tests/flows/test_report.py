@@ -7,7 +7,7 @@ import time
 from html.parser import HTMLParser
 
 import pytest
-from emulated import EXPORT, IMPORT
+from emulated import BUNDLE, EXPORT, IMPORT
 
 from cmlutils import log as logs
 from cmlutils.cli.render import files_text, json_text
@@ -149,6 +149,17 @@ def test_a_failed_run_writes_its_reports_too(workspaces, run_line, home):
     text = Page((logs_of / "report.html").read_text()).text
     assert "Explain" in text
     assert "exit code 1" in text or "needs" in text
+
+
+def test_a_page_that_can_not_be_written_is_not_pointed_to(workspaces, run_line, home):
+    workspaces()
+    assert "report: " in run_line(EXPORT).out
+    page_of_earlier = home / BUNDLE / "logs/report.html"
+    page_of_earlier.unlink()
+    page_of_earlier.mkdir()
+    done = run_line(EXPORT, exit_code=1)
+    assert "The report can't be written" in done.err
+    assert "report: " not in done.out
 
 
 @pytest.mark.parametrize(
