@@ -9,13 +9,13 @@ import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from results import Result, summary
 
 from cmlutils.errors import BundleError
 from cmlutils.reader import Reader
+from cmlutils.units import utc_time
 from cmlutils.wholefile import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ class Record:
             self._write(found, code)
 
     def _write(self, found: Sequence[Result], code: int | None) -> None:
-        now = datetime.now(timezone.utc)
         content = {
             "verb": self.verb,
-            "started_at": datetime.fromtimestamp(self.began, timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(now.timestamp() - self.began, 1),
+            "started_at": utc_time(self.began),
+            "seconds": round(time.time() - self.began, 1),
             "exit_code": code,
             "projects": [
                 {**_row(one), "result": one.words, "earlier": rows is self.others}

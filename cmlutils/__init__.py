@@ -11,3 +11,4 @@ The house, floor by floor; a module imports from its own floor or below, never u
 """
 
 __version__ = "2.0.0.dev0"
+TOOL = f"cmlutil {__version__}"  # as bundles and reports name it

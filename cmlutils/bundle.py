@@ -7,15 +7,16 @@ import hashlib
 import logging
 import os
 import re
-from datetime import datetime, timezone
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from cmlutils import __version__, guard
+from cmlutils import TOOL, guard
 from cmlutils.errors import DISK_TROUBLE, BundleError, ConfigError
 from cmlutils.journal import Journal
 from cmlutils.lock import lock
 from cmlutils.ours import has_ours
+from cmlutils.units import utc_time
 from cmlutils.urls import same_workspace, workspace_at
 from cmlutils.wholefile import digest_of, read_bytes, read_json, write_bytes, write_json
 
@@ -173,10 +174,10 @@ class Bundle:
             self.manifest,
             {
                 "format": FORMAT,
-                "tool": f"cmlutil {__version__}",
+                "tool": TOOL,
                 "source": source,
                 "source_id": source_id,
-                "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "exported_at": utc_time(time.time()),
                 "counts": counts,
                 "digests": {part: digest_of(self.metadata(part)) for part in METADATA},
             },

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import os
 import re
-from datetime import datetime, timezone
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import BundleError
+from cmlutils.units import utc_time
 from cmlutils.wholefile import writing
 
 if TYPE_CHECKING:
@@ -93,6 +94,5 @@ def lock(path: Path, folder: Path) -> Iterator[None]:
         stack.callback(os.ftruncate, handle, 0)
         with writing(path):
             os.ftruncate(handle, 0)
-            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            os.pwrite(handle, f"process {os.getpid()} since {since}\n".encode(), 0)
+            os.pwrite(handle, f"process {os.getpid()} since {utc_time(time.time())}\n".encode(), 0)
         yield

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from cmlutils import __version__
+from cmlutils import TOOL
 from cmlutils.errors import ExitCode
+from cmlutils.units import utc_time
 
 if TYPE_CHECKING:
     from cmlutils.section import Side
 
-TOOL = f"cmlutil {__version__}"
 _WORKLOADS, _ANY = ("model", "application", "job"), ("project",)
 _GUIDELINES = (  # from the user's document, each with the kinds of outcomes for which it applies
     (
@@ -127,7 +126,7 @@ class Report:
     @property
     def started_at(self) -> str:
         """When the run began: UTC, in ISO 8601 format."""
-        return datetime.fromtimestamp(self.started, timezone.utc).isoformat(timespec="seconds")
+        return utc_time(self.started)
 
     @property
     def seconds(self) -> float:

@@ -1,6 +1,8 @@
-"""Sizes and times as a person reads them."""
+"""Sizes and times as texts."""
 
 from __future__ import annotations
+
+from datetime import datetime, timezone
 
 
 def human_size(count: int) -> str:
@@ -11,6 +13,11 @@ def human_size(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def utc_time(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, in UTC and to the second, in ISO 8601 format."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def human_time(seconds: float) -> str:

@@ -10,11 +10,11 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cmlutils.log import ROOT, mask
 from cmlutils.progress import RunState
+from cmlutils.units import utc_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,12 +98,8 @@ class ProgressFile(logging.Handler):
         if not at_once and now - self._written < _EVERY:
             return
         self._written = now
-        self._state.updated_at, self._state.workloads = _iso(datetime.now(timezone.utc)), self._report.counts()
+        self._state.updated_at, self._state.workloads = utc_time(time.time()), self._report.counts()
         new = self._path.with_name(f".{self._path.name}.new")
         with contextlib.suppress(OSError):
             new.write_text(json.dumps(asdict(self._state)), encoding="utf-8")
             new.replace(self._path)
-
-
-def _iso(when: datetime) -> str:
-    return when.isoformat(timespec="seconds")

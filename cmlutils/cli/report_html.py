@@ -6,10 +6,11 @@ from collections import defaultdict
 from html import escape
 from typing import TYPE_CHECKING
 
+from cmlutils import TOOL
 from cmlutils.cli.charts import bars, stacks
 from cmlutils.cli.render import files_text
 from cmlutils.log import mask
-from cmlutils.report import TOOL, join
+from cmlutils.report import join
 from cmlutils.units import human_size
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cmlutils.entries import totals, totals_by_folder
@@ -15,6 +14,7 @@ from cmlutils.listfile import read_list
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import lacks_rsync
+from cmlutils.units import utc_time
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
@@ -54,7 +54,7 @@ def _files(plan: Plan, bundle: Bundle) -> None:
     if record.is_file():
         entries = list(read_list(record))
         count = totals(entries)
-        when = datetime.fromtimestamp(record.stat().st_mtime, timezone.utc).isoformat(timespec="seconds")
+        when = utc_time(record.stat().st_mtime)
         plan.files = {"files": count.files, "bytes": count.bytes, "free_bytes": free}
         plan.folders = totals_by_folder(entries)
         plan.unknown.append(

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from cmlutils.remote.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
-RESTLESS = "it changed on the source each time it was copied; run the export again"
-LATE = "it is new or changed on the source since the last copy; run the export again"
+_RESTLESS = "it changed on the source each time it was copied; run the export again"
+_LATE = "it is new or changed on the source since the last copy; run the export again"
 BRIEF = 3  # a copy that took less than this many times the source's listing is checked only where it copied
 
 
@@ -145,7 +145,7 @@ class _Pull:
     def _changing(self) -> dict[bytes, str]:
         """Return why something still differs although nothing failed: the source changed, also at the last look."""
         late = [path for path in self.asked if not any(path in each for each in self.tried)]
-        return {**dict.fromkeys(late, LATE), **dict.fromkeys(self.restless, RESTLESS)}
+        return {**dict.fromkeys(late, _LATE), **dict.fromkeys(self.restless, _RESTLESS)}
 
     def _look_again(self, *, cut: bool) -> Remaining:
         """Look at both sides at the same time; a source in use may have changed during the copy."""
