@@ -238,7 +238,7 @@ def a_gate(rows, said, *, answered=True):
         ({"json": {}, "status": 400}, "fine", ""),
         ({"json": {}, "status": 401}, "refused", "(401)"),
         ({"body": "Service Unavailable", "status": 503}, "away", "status 503"),
-        ({"body": "<html>Maintenance until ten", "content_type": "text/html"}, "away", "with HTML, not JSON"),
+        ({"body": "<html>Maintenance until ten", "content_type": "text/html"}, "away", ": HTML, not JSON"),
         ({"body": "", "status": 302, "headers": {"Location": "https://login.test/"}}, "away", "to https://login.test"),
         ({"body": ""}, "away", "returned nothing"),
     ],

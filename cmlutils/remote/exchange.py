@@ -133,7 +133,7 @@ class Exchange:
         """Write the body to the call's file, replacing its content."""
         assert call.sink is not None  # noqa: S101
         if call.anonymous and "html" in response.headers.get("Content-Type", ""):
-            raise unparsable(self._host, call, response, b"<")
+            raise unparsable(call, response, b"<")
         call.sink.seek(0)
         call.sink.truncate()
         for chunk in self._chunks(call, response):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
 from cmlutils.remote.exchange import Exchange
-from cmlutils.remote.replies import GATEWAY, MAX_REPLY, Call, message, parse, refusal
-from cmlutils.remote.waiting import Away, Patience, Waiting
+from cmlutils.remote.replies import MAX_REPLY, Call, message, parse, refusal
+from cmlutils.remote.waiting import GATEWAY, Away, Patience, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ __all__ = ["Http", "Patience"]
 
 log = logging.getLogger(__name__)
 
-_QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after a plain 500
+_QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after what is brief, such as a plain 500
 
 
 class Http:
@@ -94,36 +94,43 @@ class Http:
         """Make a call, with whatever retries and waits it allows; after a signal, there is only one short try."""
         if interrupts.ending():
             call = replace(call, patient=False)
-        waiting = Waiting(self.host, self._patience)
+        waiting, known = Waiting(self.host, self._patience), self.answered
         quick = iter(_QUICK if call.patient else ())
         while True:
             try:
                 return self._once(call)
             except Away as caught:
                 away = caught
+            if away.elsewhere and not known:
+                quick = iter(())  # waiting can't help: most likely url is wrong
             self._recover(call, away, waiting, quick)
 
     def _recover(self, call: Call, away: Away, waiting: Waiting, quick: Iterator[float]) -> None:
         """Wait until it is time to retry; raise if there must be no retry."""
         if away.sent and not call.idempotent:
-            raise AnswerLost(
-                f"{self.host} gave no usable answer to {call}: {away.why}.",
-                hint="It may or may not have had its effect.",
-            ) from away
-        if away.status >= 500 and away.status not in GATEWAY and away.status != 501:
+            raise self._lost(call, away) from away
+        if away.brief:
             pause = next(quick, None)
             if pause is None:
-                raise Rejected(
-                    f"{self.host} failed on {call}: {away.why}.",
-                    status=away.status,
-                    hint="Look at the workspace's own logs.",
-                ) from away
+                raise (self._lost(call, away) if away.elsewhere else self._failed(call, away)) from away
             self._patience.sleep(pause)
         elif not self.answered or not call.patient:
             raise Unreachable(f"{self.host} {Unreachable.NEVER}: {away.why}.", hint=away.hint) from away
         else:
             self.waits += 1
             waiting.wait(away)
+
+    def _lost(self, call: Call, away: Away) -> ApiError:
+        """Return the error for an answer that is of no use."""
+        text = f"{self.host} gave no usable answer to {call}: {away.why}."
+        if call.writes:
+            return AnswerLost(text, hint="It may or may not have had its effect.")
+        return ApiError(text, hint=away.hint)
+
+    def _failed(self, call: Call, away: Away) -> Rejected:
+        return Rejected(
+            f"{self.host} failed on {call}: {away.why}.", status=away.status, hint="Look at the workspace's own logs."
+        )
 
     def _once(self, call: Call) -> Any:
         """Try a call once; raise Away if there was no usable answer."""
@@ -139,7 +146,7 @@ class Http:
             if 200 <= status < 300:
                 if call.sink is not None:
                     return self._exchange.copy(call, response)
-                return parse(self.host, call, response, self._exchange.read(call, response))
+                return parse(call, response, self._exchange.read(call, response))
             raise refusal(self.host, call, response, self._told(call, response))
 
     def _told(self, call: Call, response: requests.Response) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from cmlutils import strict_json
-from cmlutils.errors import AnswerLost, ApiError, NotFound, Rejected, Unauthorized
-from cmlutils.remote.waiting import Away, retry_after
+from cmlutils.errors import NotFound, Rejected, Unauthorized
+from cmlutils.remote.waiting import GATEWAY, Away, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 MAX_REPLY = 64 * 1024 * 1024
 MAX_MESSAGE = 300
-GATEWAY = {502, 503, 504}
 _AS_GO = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&"}
 
 
@@ -49,24 +48,24 @@ class Call:
         return f"{self.method} {self.path}"
 
 
-def parse(host: str, call: Call, response: requests.Response, body: bytes) -> Any:
-    """Return the JSON of a body, None if the body is empty; raise if it is anything else."""
+def parse(call: Call, response: requests.Response, body: bytes) -> Any:
+    """Return the JSON of a body, None if the body is empty; raise Away if it is anything else."""
     if not body.strip():
         return None
     try:
         return strict_json.loads(body)
     except ValueError as error:
-        raise unparsable(host, call, response, body) from error
+        raise unparsable(call, response, body) from error
 
 
-def unparsable(host: str, call: Call, response: requests.Response, body: bytes) -> ApiError:
+def unparsable(call: Call, response: requests.Response, body: bytes) -> Away:
     """Return the error for an answer that is not from the workspace's API."""
     html = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith(b"<")
-    kind = AnswerLost if call.writes else ApiError
     wanted = "JSON" if call.sink is None else "a file"
     got = f"HTML, not {wanted}" if html else f"something other than {wanted}"
-    return kind(
-        f"{host} answered {call} with {got} (status {response.status_code}).",
+    return Away(
+        f"{got} (status {response.status_code})",
+        status=response.status_code,
         hint="Is url right? A login page or a proxy may have answered instead."
         if html
         else "A proxy may have cut the answer; try again.",
@@ -77,7 +76,7 @@ def refusal(host: str, call: Call, response: requests.Response, told: str) -> Ex
     """Return the error for a status other than 2xx; `told` is the server's message."""
     status = response.status_code
     if 300 <= status < 400:
-        return _redirected(host, call, response)
+        return _redirected(response)
     told = f": {told}" if told else ""
     wait = retry_after(response.headers.get("Retry-After", ""))
     if status == 429:
@@ -101,7 +100,7 @@ def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
     return Rejected(text, status=status)
 
 
-def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
+def _redirected(response: requests.Response) -> Away:
     """Return the error for a redirect, which we never follow, as it would take the key along."""
     try:
         url = urlsplit(response.headers.get("Location", ""))
@@ -109,9 +108,9 @@ def _redirected(host: str, call: Call, response: requests.Response) -> ApiError:
         there = _printable(f"{url.scheme}://{place}") if url.scheme and url.hostname else _printable(place)
     except ValueError:
         there = ""
-    kind = AnswerLost if call.writes else ApiError  # a proxy may send us on after the workspace has done it
-    return kind(
-        f"{host} redirects {call} to {there or 'another page of its own'} (status {response.status_code}).",
+    return Away(
+        f"a redirect to {there or 'another page of its own'} (status {response.status_code})",
+        status=response.status_code,
         hint="Write the workspace's final address as url (https?); a login page may be in between.",
     )
 

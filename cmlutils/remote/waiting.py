@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAY_AGAIN = 300.0
+GATEWAY = {502, 503, 504}
 _LONGEST_WAIT = 600.0  # seconds: the most that is waited at a time for a Retry-After
 _random = random.SystemRandom()
 
@@ -33,7 +34,10 @@ class Patience:
 
 
 class Away(Exception):
-    """There was no usable answer; `sent` says whether the request may have been carried out."""
+    """There was no usable answer: `sent` says whether the request may have been carried out.
+
+    With a `status` there was a reply. `wait`: the seconds that it asks for.
+    """
 
     def __init__(
         self, why: str, *, hint: str = "", sent: bool = True, status: int = 0, wait: float | None = None
@@ -44,6 +48,16 @@ class Away(Exception):
         self.sent = sent
         self.status = status
         self.wait = wait
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether something that is not the workspace's API answered: a page, a redirect, JSON that was cut."""
+        return 0 < self.status < 400
+
+    @property
+    def brief(self) -> bool:
+        """Whether the same request may well succeed within seconds, and not later."""
+        return self.elsewhere or (self.status >= 500 and self.status not in {*GATEWAY, 501})
 
 
 class Waiting:
