@@ -30,9 +30,9 @@ PORT_TRIES = 5
 LEARN_SECONDS = 2.0
 _PORT = re.compile(rb"local port (\d{1,5})\b|ssh -p (\d{1,5})\b")
 _SESSION = re.compile(rb"on session (\w+) in project")
-_LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
-_NO_PORT_FLAG = re.compile(rb"(unknown|undefined|not defined|unrecogni[sz]ed).*port", re.IGNORECASE)
 _PORT_TAKEN = re.compile(rb"can.?t listen on port|address already in use", re.IGNORECASE)
+_NO_PORT_FLAG = re.compile(rb"(unknown|undefined|not defined|unrecogni[sz]ed).*port", re.IGNORECASE)
+_NO_LOGIN = re.compile(rb"log ?in|logged|401|unauthori[sz]ed|config\.yaml|credential", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def endpoint(
 ) -> Iterator[Endpoint]:
     """Open a session of `project` (owner/slug) for the block; then stop it, or leave a note for the next run."""
     own_port, logged_in = True, False  # own_port: we choose the local port, if the client can be told
-    for attempt in range(PORT_TRIES):
+    for _ in range(PORT_TRIES):
         argv = [str(client.path), "ssh-endpoint", "-p", project, "-c", "1.0", "-m", "0.5"]
         argv += ["-r", str(runtime_id)] if runtime_id is not None else []
         argv += ["--port", str(_free_port())] if own_port else []
@@ -66,22 +66,20 @@ def endpoint(
                 yield Endpoint(child, port, note.session)
                 return
             code = child.wait(0.1)
-        port_taken, no_login = _PORT_TAKEN.search(said), _LOGIN.search(said)
-        no_port_flag = own_port and _NO_PORT_FLAG.search(said)
+        known = [_PORT_TAKEN, *([_NO_PORT_FLAG] if own_port else []), _NO_LOGIN]
+        why = next((form for form in known if form.search(said)), None)
         killed = False
-        if code is not None and not (note.session or port_taken or no_login or no_port_flag):
+        if code is not None and why is None and not note.session:  # perhaps its session was already opening
             killed = code < 0
-            warn_or_keep_note(client, note, killed=killed)  # it may have failed when its session was already opening
-        if (killed or port_taken) and attempt + 1 < PORT_TRIES:
-            continue
-        if no_port_flag:
+            warn_or_keep_note(client, note, killed=killed)
+        if why is _NO_PORT_FLAG:
             own_port = False
-        elif no_login and not logged_in:
+        elif why is _NO_LOGIN and not logged_in:
             client.log_in()
             logged_in = True
-        else:
-            raise _failure(client, project, said, deadline if code is None else 0)
-    raise TunnelError("cdswctl could not open a local port.")
+        elif why is not _PORT_TAKEN and not killed:
+            break
+    raise _failure(client, project, said, deadline if code is None else 0)
 
 
 @contextlib.contextmanager
