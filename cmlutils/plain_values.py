@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PATHS = ("output_dir", "ca_path", "identity_file")
-_WORDS = ("username", "owner_username", "url", "apiv1_key")
+_USERS = ("username", "owner_username")
+_WORDS = (*_USERS, "url", "apiv1_key")
+_MAX_NAME = 1000  # characters, each of which may take nine in an address
 _COMMENT = re.compile(r"\s([#;])(?!\d)")  # "Project #1" is a name
 _VARIABLE = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)  # as os.path.expandvars has it
 
@@ -27,6 +29,8 @@ def check_plain(where: str, values: Mapping[str, str]) -> None:
     for key in (*_PATHS, *_WORDS):
         text = values.get(key, "").strip()
         _plain(f"{where}: {key}", _not_there(text) if key in _PATHS else text, is_path=key in _PATHS)
+        if key in _USERS and (text in {".", ".."} or len(text) > _MAX_NAME):
+            raise ConfigError(f"{where}: {key} is not a user's or team's name.", hint="Copy it from the workspace.")
 
 
 def _plain(what: str, text: str, *, is_path: bool) -> None:
