@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cmlutils.entries import by_path, compare
 from cmlutils.filelist import Unread, quoted
@@ -13,7 +13,7 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.pushed import coarsest_resolution
-from cmlutils.flows.copying.recopy import RecopyList
+from cmlutils.flows.copying.recopy import SOURCE, RecopyList
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
@@ -71,7 +71,7 @@ class FileCheck:
         kept = source_listing(tunnel, records=self._records)
         rows = _listed("source file", self.recorded, kept.entries, {"": Group.SOURCE})
         found = _unread("source file", kept.unread) + [row for _, row in rows]
-        return found + self._contents(tunnel, "source", "source", self.here, kept.entries)
+        return found + self._contents(tunnel, SOURCE, self.here, kept.entries)
 
     def target(self, tunnel: Tunnel, key: str) -> list[Difference]:
         """Compare the target, whose `target_key` this is, with the bundle, without what `.importignore` excludes."""
@@ -91,12 +91,13 @@ class FileCheck:
             if row.group is Group.EXTRA and path not in counted:
                 row = row.excused("a session leaves such files in its home")  # noqa: PLW2901
             found.append(row)
-        return found + self._contents(tunnel, "target", key, here, kept.entries)
+        return found + self._contents(tunnel, key, here, kept.entries)
 
-    def _contents(
-        self, tunnel: Tunnel, side: Literal["source", "target"], key: str, here: Entries, there: Entries
-    ) -> list[Difference]:
-        """Compare the contents of files that have the same size on both sides; note which are unequal, by `key`."""
+    def _contents(self, tunnel: Tunnel, key: str, here: Entries, there: Entries) -> list[Difference]:
+        """Compare the contents of files that have the same size on both sides; note which are unequal.
+
+        `key` is SOURCE, or the target's `target_key`.
+        """
         if self._quick:
             return []
         self._progress.step("computing digests")
@@ -106,14 +107,15 @@ class FileCheck:
             if entry.kind == "f" and other is not None and other.kind == "f" and other.size == entry.size:
                 files.append(entry)
         found, unequal = [], []
+        where, worse = ("source file", Group.SOURCE) if key == SOURCE else ("target file", Group.DIFFERENT)
         for path, left, right in self._digests.differing(tunnel, files, self._progress.files):
-            group = Group.SOURCE if side == "source" else Group.DIFFERENT
+            group = worse
             if UNREADABLE in {left, right}:
                 group = Group.UNREADABLE
             else:
                 unequal.append(path)
                 group = Group.BUNDLE if self._changed_here(path) else group
-            found.append(Difference(f"{side} file", f"{quoted(path)}: content", left[:16], right[:16], group=group))
+            found.append(Difference(where, f"{quoted(path)}: content", left[:16], right[:16], group=group))
         RecopyList(self._state, key).note(unequal)
         return found
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cmlutils.entries import Differences, Entry
     from cmlutils.remote.rsync import Complaint
 
+SOURCE = "source"  # the key of the one source, as a target has its `target_key`
 _GROWING = re.compile(rb"(.*/|)\.([^/]+)\.\w{6}")  # the name under which rsync writes a file until it is whole
 _SEEN = {"kind", "size", "mtime"}  # what rsync sees of a difference
 _ATTRIBUTES = "failed to set "  # so begin complaints about modes and times, which the next look finds by itself
@@ -77,7 +78,7 @@ def _ends(path: bytes) -> Iterator[bytes]:
 
 
 class RecopyList:
-    """A list of files to copy again, kept in the bundle's state; `key` is "source" or a target's key."""
+    """A list of files to copy again, kept in the bundle's state; `key` is SOURCE or a `target_key`."""
 
     def __init__(self, state: Path, key: str) -> None:
         self._path = state / f"unequal-{key}.list"

@@ -12,7 +12,7 @@ from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, 
 from cmlutils.flows.copying.listing import KeptListing, holes_there
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.own_folders import local_errors
-from cmlutils.flows.copying.recopy import Recopies, RecopyList
+from cmlutils.flows.copying.recopy import SOURCE, Recopies, RecopyList
 from cmlutils.flows.copying.remaining import is_big, to_fetch
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.room import check_room
@@ -77,7 +77,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         kept = source_listing(tunnel, rules, records=here.records)
         resolution_ns = local_resolution(bundle.state)
         differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
-        recopies = RecopyList(bundle.state, "source").due(kept.entries, differences)
+        recopies = RecopyList(bundle.state, SOURCE).due(kept.entries, differences)
         staging = open_staging(bundle.state / "arriving")
         wanted = to_fetch(differences)
         if wanted or recopies.entries:
