@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.errors import BundleError
@@ -15,7 +16,6 @@ from cmlutils.wholefile import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Holder(NamedTuple):
@@ -28,7 +28,19 @@ class Holder(NamedTuple):
 def _read(handle: int) -> Holder | None:
     text = os.read(handle, 200).decode(errors="replace").strip()
     match = re.match(r"process (\d+)", text)
-    return Holder(text, int(match[1]) if match else 0) if text else None
+    pid = int(match[1]) if match else 0
+    if pid and _is_stopped(pid):
+        text += f", stopped (kill -CONT {pid} continues it)"
+    return Holder(text, pid) if text else None
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process does nothing, as after Ctrl-Z; only Linux says so."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return stat.rpartition(b")")[2].split()[:1] == [b"T"]
 
 
 def holder_of(path: Path) -> Holder | None:

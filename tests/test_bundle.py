@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from cmlutils import log as logs
 from cmlutils.bundle import METADATA, Bundle, folder_name
 from cmlutils.errors import BundleError, ConfigError, Interrupted
 from cmlutils.guard import existing_folder
+from cmlutils.lock import holder_of
 from cmlutils.wholefile import read_json, write_json
 
 
@@ -352,3 +355,17 @@ def test_a_bundle_knows_the_project_of_which_it_is_the_export(whole, url, known)
     assert whole.source_id(url) == known
     whole.manifest.unlink()
     assert whole.source_id(url) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_a_holder_that_is_stopped_is_told_as_that(bundle):
+    with subprocess.Popen(["sleep", "60"]) as child, bundle.lock():
+        bundle.lock_file.write_text(f"process {child.pid} since then\n")
+        assert holder_of(bundle.lock_file).text == f"process {child.pid} since then"
+        child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+        try:
+            with pytest.raises(BundleError, match=rf"since then, stopped \(kill -CONT {child.pid} "), bundle.lock():
+                pass
+        finally:
+            child.kill()
