@@ -120,6 +120,26 @@ def test_ours_is_known_by_its_id_whatever_the_target_calls_it(shelf):
     assert shelf.ensure() == (made(7, Status.PRESENT), shelf.things[7])
 
 
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_what_is_done_and_a_target_that_is_coming_up_does_not_show_yet_is_not_made_again(shelf, hidden):
+    shelf.ensure()
+    shelf.shown, shelf.slow, shelf._behind = {}, 9, 0
+    shelf.trouble["read"] = [NotFound("Not there.", status=404)] * hidden
+    assert shelf.ensure()[0] == made(7, Status.PRESENT)
+    assert shelf.writes == []
+
+
+def test_of_what_a_person_has_deleted_only_the_first_is_waited_for(shelf):
+    for nth in range(3):
+        shelf.ensure(shelf.step(nth=nth))
+    shelf.things.clear()
+    kind, pauses = shelf.kind(), []
+    for nth in range(3):
+        assert shelf.ensure(shelf.step(nth=nth, kind=kind))[0].status is Status.CREATED
+        pauses.append(sum(shelf.pauses))
+    assert pauses == [7.0, 0.0, 0.0]
+
+
 # Things left by a crash
 
 

@@ -25,9 +25,13 @@ _GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id 
 
 
 class Inventory:
-    """All things of one kind in a project: listed once, extended as we create more, listed again in case of doubt."""
+    """All things of one kind in a project: listed once, extended as we create more, listed again in case of doubt.
+
+    `waited`: something was missing, and did not show within the time that effects take.
+    """
 
     def __init__(self, read: Callable[[], list[Record]]) -> None:
+        self.waited = False
         self._read = read
         self._rows: list[Record] | None = None
         self._gone: set[str] = set()

@@ -105,17 +105,20 @@ class TargetItem:
     def find_ours(self) -> Record | None:
         """Return the one we created: by its id, or, if the answer got lost, what appeared after we began.
 
-        One that is not finished may have been created a moment ago, by a run that was killed, and may show late.
+        One that is not finished may have been created a moment ago, by a run that was killed, and may show late. One
+        that is finished may, too, while a workspace is coming up: the first of these that is missing is waited for.
         """
         past = self.past
         if past is None:
             return None
         if not past.target_id:
             return self.look_for_lost(past.before)
-        for pause in LOOKS[:1] if past.done else LOOKS:
+        inventory = self.kind.inventory
+        for pause in LOOKS[:1] if past.done and inventory.waited else LOOKS:
             self.sleep(pause)
             if mine := self.noted(past):
                 return mine
+        inventory.waited = True
         return None
 
     def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
