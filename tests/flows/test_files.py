@@ -879,6 +879,31 @@ def test_a_target_without_room_is_named_and_the_next_push_goes_on(project, bundl
     assert len(os.listdir(project)) == 6
 
 
+@pytest.mark.parametrize(
+    ("said", "why"), [("No space left on device", "No space left"), ("Disk quota exceeded", "A disk quota is used up")]
+)
+def test_a_smaller_disk_within_the_target_is_named_by_what_did_not_fit(
+    project, bundle, small_disk, way, monkeypatch, caplog, said, why
+):
+    for folder in (project / "in", bundle / "project-data/in"):
+        folder.mkdir()
+    (bundle / "project-data/in/large").write_bytes(os.urandom(13 << 20))
+    judge = mover.Mover._judge
+
+    def judging(self, code, err):
+        return judge(self, code, err.replace(b"No space left on device", said.encode()))
+
+    monkeypatch.setattr(mover.Mover, "_judge", judging)
+    subprocess.run(["mount", "--bind", small_disk[0], project / "in"], check=True)
+    try:
+        with pytest.raises(TransferError, match=rf"{why}: \d+ bytes"):
+            push(way, bundle)
+    finally:
+        subprocess.run(["umount", project / "in"], check=True)
+    assert "in/large" in caplog.text
+    assert said in caplog.text
+
+
 def test_a_target_without_inodes_is_told_so(project, bundle, small_target, way, tmp_path):
     subprocess.run(["mount", "-o", "remount,nr_inodes=8", tmp_path / "disk"], check=True)
     for number in range(9):

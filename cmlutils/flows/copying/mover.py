@@ -223,12 +223,14 @@ class Mover:
         said = process.text(err)
         if cause == "partial" and not found:
             self.complaints.append(rsync.Complaint(b"", said))
-        if cause in {"vanished", "partial"}:
+        if cause in {"vanished", "partial", "space"}:  # the last: a folder in there may be a smaller disk
             log.warning("rsync ended with code %d: %s", code, said)
+        if cause in {"vanished", "partial"}:
             return False
         if cause == "space":
+            why = "No space left" if b"No space left on device" in err else "A disk quota is used up"
             raise TransferError(
-                f"No space left: {self.receiver.free()} are free at {self.receiver.goal.folder}.",
+                f"{why}: {self.receiver.free()} are free at {self.receiver.goal.folder}.",
                 hint="Make room (or inodes) and run it again; it continues where it stopped.",
             )
         if cause == "fatal":
