@@ -23,7 +23,7 @@ from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.finding import Finding, label
 from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_ini import same_subdomains
-from cmlutils.flows.doctor_machine import disks, programs, ssh_keys
+from cmlutils.flows.doctor_machine import disks, programs, ssh_keys, temporary
 from cmlutils.flows.plan_import import plan_target
 from cmlutils.flows.plan_workloads import Offer, taken_subdomains
 from cmlutils.plan import Action
@@ -82,7 +82,7 @@ class _Shared:
 
 def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> list[Finding]:
     """Check all sections; with `deep`, also open a session on each workspace."""
-    found = programs() + ssh_keys(one.workspace for one in sections) + disks(sections)
+    found = programs() + temporary() + ssh_keys(one.workspace for one in sections) + disks(sections)
     found += same_subdomains([one for one in sections if one.side == "import"])
     found += _warnings(sections)
     resolved, unusable = _with_keys(sections)

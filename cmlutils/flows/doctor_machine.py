@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,19 @@ def _rsync() -> list[Finding]:
         text = f"rsync {number} is older than 3.2.7: a malicious workspace could write outside of the bundle"
         return [here("warning", text, "install rsync 3.2.7 or newer, unless your distribution has fixed its own")]
     return [here("ok", f"rsync {number}")]
+
+
+def temporary() -> list[Finding]:
+    """Check the folder for temporary files, from which cdswctl is run."""
+    try:
+        place = tempfile.gettempdir()
+        flags = os.statvfs(place).f_flag
+    except OSError as error:
+        return [here("error", f"{error.strerror}", "let TMPDIR name a folder that can be written")]
+    if flags & getattr(os, "ST_NOEXEC", 0):  # macOS does not tell it
+        fix = "let TMPDIR name a folder on another disk: cdswctl is run from there"
+        return [here("error", f"{place} is on a disk that is mounted noexec", fix)]
+    return []
 
 
 def ssh_keys(workspaces: Iterable[Workspace]) -> list[Finding]:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -55,6 +56,32 @@ def test_it_says_ready(workspaces, run_line, home):
     line = run_line("cmlutil doctor", exit_code=5)
     assert line.out.count("ready") == 1  # the target forbids Board's open access
     assert "not exported yet" not in line.out
+
+
+def test_a_folder_for_temporary_files_that_runs_no_program_is_an_error(workspaces, run_line, tmp_path, monkeypatch):
+    disk = tmp_path / "noexec"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec", "x", disk]
+    if os.getuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no mounts here")
+    workspaces()
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    try:
+        line = run_line("cmlutil doctor --json", exit_code=1)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    [error] = [one for one in line.json if one["severity"] == "error"]
+    assert error["text"] == f"{disk} is on a disk that is mounted noexec"
+    assert "TMPDIR" in error["fix"]
+
+
+def test_no_folder_for_temporary_files_is_an_error(monkeypatch):
+    def none_usable():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none_usable)
+    [finding] = doctor_machine.temporary()
+    assert (finding.severity, finding.text) == ("error", "No usable temporary directory found in ['/tmp']")
 
 
 def test_a_section_that_is_nowhere_is_an_error(workspaces, run_line):
