@@ -44,6 +44,25 @@ def serve(data):
     return download
 
 
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"REQUESTS_CA_BUNDLE": "/r.pem", "CURL_CA_BUNDLE": "/c.pem"}, ("/r.pem", None)),
+        ({"CURL_CA_BUNDLE": "/c.pem"}, ("/c.pem", None)),
+        ({"REQUESTS_CA_BUNDLE": "/"}, (None, "/")),
+        ({"REQUESTS_CA_BUNDLE": "/r.pem", "SSL_CERT_FILE": "/s.pem"}, ("/s.pem", None)),
+        ({}, (None, None)),
+    ],
+)
+def test_without_a_ca_path_the_client_trusts_what_our_own_requests_trust(monkeypatch, tmp_path, variables, found):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    env = cdswctl.Client(tmp_path, tmp_path, replace(SPACE, verify=True)).env
+    assert (env.get("SSL_CERT_FILE"), env.get("SSL_CERT_DIR")) == found
+
+
 def test_a_private_client_comes_and_goes():
     with cdswctl.private_client(SPACE, serve(archive())) as client:
         assert client.path.read_bytes() == b"bin"

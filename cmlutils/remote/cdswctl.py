@@ -53,6 +53,8 @@ class Client:
         env = {**os.environ, "HOME": str(self.home)}
         if isinstance(self.workspace.verify, str):
             env["SSL_CERT_FILE"] = self.workspace.verify
+        elif bundle := env.get("REQUESTS_CA_BUNDLE") or env.get("CURL_CA_BUNDLE"):  # what our own requests trust
+            env.setdefault("SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE", bundle)  # noqa: PTH112
         return env
 
     @property

@@ -125,10 +125,10 @@ def _learn_session(child: process.Running, note: Note) -> None:
 
 def _failure(client: Client, project: str, said: bytes, deadline: float) -> TunnelError:
     if said:
-        return TunnelError(
-            f"cdswctl could not open a session of {project}: {client.mask(said)}",
-            hint="Check the API key and whether the user may start sessions in the project.",
-        )
+        hint = "Check the API key and whether the user may start sessions in the project."
+        if b"x509:" in said:
+            hint = "Name a file with its CA's certificates (PEM) as ca_path; on macOS, add them to the keychain, too."
+        return TunnelError(f"cdswctl could not open a session of {project}: {client.mask(said)}", hint=hint)
     waited = f"gave no output at all for {deadline:g} s" if deadline else "ended without any output"
     return TunnelError(
         f"cdswctl {waited}: {project} could not start a session, or the name is wrong.",

@@ -14,6 +14,8 @@ from cmlutils import log
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.server import start_workspace
 from cmlutils.emulator.world import World
+from cmlutils.errors import TransferError
+from cmlutils.flows.copying.rsyncs import both_rsyncs
 
 
 def told(line, *words):
@@ -230,6 +232,23 @@ def test_an_unknown_ca_and_the_right_one(workspaces, run_line, edit, tmp_path, k
         told(line, "no project", "any certificate")
 
 
+def test_the_authority_of_the_environment_is_also_the_clients(workspaces, run_line, edit, tmp_path, keys, monkeypatch):
+    source, _ = workspaces()
+    key = "tls0key0tls0key0tls0key0tls0key0"
+    runtime = {"id": 1, "image_identifier": "r:1", "editor": "W", "kernel": "Python 3.9", "edition": "Standard rsync"}
+    runtime |= {"short_version": "1", "full_version": "1", "description": "with rsync"}
+    world = {"users": [{"username": "dana", "api_key": key, "ssh_keys": [keys]}], "runtimes": [runtime]}
+    world["projects"] = [{"owner": "dana", "name": "Churn Model", "files": {"a": "1"}}]
+    with start_workspace(World.load(world), personality="cdsw", tls=True, state_dir=tmp_path / "tls") as secure:
+        edit("export", source.url, secure.url)
+        edit("export", "source0key0source0key0source0key0", key)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(secure.ca_file))
+        monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+        told(run_line(EXPORT, exit_code=1), "x509", "ca_path")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        run_line(EXPORT)
+
+
 def test_a_project_that_is_not_there(workspaces, run_line):
     source, _ = workspaces(section="Nobody knows")
     told(run_line('cmlutil project export -p "Nobody knows"', exit_code=1), "Nobody knows", "owner_username")
@@ -240,6 +259,12 @@ def test_an_rsync_that_lacks_what_it_takes_is_named(workspaces, run_line, progra
     workspaces()
     program("rsync", "echo 'rsync  version 2.6.9  protocol version 29'")
     told(run_line(EXPORT, exit_code=1), "2.6.9", "brew install rsync")
+
+
+def test_an_rsync_here_that_does_not_say_its_version_is_taken_for_another_program(program):
+    program("rsync", "exit 1")
+    with pytest.raises(TransferError, match="does not say its version"):
+        both_rsyncs(b"rsync  version 3.2.7  protocol version 31\n")
 
 
 @pytest.mark.parametrize("program", ["rsync", "ssh"])

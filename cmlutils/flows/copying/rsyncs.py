@@ -23,7 +23,12 @@ def both_rsyncs(out: bytes) -> Rsyncs:
             "The session on the workspace has no rsync.",
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
         )
-    here = rsync.version(process.run(["rsync", "--version"], timeout=10).out) or rsync.Version((0,), zstd=False)
+    here = rsync.version(process.run(["rsync", "--version"], timeout=10, check=False).out)
+    if here is None:
+        raise TransferError(
+            "The rsync of this machine does not say its version: it may be another program.",
+            hint="Install rsync 3.2.7 or newer, and let PATH find it first.",
+        )
     if here.number < rsync.OLDEST:
         raise TransferError(
             f"The rsync of this machine is too old: {'.'.join(map(str, here.number))}.",
