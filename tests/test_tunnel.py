@@ -62,6 +62,7 @@ def test_a_key_is_found_whatever_its_name_means_to_ssh(standin, client, name):
         "PreferredAuthentications gssapi-with-mic,password",
         "PubkeyAuthentication no",
         "KnownHostsCommand /bin/false",
+        "RevokedHostKeys /nonexistent",
     ],
 )
 def test_settings_for_hosts_elsewhere_do_not_keep_ssh_from_this_one(standin, space, client, program, settings):

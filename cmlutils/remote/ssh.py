@@ -29,7 +29,7 @@ SETTINGS = (
     "StrictHostKeyChecking=accept-new", "HostName=localhost", "ProxyCommand=none", "ProxyJump=none",
     "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
     "RemoteCommand=none", "RequestTTY=no", "CanonicalizeHostname=no", "AddressFamily=any", "BindAddress=localhost",
-    "PubkeyAuthentication=yes", "PreferredAuthentications=publickey",
+    "PubkeyAuthentication=yes", "PreferredAuthentications=publickey", "RevokedHostKeys=none",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 MEND_SETTINGS = "fix ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
