@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cmlutils import section_values as values_of
 from cmlutils.errors import ConfigError
 from cmlutils.plain_values import check_plain
-from cmlutils.section import Section, Workspace
+from cmlutils.section import Oddity, Section, Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,12 +41,12 @@ def config_folders(config_dir: str | None, environ: Mapping[str, str]) -> list[P
 
 @dataclass(frozen=True)
 class IniFile:
-    """A parsed ini file: its path, its content, and warnings about it."""
+    """A parsed ini file: its path, its content, and what is odd about it."""
 
     side: Side
     path: Path
     parser: configparser.ConfigParser
-    warnings: tuple[str, ...]
+    oddities: tuple[Oddity, ...]
 
     def names(self) -> list[str]:
         """Return the sections' names in the file's order."""
@@ -105,7 +105,7 @@ def read_file(side: Side, config_dir: str | None = None, environ: Mapping[str, s
         raise _malformed(path, error) from error
     _check_default(path, parser)
     warnings += _odd_permissions(path, parser)
-    return IniFile(side, path, parser, tuple(warnings))
+    return IniFile(side, path, parser, tuple(Oddity(path, text) for text in warnings))
 
 
 def _malformed(path: Path, error: configparser.Error) -> ConfigError:
@@ -173,18 +173,16 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
     values = values_of.with_own_key(dict(ini.parser[name]), ini.parser.defaults())
     where = f"{ini.path}, section [{name}]"
     check_plain(where, values)
-    warnings = [*ini.warnings, *values_of.unknown_keys(where, values)]
+    odd = values_of.unknown_keys(values)
     url = values_of.url(where, values_of.required(where, values, "url"))
     verify = values_of.verify(where, values)
     if verify is False:
-        warnings.append(f"{where}: skip_tls_verification accepts any certificate, so others may get at the key.")
+        odd.append("skip_tls_verification accepts any certificate, so others may get at the key.")
     if url.startswith("http:"):
-        warnings.append(f"{where}: url is http: keys and files travel unencrypted.")
+        odd.append("url is http: keys and files travel unencrypted.")
     owner = values.get("owner_username", "").strip()
     if owner and ini.side == "import":
-        warnings.append(
-            f"{where}: owner_username has no effect here: on the target, a project belongs to its team or to username."
-        )
+        odd.append("owner_username has no effect here: on the target, a project belongs to its team or to username.")
     key, command = values_of.key(where, values, ini.side, environ)
     if command and ini.path.stat().st_mode & stat.S_IWOTH:
         raise ConfigError(
@@ -193,7 +191,7 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         )
     output_dir = values_of.output_dir(f"{where}: output_dir", values_of.required(where, values, "output_dir"))
     if not output_dir.is_absolute():
-        warnings.append(f"{where}: output_dir is relative: which folder it means depends on where cmlutil is started.")
+        odd.append("output_dir is relative: which folder it means depends on where cmlutil is started.")
     workspace = Workspace(
         url=url,
         username=values_of.required(where, values, "username"),
@@ -209,5 +207,5 @@ def section(ini: IniFile, name: str, environ: Mapping[str, str]) -> Section:
         owner=owner,
         output_dir=output_dir,
         file=ini.path,
-        warnings=tuple(warnings),
+        oddities=(*ini.oddities, *(Oddity(ini.path, text, in_section=True) for text in odd)),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 Side = Literal["export", "import"]
@@ -58,6 +59,20 @@ class Workspace:
         return urlsplit(self.url).netloc
 
 
+class Oddity(NamedTuple):
+    """What is odd about an ini file, or (with `in_section`) about some of its sections."""
+
+    file: Path
+    text: str
+    in_section: bool = False
+
+    def told(self, name: str = "") -> str:
+        """Return it as a sentence that names the file, and this section if it is about one."""
+        if not self.in_section:
+            return self.text
+        return f"{self.file}, section [{name}]: {self.text}" if name else f"{self.file}: {self.text}"
+
+
 @dataclass(frozen=True)
 class Section:
     """One project of an ini file; `owner` is empty when the file names none."""
@@ -68,4 +83,18 @@ class Section:
     owner: str
     output_dir: Path
     file: Path
-    warnings: tuple[str, ...] = ()
+    oddities: tuple[Oddity, ...] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about it, in sentences that name file and section."""
+        return [one.told(self.name) for one in self.oddities]
+
+
+def by_oddity(sections: Iterable[Section]) -> dict[Oddity, list[Section]]:
+    """Return what is odd about these sections, each oddity once, with the sections that it is about."""
+    found: dict[Oddity, list[Section]] = {}
+    for section in sections:
+        for one in section.oddities:
+            found.setdefault(one, []).append(section)
+    return found

@@ -50,14 +50,14 @@ def meant(values: Mapping[str, str], key: str) -> str:
     return f" Or is {near[0]} a typo for it?" if near else ""
 
 
-def unknown_keys(where: str, values: Mapping[str, str]) -> list[str]:
+def unknown_keys(values: Mapping[str, str]) -> list[str]:
     """Return a warning for each unknown key, with the nearest known one."""
     warnings = []
     for key in values:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1)
             meant = f"; did you mean {near[0]}?" if near else "."
-            warnings.append(f"{where}: the key {key} is unknown{meant}")
+            warnings.append(f"the key {key} is unknown{meant}")
     return warnings
 
 

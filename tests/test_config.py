@@ -33,7 +33,7 @@ def test_a_section_inherits_from_default_and_expands_home(ini, home):
     assert section.workspace.api_key.reveal() == "k3y"
     assert "k3y" not in repr(section)
     assert section.workspace.verify is True
-    assert section.warnings == ()
+    assert section.warnings == []
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", "R&D", "100%", "%(x)s", "größe", "C#", "..", "a=b"])
@@ -120,7 +120,7 @@ def test_a_folder_of_the_environment_without_the_file_is_warned_of(ini, home):
     path = ini(GOOD)
     [warning] = config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings
     assert warning == f"CMLUTILS_CONFIG_DIR names /nowhere, which has no export-config.ini: {path} is used."
-    assert config.load("export", "P", str(home / "cmlutils"), {"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings == ()
+    assert config.load("export", "P", str(home / "cmlutils"), {"CMLUTILS_CONFIG_DIR": "/nowhere"}).warnings == []
 
 
 def test_warnings_name_what_is_odd(ini):
@@ -192,7 +192,7 @@ def test_a_mistyped_key_that_is_required_is_named(ini, key, mistyped):
 def test_one_folder_by_two_names_is_one(ini, home):
     ini(GOOD)
     (home / ".cmlutils").symlink_to(home / "cmlutils")
-    assert config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": str(home / "cmlutils")}).warnings == ()
+    assert config.load("export", "P", environ={"CMLUTILS_CONFIG_DIR": str(home / "cmlutils")}).warnings == []
 
 
 def test_an_owner_is_the_sources(ini, home):

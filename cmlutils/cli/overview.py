@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import time
-from collections import defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ from cmlutils.finding import label
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
 from cmlutils.screen import can_redraw, padded
-from cmlutils.section import KEY_VARIABLES, SIDES
+from cmlutils.section import KEY_VARIABLES, SIDES, by_oddity
 from cmlutils.units import human_size, human_time
 from cmlutils.wholefile import read_json
 
@@ -64,7 +63,7 @@ def list_command(config_dir: str | None, *, as_json: bool) -> None:
 def _rows(config_dir: str | None) -> list[dict[str, str]]:
     """Return one row for each section; raise ConfigError if there is none."""
     rows: list[dict[str, str]] = []
-    warnings: dict[str, dict[str, Section]] = defaultdict(dict)
+    sections: list[Section] = []
     for ini in _ini_files(config_dir):
         for name in ini.names():
             try:
@@ -72,14 +71,13 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
             except ConfigError as error:
                 rows.append({"side": ini.side, "section": name, "problem": error.message})
                 continue
-            for text in one.warnings:
-                warnings[text.replace(f", section [{name}]", "")][text] = one
+            sections.append(one)
             project = f"{_owner(one)}/{name}"
             url, folder = one.workspace.url, str(bundle_of(one).folder)
             rows.append({"side": ini.side, "section": name, "url": url, "project": project, "folder": folder})
-    for text, told in warnings.items():
-        several = f"{text} Sections: {label([*told.values()])}."
-        log.warning("%s", several if len(told) > 1 else next(iter(told)))
+    for odd, some in by_oddity(sections).items():
+        several = odd.in_section and len(some) > 1
+        log.warning("%s", f"{odd.told()} Sections: {label(some)}." if several else odd.told(some[0].name))
     return rows
 
 

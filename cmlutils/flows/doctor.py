@@ -30,9 +30,10 @@ from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
 from cmlutils.runtimes import RSYNC_IMAGE, lacks_rsync
+from cmlutils.section import by_oddity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from cmlutils.runtimes import Maps
     from cmlutils.section import Secret, Section, Side, Workspace
@@ -84,7 +85,7 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
     """Check all sections; with `deep`, also open a session on each workspace."""
     found = programs() + temporary() + ssh_keys(one.workspace for one in sections) + disks(sections)
     found += same_subdomains([one for one in sections if one.side == "import"])
-    found += _warnings(sections)
+    found += [Finding(label(some), some[0].side, "warning", odd.told()) for odd, some in by_oddity(sections).items()]
     resolved, unusable = _with_keys(sections)
     with ExitStack() as stack:
         groups = []
@@ -105,15 +106,6 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
                     _open_session(group)
     found += unusable + [finding for group in groups for finding in group.findings]
     return found + [finding for findings in checked for finding in findings]
-
-
-def _warnings(sections: Iterable[Section]) -> list[Finding]:
-    """Return the warnings about the ini files, each once, however many sections it is about."""
-    about: dict[tuple[str, str], list[Section]] = defaultdict(list)
-    for section in sections:
-        for text in section.warnings:
-            about[section.side, text.replace(f", section [{section.name}]", "")].append(section)
-    return [Finding(label(mine), side, "warning", text) for (side, text), mine in about.items()]
 
 
 def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding]]:
