@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from cmlutils.errors import CommandError
-from cmlutils.remote.private import LOCK, private_folder
+from cmlutils.remote.private import LOCK, place_for_programs, private_folder
 
 _HELD = """
 import sys, time
@@ -60,11 +60,28 @@ def test_a_place_that_can_not_be_written_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
     with (
         pytest.raises(CommandError, match=r"/not there can't be written: No such file or directory\.") as caught,
-        private_folder(),
+        private_folder(str(tmp_path / "not there")),
     ):
         pass
     assert "TMPDIR" in caught.value.hint
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "not there")])
-    with pytest.raises(CommandError, match="No usable temporary directory"), private_folder():
+    with pytest.raises(CommandError, match="No usable temporary directory"), private_folder(str(tmp_path / "no")):
         pass
+
+
+def test_where_the_folder_for_temporary_files_runs_no_program_one_of_the_users_is_taken(tmp_path, monkeypatch):
+    for name in ("tmp", "cache", "home"):
+        (tmp_path / name).mkdir()
+    noexec = set()
+    known = os.statvfs(tmp_path)
+    flags = (*known[:8], known.f_flag | os.ST_NOEXEC, *known[9:])
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(flags) if path in noexec else known)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("tmp", "cache", "home"):
+        assert place_for_programs() == str(tmp_path / name)
+        noexec.add(str(tmp_path / name))
+    with pytest.raises(CommandError, match=r"/tmp can't be written, or is on a disk that is mounted noexec"):
+        place_for_programs()

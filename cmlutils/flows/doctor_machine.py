@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
 from cmlutils.remote import process, rsync, ssh
 from cmlutils.remote.child import HOW_TO_INSTALL
+from cmlutils.remote.private import place_for_programs
 from cmlutils.units import human_size
 
 if TYPE_CHECKING:
@@ -70,15 +70,11 @@ def _rsync() -> list[Finding]:
 
 
 def temporary() -> list[Finding]:
-    """Check the folder for temporary files, from which cdswctl is run."""
+    """Check that there is a folder for temporary files, and one from which cdswctl can be run."""
     try:
-        place = tempfile.gettempdir()
-        flags = os.statvfs(place).f_flag
-    except OSError as error:
-        return [here("error", f"{error.strerror}", "let TMPDIR name a folder that can be written")]
-    if flags & getattr(os, "ST_NOEXEC", 0):  # macOS does not tell it
-        fix = "let TMPDIR name a folder on another disk: cdswctl is run from there"
-        return [here("error", f"{place} is on a disk that is mounted noexec", fix)]
+        place_for_programs()
+    except CommandError as error:
+        return [here("error", error.message.removesuffix("."), error.hint)]
     return []
 
 

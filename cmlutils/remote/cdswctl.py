@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from cmlutils.errors import Rejected, TunnelError
 from cmlutils.remote import process
-from cmlutils.remote.private import private_folder, temp_errors
+from cmlutils.remote.private import place_for_programs, private_folder, temp_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ class Client:
 @contextlib.contextmanager
 def private_client(workspace: Workspace, download: Download) -> Iterator[Client]:
     """Fetch the client and log it in, in a private folder that is removed when the block ends."""
-    with private_folder() as folder:
+    with private_folder(place_for_programs()) as folder:
         with temp_errors(folder.parent):
             client = logged_in(workspace, fetch(download, folder), folder)
         yield client

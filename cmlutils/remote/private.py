@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 
 LOCK = "cmlutil-lock"
 _PREFIX = "cml-"
+_NOEXEC = getattr(os, "ST_NOEXEC", 0)  # macOS does not tell it
 
 
 @contextlib.contextmanager
-def private_folder(parent: str | None = None) -> Iterator[Path]:
+def private_folder(parent: str) -> Iterator[Path]:
     """Make a folder of mode 0700 that is removed when the block ends, or a moment after a kill -9 of ours.
 
-    It lies in `parent`, or in the folder for temporary files; raises CommandError if nothing can be written there.
+    It lies in `parent`, or, where nothing can be written there, in the folder for temporary files; raises CommandError
+    if nothing can be written there either.
     """
     folder, lock = None, -1
     try:
         with interrupts.held():
-            place = _place(parent)
+            place = parent if _can_be_written(parent) else _temporary()
             _remove_left(Path(place))
             with temp_errors(place):
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
@@ -62,10 +64,28 @@ def temp_errors(place: str | Path) -> Iterator[None]:
         raise CommandError(message, hint="Make room there, or let TMPDIR name another folder.") from error
 
 
-def _place(parent: str | None) -> str:
-    """Return `parent` if it can be written, else the folder for temporary files; or raise CommandError."""
-    if parent and os.access(parent, os.W_OK | os.X_OK):
-        return parent
+def place_for_programs() -> str:
+    """Return the folder for temporary files, or one of the user's where that is mounted noexec and runs no program.
+
+    Raises CommandError if there is none.
+    """
+    place = _temporary()
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - ~ may be nowhere
+    for each in (place, cache, os.path.expanduser("~")):  # noqa: PTH111
+        if _can_be_written(each) and not os.statvfs(each).f_flag & _NOEXEC:
+            return each
+    raise CommandError(
+        f"{place} can't be written, or is on a disk that is mounted noexec.",
+        hint="Let TMPDIR name a folder from which cdswctl can be run.",
+    )
+
+
+def _can_be_written(folder: str) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _temporary() -> str:
+    """Return the folder for temporary files; raise CommandError if there is none."""
     try:
         return tempfile.gettempdir()
     except OSError as error:
