@@ -51,6 +51,16 @@ def test_only_what_differs_is_named_whatever_the_names_are(line, standin, data, 
     assert len(found[b"plain"][0]) == len(found[b"plain"][1]) == 64
 
 
+def test_a_digest_that_a_policy_of_this_machine_forbids_is_not_asked_for(line, standin, data, monkeypatch):
+    def forbidden(**_):
+        raise ValueError("blake2b is not allowed in FIPS mode")
+
+    monkeypatch.setattr(digests.hashlib, "blake2b", forbidden)
+    (standin.project / "plain").write_bytes(b"PLAIN" * 100)
+    files = list(walk(data))
+    assert [path for path, _, _ in Digests(data).differing(line, files, lambda _: None)] == [b"plain"]
+
+
 def test_a_file_that_can_not_be_read_here_is_never_equal(line, data, standin):
     files = list(walk(data))
     for path in (data / "plain", standin.project / "plain"):

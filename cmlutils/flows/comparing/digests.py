@@ -69,7 +69,7 @@ class Digests:
         return told
 
     def _digest(self, tool: str, path: bytes) -> str:
-        digest = hashlib.sha256() if tool == "sha256sum" else hashlib.blake2b(digest_size=32)
+        digest = _new(tool)
         try:
             with open(path, "rb") as file:  # noqa: PTH123 - bytes
                 while chunk := file.read(1 << 20):
@@ -94,10 +94,24 @@ def _batches(files: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
+def _new(tool: str) -> hashlib._Hash | hashlib.blake2b:
+    """Return what computes a tool's digest here; raise ValueError if a policy (FIPS) forbids that."""
+    return hashlib.sha256() if tool == "sha256sum" else hashlib.blake2b(digest_size=32)
+
+
+def _allowed_here(tool: str) -> bool:
+    try:
+        _new(tool)
+    except ValueError:
+        return False
+    return True
+
+
 def _tool(tunnel: Tunnel) -> str:
-    script = f"for tool in {' '.join(_TOOLS)}; do command -v $tool; done; true"
+    tools = [*filter(_allowed_here, _TOOLS)]
+    script = f"for tool in {' '.join(tools)}; do command -v $tool; done; true"
     found = retrying(tunnel, lambda: tunnel.run(script))
-    for name in _TOOLS:
+    for name in tools:
         if f"/{name}\n".encode() in found.out:
             return name
     raise TransferError("The workspace can't compute digests.", hint="Its runtime needs sha256sum; or use --quick.")
