@@ -144,6 +144,12 @@ def test_the_project_of_the_only_team_of_a_user_is_found_and_said_so(api, mock, 
     assert api.projects.teams_of("dana") == ["t2"]
 
 
+def test_a_team_may_spell_its_members_in_other_capitals_than_their_own_records(api, mock):
+    mock.get(SUMMARY, json=[row(2, owner="t2", kind="organization", creator="kai")])
+    mock.get(f"{URL}/api/v1/users/t2", json={"teamMembers": [{"username": "DANA"}]})
+    assert api.projects.find("Churn Model", "dana")["id"] == 2
+
+
 def test_projects_of_several_teams_need_their_owner_named(api, mock):
     mock.get(SUMMARY, json=[row(number, owner=f"t{number}", kind="organization", creator="") for number in (1, 2)])
     mock.get(f"{URL}/api/v1/users/t1", json={})

@@ -43,14 +43,15 @@ class Users:
             ) from error
 
     def is_member(self, team: str, username: str) -> bool:
-        """Tell whether a team lists this user; a team that shows no members is assumed to."""
+        """Tell whether a team lists this user, in capitals or not; a team that shows no members is assumed to."""
         try:
             members = self.get(team).get("teamMembers")
         except Rejected:
             return True
         if not isinstance(members, list):
             return True
-        return any(isinstance(member, dict) and member.get("username") == username for member in members)
+        names = {str(member.get("username")).lower() for member in members if isinstance(member, dict)}
+        return username.lower() in names
 
 
 class V2Keys:
