@@ -47,12 +47,19 @@ def test_a_percent_sign_in_a_key_is_kept(ini):
     assert config.load("export", "P", environ={}).workspace.api_key.reveal() == "k%3y%(x)s"
 
 
-@pytest.mark.parametrize("key", ["k3m9" * 8, f"{'0a' * 32}.{'1b' * 32}"])
-def test_a_key_where_the_url_belongs_is_not_said(ini, key):
+@pytest.mark.parametrize("key", ["k3m9" * 8, f"{'0a' * 32}.{'1b' * 32}", "dana:hunter2@ml.example.com"])
+def test_a_key_or_password_where_the_url_belongs_is_not_said(ini, key):
     ini(GOOD.replace("https://cdsw.example.com/", key))
     with pytest.raises(ConfigError, match="url is not an http or https address\\.") as caught:
         config.load("export", "P", environ={})
     assert key[:8] not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("login", ["dana", ":hunter2", "dana:hunter2"])
+def test_a_url_with_a_login_is_refused_and_not_said(ini, login):
+    ini(GOOD.replace("https://", f"https://{login}@"))
+    with pytest.raises(ConfigError, match=r"url contains a user name or password\.$"):
+        config.load("export", "P", environ={})
 
 
 @pytest.mark.parametrize(
@@ -197,6 +204,7 @@ def test_one_folder_by_two_names_is_one(ini, home):
 
 def test_an_owner_is_the_sources(ini, home):
     path = ini(GOOD + "owner_username=crew\n")
+    assert config.load("export", "P", environ={}).warnings == ()
     path.rename(path.with_name("import-config.ini"))
     (warning,) = config.load("import", "P", environ={}).warnings
     assert "owner_username has no effect here" in warning

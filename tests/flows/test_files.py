@@ -122,6 +122,7 @@ def test_fewer_rsyncs_run_at_once_where_the_workspace_is_near(copy, rsyncs, monk
 def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, limit):
     data = bundle / "project-data"
     fill(data)
+    (data / "folder").mkdir()
     shutil.rmtree(data / ".cache")
     (project / "theirs").write_text("kept")
     mode = project.stat().st_mode
@@ -138,13 +139,23 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     (data / "plain.f").unlink()
     (data / "#hash.f").unlink()
     (project / "#hash.f").write_text("changed by a person")
+    for name in ("link-plain", "link-#hash"):
+        (data / name).unlink()
+    (project / "link-#hash").unlink()
+    (project / "link-#hash").symlink_to("changed by a person")
+    (data / "folder").rmdir()
+    (project / "folder").rmdir()
+    (project / "folder").write_text("changed by a person")
     (data / "empty").chmod(0o755)
     shutil.rmtree(data / "empty")
     third = push(way, bundle)
-    assert third.deleted == 3
+    assert third.deleted == 4
     assert not (project / "plain.f").exists()
+    assert not (project / "link-plain").is_symlink()
     assert (project / "#hash.f").exists()
-    assert third.kept_extras == 2
+    assert (project / "link-#hash").readlink().name == "changed by a person"
+    assert (project / "folder").is_file()
+    assert third.kept_extras == 4
     assert not (project / ".cmlutil-tmp").exists()
 
 

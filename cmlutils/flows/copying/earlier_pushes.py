@@ -20,11 +20,11 @@ def doomed_there(here: BundleListing, there: KeptListing, resolution_ns: int) ->
     hidden = unseen(here.local.unread)
     for put in here.outdated:
         now, mine = there.entries.get(put.path), here.local.entries.get(put.path)
-        gone = mine is None and not hidden(put.path)
-        in_the_way = mine is not None and now is not None and mine.kind != "d" and now.kind == "d"
-        if now is None or not (gone or in_the_way):
+        if now is None or now.kind != put.kind:
             continue
-        if now.kind == put.kind and _as_left(put, now, resolution_ns) and not here.local.rules.hides(put):
+        gone = mine is None and not hidden(put.path)
+        in_the_way = mine is not None and mine.kind != "d" and now.kind == "d"
+        if (gone or in_the_way) and _as_left(put, now, resolution_ns) and not here.local.rules.hides(put):
             doomed[put.path] = now
     return doomed
 
@@ -32,7 +32,7 @@ def doomed_there(here: BundleListing, there: KeptListing, resolution_ns: int) ->
 def _as_left(put: Entry, now: Entry, resolution_ns: int) -> bool:
     if put.kind == "f":
         return put.size == now.size and abs(put.mtime_ns - now.mtime_ns) < resolution_ns
-    return put.kind == "d" or (put.kind == "l" and put.link == now.link)
+    return put.link == now.link  # that of folders is empty
 
 
 def put_there(
