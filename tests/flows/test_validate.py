@@ -116,7 +116,9 @@ def test_a_file_that_the_export_brought_and_is_gone_from_the_bundle_is_found_wit
     (home / "cmlutils/export-config.ini").unlink()
     (home / BUNDLE / "project-data/serve.py").unlink()
     line = run_line(f"{VALIDATE} --json", exit_code=4)
-    assert ("missing in the bundle", "bundle file", "'serve.py'") in unexpected(line)
+    assert {row for row in unexpected(line) if row[1] != "target file"} == {
+        ("missing in the bundle", "bundle file", "'serve.py'")
+    }
     assert any("source is not compared" in one for one in line.json["notes"])
 
 
@@ -194,6 +196,9 @@ def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
     _, target = migrated
     overwrite(target.files / "keep.log", b"no!\n")
     assert run_line(f"{VALIDATE} --quick --json").json["isMigrationSuccessful"] is True
+    (target.files / ".cache").mkdir()  # as a session does
+    line = run_line(f"{VALIDATE} --quick --json")
+    assert ("'.cache'", True) in {(one["what"], one["expected"]) for one in line.json["differences"]}
     (target.files / "keep.log").write_text("longer than before")
     assert any("size" in what for _, _, what in unexpected(run_line(f"{VALIDATE} --quick --json", exit_code=4)))
 
@@ -433,6 +438,9 @@ def test_equal_names_are_paired_with_whom_they_resemble():
     assert compare_workloads("job", wanted, records, compared_side()) == []
     [row] = compare_workloads("job", wanted, records[:1], compared_side())
     assert row.group is Group.MISSING
+    twice = [job_record(id=number, arguments="a") for number in (1, 2)]
+    [row] = compare_workloads("job", wanted[:1], twice, compared_side())
+    assert row.group is Group.EXTRA
 
 
 def test_a_time_out_of_zero_is_none():
@@ -544,6 +552,15 @@ def test_an_owner_who_migrates_is_expected_and_another_is_not():
     assert [row.expected for row in compare_settings(team, ProjectSettings("p", owner="dana"), compared_side())] == [
         False
     ]
+
+
+def test_a_permission_that_differs_is_found_and_none_means_read():
+    def people(permissions):
+        return ProjectSettings("p", collaborators=({"username": "kai", "permissions": permissions},))
+
+    assert compare_settings(people("read"), people(None), compared_side()) == []
+    [row] = compare_settings(people("write"), people(None), compared_side())
+    assert (row.what, row.left, row.right, row.expected) == ("collaborator kai", "write", "read", False)
 
 
 @pytest.mark.parametrize("where", ["target", "bundle"])
