@@ -143,6 +143,15 @@ def test_open_access_that_is_refused_is_left_out_even_if_the_site_shows_no_setti
     assert not outcome(run, "Board").needs_hand
 
 
+def test_an_application_that_is_refused_for_another_reason_is_not_tried_without_open_access(tmp_path, target):
+    target.faults.add(Fault("status", method="POST", path="/applications$", status=400, body={"message": "too many"}))
+    target.world.site_config["allow_unauthenticated_access_to_app"] = True
+    wanted = replace(APPLICATIONS[0], bypass_authentication=True)
+    run = replay(target, write_bundle(tmp_path / "bundle", applications=[wanted]))
+    assert outcome(run, "Board").status.value == "failed"
+    assert project_in(target).applications == []
+
+
 def test_open_access_that_the_site_allows_and_does_not_give_is_not_called_forbidden(tmp_path, monkeypatch):
     real, wanted = Applications.get, replace(APPLICATIONS[0], bypass_authentication=True)
     monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "bypass_authentication": False})

@@ -217,6 +217,13 @@ def test_a_setting_that_a_project_did_not_take_is_written_once_more(target, bund
     assert (project_in(target).description, project_in(target).environment) == ("monthly", {"A": "1"})
 
 
+def test_a_visibility_that_a_target_does_not_take_is_left_to_a_person(target, bundle):
+    target.faults.add(Fault("status", method="PATCH", path="projects/dana/churn$", status=200, body={}, times=None))
+    run = replay(target, bundle)
+    assert run.code == ExitCode.NEEDS_HAND
+    assert any("set the project's visibility to 'public' (it is 'private')" in one for one in run.report.all_todos())
+
+
 @pytest.mark.parametrize("creator", ["kai", "dana"])
 def test_a_project_that_another_made_after_a_kill_is_theirs(tmp_path, creator):
     with target_of(tmp_path, projects=[{**PROJECT, "creator": creator}]) as target:

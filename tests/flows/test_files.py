@@ -125,6 +125,8 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     (data / "folder").mkdir()
     shutil.rmtree(data / ".cache")
     (project / "theirs").write_text("kept")
+    shutil.copy2(data / "plain.f", data / "both")
+    shutil.copy2(data / "plain.f", project / "both")
     mode = project.stat().st_mode
     result = push(way, bundle)
     assert result.problems == ()
@@ -136,8 +138,8 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     assert seen == (2 if limit > 1 else mover.STREAMS)  # a name that a list can't hold needs its own rsync
     again = push(way, bundle)
     assert (again.transferred, len(rsyncs)) == (0, seen)
-    (data / "plain.f").unlink()
-    (data / "#hash.f").unlink()
+    for name in ("plain.f", "#hash.f", "both"):
+        (data / name).unlink()
     (project / "#hash.f").write_text("changed by a person")
     for name in ("link-plain", "link-#hash"):
         (data / name).unlink()
@@ -155,7 +157,8 @@ def test_push_is_exact_and_keeps_what_people_made(way, project, bundle, rsyncs, 
     assert (project / "#hash.f").exists()
     assert (project / "link-#hash").readlink().name == "changed by a person"
     assert (project / "folder").is_file()
-    assert third.kept_extras == 4
+    assert (project / "both").exists()
+    assert third.kept_extras == 5
     assert not (project / ".cmlutil-tmp").exists()
 
 

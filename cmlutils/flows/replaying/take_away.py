@@ -73,9 +73,6 @@ def _shown(item: TargetItem, past: JournalStep, *, deleted: bool) -> str:
 
 
 def _request_stop(item: TargetItem, record: Record) -> None:
-    """Ask it to stop, if it may run by itself."""
-    if not item.runs_by_itself:
-        return
     try:
         item.request_stop(record)
     except NotFound:
