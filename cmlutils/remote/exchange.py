@@ -62,7 +62,7 @@ class Exchange:
         try:
             # Without auth, requests would take a login from ~/.netrc.
             # REQUESTS_CA_BUNDLE would override a verify that is given to the session instead.
-            response = self._connected().request(
+            return self._connected().request(
                 call.method,
                 self._workspace.url + call.path,
                 params=call.params,
@@ -82,8 +82,6 @@ class Exchange:
                 f"{self._host} {Unreachable.NEVER}: {error.strerror or 'the CA bundle is unreadable'}.",
                 hint="Check ca_path, and REQUESTS_CA_BUNDLE in the environment.",
             ) from error
-        self._used = self._now()
-        return response
 
     def _connected(self) -> requests.Session:
         """Return the session, made at first use and after a rest."""
