@@ -101,14 +101,19 @@ def connect(section: Section, patience: float = 3600.0) -> Iterator[Connection]:
     with Http(section.workspace, Patience(patience)) as http:
         v1 = ApiV1(http)
         try:
-            user = v1.users.migrating(section.workspace.username)
+            section = replace(section, workspace=as_spelled_there(v1, section.workspace))
         except (NotFound, Unauthorized) as error:
             error.hint = f"{error.hint} See {where}."
             raise
-        name = user.get("username")
-        if isinstance(name, str) and name.lower() == section.workspace.username.lower():  # owners are spelled like that
-            section = replace(section, workspace=replace(section.workspace, username=name))
         yield Connection(section, v1)
+
+
+def as_spelled_there(v1: ApiV1, workspace: Workspace) -> Workspace:
+    """Check key and user; return the user's name in the capitals of its own record: owners are spelled like that."""
+    name = v1.users.migrating(workspace.username).get("username")
+    if isinstance(name, str) and name.lower() == workspace.username.lower():
+        return replace(workspace, username=name)
+    return workspace
 
 
 def find_project(connection: Connection) -> ProjectRef:

@@ -21,7 +21,7 @@ from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.finding import Finding, label
-from cmlutils.flows.connect import Connection, find_project, project_tunnel, resolve_key
+from cmlutils.flows.connect import Connection, as_spelled_there, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_ini import same_subdomains
 from cmlutils.flows.doctor_machine import disks, programs, ssh_keys, temporary
 from cmlutils.flows.plan_import import plan_target
@@ -145,7 +145,8 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         group.fail(shared.silent[workspace.url])
         return
     try:
-        v1.users.migrating(workspace.username)
+        workspace = as_spelled_there(v1, workspace)
+        group.connection = replace(group.connection, section=replace(group.connection.section, workspace=workspace))
         skew = _skew(v1.http.date)
         if abs(skew) > _SKEW:
             group.add("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")

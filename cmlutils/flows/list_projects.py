@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import config
 from cmlutils.errors import CheckFailed, ConfigError
-from cmlutils.flows.connect import resolve_key
+from cmlutils.flows.connect import as_spelled_there, resolve_key
 from cmlutils.project import owner_of
 from cmlutils.remote.http import Http
 from cmlutils.remote.v1 import ApiV1
@@ -55,9 +55,9 @@ def check_user(section: Section) -> None:
 
 def list_projects(section: Section) -> list[ListedProject]:
     """Return the user's own projects and those of the user's teams, by name; the user's own come first."""
-    username = section.workspace.username
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
+        username = as_spelled_there(v1, section.workspace).username
         owners = {username, *v1.projects.teams_of(username)}
         rows = [(str(row.get("name")), owner_of(row)) for row in v1.projects.visible_to(username)]
     mine = {ListedProject(name, "" if owner == username else owner) for name, owner in rows if owner in owners}
@@ -69,10 +69,10 @@ def named_projects(section: Section, names: Sequence[str]) -> list[ListedProject
 
     The user's own project is preferred, then a team's, then anybody's. Raises ConfigError if several remain.
     """
-    username, host = section.workspace.username, section.workspace.host
-    found = []
+    host, found = section.workspace.host, []
     with Http(resolve_key(section.workspace)) as http:
         v1 = ApiV1(http)
+        username = as_spelled_there(v1, section.workspace).username
         for name in dict.fromkeys(names):
             row = v1.projects.find(name, username)
             rows = [row] if row else [one for one in v1.projects.visible_to(username, name) if one.get("name") == name]

@@ -161,6 +161,7 @@ def test_a_username_in_other_letters_is_spelled_as_the_workspace_has_it(workspac
     for side in ("export", "import"):
         path = home / f"cmlutils/{side}-config.ini"
         path.write_text(path.read_text().replace("username=dana", "username=DANA"))
+    assert "ready" in run_line("cmlutil doctor", exit_code=5).out  # plain http is a warning
     run_line(EXPORT)
     run_line(f"{IMPORT} --verify")
     assert target.project("dana", "churn-model").owner == "dana"

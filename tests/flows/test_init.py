@@ -14,6 +14,7 @@ import click
 import pytest
 
 from cmlutils.cli.questions import pick
+from cmlutils.emulator.world import World
 from cmlutils.inifile import comes_back, ini_text
 
 SOURCE_KEY, TARGET_KEY = "source0key0source0key0source0key0", "target0key0target0key0target0key0"
@@ -59,6 +60,17 @@ def test_flags_alone_write_both_files_and_the_export_runs(bare, home, run_line):
     for name in (ODD, "Shared"):
         run_line(f'cmlutil project export -p "{name}"')
     assert (home / "migration/Shared/project-data/a").read_text() == "1"
+
+
+def test_a_username_in_other_letters_has_the_same_projects(bare, home, run_line, monkeypatch):
+    exact = World.find_user
+    monkeypatch.setattr(World, "find_user", lambda world, name: exact(world, name.lower()))
+    line = flags(*bare).replace("username dana", "username DANA")
+    run_line(f"{line} --all")
+    assert read(home, "export").sections() == [ODD, "Churn Model", "Shared"]
+    run_line(f"{line} --force --project Shared --project 'Churn Model'")
+    assert read(home, "export")["Shared"]["owner_username"] == "crew"
+    assert "owner_username" not in read(home, "export")["Churn Model"]
 
 
 def test_chosen_projects_keep_their_order_and_anybodys_may_be_named(bare, home, run_line):
