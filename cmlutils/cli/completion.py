@@ -56,7 +56,19 @@ def sections(context: click.Context, _option: click.Parameter, typed: str) -> li
         except ConfigError:
             continue
         names |= dict.fromkeys(ini.names())
-    return [CompletionItem(_as_typed(name)) for name in names if name.startswith(typed)]
+    joined = _joined()
+    return [CompletionItem(joined + _as_typed(name)) for name in names if name.startswith(typed)]
+
+
+def _joined() -> str:
+    """Return `--project-name=` if that begins the word: click looks behind it, but a shell replaces the whole word."""
+    from click.shell_completion import split_arg_string
+
+    word = os.environ.get("COMP_CWORD", "")  # fish gives the word itself, the others its number
+    if word.isdigit():
+        word = "".join(split_arg_string(os.environ.get("COMP_WORDS", ""))[int(word) :][:1])
+    found = re.match(r"--[\w-]+=", word)
+    return found[0] if found else ""
 
 
 def _as_typed(name: str) -> str:
