@@ -52,12 +52,9 @@ def read_state(target: Target, job_id: int) -> JobState:
 
 
 def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
-    """Ask v2 whether this job is paused; None when it does not say."""
-    public_id = str(record.get("public_identifier") or "")
-    if not public_id or not project.public_id:
-        return None
+    """Ask v2 whether this job is paused; None when it does not say, or without a public id to ask for."""
     try:
-        paused = v2.job(project.public_id, public_id).get("paused")
+        paused = v2.job(project.public_id, str(record.get("public_identifier") or "")).get("paused")
     except ApiError as error:
         log.debug("v2 does not show the job: %s", error)
         return None
