@@ -1,5 +1,7 @@
 """INT, TERM and HUP end a run in good order within ten seconds; after a second one, or if that hangs, at once.
 
+A further HUP is no second one: when a terminal closes, the shell sends one, and then the system.
+
 Python runs a handler only when the main thread is back in Python code, and not, for example, while it waits for a name
 server. So a thread also receives the signals, and ends the process in time if the main thread can't.
 """
@@ -82,10 +84,12 @@ def _watch(reader: int, main: int) -> None:
     first = _next(reader)
     if not first:
         return
-    while (second := _next(reader, _PATIENCE)) == _LOST:
-        time.sleep(0.01)  # until it is out of where exceptions are ignored
-        signal.pthread_kill(main, first)
-        _next(reader)  # the one just sent
+    end = time.monotonic() + _PATIENCE
+    while (second := _next(reader, max(end - time.monotonic(), 0.0))) in {_LOST, signal.SIGHUP}:
+        if second == _LOST:
+            time.sleep(0.01)  # until it is out of where exceptions are ignored
+            signal.pthread_kill(main, first)
+            _next(reader)  # the one just sent
     if second is not None:
         watchdog.leave()
         os._exit(128 + first)

@@ -193,6 +193,16 @@ def test_a_second_signal_ends_it_at_once_and_leaves_no_process(workspaces, backg
     assert one.left() == []
 
 
+def test_a_terminal_that_closes_sends_hup_twice_and_the_run_still_ends_in_order(workspaces, background):
+    both = source, _ = workspaces()
+    there = phase("rsync", source)
+    one = background(EXPORT, script=PLAIN)
+    one.until(there, "rsync")
+    for seconds in (0.05, 0.15):
+        threading.Timer(seconds, os.kill, (one.pid, signal.SIGHUP)).start()
+    ended(one, both, signal.SIGHUP, one.send(signal.SIGHUP))
+
+
 def test_kill_9_leaves_nothing_and_the_next_run_goes_on(workspaces, background, run_line):
     both = source, _ = workspaces()
     there = phase("rsync", source)
