@@ -102,10 +102,13 @@ class Interrupted(BaseException):
 
 
 def of_this_machine(error: BaseException | None) -> CmlutilError | None:
-    """Return an expected failure for an OSError that this machine is to blame for: a full disk, an unreadable path.
+    """Return an expected failure for an error that this machine is to blame for: a full disk, an unreadable path.
 
     Returns None for any other error.
     """
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        text = "This machine lets this user start no more threads or processes."
+        return CmlutilError(text, hint="End some, or raise the limit: see 'ulimit -u'.")
     if not isinstance(error, OSError):
         return None
     if isinstance(error, FileNotFoundError) and error.filename is None:  # os.getcwd and the like raise this

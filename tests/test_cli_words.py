@@ -439,3 +439,13 @@ def test_a_relative_path_without_a_working_folder_is_told_in_a_sentence(run_line
     line = run_line("cmlutil init --config-dir here --all", exit_code=2)
     assert line.err.startswith("error: The current folder no longer exists")
     assert "bug" not in line.err
+
+
+def test_a_limit_of_threads_is_told_as_that(run_line, home, monkeypatch):
+    def none_left(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("cmlutils.cli.overview._rows", none_left)
+    line = run_line("cmlutil project list", exit_code=1)
+    assert line.err.startswith("error: This machine lets this user start no more threads or processes.")
+    assert "ulimit -u" in line.err
