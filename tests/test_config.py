@@ -204,7 +204,7 @@ def test_one_folder_by_two_names_is_one(ini, home):
 
 def test_an_owner_is_the_sources(ini, home):
     path = ini(GOOD + "owner_username=crew\n")
-    assert config.load("export", "P", environ={}).warnings == ()
+    assert config.load("export", "P", environ={}).warnings == []
     path.rename(path.with_name("import-config.ini"))
     (warning,) = config.load("import", "P", environ={}).warnings
     assert "owner_username has no effect here" in warning
