@@ -23,6 +23,7 @@ _BUFFER = 256 * 1024
 _SMALL = 16 * 1024
 _MOMENT = 0.001
 _GRACE = 1.0
+_ACCEPTING = 3  # turns of the loop from the readiness of a listening socket to its protocol's connection_made
 _NO_RSYNC = "#!/bin/sh\necho 'sh: rsync: command not found' >&2\nexit 127\n"
 
 
@@ -76,13 +77,24 @@ class Sshd:
     async def close(self) -> None:
         """Stop serving, and end everything that runs."""
         self._closing = True
+        await self._accept_no_more()
         self._listener.close()
-        await self._listener.wait_closed()
-        await self.drop_connections()
-        while self._commands:
+        while self._commands or self._connections:
+            await self.drop_connections()
             for child in list(self._children):
                 _signal(child, signal.SIGKILL)
             await asyncio.sleep(0.01)
+        await self._listener.wait_closed()
+
+    async def _accept_no_more(self) -> None:
+        """Let nobody in any more, and wait until who was let in is known.
+
+        asyncio forgets, unclosed, a connection that it has accepted and not begun to serve when its server is closed.
+        """
+        for listening in self._listener.sockets:
+            asyncio.get_running_loop().remove_reader(listening)
+        for _ in range(_ACCEPTING):
+            await asyncio.sleep(0)
 
     async def _serve(self, process: Any) -> None:
         """Serve one command."""

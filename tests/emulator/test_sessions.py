@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -14,7 +15,7 @@ import requests
 from until import gone, until
 
 from cmlutils.emulator.faults import Fault
-from cmlutils.emulator.ssh import authorized_keys
+from cmlutils.emulator.ssh import Sshd, authorized_keys
 
 from .conftest import DANA, KAI
 
@@ -258,6 +259,27 @@ def test_the_end_of_a_session_ends_what_runs_in_it(
     running.communicate(timeout=10)
     until(lambda: gone(int(pid.read_text())), "the end of what ran in the session")
     assert workspace.session_log[0].how == "workspace closed"
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_connects_in_the_moment_of_a_sessions_end_is_not_forgotten(turns: int, tmp_path: Path) -> None:
+    async def connect_at_the_end() -> bytes:
+        sshd = Sshd(folder=tmp_path, scratch=tmp_path)
+        port = await sshd.listen()
+        with socket.socket() as caller:
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+            for _ in range(turns):  # of the loop
+                await asyncio.sleep(0)
+            await sshd.close()
+            caller.settimeout(5)
+            try:
+                return caller.recv(1000).partition(b"-")[0]
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(connect_at_the_end()) in {b"", b"SSH"}
+    gc.collect()  # pytest fails for a socket that is left open
 
 
 def test_deleting_a_project_ends_its_sessions(workspace: Workspace, client: Callable[..., Client]) -> None:
