@@ -196,7 +196,7 @@ def test_a_redirect_is_not_followed(http, mock):
     assert f"{http.host} gave no usable answer to GET /x: a redirect to https://login.example.org (" in str(error.value)
     assert not isinstance(error.value, AnswerLost)
     assert "abc" not in error.value.message
-    assert {call.request.url for call in mock.calls} == {f"{URL}/x"}
+    assert [call.request.url for call in mock.calls] == [f"{URL}/x"] * 4  # asked past, as one page may be
 
 
 @pytest.mark.parametrize(
@@ -210,13 +210,14 @@ def test_a_redirect_to_the_same_machine_tells_what_is_different_there(clock, moc
     mock.get("http://ws.example.com/x", status=301, headers={"Location": where})
     with make(clock, "http://ws.example.com") as http, pytest.raises(ApiError) as error:
         http.get("/x")
-    assert error.value.message.endswith(f" to GET /x: a redirect to {told} (status 301).")
+    usual = "ws.example.com gave no usable answer to GET /x"
+    assert error.value.message == f"{usual}: a redirect to {told} (status 301)."
 
 
 @pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
 def test_a_write_that_is_redirected_elsewhere_may_have_had_its_effect(http, mock, where):
     mock.post(f"{URL}/x", status=307, headers={"Location": where})
-    with pytest.raises(AnswerLost, match="a redirect to another page"):  # it may have taken effect
+    with pytest.raises(AnswerLost, match=f"^{http.host} .*: a redirect to another page"):  # it may have taken effect
         http.send("POST", "/x", {})
 
 
