@@ -70,7 +70,7 @@ def validate_migration(
     with progress.phase("compare target"):
         one.compare_target(target)
     report.differences = _without_values(report.differences, to_fill_in(bundle))
-    report.todos += _advice(report)
+    report.todos += _advice(report, foreign=bundle.foreign)
     if report.verb == "validate-migration":  # it overwrites the import's report
         report.todos += bundle.todos()
     report.verified = not report.unexpected
@@ -100,11 +100,15 @@ def _unrecorded(bundle: Bundle) -> list[str]:
     return [f"Whether the bundle is still as its export left it can't be fully checked: it has no {what}."]
 
 
-def _advice(report: Report) -> list[str]:
+def _advice(report: Report, *, foreign: bool) -> list[str]:
     files = {one.group for one in report.unexpected if one.where == "target file"}
     groups = {one.group for one in report.unexpected if one.group is not Group.DIFFERENT} | files
     advice = {
-        Group.SOURCE: "The source changed since the export: export and import again to bring that over.",
+        Group.SOURCE: (
+            "cloudera/cmlutils left it out, or the source changed since: export with cmlutil and import again."
+            if foreign
+            else "The source changed since the export: export and import again to bring that over."
+        ),
         Group.BUNDLE: "The bundle has changed since the export: export again, then import.",
         Group.LOST: "The bundle lacks files that the source had: export again, then import.",
         Group.MISSING: "Run the import again: it creates what is missing, except what somebody renamed on the target.",

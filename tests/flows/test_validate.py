@@ -161,6 +161,18 @@ def test_a_bundle_of_cloudera_cmlutils_is_excused_for_what_it_does_not_carry(wor
     assert {"collaborator kai", "memory_mb"} <= excused
 
 
+def test_what_a_bundle_of_cloudera_cmlutils_lacks_need_not_have_changed_since(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    without_ours(home / BUNDLE)
+    (home / BUNDLE / "state/files.list").unlink()
+    (home / BUNDLE / "project-data/keep.log").unlink()  # it reads "!" in .exportignore otherwise
+    run_line(IMPORT)
+    line = run_line(VALIDATE, exit_code=4)
+    assert "'keep.log': absent / there" in line.out
+    assert "cloudera/cmlutils left it out" in line.out
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
 def test_what_can_not_be_read_on_either_side_is_named(migrated, run_line, home):
     _, target = migrated
