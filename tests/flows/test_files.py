@@ -449,19 +449,27 @@ def test_a_session_without_rsync_is_told_so(way, project, monkeypatch, bundle):
         pull(way, bundle)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs a mount")
-def test_a_read_only_place_is_named(way, project, bundle):
-    (project / "ro").mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "x", project / "ro"], check=False).returncode:
-        pytest.skip("no mounts here")
+@pytest.mark.skipif(os.getuid() != 0, reason="needs a mount, and attributes that root alone may set")
+@pytest.mark.parametrize(
+    ("close", "open_again", "why"),
+    [
+        ("mount -t tmpfs -o ro x", "umount", "Read-only file system"),
+        ("chattr +i", "chattr -i", "Operation not permitted"),
+    ],
+)
+def test_a_place_where_nobody_may_write_is_named_with_what_to_do(way, project, bundle, close, open_again, why):
+    shut = project / "shut"
+    shut.mkdir()
+    if subprocess.run([*close.split(), shut], check=False).returncode:
+        pytest.skip(f"no {close} here")
     try:
-        (bundle / "project-data/ro").mkdir()
-        (bundle / "project-data/ro/f").touch()
+        (bundle / "project-data/shut").mkdir()
+        (bundle / "project-data/shut/f").touch()
         (bundle / "project-data/g").touch()
         result = push(way, bundle)
     finally:
-        subprocess.run(["umount", project / "ro"], check=True)
-    assert any("Read-only file system" in each and ".importignore" in each for each in result.problems)
+        subprocess.run([*open_again.split(), shut], check=True)
+    assert any("shut/f" in each and why in each and ".importignore" in each for each in result.problems)
     assert (project / "g").exists()
 
 

@@ -19,7 +19,7 @@ from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.own_folders import empty_folder, local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
-from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of, with_hint
+from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.rsyncs import both_rsyncs
 from cmlutils.flows.copying.target_files import delete_one_by_one, delete_there
@@ -92,7 +92,7 @@ class _Push:
             transferred=len(first),
             deleted=sum(path not in self.there.entries for path in doomed),
             kept_extras=sum(each.path not in known for each in self.differences.only_right),
-            problems=tuple(dict.fromkeys([*problems, *stuck.values(), *self._unread()])),
+            problems=tuple(map(_advised, dict.fromkeys([*problems, *stuck.values(), *self._unread()]))),
             notes=tuple(self.here.losses),
             skipped=specials_of(self.differences),
             folders=sums.folders,
@@ -214,6 +214,12 @@ class _Push:
         same = {path for path, one in doomed.items() if one.kind == "d" or self.there.entries.get(path) == one}
         left = (same & self.there.entries.keys()) - self.local.entries.keys() - full
         return {
-            path: f"{quoted(path)}: the bundle no longer has it, and it can't be deleted there: {with_hint(reason)}"
+            path: f"{quoted(path)}: the bundle no longer has it, and it can't be deleted there: {reason}"
             for path, reason in delete_one_by_one(self.tunnel, left, doomed).items()
         }
+
+
+def _advised(problem: str) -> str:
+    """Add what helps where the target lets nobody write: snapshots, and files that are immutable."""
+    refused = any(reason in problem for reason in ("Read-only file system", "Operation not permitted"))
+    return f"{problem}; list it in .importignore" if refused else problem

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import by_path, upwards
 from cmlutils.filelist import quoted
 from cmlutils.flows.copying import remaining
-from cmlutils.flows.copying.result import with_hint
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Recopies:
     def problems(self, entries: Mapping[bytes, Entry]) -> tuple[str, ...]:
         """Name those files of a listing that could not be copied, and why."""
         return tuple(
-            f"{quoted(path)}: its contents differ, and it could not be copied anew: {with_hint(reason)}"
+            f"{quoted(path)}: its contents differ, and it could not be copied anew: {reason}"
             for path, reason in self._refused.items()
             if path in entries
         )

@@ -68,13 +68,8 @@ def problems_of(
         why = [reason for path, reason in near if (b"/" + path).endswith(b"/" + entry.path)]
         if entry.path in known:
             why = [known[entry.path]]
-        told.append(f"{quoted(entry.path)}: {with_hint(why[0] if why else what)}")
+        told.append(f"{quoted(entry.path)}: {why[0] if why else what}")
     return tuple(told)
-
-
-def with_hint(reason: str) -> str:
-    """Add to a reason what helps against it, if anything does."""
-    return f"{reason}; list it in .importignore" if "Read-only file system" in reason else reason
 
 
 def unread_of(unread: Iterable[Unread]) -> tuple[str, ...]:
