@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from cmlutils import TOOL, guard
+from cmlutils import TOOL, guard, paths
 from cmlutils.errors import DISK_TROUBLE, BundleError, ConfigError
 from cmlutils.journal import Journal
 from cmlutils.lock import lock
@@ -96,24 +96,24 @@ class Bundle:
 
         With `changed`, metadata that was changed since the export is accepted: the caller looks at it.
         """
-        if not self.metadata("project").is_file() or not self.data.is_dir():
+        if not paths.is_file(self.metadata("project")) or not paths.is_dir(self.data):
             raise BundleError(
                 f"There is no exported project in {self.folder}.", hint="Run 'cmlutil project export' first."
             )
-        if self._unfinished.exists():
+        if paths.exists(self._unfinished):
             raise BundleError(
                 f"The export in {self.folder} did not finish.", hint="Run 'cmlutil project export' again."
             )
         damaged = self.changed_metadata()
         if damaged and not changed:
             path = self.metadata(damaged[0])
-            what = "has changed since the export" if path.exists() else "is missing"
+            what = "has changed since the export" if paths.exists(path) else "is missing"
             raise BundleError(f"{path} {what}.", hint="Run the export again.")
 
     @property
     def foreign(self) -> bool:
         """Whether it has no manifest, as if cloudera/cmlutils had written it."""
-        return not self.manifest.exists()
+        return not paths.exists(self.manifest)
 
     @property
     def lost_manifest(self) -> bool:
@@ -122,7 +122,7 @@ class Bundle:
 
     def missing_metadata(self) -> list[str]:
         """Return the parts of METADATA whose file a foreign bundle lacks; nothing for a bundle of ours."""
-        return [part for part in METADATA if not self.metadata(part).exists()] if self.foreign else []
+        return [part for part in METADATA if not paths.exists(self.metadata(part))] if self.foreign else []
 
     def changed_metadata(self) -> list[str]:
         """Return the parts of METADATA whose digest is not the manifest's; nothing for a foreign bundle."""
@@ -138,7 +138,7 @@ class Bundle:
 
     def _differs(self, part: str, digest: object) -> bool:
         path = self.metadata(part)
-        return not path.exists() or digest_of(path) != digest
+        return not paths.exists(path) or digest_of(path) != digest
 
     def check_owner(self, project: str) -> None:
         """Raise BundleError when the bundle holds the project of another owner than that of `project` (owner/slug)."""
@@ -158,7 +158,7 @@ class Bundle:
     def _source(self) -> str:
         """Return the source of the last export as "URL OWNER/SLUG"; empty when it is not known."""
         with contextlib.suppress(BundleError):  # an export replaces what is damaged
-            if self._unfinished.exists():
+            if paths.exists(self._unfinished):
                 return read_bytes(self._unfinished).decode("utf-8", "replace")
             return str(read_json(self.manifest, dict).get("source") or "")
         return ""
@@ -191,7 +191,7 @@ class Bundle:
     def todos(self) -> list[str]:
         """Return what the last import left for a person to do; nothing if there was no import."""
         try:
-            return [str(one) for one in read_json(self._todo_file, list)] if self._todo_file.exists() else []
+            return [str(one) for one in read_json(self._todo_file, list)] if paths.exists(self._todo_file) else []
         except BundleError as error:
             error.hint = "Run the import again."
             raise

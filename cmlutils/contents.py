@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import paths
 from cmlutils.errors import BundleError
 from cmlutils.project import ProjectSettings
 from cmlutils.wholefile import read_json
@@ -39,7 +40,7 @@ def read_bundle(bundle: Bundle) -> Contents:
 
     def records(part: str) -> list[Any]:
         path = bundle.metadata(part)
-        if bundle.foreign and not path.exists():
+        if bundle.foreign and not paths.exists(path):
             return []
         return list(read_json(path, list))
 

@@ -8,6 +8,7 @@ import shlex
 import stat
 from typing import TYPE_CHECKING
 
+from cmlutils import paths
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _raise(error: OSError) -> None:
 
 def existing_folder(folder: Path) -> Path:
     """Return this folder, or the nearest one above it that exists."""
-    return next(one for one in (folder, *folder.parents) if one.is_dir())
+    return next(one for one in (folder, *folder.parents) if paths.is_dir(one))
 
 
 def obstacle(folder: Path) -> str:
@@ -76,11 +77,11 @@ def obstacle(folder: Path) -> str:
 def _no_folder_of_ours(folder: Path) -> str:
     if folder.is_symlink():
         return f"{folder} is a symbolic link"
-    if folder.is_dir():
+    if paths.is_dir(folder):
         if folder.stat().st_uid != os.geteuid():
             return f"{folder} belongs to another user"
         return f"{folder} is on a read-only file system" if os.statvfs(folder).f_flag & os.ST_RDONLY else ""
-    if folder.exists():
+    if paths.exists(folder):
         return f"{folder} is not a folder"
     place = existing_folder(folder)
     return "" if os.access(place, os.W_OK | os.X_OK) else f"{place} can't be written to"

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from cmlutils import strict_json
+from cmlutils import paths, strict_json
 from cmlutils.errors import BundleError
 from cmlutils.wholefile import read_bytes, writing
 
@@ -55,7 +55,7 @@ class Journal:
         self.path = path
         self._steps: dict[str, JournalStep] = {}
         self._taken_away: set[tuple[str, str]] = set()  # kind and target id
-        content = read_bytes(path) if path.exists() else b""
+        content = read_bytes(path) if paths.exists(path) else b""
         whole = content[: content.rfind(b"\n") + 1]
         if whole != content and not read_only:
             with path.open("r+b") as file:
@@ -90,7 +90,7 @@ class Journal:
     def _write(self, key: str, event: str, value: object = None) -> None:
         at = round(time.time(), 1)
         line = json.dumps({"key": key, "event": event, "value": value, "at": at}).encode() + b"\n"
-        new = not self.path.exists()
+        new = not paths.exists(self.path)
         with writing(self.path):
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

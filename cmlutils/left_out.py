@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cmlutils import paths
 from cmlutils.bundle import METADATA
 from cmlutils.reader import MARK
 from cmlutils.wholefile import read_json
@@ -37,7 +38,7 @@ def to_fill_in(bundle: Bundle) -> list[LeftOut]:
     found = []
     for part in METADATA:
         path = bundle.metadata(part)
-        if not path.exists():
+        if not paths.exists(path):
             continue
         content = read_json(path, dict if part == "project" else list)
         for record in [content] if part == "project" else content:

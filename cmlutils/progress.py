@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from cmlutils import paths
 from cmlutils.errors import BundleError
 from cmlutils.wholefile import read_json
 
@@ -72,7 +73,7 @@ class RunState:
     def read(cls, path: Path) -> RunState | None:
         """Return what the running process wrote last, ignoring values of a wrong type; None when there is nothing."""
         try:
-            content: dict[str, Any] = read_json(path, dict) if path.exists() else {}
+            content: dict[str, Any] = read_json(path, dict) if paths.exists(path) else {}
         except BundleError:  # the file was just removed
             return None
         state = cls()

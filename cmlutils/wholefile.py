@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from cmlutils import strict_json
+from cmlutils import paths, strict_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def read_json(path: Path, kind: type) -> Any:
 def read_bytes(path: Path) -> bytes:
     """Read a file; raise BundleError naming it."""
     try:
-        if path.exists() and not path.is_file():
+        if paths.exists(path) and not paths.is_file(path):
             raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
         return path.read_bytes()
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cmlutils import config, interrupts
+from cmlutils import config, interrupts, paths
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.render import json_text, show, show_error, show_plan
@@ -69,7 +69,7 @@ class Run:
         If the bundle exists already, a failure of `check` or of the connection is in the report, too; otherwise it
         leaves no trace on the disk.
         """
-        if self.bundle.state.is_dir():
+        if paths.is_dir(self.bundle.state):
             self.bundle.create()
             with self.reported() as progress:
                 check()

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmlutils import paths
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
@@ -153,7 +154,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         runtimes = v1.runtimes.all()
         if lacking := lacks_rsync(workspace.host, runtimes):
             group.add("error", lacking.removesuffix("."), f"add {RSYNC_IMAGE} to it")
-        wanted = any(bundle_of(one).metadata("applications").is_file() for one in group.sections)
+        wanted = any(paths.is_file(bundle_of(one).metadata("applications")) for one in group.sections)
         if group.sections[0].side == "import":
             taken = taken_subdomains(v1, workspace.username, shared.asked) if wanted else {}
             group.offer = Offer(shared.maps, runtimes, taken, v1.site.bypass_allowed())
@@ -191,7 +192,7 @@ def _foreseen(connection: Connection, section: Section, offer: Offer) -> list[Fi
     try:
         bundle.check()
     except BundleError:
-        if bundle.metadata("project").is_file():
+        if paths.is_file(bundle.metadata("project")):
             raise
         text = "not exported yet: its team, runtimes and subdomains can be checked once it is"
         return [finding("ok", text, "run 'cmlutil project export', then doctor again")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from cmlutils import paths
 from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import find_project
@@ -51,7 +52,7 @@ def _files(plan: Plan, bundle: Bundle) -> None:
     """Add what an earlier export knows about the files, and what only a session could tell."""
     record = bundle.file_list
     free = shutil.disk_usage(existing_folder(bundle.folder)).free
-    if record.is_file():
+    if paths.is_file(record):
         entries = list(read_list(record))
         count = totals(entries)
         when = utc_time(record.stat().st_mtime)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import paths
 from cmlutils.errors import BundleError
 from cmlutils.lock import holder_of
 from cmlutils.progress import RunState
@@ -74,7 +75,7 @@ def status_of(bundle: Bundle, side: Side) -> SideState:
 def _ended(bundle: Bundle, side: Side) -> SideState:
     """Return how this side ended, as its last report says."""
     metrics = bundle.metrics(side)
-    if not metrics.exists():
+    if not paths.exists(metrics):
         return SideState("not begun")
     try:
         content = read_json(metrics, dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cmlutils import paths
 from cmlutils.contents import read_bundle
 from cmlutils.flows.comparing.files import FileCheck
 from cmlutils.flows.comparing.settings import compare_settings
@@ -93,7 +94,8 @@ def bundle_damage(bundle: Bundle) -> list[Difference]:
 
 def _unrecorded(bundle: Bundle) -> list[str]:
     """Name what the bundle is not compared with, as it is not there."""
-    lost = [str(path.relative_to(bundle.folder)) for path in (bundle.manifest, bundle.file_list) if not path.exists()]
+    records = (bundle.manifest, bundle.file_list)
+    lost = [str(path.relative_to(bundle.folder)) for path in records if not paths.exists(path)]
     if not lost:
         return []
     what = " and ".join(lost)

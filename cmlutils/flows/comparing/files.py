@@ -6,6 +6,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cmlutils import paths
 from cmlutils.entries import by_path, compare
 from cmlutils.filelist import Unread, quoted
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
@@ -47,7 +48,7 @@ class FileCheck:
         with listing_beside(bundle.data, by_path, records=self._records, unread=self._unread) as read:
             self.here: Entries = read()
         record = bundle.file_list
-        self._since = record.stat().st_mtime_ns if record.exists() else 0
+        self._since = record.stat().st_mtime_ns if paths.exists(record) else 0
         self.recorded = by_path(read_list(record, self._records)) if self._since else self.here
         self._state = bundle.state
         self._record_lost = alone and not self._since and not bundle.foreign

@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils import paths
 from cmlutils.errors import ConfigError, TransferError
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
@@ -72,6 +73,6 @@ def rules_of(found: process.Result) -> ExportRules:
 def import_rules(data: Path) -> IgnoreRules:
     """Read the bundle's `.importignore`; without one, nothing is ignored."""
     path = data.parent / ".importignore"
-    if not path.is_file() and os.path.lexists(path):
+    if not paths.is_file(path) and os.path.lexists(path):
         raise ConfigError(f"{path} is no file, so it has no rules.", hint="Make it a file of patterns, or remove it.")
-    return IgnoreRules.parse(path.read_bytes() if path.is_file() else b"", source=str(path))
+    return IgnoreRules.parse(path.read_bytes() if paths.is_file(path) else b"", source=str(path))

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
+from cmlutils import paths
 from cmlutils.entries import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
 from cmlutils.listfile import read_list, write_list
@@ -46,13 +47,13 @@ class PushMemory:
     def read(self, records: Records) -> Iterator[Entry]:
         """Yield what we put there, or may have put there; a path may come twice. `records` is as in `parse_find`."""
         for path in (self._list, self._begun):
-            if path.exists():
+            if paths.exists(path):
                 yield from read_list(path, records)
 
     def begin(self, entries: list[Entry]) -> None:
         """Remember that these are about to be put there."""
         earlier: list[Entry] = []
-        if self._begun.exists():
+        if paths.exists(self._begun):
             with contextlib.suppress(TransferError):  # `read` reported it
                 earlier = [*read_list(self._begun)]
         self._about = [*earlier, *entries]
@@ -61,11 +62,11 @@ class PushMemory:
     @property
     def known(self) -> bool:
         """Whether anything is remembered of this target, be it that nothing was put there."""
-        return self._list.exists() or self._begun.exists()
+        return paths.exists(self._list) or paths.exists(self._begun)
 
     def settle(self, entries: list[Entry], write: Callable[[Path, list[Entry]], None] = write_list) -> None:
         """Remember only these."""
-        if self._about and self._about == entries and not self._list.is_dir():
+        if self._about and self._about == entries and not paths.is_dir(self._list):
             self._begun.replace(self._list)
             return
         write(self._list, entries)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import by_path, upwards
 from cmlutils.filelist import quoted
 from cmlutils.flows.copying import remaining
+from cmlutils.paths import is_file
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -111,4 +112,4 @@ class RecopyList:
             self.note(sorted(left))
 
     def _names(self) -> set[bytes]:
-        return {*self._path.read_bytes().split(b"\0")} if self._path.is_file() else set()
+        return {*self._path.read_bytes().split(b"\0")} if is_file(self._path) else set()
