@@ -44,6 +44,13 @@ def serve(data):
     return download
 
 
+def test_the_archive_is_read_whatever_mode_its_file_was_opened_in(tmp_path):
+    class Opened(io.BytesIO):
+        mode = "wb+"  # as a temporary file has from Python 3.15 on
+
+    assert cdswctl._unpack(Opened(archive()), tmp_path / "cdswctl", "w").read_bytes() == b"bin"
+
+
 @pytest.mark.parametrize(
     ("variables", "found"),
     [

@@ -166,7 +166,7 @@ class _Bounded:
 
 def _unpack(archive: BinaryIO, path: Path, where: str) -> Path:
     """Extract the client, and nothing else, from the archive to `path`."""
-    plain = _Bounded(gzip.GzipFile(fileobj=archive), where)
+    plain = _Bounded(gzip.GzipFile(fileobj=archive, mode="rb"), where)
     try:
         with tarfile.open(fileobj=plain, mode="r|") as members:  # type: ignore[call-overload]
             for number, member in enumerate(members):
