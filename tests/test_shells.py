@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -41,9 +40,10 @@ class Shell:
             (folder / "completions/cmlutil.fish").write_bytes(script)
         else:
             (home / f".{name}rc").write_text(f"{evaluated}PS1='{PROMPT.decode()}'\n")
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            os.execvpe(name, [name, "-i"], environ)
+        self.terminal, theirs = pty.openpty()
+        ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        self.process = subprocess.Popen(["setsid", "--ctty", name, "-i"], env=environ, **ends)
+        os.close(theirs)
         self.shown = b""
 
     def until(self, there):
@@ -67,8 +67,8 @@ class Shell:
         return self.noted.read_text().splitlines() if self.noted.exists() else []
 
     def close(self):
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        self.process.kill()
+        self.process.wait()
         os.close(self.terminal)
 
 
