@@ -80,7 +80,7 @@ class StandIn:
             f"ListenAddress 127.0.0.1\nHostKey {base}/host\nAuthorizedKeysFile {base}/id.pub\n"
             "StrictModes no\n"
             f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxSessions 50\n"
-            f'ForceCommand cd {self.project} && exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
+            f'ForceCommand cd {self.project} && PATH={base}/bin:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n'
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
@@ -90,6 +90,13 @@ class StandIn:
 
     def mode(self, word: str) -> None:
         (self.base / "mode").write_text(word)
+
+    def program(self, name: str, script: str, interpreter: str = "/bin/sh") -> None:
+        """Put a script in the place of a program on the workspace."""
+        path = self.base / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!{interpreter}\n{script}\n")
+        path.chmod(0o755)
 
     def calls(self) -> list[str]:
         path = self.base / "calls"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -11,6 +12,13 @@ from cmlutils.localtree import walk
 from cmlutils.remote import cdswctl, tunnel
 from cmlutils.section import Secret, Workspace
 
+# What is not UTF-8 becomes U+FFFD.
+AS_OF_UUTILS = """
+import hashlib, os, sys
+for path in map(os.fsencode, sys.argv[3:]):
+    if os.path.exists(path):
+        name = path.decode("utf-8", "replace").encode()
+        sys.stdout.buffer.write(hashlib.sha256(open(path, "rb").read()).hexdigest().encode() + b"  " + name + b"\\0")"""
 ODD = [b"plain", b"-dash", b"new\nline", b"back\\slash", b"\xff\xfe", b"a *[b]?"]
 
 
@@ -49,6 +57,16 @@ def test_only_what_differs_is_named_whatever_the_names_are(line, standin, data, 
     assert set(found) == {b"plain", b"-dash"}
     assert found[b"-dash"][1] == UNREADABLE
     assert len(found[b"plain"][0]) == len(found[b"plain"][1]) == 64
+
+
+def test_names_that_a_tool_prints_as_text_are_known_again(line, standin, data, monkeypatch):
+    monkeypatch.setattr(digests, "_TOOLS", {"sha256sum": "sha256sum"})
+    standin.program("sha256sum", AS_OF_UUTILS, sys.executable)
+    assert list(Digests(data).differing(line, list(walk(data)), lambda _: None)) == []
+    (standin.project / os.fsdecode(b"\xff\xfe")).write_bytes(b"other")
+    (standin.project / "plain").unlink()
+    found = Digests(data).differing(line, list(walk(data)), lambda _: None)
+    assert {path: there == UNREADABLE for path, _, there in found} == {b"\xff\xfe": False, b"plain": True}
 
 
 def test_a_digest_that_a_policy_of_this_machine_forbids_is_not_asked_for(line, standin, data, monkeypatch):

@@ -119,6 +119,18 @@ def test_a_link_at_the_place_is_replaced_and_not_followed(side, tmp_path):
     assert not (tmp_path / "f").exists()
 
 
+def test_a_mv_that_replaces_no_link_to_a_folder_is_helped(standin, project, way, tmp_path):
+    refuse = 'for to; do :; done; if [ -d "$to" ]; then echo "mv: cannot overwrite directory" >&2; exit 1; fi'
+    standin.program("mv", f'{refuse}\nPATH=${{PATH#*:}} exec mv "$@"')  # as uutils has it
+    folder = TargetFolder(way, ".cmlutil-tmp")
+    folder.open()
+    put(project / ".cmlutil-tmp/new", b"f")
+    (project / "f").symlink_to(tmp_path)
+    assert folder.land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
+    assert listed(project)[b"f"].kind == "f"
+    assert not (tmp_path / "f").exists()
+
+
 def test_what_is_in_the_way_is_named_and_the_next_file_lands(side):
     staging, root, land = side
     put(root, b"f/theirs")

@@ -446,13 +446,10 @@ def test_a_startup_file_that_prints_is_named(standin, project, bundle, opened):
     assert ".bashrc" in caught.value.hint
 
 
-def test_a_find_without_printf_is_named(standin, project, bundle, opened):
+def test_a_find_without_printf_is_named(standin, project, bundle, way):
     make(project, "top")
-    make(standin.base, "bin/find")
-    (standin.base / "bin/find").write_text("#!/bin/sh\necho 'find: unrecognized: -printf' >&2; exit 1\n")
-    (standin.base / "bin/find").chmod(0o755)
-    command = f'cd {standin.project} && PATH={standin.base}/bin:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
-    with opened(command) as way, pytest.raises(TransferError) as caught:
+    standin.program("find", "echo 'find: unrecognized: -printf' >&2; exit 1")
+    with pytest.raises(TransferError) as caught:
         pull(way, bundle)
     assert "GNU find" in caught.value.hint
 
@@ -468,18 +465,13 @@ def test_what_the_system_complains_of_at_a_find_that_ended_well_is_no_problem(st
 
 @pytest.mark.parametrize("big", [False, True])
 def test_an_rsync_that_never_connects_ends_in_a_failure_though_other_commands_run(
-    standin, project, bundle, opened, monkeypatch, big
+    standin, project, bundle, way, monkeypatch, big
 ):
     monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
     monkeypatch.setattr("cmlutils.remote.rsync.BIG", 1 if big else 1 << 26)
     make(project, "top")
-    make(standin.base, "bin/rsync")
-    (standin.base / "bin/rsync").write_text(
-        '#!/bin/sh\ncase "$*" in *--server*) exit 12;; esac\nexec /usr/bin/rsync "$@"\n'
-    )
-    (standin.base / "bin/rsync").chmod(0o755)
-    command = f'cd {standin.project} && PATH={standin.base}/bin:$PATH exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"'
-    with opened(command) as way, pytest.raises(TunnelError, match="dropped 6 times"):
+    standin.program("rsync", 'case "$*" in *--server*) exit 12;; esac\nexec /usr/bin/rsync "$@"')
+    with pytest.raises(TunnelError, match="dropped 6 times"):
         pull(way, bundle)
 
 

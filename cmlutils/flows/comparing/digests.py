@@ -123,9 +123,14 @@ def _remote(tunnel: Tunnel, tool: str, batch: Iterable[Entry]) -> dict[bytes, st
     seconds = 600 + sum(entry.size for entry in batch) / _SLOWEST
     script = f"LC_ALL=C xargs -0 -r {_TOOLS[tool]} -z --"
     result = retrying(tunnel, lambda: tunnel.run(script, names, timeout=seconds, ok=(0, 1, 123)))
-    told = {}
-    for record in result.out.split(b"\0"):
+    told, asked = {}, iter(batch)
+    for record in result.out.split(b"\0")[:-1]:
         digest, _, name = record.partition(b"  ./")
-        if name:
-            told[name] = digest.decode("ascii", "replace")
+        if found := next((entry for entry in asked if name in {entry.path, _as_text(entry.path)}), None):
+            told[found.path] = digest.decode("ascii", "replace")
     return told
+
+
+def _as_text(path: bytes) -> bytes:
+    """Return a path as uutils' tools print it: what is not UTF-8 becomes U+FFFD."""
+    return path.decode("utf-8", "replace").encode()

@@ -91,7 +91,7 @@ xargs -0 -n 2 sh -c '
     [ -w . ] || chmod u+w .
     cd -P "${to%/*}" && [ "$PWD" = "${to%/*}" ] && touch -r . "$clock" || exit 0
     [ -w . ] || { locked=1; chmod u+w .; }
-    [ -L "$name" ] || [ ! -d "$name" ] || rmdir "$name"
+    if [ -d "$name" ]; then rmdir "$name" 2>/dev/null || [ ! -L "$name" ] || rm -f "$name"; fi
     said=$(mv -fT "$from" "$name" 2>&1) || printf "%s\\000%s\\000" "$1" "${said##*: }"
     touch -r "$clock" .
     [ -z "$locked" ] || chmod u-w .
