@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils import paths
 from cmlutils.errors import ConfigError, TransferError
+from cmlutils.filelist import nanoseconds
 from cmlutils.flows.copying.retrying import retrying
 from cmlutils.ignore import MAX_BYTES, IgnoreRules, default_rules
 from cmlutils.remote import process
@@ -25,7 +26,7 @@ RULES_NAME = b".exportignore"
 NO_VERSION = (-1, 0)  # the size and mtime of no file
 EXPORT_RULES = f"""
 file={RULES_NAME.decode()}
-LC_ALL=C stat -c '%s %.9Y' "$file" 2>/dev/null
+find "$file" -maxdepth 0 -printf '%s %T@\\n' 2>/dev/null
 printf '\\000'
 [ ! -d "$file" ] || exit {FOLDER}
 if [ ! -e "$file" ]; then
@@ -55,8 +56,8 @@ def export_rules(tunnel: Tunnel) -> ExportRules:
 def rules_of(found: process.Result) -> ExportRules:
     """Read the rules from what the script EXPORT_RULES printed; raise TransferError where it could not read them."""
     told, _, text = found.out.partition(b"\0")
-    match = re.fullmatch(rb"(\d{1,20}) (-?\d{1,20})\.(\d{9})\n", told)
-    version = (int(match[1]), int(match[2] + match[3])) if match else None
+    match = re.fullmatch(rb"(\d{1,20}) (-?\d{1,20}\.\d{1,20})\n", told)
+    version = (int(match[1]), nanoseconds(match[2])) if match else None
     if found.code in {NO_FILE, FOLDER}:
         what = "There is no .exportignore" if found.code == NO_FILE else ".exportignore is a folder, which has no rules"
         log.log(logging.INFO if found.code == NO_FILE else logging.WARNING, "%s: /.cache/ and /.local/ stay.", what)
