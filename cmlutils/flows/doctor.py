@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from cmlutils import paths
 from cmlutils.bundle import Bundle, bundle_of
-from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
 from cmlutils.finding import Finding, label
 from cmlutils.flows.connect import Connection, as_spelled_there, find_project, project_tunnel, resolve_key
@@ -27,6 +26,7 @@ from cmlutils.flows.doctor_ini import same_subdomains
 from cmlutils.flows.doctor_machine import disks, programs, ssh_keys, temporary
 from cmlutils.flows.plan_import import plan_target
 from cmlutils.flows.plan_workloads import Offer, taken_subdomains
+from cmlutils.metadata import read_metadata
 from cmlutils.plan import Action
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.v1 import ApiV1
@@ -196,7 +196,7 @@ def _foreseen(connection: Connection, section: Section, offer: Offer) -> list[Fi
             raise
         text = "not exported yet: its team, runtimes and subdomains can be checked once it is"
         return [finding("ok", text, "run 'cmlutil project export', then doctor again")]
-    plan = plan_target(connection, bundle, read_bundle(bundle), offer)
+    plan = plan_target(connection, bundle, read_metadata(bundle), offer)
     fix = "create it on the target, with the migrating user in it"
     blockers = [finding("error", one, fix) for one in plan.blockers]
     severities = {Action.FAIL: "error", Action.FALLBACK: "warning"}

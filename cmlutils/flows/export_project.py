@@ -15,7 +15,7 @@ from cmlutils.wholefile import write_json
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
-    from cmlutils.contents import Contents
+    from cmlutils.metadata import Metadata
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectSettings
     from cmlutils.report import Report
@@ -35,8 +35,8 @@ def export_project(
         runtimes = connection.v1.runtimes.all()
     bundle.check_owner(project.path)
     with progress.phase("metadata"):
-        contents = read_project(connection.v1, project, runtimes)
-        if not contents.settings.shows_collaborators:
+        metadata = read_project(connection.v1, project, runtimes)
+        if not metadata.settings.shows_collaborators:
             text = "The source does not show the project's collaborators: add them on the target by hand."
             report.todos.append(text)
     with (
@@ -46,17 +46,17 @@ def export_project(
     ):
         surveyed = survey(tunnel, bundle, here, progress)  # raises for what can't be used: nothing is changed yet
         bundle.begin_export(report.source)  # from here on, an earlier export is no longer complete
-        write_metadata(contents, bundle, report, values=values)
+        write_metadata(metadata, bundle, report, values=values)
         note_files(report, pull(tunnel, bundle, surveyed, progress))
-    counts = {f"{kind}s": len(workloads) for kind, workloads in contents.by_kind().items()}
+    counts = {f"{kind}s": len(workloads) for kind, workloads in metadata.by_kind().items()}
     bundle.seal(report.source, {**counts, "files": report.files.get("files", 0)}, project.id)
 
 
-def write_metadata(contents: Contents, bundle: Bundle, report: Report, *, values: bool) -> None:
+def write_metadata(metadata: Metadata, bundle: Bundle, report: Report, *, values: bool) -> None:
     """Write the four metadata files, and report what is in them."""
-    settings = contents.settings
+    settings = metadata.settings
     write_json(bundle.metadata("project"), _record(settings, values=values))
-    for kind, workloads in contents.by_kind().items():
+    for kind, workloads in metadata.by_kind().items():
         write_json(bundle.metadata(f"{kind}s"), [_record(one, values=values) for one in workloads])
         report.outcomes += [Outcome(one.kind, one.name, Status.CREATED) for one in workloads]
     if settings.team:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.contents import read_bundle
 from cmlutils.errors import CheckFailed, Unreachable
 from cmlutils.flows.connect import api_v2, session
 from cmlutils.flows.copying.bundle_files import reading_bundle
@@ -25,6 +24,7 @@ from cmlutils.flows.replaying.project import ensure_project, project_there
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
 from cmlutils.flows.replaying.take_away import with_leftovers
 from cmlutils.flows.replaying.target import Clock, Target
+from cmlutils.metadata import read_metadata
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
 from cmlutils.workloads import Application, Job, Model
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cmlutils.bundle import Bundle
-    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.flows.replaying.workload_replay import WorkloadReplay
     from cmlutils.journal import Journal
+    from cmlutils.metadata import Metadata
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectSettings
     from cmlutils.report import Outcome, Report
@@ -76,14 +76,14 @@ class Replay:
         """
         v1, workspace, report = self.connection.v1, self.connection.section.workspace, self.report
         with completed(self.bundle, report, v1.http.calls):
-            contents = read_bundle(self.bundle)
-            settings, workloads = contents.settings, contents.workloads()
+            metadata = read_metadata(self.bundle)
+            settings, workloads = metadata.settings, metadata.workloads()
             report_what_is_lacking(self.bundle, report)
             owner = settings.team or workspace.username
             journal = self.bundle.journal(workspace.url, owner)
             with self.progress.phase("project"):
                 project, runtimes = self._project(settings, owner, journal)
-            urgent = _urgent(journal, contents)
+            urgent = _urgent(journal, metadata)
             with self._target(project, journal, runtimes) as target:
                 report.outcomes += remove_leftovers(target, workloads)
                 for some in urgent:
@@ -148,15 +148,15 @@ class Replay:
         return found
 
 
-def _urgent(journal: Journal, contents: Contents) -> list[list[Workload]]:
+def _urgent(journal: Journal, metadata: Metadata) -> list[list[Workload]]:
     """Return what an interrupted import began, one list after the other: it may be live, so it is finished first.
 
     It does not wait for the files, nor do applications wait for builds of models. Jobs start one another, so if any of
     them was begun, all of them come.
     """
-    begun = unfinished(journal, contents.workloads())
+    begun = unfinished(journal, metadata.workloads())
     if any(isinstance(one, Job) for one in begun):
-        begun += [one for one in contents.jobs if one not in begun]
+        begun += [one for one in metadata.jobs if one not in begun]
     running: list[Workload] = [one for one in begun if isinstance(one, Application)]
     others = [one for one in begun if one not in running]
     return [some for some in (running, others) if some]

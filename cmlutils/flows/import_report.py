@@ -7,10 +7,10 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cmlutils.contents import read_bundle
 from cmlutils.errors import BundleError, CmlutilError
 from cmlutils.flows.replaying.journal_keys import named
 from cmlutils.left_out import to_fill_in
+from cmlutils.metadata import read_metadata
 from cmlutils.report import Outcome, Status
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _report_what_was_not_reached(bundle: Bundle, report: Report) -> None:
     """Add an outcome for each workload that a failed run did not get to."""
     told = Counter((one.kind, one.name) for one in report.outcomes)
     with suppress(BundleError):
-        for one in read_bundle(bundle).workloads():
+        for one in read_metadata(bundle).workloads():
             if told[one.kind, one.name]:
                 told[one.kind, one.name] -= 1
             else:

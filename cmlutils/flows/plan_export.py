@@ -35,12 +35,12 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
     runtimes = v1.runtimes.all()
     if project.engine_type != LEGACY_ENGINE and (lacking := lacks_rsync(workspace.host, runtimes)):
         plan.blockers.append(lacking)
-    contents = read_project(v1, project, runtimes)
-    settings = contents.settings
+    metadata = read_project(v1, project, runtimes)
+    settings = metadata.settings
     what = [settings.visibility, f"{len(settings.environment)} environment variables"]
     what += [f"{len(settings.collaborators)} collaborators", f"of team {settings.team}" if settings.team else ""]
     plan.actions.append(Planned("project", settings.name, Action.EXPORT, ", ".join(filter(None, what))))
-    for one in contents.workloads():
+    for one in metadata.workloads():
         plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
     plan.actions.append(Planned("file", ".exportignore", Action.EXPORT, _rules(connection, project)))
     if not why:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cmlutils.contents import read_bundle
 from cmlutils.entries import totals, totals_by_folder
 from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.copying.ignore_files import import_rules
@@ -15,6 +14,7 @@ from cmlutils.flows.replaying.hand_over import HandOver, people_of
 from cmlutils.flows.replaying.project import project_there
 from cmlutils.guard import OBSTACLE_FIX, obstacle
 from cmlutils.localtree import walk
+from cmlutils.metadata import read_metadata
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import lacks_rsync
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cmlutils.bundle import Bundle
-    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
+    from cmlutils.metadata import Metadata
     from cmlutils.project import ProjectRef, ProjectSettings
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtimes import Maps
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     """Return what an import would create, keep, map and leave out."""
     v1 = connection.v1
-    contents = read_bundle(bundle)
+    metadata = read_metadata(bundle)
     runtimes = v1.runtimes.all()
-    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if contents.applications else {}
+    taken = taken_subdomains(v1, connection.section.workspace.username, {}) if metadata.applications else {}
     offer = Offer(maps, runtimes, taken, v1.site.bypass_allowed())
-    plan = plan_target(connection, bundle, contents, offer)
-    if not stays_on_engines(contents.settings, maps) and (lacking := lacks_rsync(v1.http.host, runtimes)):
+    plan = plan_target(connection, bundle, metadata, offer)
+    if not stays_on_engines(metadata.settings, maps) and (lacking := lacks_rsync(v1.http.host, runtimes)):
         plan.blockers.append(lacking)
     if why := obstacle(bundle.folder):
         plan.blockers.append(f"{why}: {OBSTACLE_FIX}.")
@@ -51,9 +51,9 @@ def plan_import(connection: Connection, bundle: Bundle, maps: Maps) -> Plan:
     return plan
 
 
-def plan_target(connection: Connection, bundle: Bundle, contents: Contents, offer: Offer) -> Plan:
-    """Return what would become of the project and its workloads; `contents` are the bundle's."""
-    settings = contents.settings
+def plan_target(connection: Connection, bundle: Bundle, metadata: Metadata, offer: Offer) -> Plan:
+    """Return what would become of the project and its workloads; `metadata` is the bundle's."""
+    settings = metadata.settings
     v1, workspace = connection.v1, connection.section.workspace
     owner = settings.team or workspace.username
     plan = Plan("import", connection.section.name, str(bundle.folder), f"{workspace.url} {owner}")
@@ -70,8 +70,8 @@ def plan_target(connection: Connection, bundle: Bundle, contents: Contents, offe
     check_not_source(bundle, workspace.url, lambda: project)
     as_it_is = project if settled else None  # one that is still to be set up will only get its engine type
     engines = as_it_is.engine_type == LEGACY_ENGINE if as_it_is else stays_on_engines(settings, offer.maps)
-    plan.actions += plan_workloads(v1, contents, offer, journal, project, engines=engines)
-    if contents.applications:
+    plan.actions += plan_workloads(v1, metadata, offer, journal, project, engines=engines)
+    if metadata.applications:
         plan.unknown.append("Whether a project that you can't see has one of the applications' subdomains.")
     _people(plan, v1, HandOver(journal, as_it_is, settings).people() if as_it_is else people_of(settings, owner))
     return plan

@@ -20,10 +20,10 @@ from cmlutils.workloads import Application, Model, identity_in, identity_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmlutils.contents import Contents
     from cmlutils.flows.replaying.steps import Record
     from cmlutils.job import Job
     from cmlutils.journal import Journal
+    from cmlutils.metadata import Metadata
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.runtime import Runtime
     from cmlutils.runtimes import Maps
@@ -44,7 +44,7 @@ class Offer:
 
 
 def plan_workloads(
-    v1: ApiV1, contents: Contents, offer: Offer, journal: Journal, project: ProjectRef | None, *, engines: bool
+    v1: ApiV1, metadata: Metadata, offer: Offer, journal: Journal, project: ProjectRef | None, *, engines: bool
 ) -> list[Planned]:
     """Plan each workload of a bundle for this project of the target (None: it does not exist yet)."""
     there: dict[str, str] = {}
@@ -52,10 +52,10 @@ def plan_workloads(
     if project:
         records = read_records(v1, project)
         add_unlisted(v1, project, journal, records)
-        there = _there(project, journal, contents, records)
-        planned += _leftovers(journal, contents, records) if journal.is_in(project.id) else []
+        there = _there(project, journal, metadata, records)
+        planned += _leftovers(journal, metadata, records) if journal.is_in(project.id) else []
     choice, addons = RuntimeChoice(offer.runtimes, offer.maps, engines=engines), Addons(v1)
-    for kind, wanted in contents.by_kind().items():
+    for kind, wanted in metadata.by_kind().items():
         found = []
         for key, one in keyed(wanted):
             if key in there:
@@ -63,16 +63,16 @@ def plan_workloads(
                 found.append(Planned(one.kind, one.name, action, there[key]))
             else:
                 found.append(_with_addons(_workload(one, offer, choice), addons.absent(one)))
-        planned += _with_parents(found, contents.jobs) if kind == "job" else found
+        planned += _with_parents(found, metadata.jobs) if kind == "job" else found
     return planned
 
 
 def _there(
-    project: ProjectRef, journal: Journal, contents: Contents, records: Mapping[str, list[Record]]
+    project: ProjectRef, journal: Journal, metadata: Metadata, records: Mapping[str, list[Record]]
 ) -> dict[str, str]:
     """Return, with a note, the keys of workloads that exist: created by an import, or else of the same name."""
     found, inside = dict[str, str](), journal.is_in(project.id)
-    for kind, wanted in contents.by_kind().items():
+    for kind, wanted in metadata.by_kind().items():
         rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(kind) if inside else set()
         others = Counter(identity_in(kind, row) for number, row in rows.items() if number not in ours)
         for key, one in keyed(wanted):
@@ -85,9 +85,9 @@ def _there(
     return found
 
 
-def _leftovers(journal: Journal, contents: Contents, records: Mapping[str, list[Record]]) -> list[Planned]:
+def _leftovers(journal: Journal, metadata: Metadata, records: Mapping[str, list[Record]]) -> list[Planned]:
     """Plan to delete what an interrupted import is known to have created and the bundle no longer has."""
-    wanted = {key for key, _ in keyed(contents.workloads())}
+    wanted = {key for key, _ in keyed(metadata.workloads())}
     names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
     begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
     found = [(what.kind, names.get((what.kind, step.target_id))) for what, step in begun.values() if what and step]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cmlutils.contents import Contents
 from cmlutils.errors import Rejected
 from cmlutils.flows.replaying.translate import by_name
+from cmlutils.metadata import Metadata
 from cmlutils.project import LEGACY_ENGINE, ProjectRef, ProjectSettings, engine_image_name
 from cmlutils.workloads import Application, Job, Model
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Contents:
+def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) -> Metadata:
     """Read a project's settings and workloads, with names added to the ids of people and add-ons."""
     settings, people = _settings_and_people(v1, project)
     records = read_records(v1, project)
@@ -29,7 +29,7 @@ def read_project(v1: ApiV1, project: ProjectRef, runtimes: Sequence[Runtime]) ->
     jobs = [Job.from_v1(one, runtimes) for one in records["job"]]
     applications, jobs = by_name(v1, people, applications, jobs)
     models = [Model.from_v1(one, runtimes) for one in records["model"]]
-    return Contents(settings, models, applications, jobs)
+    return Metadata(settings, models, applications, jobs)
 
 
 def read_settings(v1: ApiV1, project: ProjectRef) -> ProjectSettings:

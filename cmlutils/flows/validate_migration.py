@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils import paths
-from cmlutils.contents import read_bundle
 from cmlutils.flows.comparing.files import FileCheck
 from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
@@ -21,15 +20,16 @@ from cmlutils.flows.replaying.project import project_there
 from cmlutils.flows.replaying.translate import with_ids
 from cmlutils.job import fires
 from cmlutils.left_out import LeftOut, to_fill_in
+from cmlutils.metadata import read_metadata
 from cmlutils.report import Difference, Group, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmlutils.bundle import Bundle
-    from cmlutils.contents import Contents
     from cmlutils.flows.connect import Connection
     from cmlutils.journal import Journal
+    from cmlutils.metadata import Metadata
     from cmlutils.progress import Progress
     from cmlutils.project import ProjectRef
     from cmlutils.remote.v1 import ApiV1
@@ -55,11 +55,11 @@ def validate_migration(
     The report gets the differences as they are found; `report.verified` is set at the end. With `quick`, sizes and
     times are compared instead of contents.
     """
-    contents = read_bundle(bundle)
+    metadata = read_metadata(bundle)
     with progress.phase("check bundle"):
         files = FileCheck(bundle, progress, quick=quick, alone=source is None)
         report.differences += bundle_damage(bundle) + files.bundle()
-    one = _Validation(bundle, maps, report, contents, files)
+    one = _Validation(bundle, maps, report, metadata, files)
     report.notes += _unrecorded(bundle)
     if quick:
         report.notes.append("Contents were not compared (--quick): sizes and times were.")
@@ -126,7 +126,7 @@ class _Validation:
     bundle: Bundle
     maps: Maps
     report: Report
-    contents: Contents
+    metadata: Metadata
     files: FileCheck
 
     def compare_source(self, source: Connection) -> None:
@@ -135,19 +135,19 @@ class _Validation:
         self.report.source = self.report.source or f"{workspace.url} {project.path}"
         runtimes = v1.runtimes.all()
         side = ComparedSide("source", runtimes, self.maps, workspace.username, foreign=self.bundle.foreign)
-        self._compare(v1, project, side, self.contents.by_kind(), read_records(v1, project))
+        self._compare(v1, project, side, self.metadata.by_kind(), read_records(v1, project))
         with project_tunnel(source, project, runtimes, self.bundle) as tunnel:
             self.report.differences += self.files.source(tunnel)
 
     def compare_target(self, target: Connection) -> None:
         """Compare the target in the same way, as what an import leaves there."""
         v1, workspace, report = target.v1, target.section.workspace, self.report
-        owner = self.contents.settings.team or workspace.username
+        owner = self.metadata.settings.team or workspace.username
         journal = self.bundle.journal(workspace.url, owner)
         project = project_there(target, journal, owner)[0] or find_project(target)
         report.target = report.target or f"{workspace.url} {project.path}"
         runtimes = v1.runtimes.all()
-        asks = any(one.bypass_authentication for one in self.contents.applications)
+        asks = any(one.bypass_authentication for one in self.metadata.applications)
         allowed = v1.site.bypass_allowed() if asks else True
         side = ComparedSide(
             "target", runtimes, self.maps, workspace.username, bypass_allowed=allowed, fresh=self._fresh(journal)
@@ -155,7 +155,7 @@ class _Validation:
         records = read_records(v1, project)
         add_unlisted(v1, project, journal, records)
         self._ask_for_pauses(target, project, journal, records["job"])
-        self._compare(v1, project, side, with_ids(v1, self.contents.by_kind()), records)
+        self._compare(v1, project, side, with_ids(v1, self.metadata.by_kind()), records)
         if report.verb == "validate-migration":
             rows = [(kind, str(one.get("name"))) for kind, some in records.items() for one in some]
             report.outcomes += [Outcome(kind, name, Status.PRESENT) for kind, name in rows]
@@ -171,7 +171,7 @@ class _Validation:
         records: Mapping[str, list[dict[str, Any]]],
     ) -> None:
         """Compare one side's settings and workloads; `wanted` are the bundle's, with the ids of this side."""
-        settings, there, report = self.contents.settings, read_settings(v1, project), self.report
+        settings, there, report = self.metadata.settings, read_settings(v1, project), self.report
         if not there.shows_collaborators:
             report.notes.append(f"The {side.name} does not show its collaborators: compare them by hand.")
             there = replace(there, collaborators=settings.collaborators)
@@ -191,4 +191,4 @@ class _Validation:
     def _fresh(self, journal: Journal) -> frozenset[tuple[str, str]]:
         """Return what must not be live on the target: what an import created just now, or never finished."""
         made = {(one.kind, one.name) for one in self.report.outcomes if one.made}
-        return frozenset(made | {(one.kind, one.name) for one in unfinished(journal, self.contents.workloads())})
+        return frozenset(made | {(one.kind, one.name) for one in unfinished(journal, self.metadata.workloads())})

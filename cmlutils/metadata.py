@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Contents:
+class Metadata:
     """One project's settings and workloads, of a workspace or of a bundle."""
 
     settings: ProjectSettings
@@ -35,7 +35,7 @@ class Contents:
         return [*self.models, *self.applications, *self.jobs]
 
 
-def read_bundle(bundle: Bundle) -> Contents:
+def read_metadata(bundle: Bundle) -> Metadata:
     """Read the four metadata files; in a foreign bundle, a missing file means that there are none."""
 
     def records(part: str) -> list[Any]:
@@ -44,7 +44,7 @@ def read_bundle(bundle: Bundle) -> Contents:
             return []
         return list(read_json(path, list))
 
-    return Contents(
+    return Metadata(
         ProjectSettings.from_bundle(read_json(bundle.metadata("project"), dict)),
         [Model.from_bundle(one) for one in records("models")],
         _each_subdomain_once([Application.from_bundle(one) for one in records("applications")]),
