@@ -11,7 +11,7 @@ from cmlutils.errors import AnswerLost, ApiError, Unreachable
 from cmlutils.remote.failures import failure
 from cmlutils.remote.headers import in_time
 from cmlutils.remote.replies import unparsable
-from cmlutils.remote.waiting import Away
+from cmlutils.remote.waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +150,7 @@ class Exchange:
             try:
                 chunk = read(64 * 1024, decode_content=decode)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise Away("the connection broke within the answer") from error
+                raise NoAnswer("the connection broke within the answer") from error
             self._used = self._now()
             if not chunk:
                 return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils.errors import Unreachable
 from cmlutils.remote.headers import too_many
-from cmlutils.remote.waiting import Away
+from cmlutils.remote.waiting import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import requests
 
 
-def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
-    """Return Away, which says whether the request may have arrived, or Unreachable for what waiting can't cure."""
+def failure(host: str, error: requests.RequestException) -> NoAnswer | Unreachable:
+    """Return NoAnswer, which says whether the request may have arrived, or Unreachable for what waiting can't cure."""
     import requests
 
     causes = list(_causes(error))
@@ -25,10 +25,10 @@ def failure(host: str, error: requests.RequestException) -> Away | Unreachable:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause)
     if any(map(too_many, causes)):
-        return Away("its answer's headers are too long or too many", status=500)
+        return NoAnswer("its answer's headers are too long or too many", status=500)
     if isinstance(error, requests.exceptions.SSLError):
         hint = "Is url https where the server speaks http? Does ca_path hold its CA's certificates?"
-        return Away("TLS failed", hint=hint)
+        return NoAnswer("TLS failed", hint=hint)
     if isinstance(error, (requests.ConnectionError, requests.Timeout)) or any(
         isinstance(cause, OSError) and not isinstance(cause, requests.RequestException) for cause in causes
     ):
@@ -55,7 +55,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         todo.extend(inner for inner in wrapped if isinstance(inner, BaseException))
 
 
-def _untrusted(error: ssl.SSLCertVerificationError) -> Away:
+def _untrusted(error: ssl.SSLCertVerificationError) -> NoAnswer:
     """Return an error that says why a certificate is not trusted, and what to do."""
     why = error.verify_message.rstrip(".") or "unknown"
     if error.verify_code in {62, 63, 64} or "match" in why.lower():
@@ -65,10 +65,10 @@ def _untrusted(error: ssl.SSLCertVerificationError) -> Away:
         hint = f"Its certificate {end}, or this machine's clock is wrong."
     else:
         hint = "Name a file with its CA's certificates (PEM) as ca_path."
-    return Away(f"its certificate can't be trusted: {why}", hint=hint, sent=False)
+    return NoAnswer(f"its certificate can't be trusted: {why}", hint=hint, sent=False)
 
 
-def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away:
+def _gone(error: requests.RequestException, causes: list[BaseException]) -> NoAnswer:
     """Describe a broken connection; `sent` is false only if there never was a connection."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -77,13 +77,13 @@ def _gone(error: requests.RequestException, causes: list[BaseException]) -> Away
     unsent = unsent or isinstance(error, requests.ConnectTimeout)
     hint = "Check url, and that this machine may reach it."
     if isinstance(error, requests.exceptions.ProxyError):
-        return Away("the proxy does not let us through", hint="Check HTTPS_PROXY and NO_PROXY.", sent=not unsent)
+        return NoAnswer("the proxy does not let us through", hint="Check HTTPS_PROXY and NO_PROXY.", sent=not unsent)
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return Away("its name can't be resolved", hint=hint, sent=False)
+        return NoAnswer("its name can't be resolved", hint=hint, sent=False)
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return Away("connection refused", hint=hint, sent=not unsent)
+        return NoAnswer("connection refused", hint=hint, sent=not unsent)
     if unsent:
-        return Away("no connection within the time allowed", hint=hint, sent=False)
+        return NoAnswer("no connection within the time allowed", hint=hint, sent=False)
     if isinstance(error, requests.Timeout):
-        return Away("no answer within the time allowed", hint=hint)
-    return Away("the connection broke", hint="Check url, https or http, and that this machine may reach it.")
+        return NoAnswer("no answer within the time allowed", hint=hint)
+    return NoAnswer("the connection broke", hint="Check url, https or http, and that this machine may reach it.")

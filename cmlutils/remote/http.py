@@ -13,7 +13,7 @@ from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
 from cmlutils.remote.exchange import Exchange
 from cmlutils.remote.replies import MAX_REPLY, Call, message, parse, refusal
-from cmlutils.remote.waiting import GATEWAY, Away, Patience, Waiting
+from cmlutils.remote.waiting import GATEWAY, Backoff, NoAnswer, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ __all__ = ["Http", "Patience"]
 
 log = logging.getLogger(__name__)
 
-_QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after what is brief, such as a plain 500
+_QUICK = (0.5, 1.0, 2.0)  # seconds before each of the three retries after what passes soon, such as a plain 500
 
 
 class Http:
@@ -94,46 +94,48 @@ class Http:
         """Make a call, with whatever retries and waits it allows; after a signal, there is only one short try."""
         if interrupts.ending():
             call = replace(call, patient=False)
-        waiting, known = Waiting(self.host, self._patience), self.answered
+        backoff, known = Backoff(self.host, self._patience), self.answered
         quick = iter(_QUICK if call.patient else ())
         while True:
             try:
                 return self._once(call)
-            except Away as caught:
-                away = caught
-            if away.elsewhere and not known:
+            except NoAnswer as caught:
+                failure = caught
+            if failure.not_from_api and not known:
                 quick = iter(())  # waiting can't help: most likely url is wrong
-            self._recover(call, away, waiting, quick)
+            self._recover(call, failure, backoff, quick)
 
-    def _recover(self, call: Call, away: Away, waiting: Waiting, quick: Iterator[float]) -> None:
+    def _recover(self, call: Call, failure: NoAnswer, backoff: Backoff, quick: Iterator[float]) -> None:
         """Wait until it is time to retry; raise if there must be no retry."""
-        if away.sent and not call.idempotent:
-            raise self._lost(call, away) from away
-        if away.brief:
+        if failure.sent and not call.idempotent:
+            raise self._lost(call, failure) from failure
+        if failure.passes_soon:
             pause = next(quick, None)
             if pause is None:
-                raise (self._lost(call, away) if away.elsewhere else self._failed(call, away)) from away
+                raise (self._lost(call, failure) if failure.not_from_api else self._failed(call, failure)) from failure
             self._patience.sleep(pause)
         elif not self.answered or not call.patient:
-            raise Unreachable(f"{self.host} {Unreachable.NEVER}: {away.why}.", hint=away.hint) from away
+            raise Unreachable(f"{self.host} {Unreachable.NEVER}: {failure.why}.", hint=failure.hint) from failure
         else:
             self.waits += 1
-            waiting.wait(away)
+            backoff.wait(failure)
 
-    def _lost(self, call: Call, away: Away) -> ApiError:
+    def _lost(self, call: Call, failure: NoAnswer) -> ApiError:
         """Return the error for an answer that is of no use."""
-        text = f"{self.host} gave no usable answer to {call}: {away.why}."
+        text = f"{self.host} gave no usable answer to {call}: {failure.why}."
         if call.writes:
             return AnswerLost(text, hint="It may or may not have had its effect.")
-        return ApiError(text, hint=away.hint)
+        return ApiError(text, hint=failure.hint)
 
-    def _failed(self, call: Call, away: Away) -> Rejected:
+    def _failed(self, call: Call, failure: NoAnswer) -> Rejected:
         return Rejected(
-            f"{self.host} failed on {call}: {away.why}.", status=away.status, hint="Look at the workspace's own logs."
+            f"{self.host} failed on {call}: {failure.why}.",
+            status=failure.status,
+            hint="Look at the workspace's own logs.",
         )
 
     def _once(self, call: Call) -> Any:
-        """Try a call once; raise Away if there was no usable answer."""
+        """Try a call once; raise NoAnswer if no usable one came back."""
         started = time.monotonic()
         self.calls[call.method] += 1
         response = self._exchange.open(call)
@@ -155,5 +157,5 @@ class Http:
             return ""
         try:
             return message(self.workspace, call, self._exchange.read(call, response))
-        except (ApiError, Unreachable, Away):
+        except (ApiError, Unreachable, NoAnswer):
             return ""

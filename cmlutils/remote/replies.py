@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cmlutils import strict_json
 from cmlutils.errors import NotFound, Rejected, Unauthorized
-from cmlutils.remote.waiting import GATEWAY, Away, retry_after
+from cmlutils.remote.waiting import GATEWAY, NoAnswer, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Call:
 
 
 def parse(call: Call, response: requests.Response, body: bytes) -> Any:
-    """Return the JSON of a body, None if the body is empty; raise Away if it is anything else."""
+    """Return the JSON of a body, None if the body is empty; raise NoAnswer if it is anything else."""
     if not body.strip():
         return None
     try:
@@ -58,12 +58,12 @@ def parse(call: Call, response: requests.Response, body: bytes) -> Any:
         raise unparsable(call, response, body) from error
 
 
-def unparsable(call: Call, response: requests.Response, body: bytes) -> Away:
+def unparsable(call: Call, response: requests.Response, body: bytes) -> NoAnswer:
     """Return the error for an answer that is not from the workspace's API."""
     html = "html" in response.headers.get("Content-Type", "") or body.lstrip().startswith(b"<")
     wanted = "JSON" if call.sink is None else "a file"
     got = f"HTML, not {wanted}" if html else f"something other than {wanted}"
-    return Away(
+    return NoAnswer(
         f"{got} (status {response.status_code})",
         status=response.status_code,
         hint="Is url right? A login page or a proxy may have answered instead."
@@ -80,12 +80,12 @@ def refusal(host: str, call: Call, response: requests.Response, told: str) -> Ex
     told = f": {told}" if told else ""
     wait = retry_after(response.headers.get("Retry-After", ""))
     if status == 429:
-        return Away("it has too many requests (429)", sent=False, status=429, wait=wait)
+        return NoAnswer("it has too many requests (429)", sent=False, status=429, wait=wait)
     if status == 501 and not call.path.endswith("/runtimes"):
         return Rejected(f"{host} does not offer {call} (501){told}", status=501)
     if status >= 500:
         hint = "Is url right, and is the workspace up?" if status in GATEWAY else ""
-        return Away(f"status {status}{told}", hint=hint, status=status, wait=wait)
+        return NoAnswer(f"status {status}{told}", hint=hint, status=status, wait=wait)
     return _denied(host, call, status, told)
 
 
@@ -100,7 +100,7 @@ def _denied(host: str, call: Call, status: int, told: str) -> Rejected:
     return Rejected(text, status=status)
 
 
-def _redirected(response: requests.Response) -> Away:
+def _redirected(response: requests.Response) -> NoAnswer:
     """Return the error for a redirect, which we never follow, as it would take the key along."""
     try:
         url = urlsplit(response.headers.get("Location", ""))
@@ -108,7 +108,7 @@ def _redirected(response: requests.Response) -> Away:
         there = _printable(f"{url.scheme}://{place}") if url.scheme and url.hostname else _printable(place)
     except ValueError:
         there = ""
-    return Away(
+    return NoAnswer(
         f"a redirect to {there or 'another page of its own'} (status {response.status_code})",
         status=response.status_code,
         hint="Write the workspace's final address as url (https?); a login page may be in between.",

@@ -33,8 +33,8 @@ class Patience:
     say: Callable[[str], None] = log.warning
 
 
-class Away(Exception):
-    """There was no usable answer: `sent` says whether the request may have been carried out.
+class NoAnswer(Exception):
+    """There was no usable answer. `sent`: whether the request may have been carried out.
 
     With a `status` there was a reply. `wait`: the seconds that it asks for.
     """
@@ -50,17 +50,17 @@ class Away(Exception):
         self.wait = wait
 
     @property
-    def elsewhere(self) -> bool:
+    def not_from_api(self) -> bool:
         """Whether something that is not the workspace's API answered: a page, a redirect, JSON that was cut."""
         return 0 < self.status < 400
 
     @property
-    def brief(self) -> bool:
+    def passes_soon(self) -> bool:
         """Whether the same request may well succeed within seconds, and not later."""
-        return self.elsewhere or (self.status >= 500 and self.status not in {*GATEWAY, 501})
+        return self.not_from_api or (self.status >= 500 and self.status not in {*GATEWAY, 501})
 
 
-class Waiting:
+class Backoff:
     """The exponential back-off of one call, with jitter, until patience runs out."""
 
     def __init__(self, host: str, patience: Patience) -> None:
@@ -70,22 +70,22 @@ class Waiting:
         self._tries = 0
         self._said: tuple[str, float] | None = None
 
-    def wait(self, away: Away) -> None:
+    def wait(self, failure: NoAnswer) -> None:
         """Sleep before the next retry; raise Unreachable when patience has run out."""
         now = self._patience.now()
         self._since = now if self._since is None else self._since
         left = self._since + self._patience.seconds - now
         if left <= 0:
             raise Unreachable(
-                f"{self._host} {Unreachable.NO_LONGER} within {self._patience.seconds:.0f} s: {away.why}.",
+                f"{self._host} {Unreachable.NO_LONGER} within {self._patience.seconds:.0f} s: {failure.why}.",
                 hint="Run the same command again when it is back; it continues where it stopped.",
-            ) from away
+            ) from failure
         step = min(30.0, 2.0**self._tries)
-        pause = max(1.0, _random.uniform(step / 2, step) if away.wait is None else min(away.wait, _LONGEST_WAIT))
+        pause = max(1.0, _random.uniform(step / 2, step) if failure.wait is None else min(failure.wait, _LONGEST_WAIT))
         self._tries = min(self._tries + 1, 10)
-        if self._said is None or self._said[0] != away.why or now - self._said[1] >= _SAY_AGAIN:
-            self._said = (away.why, now)
-            self._patience.say(f"waiting for {self._host}: {away.why} (for at most {left:.0f} s more)")
+        if self._said is None or self._said[0] != failure.why or now - self._said[1] >= _SAY_AGAIN:
+            self._said = (failure.why, now)
+            self._patience.say(f"waiting for {self._host}: {failure.why} (for at most {left:.0f} s more)")
         self._patience.sleep(min(pause, left))
 
 
