@@ -86,7 +86,7 @@ def test_any_login_shell_passes_a_script_on_as_it_is(shell, monkeypatch):
     monkeypatch.setenv("SSH_ORIGINAL_COMMAND", "as if a command of sshd's own had begun here")
     script = "printf '%s\n' 'two\nlines' '!x' !! \"a\\b\" 'c\\' '\\n' '\\0101' '$HOME' \"it's\" ‘é \udcff; cat"
     said = subprocess.run(["sh", "-c", script], input=b"in", capture_output=True, check=True).stdout
-    with contextlib.closing(channels.Channels([shell, "-c"])) as way, way.one(script) as (child, line):
+    with contextlib.closing(channels.Channels([shell, "-c"])) as way, way.channel(script) as (child, line):
         assert process.finish(child, line + b"in", 20).out == said
 
 
@@ -99,7 +99,7 @@ def test_one_that_is_not_ready_goes_on_waiting_while_a_new_one_answers(monkeypat
     way = channels.Channels(["sh", "-c", 'case $0 in *"read -r"*) exec sleep 60 ;; esac; eval "$0"'])
     with contextlib.closing(way):
         way.prepare(1)
-        with way.one("echo new; cat") as (child, line):
+        with way.channel("echo new; cat") as (child, line):
             assert process.finish(child, line + b"input", 20).out == b"new\ninput"
         assert len(way._waiting) == 1
 
@@ -115,14 +115,14 @@ def test_one_that_has_ended_is_passed_over(way):
 
 @pytest.mark.parametrize("said", [b"", b"touch seen"])
 def test_half_a_script_is_none_and_counts_as_a_broken_connection(way, standin, said):
-    with way._channels.one("touch seen") as (child, _):
+    with way._channels.channel("touch seen") as (child, _):
         cut = process.finish(child, said, 20)
     assert cut.code == 255
     assert not (standin.project / "seen").exists()
 
 
 def test_a_connection_that_breaks_under_a_script_is_a_broken_tunnel(way):
-    with way._channels.one("echo in; cat") as (child, line):
+    with way._channels.channel("echo in; cat") as (child, line):
         child.stdin.write(line)
         child.stdin.flush()
         assert child.stdout.readline() == b"in\n"

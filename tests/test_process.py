@@ -201,7 +201,7 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
     (folder / "key").write_text("sekrit")
     code = (
         "import os, signal, sys, time; from pathlib import Path; from cmlutils.remote import process, watchdog\n"
-        f"watchdog.ours().folder(Path({str(folder)!r}))\n"
+        f"watchdog.ours().remove_later(Path({str(folder)!r}))\n"
         f"with process.running(['sh', '-c', {SCRIPT!r}, 'sh', {str(seen)!r}]) as child:\n"
         f"    while not Path({str(seen)!r}).exists() or not Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
         f"    if {stopping}: child._process.signal_group(signal.SIGINT)\n"
@@ -224,7 +224,7 @@ def test_a_run_that_hangs_while_it_cleans_up_is_ended_before_a_batch_would_kill_
         "import time; from pathlib import Path; from cmlutils import interrupts\n"
         "from cmlutils.cli.signals import signals; from cmlutils.remote import process, watchdog\n"
         "with signals(), process.running(['sh', '-c', \"trap '' INT; echo; sleep 60 & wait; sleep 60\"]) as child:\n"
-        f"    next(child.lines(5)); watchdog.ours().folder(Path({str(folder)!r}))\n"
+        f"    next(child.lines(5)); watchdog.ours().remove_later(Path({str(folder)!r}))\n"
         "    with interrupts.held():\n"
         "        print(child.pid, flush=True); time.sleep(60)"
     )
@@ -257,7 +257,7 @@ def test_what_a_signal_kept_from_being_cleaned_up_is_gone_at_the_end(tmp_path):
     folder.mkdir()
     with pytest.raises(Interrupted), signals():
         child = start(["sleep", "60"])
-        watchdog.ours().folder(folder)
+        watchdog.ours().remove_later(folder)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5)
     with child:  # closes its pipes

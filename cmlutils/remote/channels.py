@@ -58,7 +58,7 @@ class Channels:
                 self._waiting.append(self._start(_WAITER))
 
     @contextlib.contextmanager
-    def one(self, script: str) -> Iterator[tuple[Child, bytes]]:
+    def channel(self, script: str) -> Iterator[tuple[Child, bytes]]:
         """Yield a channel for `script`, a waiting one if possible, and the line that it must be fed first."""
         escaped = script.translate(_ESCAPES)
         line = os.fsencode(escaped) + b"\n"

@@ -18,7 +18,7 @@ class TooMuch(Exception):
     """A program wrote more than MAX_OUTPUT bytes."""
 
 
-def exchange(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: bytes, end: float) -> list[bytes]:
+def communicate(writes: IO[bytes] | None, reads: Iterable[IO[bytes] | None], data: bytes, end: float) -> list[bytes]:
     """Write `data` to one pipe and return everything that comes from the others; each pipe is closed at its end.
 
     Raises TimeoutError at `end` (of the monotonic clock), and TooMuch as soon as more than MAX_OUTPUT bytes came.

@@ -41,7 +41,7 @@ def private_folder(parent: str) -> Iterator[Path]:
             _remove_left(Path(place))
             with temp_errors(place):
                 folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-                watchdog.ours().folder(folder)
+                watchdog.ours().remove_later(folder)
                 lock = _lock(folder)
         yield folder
     finally:

@@ -75,7 +75,7 @@ def finish(child: Child, data: bytes, timeout: float) -> Result:
     out, err = b"", b""
     try:
         with contextlib.suppress(TimeoutError):
-            out, err = pipes.exchange(child.stdin, (child.stdout, child.stderr), data, end)
+            out, err = pipes.communicate(child.stdin, (child.stdout, child.stderr), data, end)
             code = child.wait_for(max(end - time.monotonic(), 0.1))
     except pipes.TooMuch as error:
         raise CommandError(f"{child.program} was ended: it wrote more than {pipes.MAX_OUTPUT >> 20} MiB.") from error

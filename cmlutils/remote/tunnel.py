@@ -110,7 +110,7 @@ class Tunnel:
 
         Raises TransferError unless its exit code is in `ok`.
         """
-        with self._channels.one(script) as (child, line):
+        with self._channels.channel(script) as (child, line):
             began = time.monotonic()
             result = process.finish(child, line + data, timeout)
         self.answered_in = min(self.answered_in, time.monotonic() - began)
@@ -126,7 +126,7 @@ class Tunnel:
         Its standard error is added to `err` unless it ended with 0: then nothing failed.
         """
         errors = bytearray() if err is None else err
-        with self._channels.one(script) as (child, line):
+        with self._channels.channel(script) as (child, line):
             began = time.monotonic()
             child.feed(line)
             with process.beside(child, grace=1.0) as running:

@@ -127,9 +127,9 @@ class Watchdog:
         """Tell the shell that this process and its group are gone."""
         self._say(f"gone {number}")
 
-    def folder(self, path: Path) -> None:
+    def remove_later(self, folder: Path) -> None:
         """Have a folder of ours removed in case we can't; it may be gone by then."""
-        self._say(f"folder {path}")
+        self._say(f"folder {folder}")
 
     def end(self) -> None:
         """End the shell without letting it end anything, and wait until it is gone."""
