@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
-from cmlutils.errors import CommandError, TransferError
+from cmlutils.errors import CmlutilError, CommandError, TransferError
 from cmlutils.finding import Finding, label
+from cmlutils.flows.copying.rsyncs import our_rsync
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.listfile import read_list
-from cmlutils.remote import process, rsync, ssh
+from cmlutils.remote import process, ssh
 from cmlutils.remote.child import HOW_TO_INSTALL
 from cmlutils.remote.private import place_for_programs
 from cmlutils.units import human_size
@@ -31,6 +32,10 @@ _LITTLE, _FEW = 1 << 30, 10_000  # bytes and inodes: with less free, a disk is c
 def here(severity: str, text: str, fix: str = "") -> Finding:
     """Return a finding about this machine."""
     return Finding("-", "here", severity, text, fix)
+
+
+def _failure(error: CmlutilError) -> Finding:
+    return here("error", error.message.removesuffix("."), error.hint)
 
 
 def programs() -> list[Finding]:
@@ -55,14 +60,11 @@ def programs() -> list[Finding]:
 
 
 def _rsync() -> list[Finding]:
-    known = rsync.version(process.run(["rsync", "--version"], timeout=10, check=False).out)
-    if known is None:
-        return [
-            here("error", "rsync does not say its version: it may be another program", "install rsync 3.2.7 or newer")
-        ]
+    try:
+        known = our_rsync()
+    except CmlutilError as error:
+        return [_failure(error)]
     number = ".".join(map(str, known.number))
-    if known.number < rsync.OLDEST:
-        return [here("error", f"rsync {number} is too old", "install rsync 3.2.7 or newer")]
     if known.number < SAFE_RSYNC:
         text = f"rsync {number} is older than 3.2.7: a malicious workspace could write outside of the bundle"
         return [here("warning", text, "install rsync 3.2.7 or newer, unless your distribution has fixed its own")]
@@ -74,7 +76,7 @@ def temporary() -> list[Finding]:
     try:
         place_for_programs()
     except CommandError as error:
-        return [here("error", error.message.removesuffix("."), error.hint)]
+        return [_failure(error)]
     return []
 
 

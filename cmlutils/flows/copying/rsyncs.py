@@ -23,15 +23,21 @@ def both_rsyncs(out: bytes) -> Rsyncs:
             "The session on the workspace has no rsync.",
             hint="Add the rsync-enabled runtime to the workspace (its edition contains 'rsync') and use it.",
         )
-    here = rsync.version(process.run(["rsync", "--version"], timeout=10, check=False).out)
-    if here is None:
+    here = our_rsync()
+    return Rsyncs(there.and_of(here), here)
+
+
+def our_rsync() -> rsync.Version:
+    """Ask this machine's rsync for its version; raise CommandError if it is missing, TransferError if it won't do."""
+    ours = rsync.version(process.run(["rsync", "--version"], timeout=10, check=False).out)
+    if ours is None:
         raise TransferError(
             "The rsync of this machine does not say its version: it may be another program.",
             hint="Install rsync 3.2.7 or newer, and let PATH find it first.",
         )
-    if here.number < rsync.OLDEST:
+    if ours.number < rsync.OLDEST:
         raise TransferError(
-            f"The rsync of this machine is too old: {'.'.join(map(str, here.number))}.",
+            f"The rsync of this machine is too old: {'.'.join(map(str, ours.number))}.",
             hint="Install rsync 3.2.7 or newer (macOS brings 2.6.9: brew install rsync).",
         )
-    return Rsyncs(there.and_of(here), here)
+    return ours
