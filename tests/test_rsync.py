@@ -18,13 +18,13 @@ def test_the_version_of_an_rsync_is_read_and_of_nothing_else():
     assert rsync.version(b"rsync  version 3.4\n") == rsync.Version((3, 4, 0), zstd=False)
 
 
-def way(both, temp=""):
-    return rsync.Way(["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, rsync.Place("t", temp), both)
+def transfer(both, temp=""):
+    return rsync.Transfer(["ssh", "-p", "2 2"], rsync.REMOTE_ROOT, rsync.Place("t", temp), both)
 
 
 def test_times_are_compared_to_the_nanosecond_from_3_1_3_on():
-    assert way(rsync.Version((3, 1, 3), zstd=False)).exact == "--modify-window=-1"
-    assert way(rsync.Version((3, 1, 2), zstd=False)).exact == "--ignore-times"
+    assert transfer(rsync.Version((3, 1, 3), zstd=False)).exact == "--modify-window=-1"
+    assert transfer(rsync.Version((3, 1, 2), zstd=False)).exact == "--ignore-times"
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ END = ["--", "cdsw@localhost:./", "t"]
 
 
 def test_what_is_asked_of_rsync():
-    argv = rsync.tree(way(NEW), Path("r"))
+    argv = rsync.tree(transfer(NEW), Path("r"))
     zstd = ["-z", "--zc=zstd", "--zl=1"]
     assert argv == [*BASE, *SSH, *zstd, "--modify-window=-1", "-r", "--max-size=67108863", *RULES, *END]
-    argv = rsync.tree(way(NEW.and_of(OLD), temp="/tmp/x"), Path("r"))
+    argv = rsync.tree(transfer(NEW.and_of(OLD), temp="/tmp/x"), Path("r"))
     assert argv == [*BASE, "--temp-dir=/tmp/x", *SSH, "--ignore-times", "-r", "--max-size=67108863", *RULES, *END]
-    argv = rsync.tree(way(OLD), Path("r"), inplace=True, asked=True)
+    argv = rsync.tree(transfer(OLD), Path("r"), inplace=True, asked=True)
     assert argv == [*BASE[:-1], *SSH, "--ignore-times", "-r", "--max-size=67108863", "--inplace", *RULES, *END]
-    assert rsync.short(way(OLD), Path("n")) == [*BASE, *SSH, *NAMED, *END]
-    assert rsync.short(way(NEW), Path("n")) == [*BASE, *SSH, *zstd, *NAMED, *END]
+    assert rsync.by_names(transfer(OLD), Path("n")) == [*BASE, *SSH, *NAMED, *END]
+    assert rsync.by_names(transfer(NEW), Path("n")) == [*BASE, *SSH, *zstd, *NAMED, *END]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_is_asked_of_rsync():
     ],
 )
 def test_how_a_large_file_is_asked_for(version, sparse, exact, last):
-    argv = rsync.big(way(rsync.Version(version, zstd=True)), Path("n"), "/b", sparse=sparse)
+    argv = rsync.big(transfer(rsync.Version(version, zstd=True)), Path("n"), "/b", sparse=sparse)
     named = ["--no-recursive", "--dirs", "--no-implied-dirs", "--files-from=n", "--copy-dest=/b"]
     assert argv == [*BASE, *SSH, exact, *named, *last, *END]
 

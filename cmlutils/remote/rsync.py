@@ -67,7 +67,7 @@ class Place(NamedTuple):
     temp: str = ""
 
 
-class Way(NamedTuple):
+class Transfer(NamedTuple):
     """What all rsyncs of a copy have in common.
 
     `both` is what both ends can do, `resolution_ns` the mtime resolution of the receiver.
@@ -161,35 +161,38 @@ def names_file(paths: Iterable[bytes]) -> bytes:
     return b"".join((b"./" if path[:1] in b"#;" else b"") + path + b"\0" for path in paths)
 
 
-def tree(way: Way, rules: Path, *, inplace: bool = False, asked: bool = False) -> list[str]:
+def tree(transfer: Transfer, rules: Path, *, inplace: bool = False, asked: bool = False) -> list[str]:
     """Build the argv that copies what these rules keep of a tree, without big files.
 
     `inplace` saves a temporary name and a rename for each file; the mtime of an interrupted file gives it away.
     """
-    options = [*way.zstd, way.exact, "-r", f"--max-size={BIG - 1}", *(["--inplace"] if inplace else [])]
-    return way.argv(*options, f"--filter=merge,s {rules}", asked=asked)
+    options = [*transfer.zstd, transfer.exact, "-r", f"--max-size={BIG - 1}", *(["--inplace"] if inplace else [])]
+    return transfer.argv(*options, f"--filter=merge,s {rules}", asked=asked)
 
 
-def short(way: Way, names: Path) -> list[str]:
+def by_names(transfer: Transfer, names: Path) -> list[str]:
     """Build the argv that copies the named files and folders (not what is in folders), however equal they look."""
-    return way.argv(*way.zstd, "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}")
+    return transfer.argv(*transfer.zstd, "--ignore-times", "--no-recursive", "--dirs", f"--files-from={names}")
 
 
-def by_rules(way: Way, rules: Path) -> list[str]:
+def by_rules(transfer: Transfer, rules: Path) -> list[str]:
     """Build the argv that copies what these rules keep, of whatever size, however equal it looks."""
-    return way.argv(*way.zstd, "--ignore-times", "-r", f"--filter=merge,s {rules}")
+    return transfer.argv(*transfer.zstd, "--ignore-times", "-r", f"--filter=merge,s {rules}")
 
 
-def big(way: Way, names: Path, basis: str, *, sparse: bool) -> list[str]:
+def big(transfer: Transfer, names: Path, basis: str, *, sparse: bool) -> list[str]:
     """Build the argv that copies the named big files into a folder of ours, where each grows in place.
 
     So an interrupted file can be resumed in the middle; its mtime tells it from a complete one. `basis` (absolute) is
     where the files belong: if an older version is there, rsync starts from that. With `sparse` it searches for holes,
     which takes a quarter of the time; rsyncs before HOLES_IN_PLACE can't resume a file with holes.
     """
-    options = [way.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
-    options += [f"--copy-dest={basis}", *(["--inplace"] if not sparse or way.both.number >= HOLES_IN_PLACE else [])]
-    return way.argv(*options, *(["--sparse"] if sparse else []))
+    options = [transfer.exact, "--no-recursive", "--dirs", "--no-implied-dirs", f"--files-from={names}"]
+    options += [
+        f"--copy-dest={basis}",
+        *(["--inplace"] if not sparse or transfer.both.number >= HOLES_IN_PLACE else []),
+    ]
+    return transfer.argv(*options, *(["--sparse"] if sparse else []))
 
 
 def cause(code: int, err: bytes) -> Cause:

@@ -147,32 +147,32 @@ class Mover:
         self.complaints = [rsync.Complaint(each.path, "its path is too long for rsync") for each in parts.too_long]
         self._run(copies, names)
 
-    def _way(self, target: rsync.Place) -> rsync.Way:
-        return rsync.Way(self.tunnel.ssh_argv, self.sender.folder, target, self.both, self.receiver.resolution_ns)
+    def _transfer(self, target: rsync.Place) -> rsync.Transfer:
+        return rsync.Transfer(self.tunnel.ssh_argv, self.sender.folder, target, self.both, self.receiver.resolution_ns)
 
     def _copies(self, parts: Parts, streams: int, without: Sequence[bytes] | None) -> list[Copy]:
         """Build the command lines of the rsyncs, which may run at the same time."""
         staged, kept, copies = without is not None, self.sender.kept(), list[Copy]()
-        way = self._way(self.receiver.staging if staged else self.receiver.goal)
+        transfer = self._transfer(self.receiver.staging if staged else self.receiver.goal)
         if parts.by_rules:
             path = self._file("rules", rsync.rules_file(rsync.only(entry.path for entry in parts.by_rules)))
-            copies.append(Copy(rsync.by_rules(way, path)))
+            copies.append(Copy(rsync.by_rules(transfer, path)))
         if parts.tree:
             excludes = [*(without or ()), *kept.excludes()]
             for share in shares.by_folder(parts.tree, kept.entries, streams):
                 path = self._file("rules", rsync.rules_file([*share, *excludes]))
-                copies.append(Copy(rsync.tree(way, path, inplace=staged, asked=self._asks)))
+                copies.append(Copy(rsync.tree(transfer, path, inplace=staged, asked=self._asks)))
         if parts.listed:
             path = self._file("names", rsync.names_file(entry.path for entry in parts.listed))
-            copies.append(Copy(rsync.short(way, path)))
+            copies.append(Copy(rsync.by_names(transfer, path)))
         return [*copies, *self._big_copies(parts.large, land=not staged)]
 
     def _big_copies(self, big: Sequence[Entry], *, land: bool) -> Iterator[Copy]:
         """Build one for each large file, the largest first. With `land`, each is moved to its place on arrival."""
-        holes, way = self.sender.holes(big) if big else (), self._way(self.receiver.staging)
+        holes, transfer = self.sender.holes(big) if big else (), self._transfer(self.receiver.staging)
         for entry in sorted(big, key=lambda entry: -entry.size):
             path, sparse = self._file("names", rsync.names_file([entry.path])), entry.path in holes
-            yield Copy(rsync.big(way, path, self.receiver.basis, sparse=sparse), entry if land else None)
+            yield Copy(rsync.big(transfer, path, self.receiver.basis, sparse=sparse), entry if land else None)
 
     def _file(self, kind: str, content: bytes) -> Path:
         self._number += 1
