@@ -34,7 +34,7 @@ def away(monkeypatch):
         Journal,
         lambda place: Bundle(place).foreign,
         lambda place: Bundle(place).check(),
-        lambda place: PushMemory(place, "https://w.example.com", "dana/p").known,
+        lambda place: PushMemory(place, "https://w.example.com", "dana/p").exists(),
         lambda place: [*PushMemory(place, "https://w.example.com", "dana/p").read({})],
         lambda place: RecopyList(place, "there").due({}, None),
     ],

@@ -24,7 +24,7 @@ from cmlutils.flows.copying.listing import holes_there, is_unchanged, listed_nam
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
 from cmlutils.flows.copying.own_folders import empty_folder, local_errors, remove_tree
-from cmlutils.flows.copying.pushed import known_targets
+from cmlutils.flows.copying.pushed import targets_pushed_to
 from cmlutils.flows.copying.recopy import SOURCE, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, but_folders, is_short, remaining_of, to_fetch
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
@@ -94,7 +94,7 @@ class _Pull:
         if not problems:
             remove_tree(self.staging)
         if copied := recopies.copied():
-            for target in known_targets(state):  # they look equal there, too
+            for target in targets_pushed_to(state):  # they look equal there, too
                 RecopyList(state, target).add(entry.path for entry in copied)
         RecopyList(state, SOURCE).settle(recopies, self.kept.entries)
         empty_folder(self.work)

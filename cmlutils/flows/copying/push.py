@@ -84,7 +84,7 @@ class _Push:
             stuck = self._delete_stuck(doomed)
         known = {each for path in stuck for each in upwards(path)}
         first, problems = self._copy()
-        if first or doomed or not self.files.memory.known:
+        if first or doomed or not self.files.memory.exists():
             self.files.memory.settle(put_there(self.here, self.there, first), self.ahead.write_list)
         sums = self.ahead.sums_of(self.local.entries)
         return FileResult(

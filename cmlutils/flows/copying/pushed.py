@@ -26,7 +26,7 @@ def target_key(url: str, project: str) -> str:
     return hashlib.sha256(f"{workspace_at(url)}\n{project}".encode()).hexdigest()[:16]
 
 
-def known_targets(state: Path) -> set[str]:
+def targets_pushed_to(state: Path) -> set[str]:
     """Return the keys of all targets that this bundle was imported into, as far as their imports came to the files."""
     return {path.stem.removeprefix("pushed-") for path in state.glob("pushed-*.*")}
 
@@ -59,9 +59,8 @@ class PushMemory:
         self._about = [*earlier, *entries]
         write_list(self._begun, self._about)
 
-    @property
-    def known(self) -> bool:
-        """Whether anything is remembered of this target, be it that nothing was put there."""
+    def exists(self) -> bool:
+        """Tell whether an earlier push left anything to remember, if only that it put nothing there."""
         return paths.exists(self._list) or paths.exists(self._begun)
 
     def settle(self, entries: list[Entry], write: Callable[[Path, list[Entry]], None] = write_list) -> None:
