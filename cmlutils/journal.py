@@ -25,7 +25,7 @@ _PROJECT = "in project"  # the key that holds the project in which all workloads
 
 
 @dataclass(frozen=True)
-class JournalStep:
+class JournalEntry:
     """How far one thing has come.
 
     `before`: the ids of its kind that existed when it was begun. `begun_at`: when that was, in seconds since 1970 (0:
@@ -53,7 +53,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
-        self._steps: dict[str, JournalStep] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self._taken_away: set[tuple[str, str]] = set()  # kind and target id
         content = read_bytes(path) if paths.exists(path) else b""
         whole = content[: content.rfind(b"\n") + 1]
@@ -64,26 +64,26 @@ class Journal:
             self._apply(*_parsed(path, line))
 
     def _apply(self, key: str, event: str, value: object, at: float = 0.0) -> None:
-        old = self._steps.get(key, JournalStep())
+        old = self._entries.get(key, JournalEntry())
         if event == "begun":
             before = tuple(map(str, value)) if isinstance(value, list) else ()
-            self._steps[key] = JournalStep(before=before, begun_at=at)
-            if _kind(key) == "project" and _PROJECT in self._steps:  # a new one, even if it gets the old one's id
-                self._steps[_PROJECT] = JournalStep()
+            self._entries[key] = JournalEntry(before=before, begun_at=at)
+            if _kind(key) == "project" and _PROJECT in self._entries:  # a new one, even if it gets the old one's id
+                self._entries[_PROJECT] = JournalEntry()
         elif event == "made":
             told = value if isinstance(value, dict) else {"id": value}
             place = str(told.get("place") or "")
             if key == _PROJECT:
                 self._taken_away.clear()
-            self._steps[key] = replace(old, target_id=str(told.get("id")), place=place, done=False)
+            self._entries[key] = replace(old, target_id=str(told.get("id")), place=place, done=False)
         elif event == "doomed":
-            self._steps[key] = replace(old, doomed=str(value), done=False)
+            self._entries[key] = replace(old, doomed=str(value), done=False)
         elif event == "done":
             told = value if isinstance(value, dict) else {}
             note, todo = str(told.get("note") or ""), str(told.get("todo") or "")
-            self._steps[key] = replace(old, done=True, left=bool(told.get("left")), note=note, todo=todo)
+            self._entries[key] = replace(old, done=True, left=bool(told.get("left")), note=note, todo=todo)
         else:  # gone
-            self._steps.pop(key, None)
+            self._entries.pop(key, None)
             if old.doomed:
                 self._taken_away.add((_kind(key), old.target_id))
 
@@ -101,18 +101,18 @@ class Journal:
                 _sync_folder(self.path.parent)
         self._apply(key, event, value, at)
 
-    def step(self, key: str) -> JournalStep | None:
+    def entry(self, key: str) -> JournalEntry | None:
         """Return how far this key has come; None when we never began it."""
-        return self._steps.get(key)
+        return self._entries.get(key)
 
     def ids(self, kind: str, but: str = "") -> set[str]:
         """Return the ids of all things of a kind that we created, even if deleted since, except for key `but`."""
-        mine = {step.target_id for key, step in self._steps.items() if _kind(key) == kind and key != but}
+        mine = {entry.target_id for key, entry in self._entries.items() if _kind(key) == kind and key != but}
         return (mine | {number for of, number in self._taken_away if of == kind}) - {""}
 
     def is_in(self, project_id: int) -> bool:
         """Tell whether the workloads in the journal belong to this project."""
-        last = self._steps.get(_PROJECT)
+        last = self._entries.get(_PROJECT)
         return last is not None and last.target_id == str(project_id)
 
     def enter(self, project_id: int) -> list[str]:
@@ -124,9 +124,9 @@ class Journal:
         if self.is_in(project_id):
             return []
         handed_over = f"hand over {project_id}"
-        left = [each for each in self._steps if _PROJECT in self._steps and _kind(each) in _WORKLOADS]
-        unfinished = [each for each in left if not self._steps[each].done]
-        left += [each for each in self._steps if each.partition(":")[0] == handed_over]
+        left = [each for each in self._entries if _PROJECT in self._entries and _kind(each) in _WORKLOADS]
+        unfinished = [each for each in left if not self._entries[each].done]
+        left += [each for each in self._entries if each.partition(":")[0] == handed_over]
         for each in left:
             self.gone(each)
         self.made(_PROJECT, str(project_id))
@@ -155,7 +155,7 @@ class Journal:
 
     def unfinished(self) -> list[str]:
         """Return the keys that were begun and not finished."""
-        return [key for key, step in self._steps.items() if not step.done]
+        return [key for key, entry in self._entries.items() if not entry.done]
 
 
 def _kind(key: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cmlutils.errors import BundleError
-from cmlutils.journal import Journal, JournalStep
+from cmlutils.journal import Journal, JournalEntry
 
 
-def test_steps_survive_the_process(tmp_path):
+def test_entries_survive_the_process(tmp_path):
     path = tmp_path / "journal"
     first = Journal(path)
     first.begin("job a", ["1"])
@@ -18,17 +18,17 @@ def test_steps_survive_the_process(tmp_path):
     first.begin("job b", [])
     first.done("job a")
     again = Journal(path)
-    assert again.step("job a").done
-    assert again.step("job a").target_id == "7"
-    assert again.step("job a").before == ("1",)
+    assert again.entry("job a").done
+    assert again.entry("job a").target_id == "7"
+    assert again.entry("job a").before == ("1",)
     assert again.unfinished() == ["job b"]
-    assert again.step("job c") is None
+    assert again.entry("job c") is None
 
 
 def test_what_is_begun_is_neither_made_nor_done_nor_doomed(tmp_path):
     journal = Journal(tmp_path / "journal")
     journal.begin("job a", ["1"])
-    assert Journal(tmp_path / "journal").step("job a") == JournalStep(
+    assert Journal(tmp_path / "journal").entry("job a") == JournalEntry(
         ("1",), target_id="", doomed="", done=False, left=False
     )
 
@@ -75,7 +75,7 @@ def test_what_is_gone_was_never_there(tmp_path):
     journal = Journal(tmp_path / "journal")
     journal.begin("a", [])
     journal.gone("a")
-    assert Journal(tmp_path / "journal").step("a") is None
+    assert Journal(tmp_path / "journal").entry("a") is None
 
 
 def test_the_journal_is_private(tmp_path):
@@ -90,8 +90,8 @@ def test_what_is_doomed_stays_so_until_it_is_gone(tmp_path):
     journal.made("application a", "7")
     journal.done("application a")
     journal.doom("application a", "it runs")
-    step = Journal(path).step("application a")
-    assert (step.doomed, step.target_id, step.done) == ("it runs", "7", False)
+    entry = Journal(path).entry("application a")
+    assert (entry.doomed, entry.target_id, entry.done) == ("it runs", "7", False)
     assert Journal(path).unfinished() == ["application a"]
 
 
@@ -99,9 +99,9 @@ def test_what_is_left_to_a_person_is_remembered(tmp_path):
     journal = Journal(tmp_path / "journal")
     journal.begin("a", [])
     journal.done("a", left=True)
-    assert Journal(tmp_path / "journal").step("a").left
+    assert Journal(tmp_path / "journal").entry("a").left
     journal.done("a")
-    assert not Journal(tmp_path / "journal").step("a").left
+    assert not Journal(tmp_path / "journal").entry("a").left
 
 
 def test_the_ids_of_a_kind_are_those_of_other_keys(tmp_path):
@@ -141,7 +141,7 @@ def test_a_project_that_is_begun_anew_is_another_one_though_it_gets_the_same_id(
     assert Journal(tmp_path / "journal").enter(1) == ["job a"]
     anew = Journal(tmp_path / "journal")
     assert anew.is_in(1)
-    assert (anew.step("job a"), anew.step("hand over 1: visibility")) == (None, None)
+    assert (anew.entry("job a"), anew.entry("hand over 1: visibility")) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_a_line_that_can_not_be_written_whole_is_not_there(tmp_path, monkeypatch
         with pytest.raises(BundleError, match="No space left"):
             journal.made("a", "7")
     assert path.read_bytes() == before
-    assert journal.step("a").target_id == ""
+    assert journal.entry("a").target_id == ""
     journal.made("a", "8")
-    assert Journal(path).step("a").target_id == "8"
+    assert Journal(path).entry("a").target_id == "8"
 
 
 def test_anothers_journal_is_only_read(tmp_path):

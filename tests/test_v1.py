@@ -369,8 +369,8 @@ def test_v2_key_lives_for_the_run(v2, key, mock, journal):
         assert v2.job("p-1", "j-1") == {"paused": True}
         assert str(key.get()) == "***"
         assert key.get().reveal() == "geheim"
-        assert journal.step("v2 key").target_id == "id1"
-    assert journal.step("v2 key") is None
+        assert journal.entry("v2 key").target_id == "id1"
+    assert journal.entry("v2 key") is None
     assert sent(mock, 1) == {"expiryDate": "2026-05-02T06:30:00Z"}
     assert urlsplit(stop.calls[0].request.url).path.endswith(("a-1:stop", "a-1%3Astop"))
     headers = [call.request.headers["Authorization"] for call in mock.calls]
@@ -391,7 +391,7 @@ def test_a_v2_key_that_can_not_be_revoked_is_left_to_the_next_run(api, v2, key, 
     mock.upsert("DELETE", f"{KEYS}/id1", status=200)
     with V2Key(api, "dana", Journal(journal.path)):
         pass
-    assert Journal(journal.path).step("v2 key") is None
+    assert Journal(journal.path).entry("v2 key") is None
 
 
 def test_a_status_is_known_in_whatever_letters_a_workspace_has_it(api, mock):

@@ -76,12 +76,12 @@ def _there(
         rows, ours = {str(row["id"]): row for row in records[kind]}, journal.ids(kind) if inside else set()
         others = Counter(identity_in(kind, row) for number, row in rows.items() if number not in ours)
         for key, one in keyed(wanted):
-            step, identity = journal.step(key) if inside else None, identity_of(one)
-            if step and step.target_id in rows and not step.doomed:
-                found[key] = "" if step.done else BEGUN
+            entry, identity = journal.entry(key) if inside else None, identity_of(one)
+            if entry and entry.target_id in rows and not entry.doomed:
+                found[key] = "" if entry.done else BEGUN
             elif others[identity]:
                 others[identity] -= 1
-                found[key] = BEGUN if step and not step.target_id else ""
+                found[key] = BEGUN if entry and not entry.target_id else ""
     return found
 
 
@@ -89,8 +89,8 @@ def _leftovers(journal: Journal, metadata: Metadata, records: Mapping[str, list[
     """Plan to delete what an interrupted import is known to have created and the bundle no longer has."""
     wanted = {key for key, _ in keyed(metadata.workloads())}
     names = {(kind, str(row["id"])): str(row.get("name")) for kind, rows in records.items() for row in rows}
-    begun = {key: (named(key), journal.step(key)) for key in journal.unfinished() if key not in wanted}
-    found = [(what.kind, names.get((what.kind, step.target_id))) for what, step in begun.values() if what and step]
+    begun = {key: (named(key), journal.entry(key)) for key in journal.unfinished() if key not in wanted}
+    found = [(what.kind, names.get((what.kind, entry.target_id))) for what, entry in begun.values() if what and entry]
     note = "an interrupted import began it, and the bundle has it no more"
     return [Planned(kind, name, Action.REMOVE, note) for kind, name in found if name is not None]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cmlutils import interrupts
 from cmlutils import log as logs
 from cmlutils.errors import AnswerLost, ApiError, BundleError, NotFound, Rejected, Unreachable
-from cmlutils.journal import Journal, JournalStep
+from cmlutils.journal import Journal, JournalEntry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,7 +101,7 @@ class V2Key:
 
     def _make_room(self) -> None:
         """Revoke an earlier key that is left; raise Rejected if it can't be, or may be a person's."""
-        if self._journal.step(JOURNAL_KEY) is None:
+        if self._journal.entry(JOURNAL_KEY) is None:
             return
         self._revoke_left_over(patient=True)
         if self.left:
@@ -129,12 +129,12 @@ class V2Key:
 
     def _revoke_left_over(self, *, patient: bool = False) -> None:
         """Revoke the key that the journal says is left; what may be somebody else's is only reported, and expires."""
-        step = self._journal.step(JOURNAL_KEY)
-        if step is None:
+        entry = self._journal.entry(JOURNAL_KEY)
+        if entry is None:
             return
-        keyid = step.target_id
+        keyid = entry.target_id
         try:
-            keyid = keyid or self._orphan(step, patient=patient)
+            keyid = keyid or self._orphan(entry, patient=patient)
             why = self._revoke(keyid, patient=patient) if keyid else ""
         except (ApiError, Unreachable) as error:
             why = error.message
@@ -163,18 +163,18 @@ class V2Key:
                 break
         return why
 
-    def _orphan(self, step: JournalStep, *, patient: bool) -> str:
+    def _orphan(self, entry: JournalEntry, *, patient: bool) -> str:
         """Return the id of the key that we created although the answer got lost; empty if none is certainly ours.
 
         If the list does not show when keys expire, one counts as ours only for a while: later it may be a person's.
         """
-        new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in step.before]
+        new = [row for row in self._rows(patient=patient) if str(row["keyid"]) not in entry.before]
         others = [_key_in(path) for path in self._others(self._journal)] if new else []
         new = [row for row in new if str(row["keyid"]) not in others]
         made = self._key is not None  # then one of these is certainly ours
         if not (made and len(new) == 1):
             new = [row for row in new if _may_be_ours(row, self._today())]
-        lately = self._now().timestamp() - step.begun_at < _LATELY
+        lately = self._now().timestamp() - entry.begun_at < _LATELY
         if len(new) == 1 and "" not in others and (made or lately or _day(new[0], "expiry_date")):
             return str(new[0]["keyid"])
         if new:
@@ -204,7 +204,7 @@ def _day(row: Json, name: str) -> date | None:
 def _key_in(journal: Path) -> str | None:
     """Return the id of the key that another run holds, empty while it is being created; None if it holds none."""
     try:
-        step = Journal(journal, read_only=True).step(JOURNAL_KEY)
+        entry = Journal(journal, read_only=True).entry(JOURNAL_KEY)
     except (BundleError, OSError):
         return None
-    return step.target_id if step else None
+    return entry.target_id if entry else None

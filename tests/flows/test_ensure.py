@@ -10,7 +10,7 @@ from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, BundleError, Interrupted, NotFound, Rejected, Unreachable
 from cmlutils.flows.replaying.kinds import Inventory
 from cmlutils.flows.replaying.steps import CannotBeInertError, Finished
-from cmlutils.journal import JournalStep
+from cmlutils.journal import JournalEntry
 from cmlutils.report import Outcome, Status
 
 KEY = "thing a 0"
@@ -44,7 +44,7 @@ def test_what_is_missing_is_created_finished_and_done(shelf, caplog):
     assert shelf.ensure(step) == (made(7), {"id": 7, "name": "a", "live": False})
     assert shelf.asked == ["list", "create", "finish"]
     assert shelf.pauses == []
-    assert shelf.journal.step(KEY) == JournalStep((), "7", done=True)
+    assert shelf.journal.entry(KEY) == JournalEntry((), "7", done=True)
     assert step.claimed == {"7"}
     assert [one["id"] for one in step.find()] == [7]
     assert "thing a: created" in caplog.text
@@ -65,7 +65,7 @@ def test_what_somebody_else_made_stays_as_it_is_and_is_not_ours(shelf):
         outcome, record = shelf.ensure()
         assert (outcome, record["live"]) == (made(number, Status.PRESENT), True)
         assert shelf.asked == ["list"]
-        assert shelf.journal.step(KEY) is None
+        assert shelf.journal.entry(KEY) is None
 
 
 def test_what_runs_and_nobody_knows_who_made_it_needs_a_person_and_stays_as_it_is(shelf):
@@ -86,8 +86,8 @@ def test_of_equals_each_gets_one_and_what_was_there_counts(shelf):
         assert [outcome.status.value for outcome, _ in found] == statuses
         assert [outcome.target_id for outcome, _ in found] == [there, "8", "9"]
         assert kind.claimed == {("a",): {there, "8", "9"}}
-    assert shelf.journal.step("thing a 1").before == (there,)
-    assert shelf.journal.step("thing a 2").before == (there, "8")
+    assert shelf.journal.entry("thing a 1").before == (there,)
+    assert shelf.journal.entry("thing a 2").before == (there, "8")
 
 
 def test_of_equals_the_one_that_went_is_made_anew_and_not_taken_from_the_other(shelf):
@@ -95,7 +95,7 @@ def test_of_equals_the_one_that_went_is_made_anew_and_not_taken_from_the_other(s
         shelf.ensure(shelf.step(nth=nth))
     del shelf.things[7]
     assert shelf.ensure()[0] == made(9)
-    assert shelf.journal.step("thing a 1").target_id == "8"
+    assert shelf.journal.entry("thing a 1").target_id == "8"
 
 
 def test_a_thing_of_another_kind_with_the_same_number_takes_nothing_away(shelf):
@@ -149,7 +149,7 @@ def test_a_crash_before_the_creation_creates_it(shelf):
     assert shelf.ensure()[0] == made(8)
     assert shelf.writes == ["create", "finish"]
     assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]  # what was made before the crash could show late
-    assert shelf.journal.step(KEY) == JournalStep((there,), "8", done=True)
+    assert shelf.journal.entry(KEY) == JournalEntry((there,), "8", done=True)
 
 
 def test_a_crash_after_the_creation_finishes_what_came(shelf):
@@ -157,7 +157,7 @@ def test_a_crash_after_the_creation_finishes_what_came(shelf):
     came = shelf.put(live=True)
     assert shelf.ensure() == (made(came), {"id": 8, "name": "a", "live": False})
     assert shelf.writes == ["finish"]
-    assert shelf.journal.step(KEY).done
+    assert shelf.journal.entry(KEY).done
 
 
 def test_a_crash_before_the_finish_finishes_it(shelf):
@@ -194,7 +194,7 @@ def test_what_went_before_it_was_finished_is_created_anew(shelf):
     shelf.journal.made(KEY, "1")
     there = shelf.put("b")
     assert shelf.ensure()[0] == made(8)
-    assert shelf.journal.step(KEY).before == (there,)
+    assert shelf.journal.entry(KEY).before == (there,)
 
 
 def test_what_went_before_it_was_finished_and_a_person_replaced_stays_as_it_is(shelf):
@@ -202,7 +202,7 @@ def test_what_went_before_it_was_finished_and_a_person_replaced_stays_as_it_is(s
     shelf.journal.made(KEY, "1")
     there = shelf.put(live=True)
     assert shelf.ensure()[0] == made(there, Status.PRESENT)
-    assert (shelf.writes, shelf.journal.step(KEY)) == ([], None)
+    assert (shelf.writes, shelf.journal.entry(KEY)) == ([], None)
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -265,7 +265,7 @@ def test_what_finishing_found_is_told_and_what_needs_a_person_is_done_again(shel
     shelf.found = Finished("a note", "to do", fallback=True, needs_hand=True)
     said = {"note": "a note", "todo": "to do", "needs_hand": True}
     assert shelf.ensure()[0] == made(7, Status.FALLBACK, **said)
-    assert shelf.journal.step(KEY).left
+    assert shelf.journal.entry(KEY).left
     assert shelf.ensure()[0] == made(7, Status.PRESENT, **said)
     assert shelf.asked == ["list", "again"]
     shelf.found = Finished("a note")
@@ -291,7 +291,7 @@ LACKING = failed("No runtime.", "Add one.")
 def test_what_can_not_be_made_is_not_even_begun(shelf):
     assert shelf.ensure(shelf.step(lacks=lambda: LACKING)) == (LACKING, None)
     assert shelf.asked == ["list"]
-    assert shelf.journal.step(KEY) is None
+    assert shelf.journal.entry(KEY) is None
 
 
 def test_what_is_there_stays_though_it_could_not_be_made_today(shelf):
@@ -318,7 +318,7 @@ def test_what_was_done_is_not_taken_away_because_it_can_not_be_read(shelf):
     shelf.trouble["again"] = [BROKEN, BROKEN]
     assert shelf.ensure() == (failed("Broken.", "Run the import again."), None)
     assert shelf.writes == ["again", "again"]
-    assert shelf.journal.step(KEY) == JournalStep((), "7", done=True, left=True)
+    assert shelf.journal.entry(KEY) == JournalEntry((), "7", done=True, left=True)
 
 
 def test_what_comes_to_life_when_it_is_done_again_is_taken_away(shelf):
@@ -326,7 +326,7 @@ def test_what_comes_to_life_when_it_is_done_again_is_taken_away(shelf):
     shelf.ensure()
     shelf.trouble["again"] = [LIVE]
     assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
-    assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
+    assert (shelf.things, shelf.journal.entry(KEY)) == ({}, None)
 
 
 # Lost answers
@@ -370,7 +370,7 @@ def test_what_two_lost_answers_did_not_make_may_still_come_and_is_then_ours(shel
     )
     assert record is None
     assert shelf.pauses == [*[0.0, 1.0, 2.0, 4.0] * 2, 0.0]
-    assert shelf.journal.step(KEY) == JournalStep()
+    assert shelf.journal.entry(KEY) == JournalEntry()
     came = shelf.put(live=True)
     assert shelf.ensure()[0] == made(came)
     assert shelf.writes == ["finish"]
@@ -381,7 +381,7 @@ def test_what_is_refused_was_not_begun(shelf):
     assert shelf.ensure() == (failed("Refused.", "Ask for less."), None)
     assert shelf.asked == ["list", "create", "list"]
     assert shelf.pauses == [0.0]
-    assert shelf.journal.step(KEY) is None
+    assert shelf.journal.entry(KEY) is None
     there = shelf.put()  # it comes after the step was given up, so it is somebody else's
     assert shelf.ensure()[0] == made(there, Status.PRESENT)
 
@@ -438,13 +438,13 @@ def test_what_can_not_be_shown_to_be_inert_is_taken_away(shelf, error, todo):
     assert shelf.ensure(step) == (failed(note, todo), None)
     assert shelf.asked == ["list", "create", "finish", "finish", "request_stop", "remove", "read"]
     assert shelf.pauses == [1.0, 0.0]
-    assert (shelf.things, step.claimed, shelf.journal.step(KEY)) == ({}, set(), None)
+    assert (shelf.things, step.claimed, shelf.journal.entry(KEY)) == ({}, set(), None)
 
 
 def test_what_is_never_taken_away_is_finished_by_the_next_run(shelf):
     shelf.trouble["finish"] = [BROKEN, BROKEN]
     assert shelf.ensure(shelf.step(kind=shelf.kind(remove=None))) == (failed("Broken.", "Run the import again."), None)
-    assert shelf.journal.step(KEY) == JournalStep((), "7")
+    assert shelf.journal.entry(KEY) == JournalEntry((), "7")
     assert shelf.ensure(shelf.step(kind=shelf.kind(remove=None)))[0] == made(7)
     assert shelf.writes == ["finish"]
 
@@ -454,7 +454,7 @@ def test_what_is_live_is_taken_away_at_once(shelf, caplog):
     assert shelf.ensure() == (failed("It runs. It was deleted again.", "Stop it."), None)
     assert "It runs. It was deleted again." in caplog.text
     assert shelf.writes == ["create", "finish", "request_stop", "remove"]
-    assert (shelf.things, shelf.journal.step(KEY)) == ({}, None)
+    assert (shelf.things, shelf.journal.entry(KEY)) == ({}, None)
 
 
 def test_what_a_listing_shows_after_its_end_is_nobodys(shelf):
@@ -499,7 +499,7 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_run(sh
     assert f"thing a {LOUD}: {stays}" in caplog.text
     assert shelf.pauses == [0.0, 1.0, 2.0, 4.0]
     assert shelf.writes == ["create", "finish", "request_stop", *["remove"] * 4]
-    assert shelf.journal.step(KEY) == JournalStep((), "7", doomed="It runs.")
+    assert shelf.journal.entry(KEY) == JournalEntry((), "7", doomed="It runs.")
     shelf.trouble.clear()
     assert shelf.ensure()[0] == made(8)
     assert list(shelf.things) == [8]
@@ -510,7 +510,7 @@ def test_what_a_failing_deletion_left_is_not_believed_gone_because_a_listing_lag
     shelf.slow = 99  # it is not in the listing yet
     outcome, _ = shelf.ensure()
     assert LOUD in outcome.note
-    assert shelf.journal.step(KEY).doomed
+    assert shelf.journal.entry(KEY).doomed
 
 
 @pytest.mark.parametrize("trouble", [{"remove": [BROKEN] * 4}, {}])
@@ -522,7 +522,7 @@ def test_what_the_target_says_it_does_not_have_is_gone(shelf, trouble):
         return shelf.finish(record)
 
     assert "It was deleted again." in shelf.ensure(shelf.step(finish=finish))[0].note
-    assert shelf.journal.step(KEY) is None
+    assert shelf.journal.entry(KEY) is None
 
 
 def test_what_is_not_shown_yet_when_its_deletion_fails_is_not_gone(shelf):
@@ -539,7 +539,7 @@ def test_a_target_that_has_nothing_at_any_address_for_a_while_does_not_say_that_
     shelf.trouble["list"] = [None, *[nothing] * 4]
     outcome, _ = shelf.ensure()
     assert LOUD in outcome.note
-    assert shelf.journal.step(KEY).doomed
+    assert shelf.journal.entry(KEY).doomed
     assert shelf.ensure()[0] == made(8)
     assert list(shelf.things) == [8]
 
@@ -564,7 +564,7 @@ def test_what_is_doomed_and_stays_is_neither_kept_nor_made_again(shelf):
     outcome, record = shelf.ensure()
     assert outcome.note.startswith("It runs. IT IS STILL ON THE TARGET")
     assert (record, shelf.writes) == (None, ["request_stop", *["remove"] * 4])
-    assert shelf.journal.step(KEY).doomed == "It runs."
+    assert shelf.journal.entry(KEY).doomed == "It runs."
 
 
 def test_what_is_doomed_and_gone_is_created_anew(shelf):
@@ -581,7 +581,7 @@ def test_in_place_of_what_is_doomed_and_gone_a_persons_own_is_left(shelf):
     shelf.things.clear()
     there = shelf.put()
     assert shelf.ensure()[0] == made(there, Status.PRESENT)
-    assert (shelf.writes, shelf.journal.step(KEY)) == ([], None)
+    assert (shelf.writes, shelf.journal.entry(KEY)) == ([], None)
 
 
 # Workspaces that go away

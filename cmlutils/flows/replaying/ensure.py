@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cmlutils.flows.replaying.steps import Record, Step
-    from cmlutils.journal import JournalStep
+    from cmlutils.journal import JournalEntry
 
 log = logging.getLogger(__name__)
 AnyOutcome = TypeVar("AnyOutcome")
@@ -161,7 +161,7 @@ def _outcome(step: Step, record: Record, finished: Finished, status: Status) -> 
     return Outcome(step.kind.name, step.name, status, str(record["id"]), note, finished.todo, finished.needs_hand)
 
 
-def _create(step: Step, past: JournalStep | None) -> Record:
+def _create(step: Step, past: JournalEntry | None) -> Record:
     """Create it. After a refusal or a lost answer look whether it is there; after a lost answer try once more."""
     begun = past is not None and not past.target_id  # by an earlier run: what that created may show late
     before = past.before if past and begun else tuple(str(one["id"]) for one in step.kind.inventory.rows())

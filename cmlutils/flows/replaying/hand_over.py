@@ -57,12 +57,12 @@ class HandOver:
 
     @property
     def _is_due(self) -> bool:
-        step = self.journal.step(self._key)
-        return str(self.project.id) in self.journal.ids("project") and not (step and step.done and not step.left)
+        entry = self.journal.entry(self._key)
+        return str(self.project.id) in self.journal.ids("project") and not (entry and entry.done and not entry.left)
 
     def _is_given(self, what: str) -> bool:
-        step = self.journal.step(f"{self._key}: {what}")
-        return step is not None and step.done
+        entry = self.journal.entry(f"{self._key}: {what}")
+        return entry is not None and entry.done
 
     def _given(self, what: str) -> None:
         self.journal.done(f"{self._key}: {what}")

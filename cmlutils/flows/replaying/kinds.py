@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cmlutils.errors import ApiError, Rejected
-from cmlutils.journal import JournalStep
+from cmlutils.journal import JournalEntry
 from cmlutils.workloads import identity_in
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ class Kind:
     name: str
     inventory: Inventory
     identity_of: Callable[[Record], Identity]
-    read: Callable[[JournalStep], Record]
+    read: Callable[[JournalEntry], Record]
     remove: Callable[[Record], None] | None = None
     claimed: dict[Identity, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def look_up(self, past: JournalStep) -> Record | None:
+    def look_up(self, past: JournalEntry) -> Record | None:
         """Ask the target for the one whose id is in the journal; None when it has none of this id."""
         try:
             reply = self.read(past)
@@ -103,5 +103,5 @@ def add_unlisted(v1: ApiV1, project: ProjectRef, journal: Journal, records: dict
     for kind, rows in records.items() if journal.is_in(project.id) else ():
         of = kind_of(kind, v1, project)
         unlisted = journal.ids(kind) - {str(row["id"]) for row in rows}
-        found = [of.look_up(JournalStep(target_id=number)) for number in sorted(unlisted)]
+        found = [of.look_up(JournalEntry(target_id=number)) for number in sorted(unlisted)]
         rows += [one for one in found if one is not None]

@@ -29,7 +29,7 @@ from cmlutils.report import join
 if TYPE_CHECKING:
     from cmlutils.flows.connect import Connection
     from cmlutils.flows.replaying.steps import Sleep
-    from cmlutils.journal import Journal, JournalStep
+    from cmlutils.journal import Journal, JournalEntry
     from cmlutils.remote.v1 import ApiV1
     from cmlutils.report import Outcome
 
@@ -190,7 +190,7 @@ def project_there(connection: Connection, journal: Journal, owner: str) -> tuple
     not stay as it is: it is still to be set up.
     """
     v1, section = connection.v1, connection.section
-    past = journal.step(_key(owner, section.name))
+    past = journal.entry(_key(owner, section.name))
     if past and past.target_id:
         with suppress(NotFound):
             there = _read(v1, past)
@@ -204,7 +204,7 @@ def project_there(connection: Connection, journal: Journal, owner: str) -> tuple
     return whole_ref(v1, found, owner), not ours
 
 
-def _read(v1: ApiV1, past: JournalStep) -> Record:
+def _read(v1: ApiV1, past: JournalEntry) -> Record:
     """Ask for the project where the journal says that it is."""
     if not past.place:
         raise NotFound("The journal does not say where the project is.", status=404)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cmlutils.flows.replaying.kinds import Kind
-    from cmlutils.journal import Journal, JournalStep
+    from cmlutils.journal import Journal, JournalEntry
     from cmlutils.workloads import Identity
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,9 @@ class TargetItem:
         return ""
 
     @property
-    def past(self) -> JournalStep | None:
+    def past(self) -> JournalEntry | None:
         """How far it has come; None when it was never begun."""
-        return self.journal.step(self.key)
+        return self.journal.entry(self.key)
 
     def failed(self, note: str, todo: str, *, needs_hand: bool = False) -> Outcome:
         """Return the outcome for a thing that is not there, or not as it should be."""
@@ -94,7 +94,7 @@ class TargetItem:
         """Return everything on the target that has this identity, oldest first."""
         return [one for one in self.kind.inventory.rows() if self.kind.identity_of(one) == self.identity]
 
-    def noted(self, past: JournalStep) -> Record | None:
+    def noted(self, past: JournalEntry) -> Record | None:
         """Return the one whose id is in the journal, whatever it is called by now; None when it is gone.
 
         A listing may lag behind, so one that is not listed is asked for by its id.
@@ -145,11 +145,11 @@ class TargetItem:
             raise trouble
         return found
 
-    def _lost_others(self) -> list[JournalStep]:
+    def _lost_others(self) -> list[JournalEntry]:
         """Return how far others of this identity have come that were begun, and whose answer got lost, too."""
         name = without_number(self.key)
         others = [key for key in self.journal.unfinished() if key != self.key and without_number(key) == name]
-        return [step for step in map(self.journal.step, others) if step and not step.target_id]
+        return [entry for entry in map(self.journal.entry, others) if entry and not entry.target_id]
 
     def may_be_anothers(self, record: Record) -> bool:
         """Tell whether it appeared after another of this identity was begun, whose answer got lost."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cmlutils.flows.replaying.steps import CannotBeInertError, Record, TargetItem
-    from cmlutils.journal import JournalStep
+    from cmlutils.journal import JournalEntry
     from cmlutils.report import Outcome
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def _delete(item: TargetItem, record: Record) -> str | None:
     return None
 
 
-def _shown(item: TargetItem, past: JournalStep, *, deleted: bool) -> str:
+def _shown(item: TargetItem, past: JournalEntry, *, deleted: bool) -> str:
     """Return why it may still be there (empty: it is not shown).
 
     The target is asked for the id itself, as a listing may lag behind. But one that is just coming up may answer 404 to

@@ -12,7 +12,7 @@ from cmlutils.flows.replaying.journal_keys import AnyWorkload
 from cmlutils.flows.replaying.runtime_choice import map_file
 from cmlutils.flows.replaying.steps import LOOKS, CannotBeInertError, Finished, Step
 from cmlutils.flows.replaying.take_away import take_away_live
-from cmlutils.journal import JournalStep
+from cmlutils.journal import JournalEntry
 from cmlutils.report import Status, join
 from cmlutils.workloads import KINDS, PRIVATE, differences, identity_of
 
@@ -49,7 +49,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     def unlikeness(self, record: Record) -> int:
         """Return the number of fields that differ, asking by id, as a list may not show them all."""
         try:
-            whole = self.kind.look_up(JournalStep(target_id=str(record["id"]))) or record
+            whole = self.kind.look_up(JournalEntry(target_id=str(record["id"]))) or record
             there = KINDS[self.kind.name].from_v1(whole, self.target.choice.runtimes)
         except ApiError:
             return len(fields(self.wanted))
