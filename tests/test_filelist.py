@@ -28,8 +28,8 @@ from cmlutils.filelist import (
     parse_names,
 )
 from cmlutils.ignore import IgnoreRules, keep
-from cmlutils.listfile import read_list, write_list
 from cmlutils.localtree import look, walk
+from cmlutils.saved_listing import read_list, write_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -13,10 +13,10 @@ from cmlutils.errors import CmlutilError, CommandError, TransferError
 from cmlutils.finding import Finding, label
 from cmlutils.flows.copying.rsyncs import our_rsync
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
-from cmlutils.listfile import read_list
 from cmlutils.remote import process, ssh
 from cmlutils.remote.child import HOW_TO_INSTALL
 from cmlutils.remote.private import place_for_programs
+from cmlutils.saved_listing import read_list
 from cmlutils.units import human_size
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from cmlutils.errors import NotFound, Rejected
 from cmlutils.flows.connect import find_project
 from cmlutils.flows.read_project import read_project
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
-from cmlutils.listfile import read_list
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import lacks_rsync
+from cmlutils.saved_listing import read_list
 from cmlutils.units import utc_time
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from cmlutils.entries import Entry, Totals, totals, totals_by_folder
 from cmlutils.errors import BundleError
 from cmlutils.flows.copying.ahead import Ahead, Sums
-from cmlutils.listfile import read_list
+from cmlutils.saved_listing import read_list
 
 FILES = [Entry(b"a", "d", 0, 1, 0o755), Entry(b"a/b", "f", 3, 2, 0o644), Entry(b"c", "l", 1, 3, 0o777, b"a")]
 LISTING = {each.path: each for each in FILES}

@@ -18,9 +18,9 @@ from cmlutils.flows.copying.recopy import SOURCE, RecopyList
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
-from cmlutils.listfile import read_list
 from cmlutils.localtree import local_path, local_resolution
 from cmlutils.report import Difference, Group
+from cmlutils.saved_listing import read_list
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping

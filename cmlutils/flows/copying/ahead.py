@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmlutils.entries import Entry, Totals, totals, totals_by_folder
 from cmlutils.errors import CmlutilError
 from cmlutils.flows.copying.threads import in_thread
-from cmlutils.listfile import write_list
+from cmlutils.saved_listing import write_list
 from cmlutils.wholefile import writing
 
 if TYPE_CHECKING:

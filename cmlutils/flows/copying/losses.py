@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cmlutils.entries import compare
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import quoted, unseen
-from cmlutils.listfile import read_list
 from cmlutils.localtree import local_resolution
+from cmlutils.saved_listing import read_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

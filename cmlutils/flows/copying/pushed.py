@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils import paths
 from cmlutils.entries import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
-from cmlutils.listfile import read_list, write_list
+from cmlutils.saved_listing import read_list, write_list
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import write_bytes
 

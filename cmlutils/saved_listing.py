@@ -1,4 +1,4 @@
-"""Listings kept in a file, in the form that find writes; an incomplete one is a TransferError."""
+"""Listings saved in a file, in the form that find writes; an incomplete one is a TransferError."""
 
 from __future__ import annotations
 
