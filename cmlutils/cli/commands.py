@@ -1,4 +1,4 @@
-"""A group of commands that knows the other groups' commands, too: for whoever writes one in the wrong place."""
+"""A group of commands that, for a command which it does not have, names the nearest one of any group."""
 
 from __future__ import annotations
 

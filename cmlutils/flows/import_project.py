@@ -149,10 +149,10 @@ class Replay:
 
 
 def _urgent(journal: Journal, metadata: Metadata) -> list[list[Workload]]:
-    """Return what an interrupted import began, one list after the other: it may be live, so it is finished first.
+    """Return what an interrupted import began, as lists to be finished one by one before the files are copied.
 
-    It does not wait for the files, nor do applications wait for builds of models. Jobs start one another, so if any of
-    them was begun, all of them come.
+    It may be live, so it must not wait for the files. Applications come first, as they must not wait for the builds of
+    models. Jobs start one another, so if any of them was begun, all of them are in the list.
     """
     begun = unfinished(journal, metadata.workloads())
     if any(isinstance(one, Job) for one in begun):

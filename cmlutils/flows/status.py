@@ -40,7 +40,8 @@ class SideState:
 def status_of(bundle: Bundle, side: Side) -> SideState:
     """Return how far this side of a bundle is; only the lock tells whether a process works on it.
 
-    A run was killed if nobody holds the lock and its progress stays: one may begin or end just now.
+    If nobody holds the lock, and the progress file is the same at a second look, the run that wrote it was killed; a
+    first look alone may fall into the moment in which a run begins or ends.
     """
     try:
         now, holder = RunState.read(bundle.progress), holder_of(bundle.lock_file)

@@ -1,9 +1,9 @@
 """Channels of one ssh connection, some of which are opened before there is anything to run.
 
 Opening a channel costs two round trips and the start of a login shell. A waiting channel has that behind it: it reads
-its script as one line from standard input, escaped for printf's %b; what follows is the script's own input. One that is
-not ready yet would answer later than a new channel, which has its script on its command line: sshd lets nothing in
-before the login shell runs.
+its script as one line from standard input, escaped for printf's %b; what follows is the script's own input. If none is
+ready yet, a new channel with the script on its command line answers sooner: sshd passes no input on before the login
+shell runs.
 """
 
 from __future__ import annotations

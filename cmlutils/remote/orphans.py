@@ -113,8 +113,8 @@ def _warn(session: str, project: str) -> None:
 def warn_or_keep_note(client: Client, note: Note, *, killed: bool) -> None:
     """Warn of a session that the client may have left without naming it.
 
-    If they can't be listed, `warn_again` does that, or the next run; also if there is none and the client was `killed`:
-    what it had just asked for may begin a moment later.
+    The note stays, so that `warn_again` or the next run tries once more, if sessions can't be listed now, or if none is
+    listed and the client was `killed`: the session that it had just asked for may begin a moment later.
     """
     names = warn_of_nameless(client, note.project)
     if names is None or (killed and not names):

@@ -168,7 +168,7 @@ def ours() -> Watchdog:
 def dismiss() -> None:
     """End this process's watchdog, if it has one.
 
-    After a signal, it first ends what still runs: a signal at the begin of a clean-up has kept that from its work.
+    If a signal has come, it first ends what still runs: the signal may have cut a clean-up short as that began.
     """
     if ours.cache_info().currsize:
         one = ours()

@@ -27,7 +27,7 @@ _GONE = {400, 404, 410, 422}  # statuses of a workspace that is asked for an id 
 class Inventory:
     """All things of one kind in a project: listed once, extended as we create more, listed again in case of doubt.
 
-    `waited`: something was missing, and did not show within the time that effects take.
+    `waited`: this run has already waited in vain for something that was missing.
     """
 
     def __init__(self, read: Callable[[], list[Record]]) -> None:

@@ -105,8 +105,9 @@ class TargetItem:
     def find_ours(self) -> Record | None:
         """Return the one we created: by its id, or, if the answer got lost, what appeared after we began.
 
-        One that is not finished may have been created a moment ago, by a run that was killed, and may show late. One
-        that is finished may, too, while a workspace is coming up: the first of these that is missing is waited for.
+        One that is not finished may show late, as a run that was killed may have created it a moment ago. One that is
+        finished may show late while the workspace is starting: only the first of these that seems to be missing is
+        waited for, and after that a missing one is taken for gone.
         """
         past = self.past
         if past is None:
@@ -124,9 +125,9 @@ class TargetItem:
     def look_for_lost(self, before: Sequence[str], looks: Sequence[float] = LOOKS) -> Record | None:
         """Look for what we may have created although the answer got lost; repeatedly, as it may take a moment to show.
 
-        `before` are the ids that existed beforehand, `looks` the seconds to wait before each look. Where another of
-        this identity got lost, too, that one may show first, so the last look decides. Raises ApiError when the last
-        look failed, so that nobody can tell.
+        `before` are the ids that existed beforehand, `looks` the seconds to wait before each look. If another
+        of this identity lost its answer, too, that one may show first, so only the last look counts. Raises ApiError
+        when the last look failed, so that nobody can tell.
         """
         trouble, found = None, None
         at_once = not self._lost_others()
@@ -152,7 +153,7 @@ class TargetItem:
         return [entry for entry in map(self.journal.entry, others) if entry and not entry.target_id]
 
     def may_be_anothers(self, record: Record) -> bool:
-        """Tell whether it appeared after another of this identity was begun, whose answer got lost."""
+        """Tell whether it may be that of another item of this identity, which began before it and lost its answer."""
         return any(str(record["id"]) not in one.before for one in self._lost_others())
 
     def unclaimed(self, there: Iterable[Record], before: Sequence[str] = ()) -> Record | None:

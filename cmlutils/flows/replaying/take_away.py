@@ -22,7 +22,7 @@ _LOUD = "IS STILL ON THE TARGET AND MAY BE LIVE"
 def take_away(item: TargetItem, record: Record, why: str) -> str:
     """Stop it, delete it, and check that it is gone; return why it may still be there (empty: it is gone).
 
-    Until a deletion has worked, what is not shown may only be late, so it is tried again.
+    As long as no deletion has worked, it is tried again even if the thing is not shown: it may just show late.
     """
     item.journal.made(item.key, str(record["id"]), item.place_of(record))
     item.journal.doom(item.key, why)

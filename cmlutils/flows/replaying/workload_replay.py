@@ -91,9 +91,9 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
-        What failed and may be there is done again; what is live by now is deleted. What can't be looked at does not
-        become done: the outcome asks for another import, which would take it for live by itself if a person had
-        started it meanwhile.
+        What failed and may be there is done again; what is live by now is deleted. What can't be looked at is not
+        called done, and the outcome asks for another import before a person starts it: that import stops or deletes
+        what it finds live, as it can't tell who has started it.
         """
         late = self._made_although_refused()
         if late is not None:
