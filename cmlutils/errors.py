@@ -101,7 +101,7 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def of_this_machine(error: BaseException | None) -> CmlutilError | None:
+def failure_of_this_machine(error: BaseException | None) -> CmlutilError | None:
     """Return an expected failure for an error that this machine is to blame for: a full disk, an unreadable path.
 
     Returns None for any other error.

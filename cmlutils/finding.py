@@ -31,7 +31,7 @@ class Finding:
         return cls(section, side, "error", error.message, error.hint)
 
 
-def label(sections: Sequence[Section]) -> str:
+def section_names(sections: Sequence[Section]) -> str:
     """Return a short text that names these sections."""
     names = ", ".join(one.name for one in sections[:3])
     return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")

@@ -24,7 +24,7 @@ from cmlutils.cli.output import end_streams, usable_streams
 from cmlutils.cli.project import project
 from cmlutils.cli.render import show_error
 from cmlutils.cli.signals import signals
-from cmlutils.errors import CmlutilError, ExitCode, Interrupted, of_this_machine
+from cmlutils.errors import CmlutilError, ExitCode, Interrupted, failure_of_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def _translate(argv: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    failure = of_this_machine(error)
+    failure = failure_of_this_machine(error)
     if failure:
         tell(failure)
         return failure.exit_code

@@ -20,7 +20,7 @@ from cmlutils.cli.output import say, width_of
 from cmlutils.cli.render import json_text
 from cmlutils.cli.runs import failures_as_json
 from cmlutils.errors import BundleError, ConfigError, ExitCode, Interrupted
-from cmlutils.finding import label
+from cmlutils.finding import section_names
 from cmlutils.flows.status import status_of
 from cmlutils.project import ProjectSettings
 from cmlutils.screen import can_redraw, padded
@@ -77,7 +77,7 @@ def _rows(config_dir: str | None) -> list[dict[str, str]]:
             rows.append({"side": ini.side, "section": name, "url": url, "project": project, "folder": folder})
     for odd, some in by_oddity(sections).items():
         several = odd.in_section and len(some) > 1
-        log.warning("%s", f"{odd.told()} Sections: {label(some)}." if several else odd.told(some[0].name))
+        log.warning("%s", f"{odd.told()} Sections: {section_names(some)}." if several else odd.told(some[0].name))
     return rows
 
 

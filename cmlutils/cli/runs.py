@@ -13,7 +13,7 @@ from cmlutils import config, interrupts, paths
 from cmlutils import log as logs
 from cmlutils.bundle import bundle_of
 from cmlutils.cli.render import json_text, show, show_error, show_plan
-from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted, of_this_machine
+from cmlutils.errors import BundleError, CmlutilError, ExitCode, Interrupted, failure_of_this_machine
 from cmlutils.plan import Plan
 from cmlutils.report import Report
 from cmlutils.wholefile import write_bytes
@@ -139,7 +139,7 @@ def failures_as_json(*, as_json: bool) -> Iterator[None]:
 
 
 def _note_error(report: Report, error: BaseException | None) -> None:
-    error = of_this_machine(error) or error
+    error = failure_of_this_machine(error) or error
     if error is None:
         return
     report.error = str(error) if isinstance(error, (CmlutilError, Interrupted)) else type(error).__name__

@@ -176,7 +176,7 @@ def project_tunnel(
 
 
 @contextmanager
-def session(
+def tunnel_in_phases(
     connection: Connection, project: ProjectRef, runtimes: Sequence[Runtime], bundle: Bundle, progress: Progress
 ) -> Iterator[Tunnel]:
     """Open a tunnel as `project_tunnel` does, and show opening and closing its session as phases of the run."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cmlutils import paths
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.errors import BundleError, CmlutilError, Unreachable
-from cmlutils.finding import Finding, label
+from cmlutils.finding import Finding, section_names
 from cmlutils.flows.connect import Connection, as_spelled_there, find_project, project_tunnel, resolve_key
 from cmlutils.flows.doctor_ini import same_subdomains
 from cmlutils.flows.doctor_machine import disks, programs, ssh_keys, temporary
@@ -66,11 +66,11 @@ class _Group:
 
     def add(self, severity: str, text: str, fix: str = "") -> None:
         """Add a finding for all of its sections together."""
-        self.findings.append(Finding(label(self.sections), self.sections[0].side, severity, text, fix))
+        self.findings.append(Finding(section_names(self.sections), self.sections[0].side, severity, text, fix))
 
     def fail(self, error: CmlutilError) -> None:
         """Add an expected failure as a finding."""
-        self.findings.append(Finding.of_error(label(self.sections), self.sections[0].side, error))
+        self.findings.append(Finding.of_error(section_names(self.sections), self.sections[0].side, error))
 
 
 @dataclass
@@ -86,7 +86,9 @@ def examine(sections: Sequence[Section], maps: Maps, *, deep: bool = False) -> l
     """Check all sections; with `deep`, also open a session on each workspace."""
     found = programs() + temporary() + ssh_keys(one.workspace for one in sections) + disks(sections)
     found += same_subdomains([one for one in sections if one.side == "import"])
-    found += [Finding(label(some), some[0].side, "warning", odd.told()) for odd, some in by_oddity(sections).items()]
+    found += [
+        Finding(section_names(some), some[0].side, "warning", odd.told()) for odd, some in by_oddity(sections).items()
+    ]
     resolved, unusable = _with_keys(sections)
     with ExitStack() as stack:
         groups = []
@@ -126,7 +128,7 @@ def _with_keys(sections: Sequence[Section]) -> tuple[list[Section], list[Finding
             without[section.side, key].append(section)
         else:
             ready.append(replace(section, workspace=resolve_key(replace(workspace, api_key=key, key_command=()))))
-    return ready, [Finding.of_error(label(mine), side, error) for (side, error), mine in without.items()]
+    return ready, [Finding.of_error(section_names(mine), side, error) for (side, error), mine in without.items()]
 
 
 def _alike(sections: Sequence[Section]) -> list[list[Section]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import bundle_of
 from cmlutils.config import nearest
 from cmlutils.errors import BundleError
-from cmlutils.finding import Finding, label
+from cmlutils.finding import Finding, section_names
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import read_json
 from cmlutils.workloads import identity_in
@@ -53,7 +53,7 @@ def _other_folders(sections: Sequence[Section]) -> list[Finding]:
                 pairs[str(folders[0]), str(folders[1])].append(one)
     return [
         Finding(
-            label(mine),
+            section_names(mine),
             "import",
             "warning",
             f"output_dir differs: export writes {there}, import looks in {here}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cmlutils.bundle import Bundle, bundle_of
 from cmlutils.entries import totals
 from cmlutils.errors import CmlutilError, CommandError, TransferError
-from cmlutils.finding import Finding, label
+from cmlutils.finding import Finding, section_names
 from cmlutils.flows.copying.rsyncs import our_rsync
 from cmlutils.guard import OBSTACLE_FIX, existing_folder, obstacle
 from cmlutils.remote import process, ssh
@@ -110,7 +110,11 @@ def disks(sections: Sequence[Section]) -> list[Finding]:
     obstacles: dict[str, list[Section]] = defaultdict(list)
     for section in sections:
         obstacles[obstacle(bundle_of(section).folder)].append(section)
-    found = [Finding(label(mine), "here", "error", why, OBSTACLE_FIX) for why, mine in sorted(obstacles.items()) if why]
+    found = [
+        Finding(section_names(mine), "here", "error", why, OBSTACLE_FIX)
+        for why, mine in sorted(obstacles.items())
+        if why
+    ]
     return found + [_disk({bundle_of(one).folder: one for one in mine}) for mine in sections_by_disk.values()]
 
 

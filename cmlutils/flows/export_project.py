@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.flows.connect import Connection, find_project, session
+from cmlutils.flows.connect import Connection, find_project, tunnel_in_phases
 from cmlutils.flows.copying.pull import pull
 from cmlutils.flows.copying.result import note_files
 from cmlutils.flows.copying.survey import listing_here, survey
@@ -41,7 +41,7 @@ def export_project(
             report.todos.append(text)
     with (
         listing_here(bundle.data) as here,  # listed while the session opens, as both take time
-        session(connection, project, runtimes, bundle, progress) as tunnel,
+        tunnel_in_phases(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):
         surveyed = survey(tunnel, bundle, here, progress)  # raises for what can't be used: nothing is changed yet

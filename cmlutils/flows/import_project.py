@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils.errors import CheckFailed, Unreachable
-from cmlutils.flows.connect import api_v2, session
+from cmlutils.flows.connect import api_v2, tunnel_in_phases
 from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.push import push
 from cmlutils.flows.copying.result import note_files
@@ -50,7 +50,7 @@ def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: R
     def push_files(project: ProjectRef, runtimes: Sequence[Runtime]) -> None:
         with (
             reading_bundle(bundle, connection.section.workspace.url, project.path) as files,
-            session(connection, project, runtimes, bundle, progress) as tunnel,
+            tunnel_in_phases(connection, project, runtimes, bundle, progress) as tunnel,
             progress.phase("files"),
         ):
             note_files(report, push(tunnel, files, progress))
