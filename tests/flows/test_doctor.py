@@ -16,7 +16,7 @@ from emulated import EXPORT
 
 from cmlutils.flows import doctor_machine
 from cmlutils.flows.doctor import _skew
-from cmlutils.remote import ssh
+from cmlutils.remote import pipes, ssh
 from cmlutils.section import Secret, Workspace
 
 
@@ -241,6 +241,12 @@ def test_a_key_that_may_not_be_read_is_not_called_usable(tmp_path, program, said
 def test_an_old_rsync_is_warned_of(program, said, severity):
     program("rsync", f"echo 'rsync  version {said}  protocol version 31'")
     assert [one.severity for one in doctor_machine.programs() if "rsync" in one.text] == [severity]
+
+
+def test_a_program_in_place_of_rsync_that_fails_is_a_finding_and_not_the_end_of_doctor(program, monkeypatch):
+    monkeypatch.setattr(pipes, "MAX_OUTPUT", 1 << 16)
+    program("rsync", "exec yes")
+    assert [one.severity for one in doctor_machine.programs() if "rsync" in one.text] == ["error"]
 
 
 @pytest.mark.parametrize(
