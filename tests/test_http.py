@@ -22,6 +22,7 @@ from cmlutils.errors import AnswerLost, ApiError, Interrupted, NotFound, Rejecte
 from cmlutils.remote import exchange, headers
 from cmlutils.remote.http import Http, Patience
 from cmlutils.remote.replies import MAX_REPLY
+from cmlutils.remote.waiting import clock_ahead
 from cmlutils.section import Secret, Workspace
 
 URL = "https://ws.example.com"
@@ -389,6 +390,22 @@ def test_retry_after_is_heeded_as_a_date_and_ignored_as_anything_else(http, mock
     http.get("/x")
     assert 80 < clock.pauses[0] <= 90
     assert 1 <= clock.pauses[1] <= 2
+
+
+@pytest.mark.parametrize("days", [-400, -1, 1, 400])
+def test_a_date_to_retry_after_is_one_by_the_workspaces_clock(http, mock, clock, days):
+    there = datetime.now(timezone.utc) + timedelta(days=days)
+    date, when = (format_datetime(there + timedelta(seconds=n), usegmt=True) for n in (0, 90))
+    mock.get(f"{URL}/x", status=429, headers={"Date": date, "Retry-After": when})
+    mock.get(f"{URL}/x", json={})
+    http.get("/x")
+    assert 85 < clock.pauses[0] <= 95
+
+
+def test_clocks_are_compared_unless_a_date_is_beyond_belief():
+    assert clock_ahead("Thu, 01 Jan 2099 00:00:00 GMT") > 1e9
+    beyond = "Fri, 31 Dec 9999 23:59:59 GMT"
+    assert clock_ahead("") == clock_ahead("nonsense") == clock_ahead(beyond) == 0
 
 
 def test_a_plain_500_is_tried_again_three_times_within_seconds(http, mock, clock):

@@ -1,7 +1,8 @@
 """A run makes at most one v2 key, never forgets one, and never revokes a person's key."""
 
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 import responses
@@ -30,7 +31,8 @@ class Keys:
         self.lost_as = 502
         self.says_id = self.revokes = True
         self.made = 0
-        mock.add_callback("GET", KEYS, lambda request: (200, {}, json.dumps(list(self.rows.values()))))
+        self.headers, self.ends = {}, ""
+        mock.add_callback("GET", KEYS, lambda request: (200, self.headers, json.dumps(list(self.rows.values()))))
         mock.add_callback("POST", KEYS, self._create)
         for number in range(9):
             mock.add_callback("DELETE", f"{KEYS}/id{number}", self._delete)
@@ -40,6 +42,7 @@ class Keys:
 
     def _create(self, request):
         self.made += 1
+        self.ends = json.loads(request.body)["expiryDate"]
         keyid = f"id{self.made}"
         self.add(keyid, **self.shown)
         if self.lost:
@@ -122,6 +125,18 @@ def test_a_key_that_is_not_revoked_at_once_is_tried_again(runs, keys):
     keys.refused = 2
     assert runs.run() == []
     assert (keys.made, keys.rows) == (3, {})
+
+
+@pytest.mark.parametrize("days", [-400, 3, 400])
+def test_a_key_ends_a_day_later_by_the_workspaces_clock(runs, keys, days):
+    there = NOW + timedelta(days=days)  # by our clock it is NOW
+    keys.headers = {"Date": format_datetime(there, usegmt=True)}
+    today, ends = (str((NOW + timedelta(days=n)).date()) for n in (days, days + 1))
+    keys.shown = {"created_at": today, "expiry_date": ends}
+    keys.lost = 1
+    assert runs.run() == []
+    assert keys.ends[:10] == ends
+    assert (keys.made, keys.rows) == (2, {})
 
 
 def test_two_lost_answers_leave_nothing(runs, keys):

@@ -7,12 +7,10 @@ in the main thread; other threads only talk HTTP.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +148,7 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
     try:
         workspace = as_spelled_there(v1, workspace)
         group.connection = replace(group.connection, section=replace(group.connection.section, workspace=workspace))
-        skew = _skew(v1.http.date)
+        skew = v1.http.ahead
         if abs(skew) > _SKEW:
             group.add("warning", f"{workspace.host}'s clock is {skew:+.0f} s off ours", "set both clocks by NTP")
         runtimes = v1.runtimes.all()
@@ -165,14 +163,6 @@ def _check_workspace(group: _Group, shared: _Shared) -> None:
         if isinstance(error, Unreachable):
             shared.silent[workspace.url] = error
         group.fail(error)
-
-
-def _skew(date: str) -> float:
-    """Return by how many seconds the workspace's clock is ahead; 0 if it does not show its time."""
-    try:
-        return parsedate_to_datetime(date).timestamp() - time.time()
-    except (ValueError, TypeError, IndexError):
-        return 0.0
 
 
 def _check_section(group: _Group, section: Section) -> list[Finding]:

@@ -13,7 +13,7 @@ from cmlutils import interrupts
 from cmlutils.errors import AnswerLost, ApiError, Rejected, Unreachable
 from cmlutils.remote.exchange import Exchange
 from cmlutils.remote.replies import MAX_REPLY, Call, message, parse, refusal
-from cmlutils.remote.waiting import GATEWAY, Backoff, NoAnswer, Patience
+from cmlutils.remote.waiting import GATEWAY, Backoff, NoAnswer, Patience, clock_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class Http:
     """The calls to one workspace.
 
     `answered`: it answered at least once in this run. `waits`: how often we waited for it to come back. `calls`: the
-    number of tries by method. `date`: the Date header of its last answer.
+    number of tries by method. `ahead`: by how many seconds its clock was ahead of ours at its last answer.
     """
 
     def __init__(self, workspace: Workspace, patience: Patience | None = None) -> None:
@@ -43,7 +43,7 @@ class Http:
         self.answered = False
         self.calls: Counter[str] = Counter()
         self.waits = 0
-        self.date = ""
+        self.ahead = 0.0
         self._patience = patience or Patience()
         self._exchange = Exchange(workspace, self._patience.now)
 
@@ -142,7 +142,7 @@ class Http:
         with response:
             status = response.status_code
             log.debug("%s %s: %d, %d ms", self.host, call, status, (time.monotonic() - started) * 1000)
-            self.date = response.headers.get("Date", "")
+            self.ahead = clock_ahead(response.headers.get("Date", ""))
             if status not in GATEWAY:
                 self.answered = True
             if 200 <= status < 300:

@@ -78,7 +78,7 @@ def refusal(host: str, call: Call, response: requests.Response, told: str) -> Ex
     if 300 <= status < 400:
         return _redirected(response)
     told = f": {told}" if told else ""
-    wait = retry_after(response.headers.get("Retry-After", ""))
+    wait = retry_after(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
     if status == 429:
         return NoAnswer("it has too many requests (429)", sent=False, status=429, wait=wait)
     if status == 501 and not call.path.endswith("/runtimes"):

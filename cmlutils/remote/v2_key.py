@@ -111,7 +111,7 @@ class V2Key:
     def _create(self) -> Secret:
         self._journal.begin(JOURNAL_KEY, [str(row["keyid"]) for row in self._rows(patient=True)])
         try:
-            key, keyid = self._v1.v2_keys.create(self._username, self._now() + LIFETIME)
+            key, keyid = self._v1.v2_keys.create(self._username, self._there() + LIFETIME)
         except Rejected:  # a proxy may refuse although the key was created
             self._revoke_left_over(patient=True)
             raise
@@ -119,8 +119,12 @@ class V2Key:
             self._journal.made(JOURNAL_KEY, keyid)
         return key
 
+    def _there(self) -> datetime:
+        """Return the time by the workspace's clock, which says when a key expires."""
+        return self._now() + timedelta(seconds=self._v1.http.ahead)
+
     def _today(self) -> date:
-        return self._now().astimezone(timezone.utc).date()
+        return self._there().astimezone(timezone.utc).date()
 
     def _rows(self, *, patient: bool) -> list[Json]:
         """Return the user's keys that have not expired."""

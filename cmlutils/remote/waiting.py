@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _SAY_AGAIN = 300.0
 GATEWAY = {502, 503, 504}
+_CENTURY = 3.2e9  # seconds
 _LONGEST_WAIT = 600.0  # seconds: the most that is waited at a time for a Retry-After
 _random = random.SystemRandom()
 
@@ -89,8 +90,20 @@ class Backoff:
         self._patience.sleep(min(pause, left))
 
 
-def retry_after(text: str) -> float | None:
-    """Return the seconds that a Retry-After header asks for, by a number or a date; None if it is neither."""
+def clock_ahead(date: str) -> float:
+    """Return by how many seconds the sender of a Date header is ahead of our clock; 0 if it is no believable date."""
+    try:
+        ahead = parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    return ahead if abs(ahead) < _CENTURY else 0.0
+
+
+def retry_after(text: str, date: str = "") -> float | None:
+    """Return the seconds that a Retry-After header asks for, by a number or a date; None if it is neither.
+
+    `date` is the same reply's Date header: a date is one by the workspace's clock, not by ours.
+    """
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
@@ -99,4 +112,4 @@ def retry_after(text: str) -> float | None:
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max(0.0, (when - datetime.now(timezone.utc)).total_seconds())
+    return max(0.0, when.timestamp() - time.time() - clock_ahead(date))
