@@ -47,7 +47,7 @@ class Bundle:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "project-data"  # the project's files
-        self.manifest = folder / "manifest.json"  # says that the export is whole
+        self.manifest = folder / guard.MANIFEST  # says that the export is whole
         self.logs = folder / "logs"
         self.log_file = self.logs / "migration.log"  # what all runs have logged
         self.report_page = self.logs / "report.html"  # the last run's report
@@ -85,7 +85,7 @@ class Bundle:
                 if folder.stat().st_uid != os.geteuid():
                     raise kind(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)
-            guard.check_ours(own)
+            guard.check_ours(self.folder)
         except OSError as error:
             kind = BundleError if error.errno in DISK_TROUBLE else ConfigError
             text = f"{error.filename or self.folder} can't be created or written: {error.strerror}."

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
+MANIFEST = "manifest.json"
 OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: only we put files into them
 _SCRATCH = ("tmp", "arriving")  # emptied, or looked through by `landing.open_staging`, before they are used
 
@@ -28,9 +29,9 @@ def place_warning(folder: Path) -> str:
     return ""
 
 
-def check_ours(folders: Iterable[Path]) -> None:
-    """Refuse any link, special file or other user's file in these folders, but for what is in _SCRATCH."""
-    for path in _within(folders):
+def check_ours(bundle: Path) -> None:
+    """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _SCRATCH."""
+    for path in (str(bundle / MANIFEST), *_within(bundle / name for name in OWN_FOLDERS)):
         with contextlib.suppress(FileNotFoundError):  # of another run that is just working
             status = os.lstat(path)
             if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -61,12 +62,11 @@ def existing_folder(folder: Path) -> Path:
 
 def obstacle(folder: Path) -> str:
     """Say why a bundle's folder can't be written or created; empty if it can, as far as one sees without trying."""
-    own = [folder / name for name in OWN_FOLDERS]
-    for one in (folder, folder / "project-data", *own):
+    for one in (folder, folder / "project-data", *(folder / name for name in OWN_FOLDERS)):
         if why := _no_folder_of_ours(one):
             return why
     try:
-        check_ours(own)
+        check_ours(folder)
     except BundleError as error:
         return error.message.removesuffix(".")
     except OSError as error:

@@ -302,7 +302,8 @@ def test_a_bundle_that_can_not_be_written_is_foreseen(workspaces, run_line, home
 
 @pytest.mark.parametrize(
     ("place", "told"),
-    [("state/files.list", "is neither a file nor a folder"), ("logs", "is a symbolic link")],
+    [(name, "is neither a file nor a folder") for name in ("state/files.list", "manifest.json")]
+    + [("logs", "is a symbolic link")],
 )
 def test_a_link_within_a_bundle_is_foreseen(workspaces, run_line, home, place, told):
     workspaces()

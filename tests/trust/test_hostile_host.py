@@ -25,7 +25,7 @@ PLANTED = (
     "state/lock", "state/session.json", "state/session.json.new", "state/tmp", "state/arriving",
     "state/export-unfinished",
     "state/journal-0123456789abcdef.jsonl", "logs/migration.log", "logs/report.html", "logs/export_metrics.json",
-    "project-metadata/jobs-metadata.json",
+    "project-metadata/jobs-metadata.json", "manifest.json",
 )  # fmt: skip
 
 
