@@ -136,6 +136,16 @@ def test_metadata_of_ours_without_a_manifest_is_told_from_that_of_others(whole, 
     whole.check()
 
 
+def test_all_journals_below_output_dir_are_found_but_a_runs_own(bundle):
+    beside = Bundle(bundle.folder.parent / "q")
+    beside.create()
+    mine, other = (bundle.journal(url, "dana") for url in ("https://x", "https://y"))
+    far = beside.journal("https://x", "dana")
+    for one in (mine, other, far):
+        one.begin("v2 key", [])
+    assert {*bundle.other_journals(mine)} == {other.path, far.path}
+
+
 def test_the_lock_says_who_holds_it(bundle):
     with bundle.lock(), pytest.raises(BundleError, match=f"process {os.getpid()} since"), bundle.lock():
         pass
@@ -330,6 +340,15 @@ def test_a_lock_names_its_holder_alone_and_nobody_afterwards(bundle):
         assert path.read_text().startswith(f"process {os.getpid()} since 2")
         assert path.read_text().endswith("+00:00\n")
     assert path.read_bytes() == b""
+
+
+def test_a_holder_that_is_another_users_counts_as_one(bundle, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", refused)
+    with bundle.lock():
+        assert holder_of(bundle.lock_file).pid == os.getpid()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")

@@ -144,6 +144,28 @@ def test_a_project_that_is_begun_anew_is_another_one_though_it_gets_the_same_id(
     assert (anew.entry("job a"), anew.entry("hand over 1: visibility")) == (None, None)
 
 
+def test_where_a_thing_is_is_remembered_with_its_id(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.begin("project dana P", [])
+    journal.made("project dana P", "7", "dana/p")
+    for one in (journal, Journal(tmp_path / "journal")):
+        assert one.step("project dana P") == JournalStep(target_id="7", place="dana/p")
+
+
+def test_what_was_begun_in_another_project_is_forgotten_and_nothing_else(tmp_path):
+    journal = Journal(tmp_path / "journal")
+    journal.begin("project dana P", [])
+    journal.enter(1)
+    journal.begin("v2 key", [])
+    for key in ("model a", "application b", "job c", "job d"):
+        journal.begin(key, [])
+    journal.done("job d")
+    assert Journal(tmp_path / "journal").enter(2) == ["model a", "application b", "job c"]
+    anew = Journal(tmp_path / "journal")
+    assert anew.unfinished() == ["project dana P", "v2 key"]
+    assert [anew.step(key) for key in ("model a", "application b", "job c", "job d")] == [None] * 4
+
+
 @pytest.mark.parametrize(
     "line",
     [
