@@ -97,6 +97,29 @@ def test_what_an_interrupted_import_was_about_to_change_is_still_ours(project, b
     assert (result.deleted, result.kept_extras, names(project)) == (1, 0, ["y"])
 
 
+def test_what_is_not_as_an_import_left_it_is_a_persons(project, bundle, way):
+    make(bundle / "project-data", "size", "time", "ours")
+    push(way, bundle)
+    before = (project / "size").stat().st_mtime_ns
+    (project / "size").write_text("longer")
+    os.utime(project / "size", ns=(before, before))
+    os.utime(project / "time", ns=(before, before + 10**9))
+    for name in ("size", "time", "ours"):
+        (bundle / "project-data" / name).unlink()
+    result = push(way, bundle)
+    assert (result.deleted, result.kept_extras, names(project)) == (1, 2, ["size", "time"])
+
+
+def test_what_an_import_did_not_have_to_send_again_is_still_ours(project, bundle, way):
+    make(bundle / "project-data", "a", "b")
+    push(way, bundle)
+    (bundle / "project-data/b").write_text("another version")
+    push(way, bundle)
+    (bundle / "project-data/a").unlink()
+    assert push(way, bundle).deleted == 1
+    assert names(project) == ["b"]
+
+
 @pytest.mark.parametrize("gone", ["logs", "logs/a"])
 def test_what_was_ignored_for_a_while_is_still_ours(project, bundle, way, gone):
     make(bundle / "project-data", "logs/a", "logs/b", "y")
