@@ -139,6 +139,15 @@ def test_a_key_ends_a_day_later_by_the_workspaces_clock(runs, keys, days):
     assert (keys.made, keys.rows) == (2, {})
 
 
+def test_a_key_is_not_tried_again_when_that_takes_too_long(runs, keys, monkeypatch):
+    monkeypatch.setattr(v2_key, "_SECONDS", -1.0)
+    keys.lost, keys.refused = 1, 2  # one try before the next key would be made, and one at the end
+    (left,) = runs.run()
+    assert left.startswith("Revoke the API key id1 of dana")
+    assert runs.run() == []
+    assert (keys.made, keys.rows) == (2, {})
+
+
 def test_two_lost_answers_leave_nothing(runs, keys):
     keys.lost = 4
     assert runs.run(uses=2) == []
@@ -209,8 +218,10 @@ def test_a_key_that_a_workspace_only_says_to_have_revoked_is_left_to_a_person(ru
     assert "id2" in runs.run()[0]
 
 
+@pytest.mark.parametrize("ago", [0, 3600])
 @pytest.mark.parametrize("shown", [OURS, {}, {"expiry_date": "2027-05-01"}])
-def test_a_key_whose_id_was_not_said_is_found_and_revoked(runs, keys, shown):
+def test_a_key_whose_id_was_not_said_is_found_and_revoked_at_the_end_of_a_long_run_too(runs, keys, shown, ago):
+    runs.at -= ago
     keys.add("id8", expiry_date="2027-05-01")
     keys.says_id, keys.shown = False, shown
     assert runs.run(uses=2) == []
