@@ -149,7 +149,7 @@ def test_where_a_thing_is_is_remembered_with_its_id(tmp_path):
     journal.begin("project dana P", [])
     journal.made("project dana P", "7", "dana/p")
     for one in (journal, Journal(tmp_path / "journal")):
-        assert one.step("project dana P") == JournalStep(target_id="7", place="dana/p")
+        assert one.entry("project dana P") == JournalEntry(target_id="7", place="dana/p")
 
 
 def test_what_was_begun_in_another_project_is_forgotten_and_nothing_else(tmp_path):
@@ -163,7 +163,7 @@ def test_what_was_begun_in_another_project_is_forgotten_and_nothing_else(tmp_pat
     assert Journal(tmp_path / "journal").enter(2) == ["model a", "application b", "job c"]
     anew = Journal(tmp_path / "journal")
     assert anew.unfinished() == ["project dana P", "v2 key"]
-    assert [anew.step(key) for key in ("model a", "application b", "job c", "job d")] == [None] * 4
+    assert [anew.entry(key) for key in ("model a", "application b", "job c", "job d")] == [None] * 4
 
 
 @pytest.mark.parametrize(
