@@ -60,7 +60,10 @@ def test_an_endless_version_of_rsync(programs, pulled):
     assert "ssh was ended: it wrote more than 64 MiB" in str(pulled(CommandError))
 
 
-def test_an_endless_listing(programs, pulled, monkeypatch):
+@pytest.mark.parametrize("rules", [False, True])
+def test_an_endless_listing(programs, pulled, monkeypatch, rules):
+    if rules:  # find is asked for their time, too
+        (programs.standin.project / ".exportignore").touch()
     monkeypatch.setattr(filelist, "MAX_NAMES", 200_000)
     programs("find", ENDLESS_NAMES)
     assert "the source's listing holds more than 200000 names" in str(pulled(TransferError))

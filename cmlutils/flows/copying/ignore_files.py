@@ -26,7 +26,7 @@ RULES_NAME = b".exportignore"
 NO_VERSION = (-1, 0)  # the size and mtime of no file
 EXPORT_RULES = f"""
 file={RULES_NAME.decode()}
-find "$file" -maxdepth 0 -printf '%s %T@\\n' 2>/dev/null
+if [ -e "$file" ] || [ -L "$file" ]; then find "$file" -maxdepth 0 -printf '%s %T@\\n' | head -c 99; fi
 printf '\\000'
 [ ! -d "$file" ] || exit {FOLDER}
 if [ ! -e "$file" ]; then
