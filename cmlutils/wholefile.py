@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from cmlutils import paths, strict_json
+from cmlutils import strict_json
 from cmlutils.errors import BundleError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def read_json(path: Path, kind: type) -> Any:
 def read_bytes(path: Path) -> bytes:
     """Read a file; raise BundleError naming it."""
     try:
-        if paths.exists(path) and not paths.is_file(path):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise BundleError(f"{path} is not a file.", hint="Remove it, and run the export again.")
         return path.read_bytes()
     except FileNotFoundError:

@@ -26,13 +26,11 @@ RULES_NAME = b".exportignore"
 NO_VERSION = (-1, 0)  # the size and mtime of no file
 EXPORT_RULES = f"""
 file={RULES_NAME.decode()}
-if [ -e "$file" ] || [ -L "$file" ]; then find "$file" -maxdepth 0 -printf '%s %T@\\n' | head -c 99; fi
+[ -e "$file" ] || [ -L "$file" ] || {{ printf '\\000'; exit {NO_FILE}; }}
+find "$file" -maxdepth 0 -printf '%s %T@\\n' | head -c 99
 printf '\\000'
 [ ! -d "$file" ] || exit {FOLDER}
-if [ ! -e "$file" ]; then
-    [ -L "$file" ] && exit {NO_LINK}
-    exit {NO_FILE}
-fi
+[ -e "$file" ] || exit {NO_LINK}
 [ -f "$file" ] || {{ echo it is no file >&2; exit {NO_LINK}; }}
 head -c {MAX_BYTES + 1} "$file"
 """
