@@ -92,10 +92,8 @@ class Backoff:
 
 def clock_ahead(date: str) -> float:
     """Return by how many seconds the sender of a Date header is ahead of our clock; 0 if it is no believable date."""
-    try:
-        ahead = parsedate_to_datetime(date).timestamp() - time.time()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
+    then = _unix_time(date)
+    ahead = 0.0 if then is None else then - time.time()
     return ahead if abs(ahead) < _CENTURY else 0.0
 
 
@@ -107,9 +105,14 @@ def retry_after(text: str, date: str = "") -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:9])
+    then = _unix_time(text)
+    return None if then is None else max(0.0, then - time.time() - clock_ahead(date))
+
+
+def _unix_time(date: str) -> float | None:
+    """Read a date of a header; None if it is none. One without a time zone is in UTC."""
     try:
-        when = parsedate_to_datetime(text)
+        when = parsedate_to_datetime(date)
+        return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    return max(0.0, when.timestamp() - time.time() - clock_ahead(date))
