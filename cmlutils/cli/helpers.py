@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cmlutils import config
+from cmlutils import config, paths
 from cmlutils.cli.commands import Commands
 from cmlutils.cli.options import config_dir_option, name_option, verbose_option
 from cmlutils.cli.runs import load
@@ -46,7 +46,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -
         mapping = map_engines(connection.v1.runtimes.all())
     path = ini.path.parent / "engine-map.yaml"
     content = yaml.safe_dump(mapping).encode()
-    if path.exists() and path.read_bytes() != content:
+    if paths.exists(path) and path.read_bytes() != content:
         write_bytes(old := path.with_suffix(".yaml.old"), path.read_bytes())
         click.echo(f"{path} existed already, and was kept as {old.name}")
     write_bytes(path, content)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmlutils import config
+from cmlutils import config, paths
 from cmlutils.cli.options import config_dir_option
 from cmlutils.cli.questions import WORDS, Questions, say_why
 from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, Interrupted, Unreachable
@@ -212,7 +212,7 @@ def _check_place(folder: Path) -> None:
 
 def _may_replace(path: Path, questions: Questions, *, force: bool) -> None:
     """Ask whether an existing file may be replaced; raise ConfigError if not."""
-    if force or not path.exists():
+    if force or not paths.exists(path):
         return
     if questions.may(f"{path} exists already. Replace it (it is kept as {path.name}.old)?"):
         return
@@ -225,7 +225,7 @@ def _write(path: Path, text: str) -> None:
     """Write an ini file, readable by its owner only; an existing one is kept under another name."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists():
+        if paths.exists(path):
             write_bytes(path.with_name(f"{path.name}.old"), path.read_bytes())
     except OSError as error:
         raise BundleError(f"{path} can't be written: {error.strerror}.", hint="Choose another --config-dir.") from error
