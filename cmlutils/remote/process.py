@@ -12,6 +12,7 @@ import os
 import queue
 import re
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -85,9 +86,10 @@ def finish(child: Child, data: bytes, timeout: float) -> Result:
 
 
 def _make_roomy(pipe: int) -> None:
-    """Enlarge a pipe's buffer, if the system can do that and this user's limit allows it."""
-    with contextlib.suppress(OSError, AttributeError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, ROOMY)
+    """Enlarge a pipe's buffer, on Linux, if this user's limit allows it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, ROOMY)
 
 
 class Running:
