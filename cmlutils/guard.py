@@ -31,10 +31,13 @@ def place_warning(folder: Path) -> str:
 
 def check_ours(bundle: Path) -> None:
     """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _SCRATCH."""
-    for path in (str(bundle / MANIFEST), *_within(bundle / name for name in OWN_FOLDERS)):
+    manifest = str(bundle / MANIFEST)
+    for path in (manifest, *_within(bundle / name for name in OWN_FOLDERS)):
         with contextlib.suppress(FileNotFoundError):  # of another run that is just working
             status = os.lstat(path)
-            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            if stat.S_ISDIR(status.st_mode) and path == manifest:
+                what = "is a folder"
+            elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 what = "is neither a file nor a folder"
             elif status.st_uid != os.geteuid():
                 what = "belongs to another user"

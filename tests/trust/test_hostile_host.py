@@ -45,6 +45,12 @@ def test_a_planted_pipe_is_refused_and_not_waited_for(bundle):
         bundle.create()
 
 
+def test_a_folder_in_place_of_the_manifest_is_refused(bundle):
+    bundle.manifest.mkdir()
+    with pytest.raises(BundleError, match=r"manifest\.json is a folder"):
+        bundle.create()
+
+
 def test_a_pipe_in_place_of_the_manifest_is_not_waited_for(bundle):
     bundle.metadata("project").write_text("{}")
     os.mkfifo(bundle.manifest)
