@@ -7,7 +7,7 @@ give_up() {
 }
 
 find_python() {
-    for name in python3 python3.13 python3.12 python3.11 python3.10; do
+    for name in python3 python3.15 python3.14 python3.13 python3.12 python3.11 python3.10; do
         if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
             python=$name
             return
