@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cmlutils import paths
 from cmlutils.errors import BundleError
+from cmlutils.lookalikes import other_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,12 @@ def place_warning(folder: Path) -> str:
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         return f"{folder} can be written to by every user of this machine: run 'chmod o-w {shlex.quote(str(folder))}'."
     return ""
+
+
+def mixed_up(bundle: Path) -> str:
+    """Say that an existing bundle is another section's, whose name the disk takes for this one; else empty."""
+    other = other_name(bundle)
+    return f"{bundle} is the bundle of section {other!r}: its disk takes both names for one." if other else ""
 
 
 def check_ours(bundle: Path) -> None:
@@ -65,6 +72,8 @@ def existing_folder(folder: Path) -> Path:
 
 def obstacle(folder: Path) -> str:
     """Say why a bundle's folder can't be written or created; empty if it can, as far as one sees without trying."""
+    if paths.is_dir(folder) and (why := mixed_up(folder)):
+        return why
     for one in (folder, folder / "project-data", *(folder / name for name in OWN_FOLDERS)):
         if why := _no_folder_of_ours(one):
             return why

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmlutils.entries import Differences, Entry, by_path, compare
 from cmlutils.errors import TransferError
+from cmlutils.filelist import quoted
 from cmlutils.flows.copying.ignore_files import EXPORT_RULES, ExportRules, rules_of
 from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
 from cmlutils.flows.copying.listing import KeptListing, holes_there
@@ -19,6 +20,7 @@ from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.localtree import local_resolution, walk
+from cmlutils.lookalikes import lookalikes
 from cmlutils.remote import process
 from cmlutils.remote.tunnel import ANY
 
@@ -75,6 +77,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         rules, rsyncs = _rules_and_rsyncs(tunnel)
         progress.step("listing")
         kept = source_listing(tunnel, rules, records=here.records)
+        _check_names(bundle, kept)
         resolution_ns = local_resolution(bundle.state)
         differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
         recopies = RecopyList(bundle.state, SOURCE).due(kept.entries, differences)
@@ -92,6 +95,18 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
                 bundle.data, differences, doomed, partial_bytes, lambda: sum(holes_there(tunnel, large).values())
             )
     return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns, here.records)
+
+
+def _check_names(bundle: Bundle, kept: KeptListing) -> None:
+    """Raise TransferError if the bundle's disk would take some of these names for one."""
+    pairs = lookalikes(bundle.state, kept.entries)
+    if pairs:
+        (one, other), more = pairs[0], len(pairs) - 1
+        raise TransferError(
+            f"{bundle.data} is on a disk that takes {quoted(one)} and {quoted(other)} for one name"
+            + (f", and {more} more pair{'s' * (more > 1)}." if more else "."),
+            hint="Choose an output_dir on a disk that tells them apart, or list one of them in .exportignore.",
+        )
 
 
 def _rules_and_rsyncs(tunnel: Tunnel) -> tuple[ExportRules, Rsyncs]:
