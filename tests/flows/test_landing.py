@@ -1,5 +1,6 @@
 """How a large file gets from staging to its place: on this machine we move it, on the target a shell does."""
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 
 from cmlutils.entries import Entry
 from cmlutils.flows.copying import landing, own_folders
+from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.copying.target_folder import TargetFolder
+from cmlutils.ignore import default_rules
 from cmlutils.localtree import walk
 
 NAMES = [
@@ -149,6 +152,24 @@ def test_an_empty_folder_of_the_target_makes_way_as_it_does_for_rsync(way, proje
     put(project / ".cmlutil-tmp/new", b"f")
     assert folder.land([Entry(b"f", "f", 3, TIMES[0], 0o640)]) == []
     assert (project / "f").read_bytes() == b"new"
+
+
+def test_a_name_that_the_disk_does_not_take_keeps_no_other_from_its_place(tmp_path, monkeypatch):
+    """Disks of macOS refuse names that are not UTF-8, and do so even when asked whether they are there."""
+    put(tmp_path / "aside", b"last")
+    real = os.lstat
+
+    def asked(path, *more, **others):
+        if b"\xff" in os.fsencode(path):
+            raise OSError(errno.EILSEQ, "Illegal byte sequence", path)
+        return real(path, *more, **others)
+
+    monkeypatch.setattr(os, "lstat", asked)
+    (tmp_path / "data").mkdir()
+    landing.move_in(tmp_path / "aside", tmp_path / "data", [b"\xff", b"last"])
+    assert (tmp_path / "data/last").exists()
+    folder = Entry(b"\xff", "d", 0, 1, 0o755, b"")
+    assert landing.fix_folders(tmp_path / "data", KeptListing([folder], default_rules())) == []
 
 
 @not_root

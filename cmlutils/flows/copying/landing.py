@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cmlutils.entries import Differences
     from cmlutils.flows.copying.listing import KeptListing
 
+_NO_NAME = {errno.EILSEQ, errno.EINVAL}  # what disks say of names that they don't take, such as non-UTF-8 on macOS
+
 
 def extras(differences: Differences, unread: list[Unread]) -> list[Entry]:
     """Return what the source lacks, or has as another kind, apart from what could not be listed there."""
@@ -73,14 +75,17 @@ def staged_bytes(staging: Path) -> int:
 
 
 def move_in(staging: Path, data: Path, names: Iterable[bytes]) -> None:
-    """Move these names at the root from `staging` to `data`, unless something has appeared there since."""
+    """Move these names at the root from `staging` to `data`, if they are there, and not in `data` by now."""
     for name in names:
         place, goal = local_path(staging, name), local_path(data, name)
-        with contextlib.suppress(FileNotFoundError):
+        try:
             if stat.S_ISDIR(os.lstat(place).st_mode):
                 os.chmod(place, 0o700)  # noqa: PTH101 - bytes; a folder that is not ours to write can't be moved
             if not os.path.lexists(goal):
                 os.rename(place, goal)  # noqa: PTH104 - bytes
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, *_NO_NAME}:
+                raise
 
 
 def land(staging: Path, data: Path, files: Iterable[Entry], resolution_ns: int = 1) -> Iterator[Complaint]:
@@ -131,7 +136,7 @@ def fix_folders(data: Path, kept: KeptListing) -> list[str]:
         try:
             _fix(local_path(data, entry.path), entry)
         except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EILSEQ}:
                 problems.append(f"{quoted(entry.path)}: its mode or time can't be set: {error.strerror}")
     return problems
 
