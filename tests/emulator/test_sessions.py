@@ -329,6 +329,15 @@ def test_a_file_written_by_hand_will_do(workspace: Workspace, client: Callable[.
     assert cdswctl.run(*words).returncode == 0
 
 
+def test_the_client_needs_no_python3_on_path(
+    workspace: Workspace, client: Callable[..., Client], tmp_path: Path
+) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho 'future feature annotations is not defined' >&2\nexit 1\n")
+    old.chmod(0o755)
+    assert "ssh-endpoint" in client(workspace, log_in=False).run(PATH=str(tmp_path)).stdout
+
+
 def test_help_and_nonsense(workspace: Workspace, client: Callable[..., Client]) -> None:
     cdswctl = client(workspace)
     assert "ssh-endpoint" in cdswctl.run().stdout

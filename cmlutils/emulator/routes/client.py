@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from cmlutils.emulator.sessions import Session
 
 _VERSION = "2.0.0.91635"
+_LONGEST = 127  # bytes of a first line that every system reads
 _CDSWCTL = Path(__file__).parent.parent / "cdswctl.py"
 
 
@@ -29,11 +32,19 @@ def client_archive(os_name: str) -> bytes:
         directory = tarfile.TarInfo(folder)
         directory.type, directory.mode = tarfile.DIRTYPE, 0o755
         tar.addfile(directory)
-        program = _CDSWCTL.read_bytes()
+        program = _program()
         member = tarfile.TarInfo(f"{folder}/cdswctl")
         member.size, member.mode = len(program), 0o755
         tar.addfile(member, io.BytesIO(program))
     return packed.getvalue()
+
+
+def _program() -> bytes:
+    """Return the stand-in cdswctl, run by this very Python, as `python3` may be absent or too old for it."""
+    line, _, rest = _CDSWCTL.read_bytes().partition(b"\n")
+    own = b"#!" + os.fsencode(Path(sys.executable).resolve())
+    fits = len(own) < _LONGEST and b" " not in own
+    return (own if fits else line) + b"\n" + rest
 
 
 def get_archive(call: Call, os_name: str, arch: str) -> Reply:  # noqa: ARG001 - every view gets the call
