@@ -46,7 +46,7 @@ class Tree:
         self.entries: list[Entry] = list(walk(self.root))
         self.git("init", "-q")
 
-    def git(self, *words: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,)) -> set[bytes]:
+    def git(self, *words: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,)) -> list[bytes]:
         """Run git on the tree, with the repository outside of it; return its answers, which are NUL-terminated."""
         environ = {
             "PATH": os.environ["PATH"],
@@ -60,17 +60,19 @@ class Tree:
             ["git", *words], env=environ, input=stdin, capture_output=True, cwd=self.root, check=False
         )
         assert done.returncode in codes, done.stderr
-        return set(done.stdout.split(b"\0")) - {b""}
+        return done.stdout.split(b"\0")[:-1]
 
     def kept_by_git(self, text: bytes) -> set[bytes]:
         every = {entry.path for entry in self.entries}
         (self.git_dir / "info" / "exclude").write_bytes(text)
-        ask = ["check-ignore", "--no-index", "-z", "--stdin"]
-        return every - self.git(*ask, stdin=b"\0".join(sorted(every)) + b"\0", codes=(0, 1))
+        ask = ["check-ignore", "--no-index", "-z", "--stdin", "-v"]  # without -v, git below 2.26 leaves out the "!"
+        said = self.git(*ask, stdin=b"\0".join(sorted(every)) + b"\0", codes=(0, 1))
+        patterns = dict(zip(said[3::4], said[2::4], strict=True))
+        return every - {path for path, pattern in patterns.items() if not pattern.startswith(b"!")}
 
     def files_kept_by_git(self, text: bytes) -> set[bytes]:
         self.rules.write_bytes(text)
-        return self.git("ls-files", "--others", "-z", f"--exclude-from={self.rules}")
+        return {*self.git("ls-files", "--others", "-z", f"--exclude-from={self.rules}")}
 
     def kept_by_rsync(self, text: bytes) -> set[bytes]:
         self.rules.write_bytes(b"".join(line + b"\n" for line in rules(text).rsync_filters()))

@@ -189,7 +189,7 @@ def test_a_key_that_can_not_be_used_is_told_before_a_session_is_opened(workspace
     assert not [one.path for one in source.requests if one.path.startswith("/cli/")]
 
 
-@pytest.mark.parametrize("settings", ["Bogus yes", "Include"])
+@pytest.mark.parametrize("settings", ["Bogus yes", "Port"])
 def test_settings_that_ssh_can_not_use_are_told_before_a_session_opens(
     workspaces, run_line, tmp_path, program, settings
 ):

@@ -46,9 +46,10 @@ def own_agent(home, locked_key, monkeypatch):
     try:
         until(lambda: listens(path), "an agent that listens", 10)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-        asking = {"SSH_ASKPASS": str(locked_key), "SSH_ASKPASS_REQUIRE": "force"}
+        asking = {"SSH_ASKPASS": str(locked_key), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
         add = ["ssh-add", "-q", home / ".ssh" / "id_ed25519"]
-        subprocess.run(add, env={**os.environ, **asking}, check=True, stdin=subprocess.DEVNULL)
+        away = {"stdin": subprocess.DEVNULL, "start_new_session": True}  # so that ssh before 8.4 asks the program, too
+        subprocess.run(add, env={**os.environ, **asking}, check=True, **away)
         (home / "asked").unlink()
         yield path
     finally:
