@@ -18,6 +18,7 @@ from replaying import (
     write_bundle,
 )
 
+from cmlutils.emulator.calls import Call
 from cmlutils.emulator.faults import Fault
 from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode
@@ -167,6 +168,23 @@ def test_open_access_that_nobody_asked_for_is_said(bundle, target, monkeypatch):
     run = replay(target, bundle)
     assert (run.code, outcome(run, "Board").status.value) == (ExitCode.NEEDS_HAND, "fallback")
     assert "set by hand: bypass_authentication (False)" in outcome(run, "Board").todo
+
+
+def test_a_runtime_that_the_target_did_not_take_is_said(bundle, target, monkeypatch):
+    monkeypatch.setattr(Call, "runtime_id", lambda *_: None)  # as if it had not been asked for
+    run = replay(target, bundle)
+    assert run.code == ExitCode.NEEDS_HAND
+    for name in ("Explain", "Board", "ingest", "score"):
+        todo = outcome(run, name).todo
+        assert "set by hand: runtime (Python 3.9 Workbench Standard 2023.05.2-b7)" in todo
+
+
+def test_a_runtime_that_the_target_hides_while_an_application_is_stopped_is_not_called_lost(
+    bundle, target, monkeypatch
+):
+    real = Applications.get
+    monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "currentDashboard": None})
+    assert replay(target, bundle).code == ExitCode.OK
 
 
 def test_a_script_outside_of_the_project_is_kept(tmp_path, target):

@@ -116,7 +116,8 @@ def test_another_runtime_than_the_chosen_one_is_named():
     wanted, match = there(WANTED), Match(THERE)
     assert lost(wanted, there(OTHER), match) == ["runtime (Python 3.9 Workbench Standard 2023.05.2-b7)"]
     assert lost(wanted, there(THERE), match) == []
-    assert lost(wanted, there(None), match) == []  # the target does not show it
+    assert lost(wanted, there(None), match) == ["runtime (Python 3.9 Workbench Standard 2023.05.2-b7)"]
+    assert lost(wanted, there(None), match, "runtime") == []  # the target does not show it
     assert lost(wanted, there(OTHER), None) == []  # none was chosen, as the target stays on engines
 
 

@@ -108,6 +108,8 @@ class ApplicationReplay(WorkloadReplay[Application]):
         if record.get("status") == "failed":
             note = join(note, "it failed when it started on the target, before it was stopped")
             todo = join("look at its log before you start it", todo)
-        unseen = () if record.get("currentDashboard") or "cpu" in record else ("cpu", "memory", "gpus")
+        board = record.get("currentDashboard")
+        unseen = [] if board or "cpu" in record else ["cpu", "memory", "gpus"]
+        unseen += [] if board or record.get("runtime") else ["runtime"]
         told = ("bypass_authentication",) if forbidden else ()
         return self.compare(there, *told, *unseen, note=note, todo=todo, fallback=forbidden)

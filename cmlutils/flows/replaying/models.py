@@ -169,7 +169,7 @@ class ModelReplay(WorkloadReplay[Model]):
         elif build not in BUILT:
             missing = [f"its build, which is {build or 'not there'} (check whether it succeeds, or build it)"]
         there = Model.from_v1(record, self.target.choice.runtimes)
-        unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples")
+        unbuilt = () if record.get("latestModelBuild") else ("file", "function", "comment", "examples", "runtime")
         shown = {"replicas": record.get("defaultReplicationPolicy"), "visibility": record.get("visibility")}
         unseen = [name for name, value in shown.items() if not value]
         of_deployment = [f"{model.replicas} replicas"] if "replicas" in unseen and model.replicas != 1 else []

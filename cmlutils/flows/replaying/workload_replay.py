@@ -148,7 +148,7 @@ def lost(wanted: Workload, there: Workload, match: Match | None, *but: str) -> l
     Fields named in `but` are passed over.
     """
     found = []
-    if match and there.runtime and there.runtime.id != match.runtime.id:
+    if match and "runtime" not in but and (there.runtime is None or there.runtime.id != match.runtime.id):
         found.append(f"runtime ({match.runtime})")
     for what, left, _ in differences(wanted, there):
         if what in but or what.partition(" ")[0] in but:
