@@ -78,8 +78,11 @@ class Running:
 
 
 def _open_log(task: Task) -> tuple[int, Path]:
-    """Open a task's log. If there is no room for one, its output is dropped: its bundle has a log too."""
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if task.append else os.O_TRUNC)
+    """Open a task's log. If there is no room for one, its output is dropped: its bundle has a log too.
+
+    It is always appended to, as another batch may have begun to write to the same log.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if task.append else os.O_TRUNC)
     try:
         task.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         room = os.statvfs(task.log.parent)

@@ -50,7 +50,7 @@ STUB = """
         time.sleep(60)
     if name == "killed" or (name == "killed once" and len(seen.read_text()) == 1):
         os.kill(os.getpid(), signal.SIGKILL)
-    if name.startswith("slow"):
+    if "slow" in name:
         time.sleep(0.5)
     if name.startswith("fails"):
         print("error: why it failed", file=sys.stderr)
@@ -104,6 +104,18 @@ def test_at_most_size_run_at_once(stub, tmp_path):
     one, all_ = a_plan(["slow", "b", "c", "d", "e"], tmp_path), pool.Pool(stub, 2)
     all_.run(one, lambda: most.append(len(all_.running)))
     assert max(most) == 2
+
+
+def test_a_batch_does_not_write_over_what_another_writes_to_the_same_log(stub, tmp_path):
+    one, log = a_plan(["fails slowly 1"], tmp_path), tmp_path / "logs/export/fails slowly 1.log"
+
+    def write_too():
+        if "hello" in log.read_text() and "another" not in log.read_text():
+            with log.open("a") as file:
+                file.write("what another batch writes\n")
+
+    pool.Pool(stub, 1).run(one, write_too)
+    assert "what another batch writes\nerror: why it failed\n" in log.read_text()
 
 
 def test_what_is_killed_is_started_again_three_times_at_most(stub, tmp_path, monkeypatch):
