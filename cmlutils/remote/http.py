@@ -94,7 +94,7 @@ class Http:
         """Make a call, with whatever retries and waits it allows; after a signal, there is only one short try."""
         if interrupts.ending():
             call = replace(call, patient=False)
-        backoff, known = Backoff(self.host, self._patience), self.answered
+        backoff, known = Backoff(self.host, self._patience, call), self.answered
         quick = iter(_QUICK if call.patient else ())
         while True:
             try:

@@ -64,9 +64,10 @@ class NoAnswer(Exception):
 class Backoff:
     """The exponential back-off of one call, with jitter, until patience runs out."""
 
-    def __init__(self, host: str, patience: Patience) -> None:
+    def __init__(self, host: str, patience: Patience, call: object) -> None:
         self._host = host
         self._patience = patience
+        self._call = call
         self._since: float | None = None
         self._tries = 0
         self._said: tuple[str, float] | None = None
@@ -78,7 +79,8 @@ class Backoff:
         left = self._since + self._patience.seconds - now
         if left <= 0:
             raise Unreachable(
-                f"{self._host} {Unreachable.NO_LONGER} within {self._patience.seconds:.0f} s: {failure.why}.",
+                f"{self._host} {Unreachable.NO_LONGER} within {self._patience.seconds:.0f} s: "
+                f"{failure.why}{f' ({self._call})' if failure.sent else ''}.",
                 hint="Run the same command again when it is back; it continues where it stopped.",
             ) from failure
         step = min(30.0, 2.0**self._tries)
@@ -86,7 +88,8 @@ class Backoff:
         self._tries = min(self._tries + 1, 10)
         if self._said is None or self._said[0] != failure.why or now - self._said[1] >= _SAY_AGAIN:
             self._said = (failure.why, now)
-            self._patience.say(f"waiting for {self._host}: {failure.why} (for at most {left:.0f} s more)")
+            what = f" to answer {self._call}" if failure.sent else ""  # perhaps it does not answer just this
+            self._patience.say(f"waiting for {self._host}{what}: {failure.why} (for at most {left:.0f} s more)")
         self._patience.sleep(min(pause, left))
 
 

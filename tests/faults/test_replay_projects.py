@@ -285,6 +285,7 @@ def test_a_target_that_makes_a_teams_project_for_the_user_makes_it_once_and_that
         for _ in range(2):
             run = replay(target, bundle)
             assert run.code == ExitCode.FAILED
+            assert run.error.message.startswith("The project Churn can't be created and set up: ")
             assert "belongs to dana instead of crew" in run.error.message
             project = project_in(target)
             assert (project.owner, project.visibility, project.jobs) == ("dana", "private", [])

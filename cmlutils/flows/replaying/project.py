@@ -51,7 +51,7 @@ def ensure_project(
     step = _ProjectStep(connection, journal, owner, settings, engines=engines, sleep=sleep)
     outcome, record = ensure(step)
     if record is None:
-        raise ApiError(f"The project can't be created and set up: {outcome.note}", hint=outcome.todo)
+        raise ApiError(f"The project {step.name} can't be created and set up: {outcome.note}", hint=outcome.todo)
     return whole_ref(connection.v1, record, owner), outcome
 
 
