@@ -98,7 +98,7 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         late = self._made_although_refused()
         if late is not None:
             self.journal.made(self.key, str(late["id"]), self.place_of(late))
-        if late is not None or self._failed_and_may_be_there():
+        if self._failed_and_may_be_there():
             self.outcome = None  # to be done again
         outcome, past = self.ensure(), self.past
         if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
