@@ -193,6 +193,18 @@ def test_looks_that_fail_in_turn_at_one_model_and_at_the_other_do_not_make_waiti
         assert sum(turns) < 1300
 
 
+def test_models_that_can_not_be_looked_at_any_more_are_not_waited_for_without_end(tmp_path, bundle, monkeypatch):
+    def soon():
+        assert len(turns) < 100
+
+    turns = each_turn(monkeypatch, lambda: None, soon)
+    with target_of(tmp_path, pace=SLOW) as target:
+        target.faults.add(Fault("html", path="get-model", nth=6, times=None))
+        run = replay(target, bundle)
+        assert run.code == ExitCode.NEEDS_HAND
+        assert {one.status for one in outcomes(run).values()} == {Status.FAILED}
+
+
 def test_a_build_of_which_a_look_or_two_fail_is_waited_for_all_the_same(tmp_path, bundle, monkeypatch):
     turns = each_turn(monkeypatch, lambda: building(target, Explain=30, Score=30))
     with target_of(tmp_path, pace=SLOW) as target:
