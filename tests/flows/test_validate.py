@@ -218,11 +218,12 @@ def test_quick_looks_at_sizes_and_times_only(migrated, run_line):
 def test_what_a_person_started_later_is_a_note(migrated, run_line):
     _, target = migrated
     target.applications[0].status = "running"
-    target.jobs[0].paused = False
+    target.jobs[0].paused = target.jobs[1].paused = False  # of these, one has a schedule, one a parent
     line = run_line(f"{VALIDATE} --json")
     assert {(one["where"], one["right"]) for one in line.json["differences"] if one["group"].startswith("live")} == {
         ("target application What if", "running"),
         ("target job ingest", "not paused"),
+        ("target job score", "not paused"),
     }
     assert line.json["total_job"] == 3
 
