@@ -84,10 +84,44 @@ def test_every_field_passes_through_the_bundle(kind, reply):
 
 
 def test_a_job_is_read_in_full():
-    job = Job.from_v1(JOB, KNOWN)
-    assert job.environment == {"MODE": "full"}
-    assert job.recipients == {"failure_recipients": ("ops@x", "dev@x"), "success_recipients": ("me@x",)}
-    assert (job.parent_id, job.schedule, job.timeout, job.gpus) == (7, "0 2 * * *", 60, 1)
+    recipients = {"failure_recipients": ("ops@x", "dev@x"), "success_recipients": ("me@x",)}
+    whole = Job(
+        "nightly", "score.py", 208, 7, "cron", "--day", "0 2 * * *", "Europe/Madrid", "r", KNOWN[0], 2, 2.5, 1,
+        {"MODE": "full"}, 60, True, ("a.html",), recipients, ({"user_id": 1, "failure": True},), (3,),
+    )  # fmt: skip
+    assert Job.from_v1(JOB | {"cpu": 2, "kernel": "r", "addons": [3]}, KNOWN) == whole
+    shown = JOB | {"cpu": 2, "kernel": "r", "addons": [3], "attachments": ["a.html"]}
+    shown["report"] = {key: value for key, value in JOB["report"].items() if key != "attachments"}
+    assert Job.from_v1(shown, KNOWN) == whole
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"currentDashboard": {"cpu": 0.5, "memory": 4, "nvidiaGpu": 1, "kernel": "r", "runtime": RUNTIME}},
+        {"cpu": 0.5, "memory": 4, "nvidia_gpu": 1, "kernel": "r", "runtime": {"id": 84}},
+        {"cpu": 0.5, "memory": 4, "nvidia_gpu": 1, "kernel": "r", "runtime": {"id": 84}, "currentDashboard": {"id": 5}},
+    ],
+)
+def test_an_application_is_read_in_full_from_what_ran_last_or_else_from_itself(shown):
+    plain = {key: value for key, value in APPLICATION.items() if key != "currentDashboard"}
+    whole = Application(
+        "Explainer", "explainer", "serve.py", "what-if", True, "r", KNOWN[0], 0.5, 4, 1, {"TASK": "serve"}, (3,)
+    )
+    assert Application.from_v1(plain | {"addons": [3]} | shown, KNOWN) == whole
+
+
+def test_a_model_is_read_in_full_from_its_defaults_or_else_from_what_is_deployed():
+    whole = Model(
+        "Explain", "d", "public", False, "serve.py", "explain", "first", "r", KNOWN[0], 500, 1024, 1, 3, {"A": "b"},
+        ({"request": {"x": 1}},),
+    )  # fmt: skip
+    reply = MODEL | {"latestModelBuild": MODEL["latestModelBuild"] | {"kernel": "r"}}
+    assert Model.from_v1(reply, KNOWN) == whole
+    deployed = {**MODEL["defaultResources"], "replicationPolicy": {"numReplicas": 3}, "environment": {"A": "b"}}
+    bare = {key: value for key, value in reply.items() if not key.startswith("default")}
+    assert Model.from_v1(bare | {"latestModelDeployment": deployed}, KNOWN) == whole
+    assert Model.from_v1(reply | {"latestModelDeployment": None, "environment": {"A": "b"}}, KNOWN) == whole
 
 
 def test_a_job_is_created_without_what_would_make_it_live():
