@@ -24,7 +24,7 @@ def test_equals_are_counted_and_a_subdomain_is_there_once():
 def test_a_key_tells_what_it_is_of():
     names = [named(key) for key, _ in keyed([Model("m 0 "), JOB, BOARD])]
     assert names == [Named("model", ("m 0 ",)), Named("job", ("a 1", "dir/b 2.py")), Named("application", ("board",))]
-    assert named("v2 key") is named("in project") is None
+    assert named("v2 key") is named("in project") is named("job [ 0") is named("job 7 0") is None
 
 
 def test_what_is_unfinished_is_known_by_its_whole_name(tmp_path):
