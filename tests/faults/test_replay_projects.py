@@ -146,10 +146,12 @@ def test_an_environment_that_the_target_does_not_show_is_left_to_a_person_and_th
     run = replay(target, bundle)
     assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
     assert outcome(run, "Churn").todo == "set by hand: environment A"
+    assert outcome(run, "Churn").note.startswith("the target does not show its environment")
     assert len(project_in(target).jobs) == 2
     assert not any(one.method == "PUT" and one.path.endswith("/environment") for one in target.requests)
     target.faults.clear()
-    assert replay(target, bundle).code == 0
+    run = replay(target, bundle)
+    assert (run.code, outcome(run, "Churn").note) == (0, "")
     assert project_in(target).environment == {"A": "1"}
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cmlutils.errors import TransferError
 from cmlutils.flows.comparing import digests
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.localtree import walk
@@ -77,6 +78,13 @@ def test_a_digest_that_a_policy_of_this_machine_forbids_is_not_asked_for(line, s
     (standin.project / "plain").write_bytes(b"PLAIN" * 100)
     files = list(walk(data))
     assert [path for path, _, _ in Digests(data).differing(line, files, lambda _: None)] == [b"plain"]
+
+
+def test_a_workspace_that_has_no_tool_for_digests_is_told(line, data, monkeypatch):
+    monkeypatch.setattr(digests, "_TOOLS", {"nosuchsum": "nosuchsum"})
+    with pytest.raises(TransferError, match="can't compute digests") as caught:
+        list(Digests(data).differing(line, list(walk(data)), lambda _: None))
+    assert "--quick" in caught.value.hint
 
 
 def test_a_file_that_can_not_be_read_here_is_never_equal(line, data, standin):

@@ -10,6 +10,7 @@ from cmlutils.errors import AnswerLost, Rejected
 from cmlutils.flows.replaying.runtime_choice import Lack, RuntimeChoice
 from cmlutils.flows.replaying.steps import Finished
 from cmlutils.flows.replaying.target import create_by
+from cmlutils.flows.replaying.translate import by_name
 from cmlutils.flows.replaying.workload_replay import lost
 from cmlutils.job import Job
 from cmlutils.model import Model
@@ -77,6 +78,24 @@ def test_a_runtime_that_the_target_lacks_is_named_with_what_to_do(workload, want
 def test_a_map_that_names_what_the_target_lacks_is_to_blame(maps, workload, note):
     note += ", which the target does not have"
     assert choice(**maps).lack(workload) == Lack(note, "add that image to the target's catalogue, or correct the map")
+
+
+# People
+
+
+def test_people_are_named_as_far_as_the_source_tells_who_they_are():
+    people = [{"id": 3, "username": "kai"}, {"id": 4, "username": ""}, {"id": "5", "username": "eve"}, "kai"]
+    rows = (
+        {"user_id": 3},
+        {"user_id": 4},
+        {"user_id": [3]},
+        {"user_id": 3, "user": {"username": "dan"}},
+        {"user": 3},
+        3,
+    )
+    _, [job] = by_name(None, people, [], [Job("a", "s.py", notifications=rows)])  # no add-on is asked for
+    told = [one.get("username", "") if isinstance(one, dict) else one for one in job.notifications]
+    assert told == ["kai", "", "", "dan", "", 3]
 
 
 # What the target did not accept

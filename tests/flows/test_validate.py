@@ -226,6 +226,9 @@ def test_what_a_person_started_later_is_a_note(migrated, run_line):
         ("target job score", "not paused"),
     }
     assert line.json["total_job"] == 3
+    assert line.json["source"] != line.json["target"]
+    assert line.json["source"].endswith(" dana/churn-model")
+    assert line.json["target"].endswith(" dana/churn-model")
 
 
 def test_what_an_import_could_not_stop_is_nobodys_choice_in_a_later_validation(
@@ -495,6 +498,28 @@ def test_children_of_equals_are_paired_by_their_parents():
         for row in compare_workloads("job", [*parents, *children], [*records, *there], compared_side())
         if row.what != "type"
     ]
+
+
+def test_of_a_bundle_of_cloudera_cmlutils_only_what_it_does_not_carry_is_excused_and_on_the_source_alone():
+    lacks = {
+        "project": ["engine_type", "owner", "collaborator kai", "environment CDSW_APP_POLLING_ENDPOINT"],
+        "model m": ["visibility", "replicas", "examples", "environment A", "runtime"],
+        "application a": ["runtime", "addons"],
+        "job j": ["type", "notifications", "runtime", "addons"],
+    }
+    carries = {
+        "project": ["name", "description", "visibility", "environment A"],
+        "model m": ["file", "function", "auth_enabled"],
+        "application a": ["cpu", "memory", "environment A", "script"],
+        "job j": ["cpu", "schedule", "parent", "environment A"],
+    }
+
+    def excused(fields, name="source", *, foreign=True):
+        side = ComparedSide(name, (), Maps({}, {}), "dana", foreign=foreign)
+        return {side.difference(where, what, "a", "b").expected for where, those in fields.items() for what in those}
+
+    assert excused(lacks) == {True}
+    assert excused(carries) == excused(lacks, foreign=False) == excused(lacks, "target") == {False}
 
 
 def test_an_addon_or_person_is_excused_only_where_the_target_hides_it_or_adds_one_itself():
