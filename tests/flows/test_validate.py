@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from html import escape
 
 import pytest
@@ -498,6 +499,44 @@ def test_children_of_equals_are_paired_by_their_parents():
         for row in compare_workloads("job", [*parents, *children], [*records, *there], compared_side())
         if row.what != "type"
     ]
+
+
+def test_what_a_target_hides_or_adds_is_excused_only_there():
+    needs = {"runtime": PYTHON, "cpu": 2, "memory": 4, "gpus": 1}
+    board, stopped = Application("a", "a", **needs), {"id": 1, "name": "a", "subdomain": "a", "status": "stopped"}
+    model = Model("m", cpu_millicores=500, memory_mb=4096, gpus=1, replicas=2, environment={"A": "1"})
+    resources = {"cpuMillicores": 1000, "memoryMb": 2048}
+    sizes = dict.fromkeys(("cpu", "memory", "gpus"), False)
+    hidden, bare = {"cpu": True, "memory": True, "gpus": True, "runtime": True}, {"id": "1", "name": "m"}
+    of_model = {"cpu_millicores": True, "memory_mb": True, "gpus": True, "replicas": True, "environment A": True}
+    seen = dict.fromkeys(("cpu_millicores", "memory_mb", "gpus"), False)
+    daily = Job("j", "j.py", environment={"A": "1"})
+    cases = [
+        ("application", board, stopped, hidden),
+        (
+            "application",
+            board,
+            stopped | {"cpu": 1, "memory": 1},
+            hidden | sizes,
+        ),
+        ("application", board, stopped | {"currentDashboard": {"cpu": 1}}, dict.fromkeys(hidden, False)),
+        ("application", board, stopped | runtime_of(R), {**hidden, "runtime": False}),
+        ("model", model, bare, of_model),
+        ("model", model, bare | {"defaultResources": resources}, of_model | seen),
+        ("model", model, bare | {"defaultReplicationPolicy": {"numReplicas": 1}}, of_model | {"replicas": False}),
+        ("model", model, bare | {"environment": {"A": "2"}}, of_model | {"environment A": False}),
+        ("model", model, bare | {"latestModelDeployment": {"status": "stopped"}}, dict.fromkeys(of_model, False)),
+        ("job", replace(daily, runtime=PYTHON), job_record(environment={"A": "1"}), {"runtime": False}),
+        ("job", Job("j", "j.py", kernel="python3"), job_record(**runtime_of(PYTHON)), {"runtime": False}),
+        ("job", daily, job_record(environment={"A": "1", "B": "2"}), {"environment B": True}),
+        ("job", daily, job_record(), {"environment A": False}),
+        ("job", replace(daily, environment={}), job_record(timezone="UTC"), {"timezone": True}),
+        ("job", replace(daily, environment={}), job_record(timezone="CET"), {"timezone": False}),
+        ("job", replace(daily, environment={}, timezone="CET"), job_record(timezone="UTC"), {"timezone": False}),
+    ]
+    for kind, wanted, record, expected in cases:
+        rows = compare_workloads(kind, [wanted], [record], compared_side(PYTHON, R))
+        assert {row.what: row.expected for row in rows} == expected, record
 
 
 def test_of_a_bundle_of_cloudera_cmlutils_only_what_it_does_not_carry_is_excused_and_on_the_source_alone():

@@ -112,7 +112,7 @@ def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: Comp
 def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
     """Tell whether the target shows this field only for what is deployed or has been running."""
     if wanted.kind == "application":
-        return name in {"cpu", "memory", "gpus"} and name not in record and not record.get("currentDashboard")
+        return name in {"cpu", "memory", "gpus"} and "cpu" not in record and not record.get("currentDashboard")
     if wanted.kind != "model" or record.get("latestModelDeployment"):
         return False
     if name.startswith("environment "):
