@@ -45,6 +45,7 @@ JOB = {
         "success_recipients": ["me@x"],
     },
     "notifications": [{"user_id": 1, "failure": True}],
+    "addons": [3],
 }
 APPLICATION = {
     "id": 17,
@@ -55,6 +56,7 @@ APPLICATION = {
     "bypass_authentication": True,
     "environment": {"TASK": "serve"},
     "currentDashboard": {"cpu": 1, "memory": 2, "nvidiaGpu": 0, "kernel": "", "runtime": RUNTIME},
+    "addons": [3],
 }
 MODEL = {
     "id": "7",
@@ -79,8 +81,10 @@ MODEL = {
 def test_every_field_passes_through_the_bundle(kind, reply):
     one = kind.from_v1(reply, KNOWN)
     again = kind.from_bundle(json.loads(json.dumps(one.to_bundle())))
-    assert differences(one, again) == []
-    assert again.runtime.image == one.runtime.image == "reg/ml-runtime:1"
+    assert again == replace(one, runtime=replace(one.runtime, id=0))  # an id is valid on its workspace only
+    assert again.runtime.image == "reg/ml-runtime:1"
+    engine = replace(one, runtime=None, kernel="r")
+    assert kind.from_bundle(json.loads(json.dumps(engine.to_bundle()))) == engine
 
 
 def test_a_job_is_read_in_full():
@@ -89,8 +93,8 @@ def test_a_job_is_read_in_full():
         "nightly", "score.py", 208, 7, "cron", "--day", "0 2 * * *", "Europe/Madrid", "r", KNOWN[0], 2, 2.5, 1,
         {"MODE": "full"}, 60, True, ("a.html",), recipients, ({"user_id": 1, "failure": True},), (3,),
     )  # fmt: skip
-    assert Job.from_v1(JOB | {"cpu": 2, "kernel": "r", "addons": [3]}, KNOWN) == whole
-    shown = JOB | {"cpu": 2, "kernel": "r", "addons": [3], "attachments": ["a.html"]}
+    assert Job.from_v1(JOB | {"cpu": 2, "kernel": "r"}, KNOWN) == whole
+    shown = JOB | {"cpu": 2, "kernel": "r", "attachments": ["a.html"]}
     shown["report"] = {key: value for key, value in JOB["report"].items() if key != "attachments"}
     assert Job.from_v1(shown, KNOWN) == whole
 
@@ -108,7 +112,7 @@ def test_an_application_is_read_in_full_from_what_ran_last_or_else_from_itself(s
     whole = Application(
         "Explainer", "explainer", "serve.py", "what-if", True, "r", KNOWN[0], 0.5, 4, 1, {"TASK": "serve"}, (3,)
     )
-    assert Application.from_v1(plain | {"addons": [3]} | shown, KNOWN) == whole
+    assert Application.from_v1(plain | shown, KNOWN) == whole
 
 
 def test_a_model_is_read_in_full_from_its_defaults_or_else_from_what_is_deployed():
@@ -238,6 +242,20 @@ def test_project_settings_pass_through_the_bundle():
     assert ProjectSettings.from_bundle(json.loads(json.dumps(settings.to_bundle()))) == settings
     assert settings.team == "crew"
     assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
+
+
+@pytest.mark.parametrize(
+    ("record", "team"),
+    [
+        ({"original_owner_username": "crew", "team_name": "dana"}, "crew"),  # who ran the export is called its team
+        ({"team_name": "crew"}, "crew"),
+        ({"original_owner_username": "dana"}, ""),
+        ({"original_owner_username": "dana", "team_name": "crew", "cmlutil": {}}, ""),
+        ({"original_owner_username": "crew", "team_name": "crew", "cmlutil": {"team": "crew"}}, "crew"),
+    ],
+)
+def test_the_team_of_a_project_is_read_from_bundles_of_both_tools(record, team):
+    assert ProjectSettings.from_bundle({"name": "P", **record}).team == team
 
 
 def test_a_subdomain_keeps_its_capitals_and_is_the_same_without():
