@@ -23,6 +23,8 @@ from replaying import (
 from cmlutils.application import ENDED
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode
+from cmlutils.remote.v1.workloads import Applications
+from cmlutils.report import Status
 
 EVERY = bool(os.environ.get("CMLUTILS_TEST_ALL_FAULTS"))
 
@@ -110,6 +112,15 @@ def test_an_application_that_fails_before_it_is_stopped_stays_and_is_named(tmp_p
             assert (run.code, outcome.status.value) == (ExitCode.OK, status)
             assert "it failed when it started" in outcome.note
             assert outcome.todo == "look at its log before you start it"
+        assert_inert(workspace, [])
+
+
+def test_an_application_is_stopped_through_v2_where_it_shows_no_dashboard(tmp_path, monkeypatch):
+    real = Applications.get
+    monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "currentDashboard": None})
+    with weak_target(tmp_path, ["application_stop"]) as workspace:
+        run = replay(workspace, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
+        assert (run.error, outcome(run, "Board").status) == (None, Status.CREATED)
         assert_inert(workspace, [])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from emulated import live, running
-from replaying import KEY, RUNTIME, Crash, dump, project_in, replay, target_of, write_bundle
+from replaying import KEY, RUNTIME, Crash, dump, outcome, project_in, replay, target_of, write_bundle
 
 from cmlutils.emulator.faults import Fault
 from cmlutils.errors import ExitCode, TunnelError
@@ -124,6 +124,25 @@ def test_what_a_crash_has_left_and_the_bundle_has_no_more_is_taken_away(tmp_path
         assert {one.name for one in left} - {one.name for one in _workloads(project_in(target))} == {*gone}
         less += len(gone)
     assert less > 3
+
+
+def test_what_a_crash_has_left_and_can_not_be_looked_for_is_said_loudly_until_it_is_taken_away(
+    target, bundle, monkeypatch
+):
+    def killed(*_, **__):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ApplicationReplay, "finish", killed)
+        assert replay(target, bundle).code == 137
+    target.faults.add(Fault("html", method="GET", path="/applications$", times=None))
+    bundle = write_bundle(bundle.folder, models=[], applications=[], jobs=[])
+    run = replay(target, bundle)
+    assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
+    assert "IS STILL ON THE TARGET" in outcome(run, "board").note
+    target.faults.clear()
+    assert outcome(replay(target, bundle), "Board").status is Status.SKIPPED
+    assert _workloads(project_in(target)) == []
 
 
 def test_what_a_crash_has_left_is_finished_though_the_address_is_spelled_anew(tmp_path):

@@ -24,7 +24,7 @@ from cmlutils.emulator.routes.applications import start
 from cmlutils.errors import ExitCode
 from cmlutils.job import Job
 from cmlutils.model import Model
-from cmlutils.remote.v1.workloads import Applications
+from cmlutils.remote.v1.workloads import Applications, Jobs
 from cmlutils.report import Status
 from cmlutils.runtimes import Maps
 
@@ -115,6 +115,20 @@ def test_addons_go_by_name(tmp_path):
         assert outcome(run, "Board").todo == ""
 
 
+@pytest.mark.parametrize("weak", ["can not list them", "does not set them"])
+def test_addons_that_a_target_does_not_have_set_are_left_to_a_person(tmp_path, monkeypatch, weak):
+    with target_of(tmp_path, addons=[{"id": 900, "component": "Spark", "display_name": "Spark 3.2"}]) as target:
+        if weak == "can not list them":
+            target.faults.add(Fault("status", path="/runtime-addons$", status=404, times=None))
+        else:
+            real = Jobs.get
+            monkeypatch.setattr(Jobs, "get", lambda *asked: {**real(*asked), "addons": []})
+        job = replace(JOBS[0], addons=({"id": 4, "component": "Spark", "name": "Spark 3.2"},))
+        run = replay(target, write_bundle(tmp_path / "bundle", models=[], applications=[], jobs=[job]))
+        assert (run.code, outcome(run, "ingest").status) == (0, Status.CREATED)
+        assert outcome(run, "ingest").todo == "choose its add-ons by hand: Spark 3.2"
+
+
 def test_a_subdomain_that_another_project_has_is_said(tmp_path):
     other = {"owner": "kai", "name": "Other",
              "applications": [{"name": "x", "script": "s", "subdomain": "board", "runtime_id": 71}]}  # fmt: skip
@@ -150,6 +164,7 @@ def test_an_application_that_is_refused_for_another_reason_is_not_tried_without_
     wanted = replace(APPLICATIONS[0], bypass_authentication=True)
     run = replay(target, write_bundle(tmp_path / "bundle", applications=[wanted]))
     assert outcome(run, "Board").status.value == "failed"
+    assert "enable that runtime" not in outcome(run, "Board").todo
     assert project_in(target).applications == []
 
 

@@ -64,6 +64,14 @@ def test_what_the_target_refused_although_it_made_it_and_shows_late_is_finished_
     assert [bool(one.schedule or one.parent_id) for one in project.jobs] == [True, True]
 
 
+def test_what_was_refused_and_can_not_be_looked_for_again_does_not_end_the_import(target, bundle):
+    target.faults.add(Fault("status", method="POST", path="/jobs$", status=403))
+    target.faults.add(Fault("html", method="GET", path="/jobs$", nth=3, times=None))
+    run = replay(target, bundle)
+    assert (run.error, run.code) == (None, ExitCode.NEEDS_HAND)
+    assert [outcome(run, name).status for name in ("ingest", "score")] == [Status.FAILED, Status.FALLBACK]
+
+
 @pytest.mark.parametrize("kind", ["applications", "models"])
 def test_what_got_lost_while_the_target_answered_nonsense_is_finished_at_the_end(target, bundle, kind):
     create, read = ("/create-model$", "/list-models$") if kind == "models" else (f"/{kind}$", f"/{kind}$")

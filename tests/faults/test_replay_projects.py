@@ -87,6 +87,21 @@ def test_a_project_on_engines_stays_there_with_an_empty_map(tmp_path):
         assert {job.runtime_id for job in project_in(target).jobs} == {71}
 
 
+def test_an_engine_image_that_is_the_same_is_not_worth_a_word(tmp_path):
+    with target_of(tmp_path, engine_images=[{"id": 3, "repository": "engine", "tag": "15"}]) as target:
+        settings = replace(SETTINGS, engine_type="legacy_engine", engine_image="engine:15")
+        run = replay(target, write_bundle(tmp_path / "bundle", settings, [], [], []))
+        assert (run.code, outcome(run, "Churn").note, outcome(run, "Churn").todo) == (0, "", "")
+
+
+def test_a_team_that_the_target_lacks_is_told_before_anything_is_made(tmp_path, target):
+    run = replay(target, write_bundle(tmp_path / "bundle", SETTINGS_OF_TEAM))
+    assert run.code == ExitCode.FAILED
+    assert "crew" in run.error.message
+    assert "Create the team" in run.error.hint
+    assert {one.method for one in target.requests} == {"GET"}
+
+
 def test_a_project_of_the_same_name_under_another_owner_is_not_it(tmp_path):
     with target_of(tmp_path, projects=[{"owner": "kai", "name": "Churn", "visibility": "public"}]) as target:
         assert replay(target, write_bundle(tmp_path / "bundle")).code == 0

@@ -217,6 +217,20 @@ def test_what_a_listing_lacks_is_asked_for_by_its_id(shelf, done):
     assert list(shelf.things) == [7]
 
 
+@pytest.mark.parametrize("done", [False, True])
+def test_what_may_not_be_read_is_not_taken_for_gone(shelf, done):
+    shelf.journal.begin(KEY, [])
+    shelf.journal.made(KEY, shelf.put())
+    if done:
+        shelf.journal.done(KEY)
+    shelf.shown, shelf.slow = {}, 99
+    shelf.trouble["read"] = [Rejected("Forbidden.", status=403)] * 9
+    assert shelf.ensure()[0].status is Status.FAILED
+    assert list(shelf.things) == [7]
+    shelf.trouble.clear()
+    assert shelf.ensure()[0] == made(7, Status.PRESENT if done else Status.CREATED)
+
+
 @pytest.mark.parametrize("slow", [1, 2, 3])
 def test_what_a_crash_made_and_shows_late_is_not_made_again(shelf, slow):
     shelf.journal.begin(KEY, [])
