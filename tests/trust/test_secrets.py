@@ -119,7 +119,8 @@ def test_a_key_command_that_talks_too_much_is_not_quoted(canaries, run_line, hom
 
 def test_values_stay_out_of_the_bundle_on_request(canaries, run_line, home):
     _, target = canaries()
-    run_line(f"{EXPORT} --no-environment-values")
+    notes = run_line(f"{EXPORT} --no-environment-values --json").json["notes"]
+    assert "The values of environment variables are not in the bundle: an import lists them." in notes
     for path, text in texts_of(home / "bundles").items():
         assert found(text, VALUES) == [], path
     line = run_line(f"{IMPORT} --verify --json", exit_code={0})
