@@ -239,8 +239,9 @@ def test_project_settings_pass_through_the_bundle():
         "owner": {"username": "crew", "type": "organization"},
     }
     settings = ProjectSettings.from_v1(reply, {"A": "b"}, [{"username": "kai", "permissions": "write", "id": 4}])
+    kai = {"username": "kai", "permissions": "write"}
+    assert settings == ProjectSettings("P", "d", "public", 64, "legacy_engine", {"A": "b"}, "crew", "crew", (kai,))
     assert ProjectSettings.from_bundle(json.loads(json.dumps(settings.to_bundle()))) == settings
-    assert settings.team == "crew"
     assert settings.to_bundle()["default_project_engine_type"] == "legacy_engine"
 
 

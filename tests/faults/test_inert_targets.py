@@ -115,6 +115,14 @@ def test_an_application_that_fails_before_it_is_stopped_stays_and_is_named(tmp_p
         assert_inert(workspace, [])
 
 
+def test_an_application_that_takes_its_time_to_stop_is_waited_for_and_not_stopped_in_other_ways(tmp_path):
+    with target_of(tmp_path, pace={"polls": 6}) as workspace:
+        run = replay(workspace, write_bundle(tmp_path / "bundle", models=[], jobs=[]))
+        assert (run.code, outcome(run, "Board").status) == (ExitCode.OK, Status.CREATED)
+        assert [one.path.rpartition("/")[2] for one in workspace.requests if "stop" in one.path] == ["stop"]
+        assert_inert(workspace, [])
+
+
 def test_an_application_is_stopped_through_v2_where_it_shows_no_dashboard(tmp_path, monkeypatch):
     real = Applications.get
     monkeypatch.setattr(Applications, "get", lambda *asked: {**real(*asked), "currentDashboard": None})
