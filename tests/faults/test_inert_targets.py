@@ -103,6 +103,30 @@ def test_a_weak_target_gets_what_it_can_take_and_nothing_is_ever_live(clean, tmp
         shutil.rmtree(folder)
 
 
+HOPELESS = {"explicit_auto_false", "project_patch", "stop does nothing", "build fails"}  # each leaves something to do
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        *([one] for one in WEAKNESSES if one not in HOPELESS),
+        ["job_paused", "job_paused_shown"],
+        ["job_parent_id", "job_parent"],
+        ["model_auth_at_create", "build_at_create"],
+        ["application_stop", "dashboard_stop"],
+        ["application_stop", "dashboard_stop", "application_public_id"],
+        *(["no_v2", one] for one in ("application_stop", "dashboard_stop", "job_parent_id", "job_parent")),
+    ],
+    ids=" and ".join,
+)
+def test_what_a_target_lacks_is_done_in_another_way_and_makes_no_difference(clean, tmp_path, weak):
+    with weak_target(tmp_path, weak) as workspace:
+        run = replay(workspace, write_bundle(tmp_path / "bundle"))
+        assert (run.error, run.code) == (None, ExitCode.OK)
+        assert dump(workspace) == clean
+        assert_inert(workspace, weak)
+
+
 def test_an_application_that_fails_before_it_is_stopped_stays_and_is_named(tmp_path):
     with weak_target(tmp_path, ["stop does nothing", "application crashes"]) as workspace:
         bundle = write_bundle(tmp_path / "bundle", applications=APPLICATIONS[:1])

@@ -171,6 +171,16 @@ def test_an_application_that_is_not_created_as_starting_is_looked_at_until_it_ha
     assert not running(target)
 
 
+@pytest.mark.parametrize("status", ["pending", "deploying", "deployed"])
+def test_a_model_is_taken_away_as_soon_as_its_deployment_begins(target, bundle, monkeypatch, status):
+    shown = Models.get
+    monkeypatch.setattr(Models, "get", lambda *asked: {**shown(*asked), "latestModelDeployment": {"status": status}})
+    run = replay(target, bundle)
+    assert (run.code, outcome(run, "Explain").status) == (ExitCode.NEEDS_HAND, Status.FAILED)
+    assert "It was deleted again" in outcome(run, "Explain").note
+    assert project_in(target).models == []
+
+
 def test_a_model_whose_deployment_has_a_status_that_nobody_knows_is_told_of_and_stays(target, bundle, monkeypatch):
     shown, parked = Models.get, {"latestModelDeployment": {"status": "parked"}}
     monkeypatch.setattr(Models, "get", lambda *asked: {**shown(*asked), **parked})

@@ -540,9 +540,10 @@ def test_what_a_target_hides_or_adds_is_excused_only_there():
 
 
 def test_of_a_bundle_of_cloudera_cmlutils_only_what_it_does_not_carry_is_excused_and_on_the_source_alone():
+    sizes = ["cpu_millicores", "memory_mb", "gpus"]
     lacks = {
         "project": ["engine_type", "owner", "collaborator kai", "environment CDSW_APP_POLLING_ENDPOINT"],
-        "model m": ["visibility", "replicas", "examples", "environment A", "runtime"],
+        "model m": ["visibility", *sizes, "replicas", "examples", "environment A", "runtime"],
         "application a": ["runtime", "addons"],
         "job j": ["type", "notifications", "runtime", "addons"],
     }
