@@ -7,7 +7,7 @@ from html import escape
 
 import pytest
 from copying import overwrite
-from emulated import BUNDLE, EXPORT, IMPORT, VALIDATE
+from emulated import BUNDLE, EXPORT, IMPORT, VALIDATE, runtime
 from foreign import without_ours
 
 from cmlutils.emulator.faults import Fault
@@ -88,6 +88,9 @@ def test_a_source_that_changed_is_told_apart_from_a_lost_file(migrated, run_line
         ("missing on the target", "target file", "'serve.py'"),
     }
     assert any("export and import again" in one for one in line.json["to_do"])
+    assert ("'keep.log': size", "4", "18") in {
+        (one["what"], one["left"], one["right"]) for one in line.json["differences"]
+    }
 
 
 def test_a_bundle_that_was_tampered_with_is_found(migrated, run_line, home):
@@ -291,6 +294,15 @@ def test_a_project_that_was_renamed_on_the_target_is_compared_under_its_new_name
         run_line(IMPORT)
     line = run_line(f"{VALIDATE} --json", exit_code=4)
     assert unexpected(line) == {("different on the target", "target project", "name")}
+
+
+def test_a_target_that_has_no_such_project_or_no_runtime_for_a_session_is_told(workspaces, run_line):
+    workspaces(target_more={"runtimes": [runtime(72)]})
+    run_line(EXPORT)
+    assert "has no project 'Churn Model' of dana" in run_line(VALIDATE, exit_code=1).err
+    said = run_line(IMPORT, exit_code=1).err
+    assert "has no rsync-enabled runtime" in said
+    assert "Add cloudera/ml-runtime-workbench" in said
 
 
 def test_in_place_of_a_project_that_is_gone_the_one_of_its_name_is_compared(migrated, run_line):
