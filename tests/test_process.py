@@ -311,6 +311,31 @@ def test_nothing_is_started_any_more_when_the_watchdog_ends_all():
     assert said.stdout == "The program sleep was not started: the run is ending.\n"
 
 
+def test_the_watchdog_ends_what_still_runs_and_nothing_that_got_the_number_of_what_is_gone():
+    def sleeper():
+        return subprocess.Popen(["sleep", "60"], start_new_session=True)
+
+    dog, other = watchdog.Watchdog(grace=0.2), watchdog.Watchdog()
+    theirs, ours = sleeper(), {number: sleeper() for number in (2, 10, 20)}
+    try:
+        for number in range(1, 21):
+            assert dog.enrol(ours.get(number, theirs).pid) == number
+        for number in {*range(1, 21)} - {*ours}:
+            dog.gone(number)
+        dog.told(20)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # as whoever ends all of a user's processes does
+            os.kill(dog._pid, number)
+        dog.leave()
+        assert [one.wait(5) for one in ours.values()] == [-signal.SIGINT, -signal.SIGINT, -signal.SIGKILL]
+        other.enrol(theirs.pid)
+        other.end()
+        assert theirs.poll() is None
+    finally:
+        for one in (theirs, *ours.values()):
+            one.kill()
+            one.wait()
+
+
 def test_the_watchdog_ends_with_us_and_forgets_what_ended():
     code = (
         "from cmlutils.remote import process, watchdog\n"
