@@ -597,6 +597,18 @@ def test_our_folder_on_the_target_goes_also_if_the_connection_breaks_just_then(
     assert ("stays on the target until the next import" in caplog.text) == refused
 
 
+def test_an_interruption_is_told_as_one_though_the_connection_is_gone_as_well(way, bundle):
+    (bundle / "project-data/x").write_text("x")
+
+    def interrupted(_):
+        os.killpg(way._endpoint.child.pid, signal.SIGKILL)
+        way.close()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        push(way, bundle, At("copying", interrupted))
+
+
 def test_our_folder_on_the_target_goes_with_the_look_at_what_arrived(way, project, bundle, monkeypatch):
     (bundle / "project-data/x").write_text("x")
     monkeypatch.setattr(TargetFolder, "remove", None)
