@@ -1,5 +1,6 @@
 import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -81,10 +82,11 @@ def test_a_listing_goes_on_for_a_while_though_we_are_busy():
 
 def test_a_client_may_say_something_and_close_its_session_after_a_kill_9_of_ours(tmp_path):
     closed = tmp_path / "closed"
-    client = f"trap 'echo out; echo err >&2; : >{closed}; exit' INT; echo up; while :; do sleep 0.05; done"
+    client = f"trap 'echo out; echo err >&2; sleep 1; : >{closed}; exit' INT; echo up; while :; do sleep 0.05; done"
+    script = f"sh -c {shlex.quote(client)}; true"  # the client may be a script that runs the real one
     ours = (
         "import os, signal\nfrom cmlutils.remote import process\n"
-        f"with process.running(['sh', '-c', {client!r}], outspoken=True) as child:\n"
+        f"with process.running(['sh', '-c', {script!r}], outspoken=True) as child:\n"
         "    assert next(iter(child.lines(20))) == ('out', b'up')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -206,10 +208,10 @@ def test_kill_9_interrupts_a_script_once_and_ends_its_children_and_folders(tmp_p
         f"    while not Path({str(seen)!r}).exists() or not Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
         f"    if {stopping}: child._process.signal_group(signal.SIGINT)\n"
         f"    while {stopping} and 'interrupted' not in Path({str(seen)!r}).read_text(): time.sleep(0.02)\n"
-        "    print(child.pid, watchdog.ours()._pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        "    print(child.pid, watchdog.ours()._pid, flush=True); os.killpg(0, signal.SIGKILL)"
     )
-    out = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE).stdout
-    left = [int(pid) for pid in (*out.split(), seen.read_text().split()[0])]
+    ours = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.PIPE, start_new_session=True)
+    left = [int(pid) for pid in (*ours.stdout.split(), seen.read_text().split()[0])]
     assert len(left) == 3
     until(lambda: all(map(gone, left)), "the end of the script, of its child and of the watchdog", 15)
     assert seen.read_text().split()[1:] == ["interrupted"]
