@@ -78,7 +78,7 @@ class Reader:
         if value is None:
             return default
         known = {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
-        if known is None or isinstance(value, float):
+        if known is None:  # also for 1.0, as its text is `1.0`
             raise self._unusable(key)
         return known
 

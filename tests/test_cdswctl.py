@@ -11,7 +11,7 @@ import yaml
 
 from cmlutils import interrupts
 from cmlutils.errors import CommandError, Interrupted, Rejected, TunnelError
-from cmlutils.remote import cdswctl, orphans
+from cmlutils.remote import cdswctl, orphans, process
 from cmlutils.remote.private import LOCK
 from cmlutils.section import Secret, Workspace
 
@@ -158,6 +158,38 @@ def test_a_session_is_gone_only_when_that_is_proved(tmp_path, listed, stopped, i
     path.chmod(0o700)
     client = cdswctl.logged_in(SPACE, path, tmp_path)
     assert orphans.stop_session(client, "me/p", "mine", interrupted=interrupted) is gone
+
+
+@pytest.mark.parametrize(
+    ("client", "lives", "gone"),
+    [
+        ("trap 'exit 1' INT; echo; while :; do sleep 0.05; done", True, True),
+        ("trap '' INT; echo; while :; do sleep 0.05; done", True, False),  # it has to be killed
+        ("echo; exit 1", False, False),  # it ended by itself, nobody knows why
+    ],
+)
+def test_that_no_session_is_listed_proves_something_only_of_a_client_that_ended_on_our_interrupt(
+    tmp_path, monkeypatch, caplog, client, lives, gone
+):
+    monkeypatch.setattr(orphans, "_TRIES", (0,))
+    path = tmp_path / "cdswctl"
+    path.write_text(CLIENT.format(listed="exit 0", stopped="exit 1"))
+    path.chmod(0o700)
+    note = orphans.Note(tmp_path / "session.json", SPACE.url, "me/p")
+    note.opened("mine")
+    with process.running(["sh", "-c", client], grace=0.3) as child:
+        assert next(child.lines(5)) == ("out", b"")
+        assert lives or child.wait(5) == 1
+        note.ending(child)
+    orphans.confirm_stopped(cdswctl.logged_in(SPACE, path, tmp_path), note)
+    assert note.path.exists() == ("may still be running" in caplog.text) == (not gone)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"id": "mine", "project": "me/p"}'])
+def test_a_damaged_note_of_a_session_ends_no_run(tmp_path, text):
+    note = tmp_path / "session.json"
+    note.write_text(text)
+    orphans.close_orphan(cdswctl.logged_in(SPACE, tmp_path / "cdswctl", tmp_path), note)
 
 
 @pytest.mark.parametrize("knows", [True, False])

@@ -1,3 +1,4 @@
+import errno
 import importlib
 import os
 import shlex
@@ -336,6 +337,17 @@ def test_the_watchdog_ends_what_still_runs_and_nothing_that_got_the_number_of_wh
         for one in (theirs, *ours.values()):
             one.kill()
             one.wait()
+
+
+def test_where_no_more_processes_may_be_started_that_is_told_and_nothing_stays_open(monkeypatch):
+    def refused(*_, **__):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "posix_spawn", refused)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(CommandError, match="sh can't be started: Resource temporarily unavailable"):
+        watchdog.Watchdog()
+    assert len(list(Path("/dev/fd").iterdir())) == before
 
 
 def test_the_watchdog_ends_with_us_and_forgets_what_ended():
