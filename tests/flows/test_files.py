@@ -551,26 +551,35 @@ def test_nothing_is_written_or_deleted_through_a_link_on_the_target(way, project
     assert (project / "more").is_symlink()
 
 
-@pytest.mark.parametrize("left", ["killed", "link", "file"])
-def test_our_folder_on_the_target_goes_and_nobody_elses(way, project, bundle, tmp_path, left):
+def test_our_folder_on_the_target_goes_whatever_was_left_in_it_and_whatever_is_to_copy(way, project, bundle):
     (bundle / "project-data/x").write_text("x")
-    if left == "killed":
+    half = project / ".cmlutil-tmp/.y.Ab12Cd"  # as an rsync leaves it that was cut
+    for _ in range(2):  # the second time there is nothing to copy
         (project / ".cmlutil-tmp/new/in").mkdir(parents=True)
-        (project / ".cmlutil-tmp/new/in/half").write_text("h")
-        for name in (".x.Ab12Cd", "time"):
+        for name in ("new/in/half", ".x.Ab12Cd", "time"):
             (project / ".cmlutil-tmp" / name).write_text("h")
-    elif left == "link":
-        (tmp_path / "other/new").mkdir(parents=True)
-        (project / ".cmlutil-tmp").symlink_to(tmp_path / "other")
-    else:
-        (project / ".cmlutil-tmp").write_text("mine")
-    if left == "killed":
-        assert push(way, bundle).problems == ()
+        (project / ".cmlutil-tmp/new/in").chmod(0o500)
+        assert push(way, bundle, At("checking", lambda _: half.write_text("h"))).problems == ()
         assert os.listdir(project) == ["x"]
-    else:
-        with pytest.raises(TransferError, match="in the way"):
-            push(way, bundle)
-        assert left == "file" or (tmp_path / "other/new").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_is_in_the_place_of_our_folder_on_the_target_stays(way, project, bundle, tmp_path, kind):
+    (tmp_path / "other/new").mkdir(parents=True)
+    for name in (".x.Ab12Cd", "time"):
+        (tmp_path / "other" / name).write_text("mine")
+    place = project / ".cmlutil-tmp"
+    place.symlink_to(tmp_path / "other") if kind == "link" else place.write_text("mine")
+    (bundle / "project-data/x").write_text("x")
+    with pytest.raises(TransferError, match="in the way"):
+        push(way, bundle)
+    (bundle / "project-data/x").unlink()  # now there is nothing to copy
+    assert push(way, bundle).problems == ()
+    folder = TargetFolder(way, ".cmlutil-tmp")  # as if that had come in its place meanwhile
+    folder.list_and_remove([b"x"])
+    folder.leave()
+    assert sorted(os.listdir(tmp_path / "other")) == [".x.Ab12Cd", "new", "time"]
+    assert place.is_symlink() if kind == "link" else place.read_text() == "mine"
 
 
 @pytest.mark.parametrize("refused", [False, True])

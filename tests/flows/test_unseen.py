@@ -79,6 +79,8 @@ def test_what_can_not_be_seen_on_the_target_for_once_is_still_ours(project, bund
     with closed(project / "a", 0):
         push(way, bundle)
     shutil.rmtree(bundle / "project-data/a")
+    with closed(project / "a", 0):
+        assert push(way, bundle).deleted == 0
     assert push(way, bundle).deleted == 2
     assert names(project) == ["y"]
 
@@ -120,6 +122,23 @@ def test_what_an_import_did_not_have_to_send_again_is_still_ours(project, bundle
     assert names(project) == ["b"]
 
 
+def test_what_an_import_has_deleted_is_a_persons_if_it_comes_again(project, bundle, way):
+    def make_both(place):
+        (place / "empty").mkdir()
+        (place / "link").symlink_to("x")
+
+    data = bundle / "project-data"
+    make(data, "x")
+    make_both(data)
+    push(way, bundle)
+    (data / "empty").rmdir()
+    (data / "link").unlink()
+    assert push(way, bundle).deleted == 2
+    make_both(project)
+    result = push(way, bundle)
+    assert (result.deleted, result.kept_extras, names(project)) == (0, 2, ["empty", "link", "x"])
+
+
 @pytest.mark.parametrize("gone", ["logs", "logs/a"])
 def test_what_was_ignored_for_a_while_is_still_ours(project, bundle, way, gone):
     make(bundle / "project-data", "logs/a", "logs/b", "y")
@@ -159,16 +178,16 @@ def test_an_importignore_that_is_no_file_is_no_lack_of_rules(project, bundle, wa
     assert names(project) == []
 
 
-@not_root
-def test_a_folder_that_may_not_be_written_to_stays_so_where_it_has_to_stay(project, bundle, way):
+@pytest.mark.parametrize("mode", [0o555, 0o755])
+def test_a_folder_that_has_to_stay_keeps_its_mode_though_files_in_it_are_deleted(project, bundle, way, mode):
     make(bundle / "project-data", "a/ours")
     push(way, bundle)
     make(project, "a/theirs")
-    (project / "a").chmod(0o555)
+    (project / "a").chmod(mode)
     shutil.rmtree(bundle / "project-data/a")
     push(way, bundle)
     assert names(project) == ["a", "a/theirs"]
-    assert (project / "a").stat().st_mode & 0o777 == 0o555
+    assert (project / "a").stat().st_mode & 0o777 == mode
 
 
 @pytest.fixture

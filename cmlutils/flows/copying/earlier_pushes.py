@@ -19,12 +19,8 @@ def doomed_there(here: BundleListing, there: KeptListing, resolution_ns: int) ->
     doomed: dict[bytes, Entry] = {}
     hidden = unseen(here.local.unread)
     for put in here.outdated:
-        now, mine = there.entries.get(put.path), here.local.entries.get(put.path)
-        if now is None or now.kind != put.kind:
-            continue
-        gone = mine is None and not hidden(put.path)
-        in_the_way = mine is not None and mine.kind != "d" and now.kind == "d"
-        if (gone or in_the_way) and _as_left(put, now, resolution_ns) and not here.local.rules.hides(put):
+        now, gone = there.entries.get(put.path), put.path not in here.local.entries and not hidden(put.path)
+        if gone and now is not None and now.kind == put.kind and _as_left(put, now, resolution_ns):
             doomed[put.path] = now
     return doomed
 

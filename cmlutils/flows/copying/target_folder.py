@@ -41,7 +41,8 @@ def for_touch(time: int) -> str:
 
 
 # In all these scripts $ours is our folder's name, a plain word, as `temp_name_beside` chooses it.
-_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""  # files of a killed rsync
+# Deletes the files of a killed rsync; find follows no link.
+_SWEEP = """find "$ours" -mindepth 1 -maxdepth 1 -type f -name '*.??????' -delete"""
 _OPEN = rf"""
 umask 077
 for each in "$ours" "$ours/new"; do
@@ -101,7 +102,6 @@ _FREE = r"""
 df -Pk . | awk 'NR == 2 {printf "%.0f\n", $4 * 1024}'
 df -Pi . 2>/dev/null | awk 'NR == 2 && $2 > 0 {print $4}'
 """
-_PAUSE = f'[ -L "$ours" ] || {_SWEEP}'
 
 
 class Root(NamedTuple):
@@ -201,7 +201,7 @@ class TargetFolder:
 
     def leave(self) -> None:
         """Keep it for the next import, without files that can't be continued."""
-        self._run(_PAUSE, timeout=2)
+        self._run(_SWEEP, timeout=2)
 
     def _run(self, script: str, data: bytes = b"", *, timeout: float = 60, ok: Sequence[int] = (0,)) -> process.Result:
         return self.tunnel.run(f"ours={self.name}\n{script}", data, timeout=timeout, ok=ok)
