@@ -496,11 +496,13 @@ def test_modes_times_and_names_at_their_limits_arrive(copy):
     assert copy().problems == ()
     assert not difference(source, copy.goal)
     assert (copy().transferred, copy().problems) == (0, ())
-    os.chmod(source / "folder0", 0o755)
-    (source / "folder0/new").write_text("z")
-    os.chmod(source / "folder0", 0o555)
-    assert copy().problems == ()
-    assert not difference(source, copy.goal)
+    new = source / "folder0/new"
+    for change in (lambda: new.write_text("z"), new.unlink):
+        os.chmod(source / "folder0", 0o755)
+        change()
+        os.chmod(source / "folder0", 0o555)
+        assert copy().problems == ()
+        assert not difference(source, copy.goal)
 
 
 def test_an_empty_project_is_a_project(copy):

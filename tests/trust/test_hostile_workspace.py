@@ -376,14 +376,14 @@ def test_a_slug_that_is_no_part_of_a_path_is_refused(workspaces, without_files, 
 
 def test_a_folder_that_became_a_link_while_it_was_copied_is_not_reached_through(tmp_path):
     outside, data = tmp_path / "outside", tmp_path / "data"
-    (outside / "b").mkdir(parents=True, mode=0o700)
+    (outside / "b/c").mkdir(parents=True)
     data.mkdir()
     (data / "a").symlink_to(outside)
-    before = (outside / "b").stat()
-    listed = [Entry(b"a", "d", 0, 10**18, 0o755), Entry(b"a/b", "d", 0, 10**18, 0o777)]
+    before = [each.stat() for each in (outside / "b", outside / "b/c")]
+    listed = [Entry(path, "d", 0, 10**18, 0o777) for path in (b"a", b"a/b", b"a/b/c")]
     fix_folders(data, KeptListing(iter(listed), IgnoreRules.parse(b"", source="")))
-    after = (outside / "b").stat()
-    assert (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)
+    after = [each.stat() for each in (outside / "b", outside / "b/c")]
+    assert [(each.st_mode, each.st_mtime_ns) for each in after] == [(each.st_mode, each.st_mtime_ns) for each in before]
 
 
 # Bundles made by somebody else
