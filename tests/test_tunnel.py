@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cmlutils import interrupts
-from cmlutils.errors import Interrupted, TransferError, TunnelError
+from cmlutils.errors import CommandError, Interrupted, TransferError, TunnelError
 from cmlutils.remote import cdswctl, endpoint, process, tunnel
 from cmlutils.section import Secret, Workspace
 
@@ -199,6 +199,24 @@ def test_a_tunnel_whose_client_died_reopens(standin, space, client, monkeypatch)
         assert not one.alive()
         one.reopen()
         assert one.run("true").code == 0
+    assert not standin.open_session()
+
+
+def test_an_ssh_that_hangs_while_a_tunnel_is_reopened_is_tried_again(standin, space, client, monkeypatch):
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    connect, hangs = tunnel.Tunnel._connect, [True]
+
+    def connecting(one):
+        if hangs and hangs.pop():
+            raise CommandError("ssh did not end within 40 s.")
+        connect(one)
+
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        os.killpg(one._endpoint.child.pid, signal.SIGKILL)
+        one._endpoint.child.wait(2)
+        monkeypatch.setattr(tunnel.Tunnel, "_connect", connecting)
+        one.reopen()
+        assert (hangs, one.run("true").code) == ([], 0)
     assert not standin.open_session()
 
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -120,6 +121,18 @@ def test_what_an_import_did_not_have_to_send_again_is_still_ours(project, bundle
     (bundle / "project-data/a").unlink()
     assert push(way, bundle).deleted == 1
     assert names(project) == ["b"]
+
+
+def test_what_an_import_put_on_one_workspace_is_a_persons_on_another(project, bundle, way):
+    make(bundle / "project-data", "x", "y")
+    push(way, bundle)
+    (bundle / "project-data/x").unlink()
+    first = way.workspace
+    way.workspace = replace(first, url="http://other.test")  # where people have just the same files
+    result = push(way, bundle)
+    assert (result.deleted, result.kept_extras) == (0, 1)
+    way.workspace = first
+    assert push(way, bundle).deleted == 1
 
 
 def test_what_an_import_has_deleted_is_a_persons_if_it_comes_again(project, bundle, way):
