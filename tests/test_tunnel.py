@@ -360,6 +360,29 @@ def test_a_client_that_is_killed_before_it_says_a_word_is_started_again(standin,
     assert (tmp_path / "killed").exists()
 
 
+@pytest.mark.parametrize(
+    ("said", "away"),
+    [
+        ("Forwarding local port 1 to port 2222 on session abcd1234abcd1234 in project me/p", False),
+        ("no route to host", True),
+    ],
+)
+def test_a_client_that_ends_before_ssh_gets_in_is_started_again_if_the_workspace_was_away_or_let_us_connect(
+    standin, space, client, tmp_path, monkeypatch, said, away
+):
+    monkeypatch.setattr(tunnel.Tunnel, "sleep", staticmethod(lambda _: None))
+    real, ended = client.path.rename(client.path.with_name("real")), tmp_path / "ended"
+    client.path.write_text(
+        f'#!/bin/sh\n[ "$1" != ssh-endpoint ] || [ -e {ended} ] || {{ touch {ended}; echo {said}; exit 1; }}\n'
+        f'exec {real} "$@"\n'
+    )
+    client.path.chmod(0o755)
+    with tunnel.open_tunnel(space, "me/p", client, wait_until_back=lambda: away) as way:
+        assert way.run("echo in").out == b"in\n"
+    assert ended.exists()
+    assert not standin.open_session()
+
+
 def test_a_session_that_lets_nobody_in_yet_is_waited_for_not_replaced_by_another(standin, space, client):
     standin.mode("late")
     with tunnel.open_tunnel(space, "me/p", client) as way:
