@@ -191,6 +191,15 @@ def test_ssh_that_has_no_cipher_or_key_type_in_common_is_told_at_once_with_its_r
     assert not standin.open_session()
 
 
+def test_a_master_that_hangs_is_given_up_and_plain_connections_do(standin, space, client, program, monkeypatch):
+    monkeypatch.setattr(tunnel.ssh, "CONNECT_SECONDS", 1)
+    real = shutil.which("ssh")
+    program("ssh", f'case "$*" in *ControlMaster=yes*) exec sleep 60;; esac\nexec {real} -o ConnectTimeout=10 "$@"')
+    with tunnel.open_tunnel(space, "me/p", client) as one:
+        assert not (one._folder / "s").exists()
+        assert one.run("echo in").out == b"in\n"
+
+
 def test_a_tunnel_whose_client_died_reopens(standin, space, client, monkeypatch):
     monkeypatch.setattr(tunnel.time, "sleep", lambda _: None)
     with tunnel.open_tunnel(space, "me/p", client) as one:
@@ -208,10 +217,16 @@ def test_an_ssh_that_hangs_while_a_tunnel_is_reopened_is_tried_again(standin, sp
 
     def connecting(one):
         if hangs and hangs.pop():
-            raise CommandError("ssh did not end within 40 s.")
+            hang()
         connect(one)
 
+    def hang(*_):
+        raise CommandError("ssh did not end within 40 s.")
+
     with tunnel.open_tunnel(space, "me/p", client) as one:
+        with monkeypatch.context() as slow:
+            slow.setattr(one, "_plain", hang)
+            assert not one.alive()
         os.killpg(one._endpoint.child.pid, signal.SIGKILL)
         one._endpoint.child.wait(2)
         monkeypatch.setattr(tunnel.Tunnel, "_connect", connecting)

@@ -645,6 +645,7 @@ def test_the_root_keeps_its_mode_and_time(way, project, bundle):
     push(way, bundle)
     status = project.stat()
     assert (status.st_mode & 0o7777, status.st_mtime_ns) == (0o751, 1_500_000_000_123_456_789)
+    assert (bundle / "project-data").stat().st_mode & 0o7777 == 0o700
 
 
 def test_what_changes_or_goes_under_way_is_looked_at_again(way, project, bundle, limit):

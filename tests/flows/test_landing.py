@@ -145,6 +145,17 @@ def test_what_is_in_the_way_is_named_and_the_next_file_lands(side):
     assert set(listed(root)) == {b"f", b"f/theirs", b"g"}
 
 
+def test_what_has_grown_aside_on_the_target_outlives_what_a_killed_rsync_leaves(way, project):
+    folder, ours = TargetFolder(way, ".cmlutil-tmp"), project / ".cmlutil-tmp"
+    folder.open()
+    put(ours / "new", b"in/half.tar.gz")
+    for begin_or_end in (folder.leave, folder.open):
+        put(ours, b".half.Ab12Cd")
+        begin_or_end()
+        left = sorted(str(path.relative_to(ours)) for path in ours.rglob("*"))
+        assert left == ["new", "new/in", "new/in/half.tar.gz", "time"]
+
+
 def test_an_empty_folder_of_the_target_makes_way_as_it_does_for_rsync(way, project):
     folder = TargetFolder(way, ".cmlutil-tmp")
     folder.open()

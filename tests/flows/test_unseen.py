@@ -95,6 +95,7 @@ def test_what_an_interrupted_import_was_about_to_change_is_still_ours(project, b
     (bundle / "project-data/x").write_text("another version")
     with pytest.raises(KeyboardInterrupt):
         push(way, bundle, progress=At("copying", stop))
+    assert (project / ".cmlutil-tmp/new").is_dir()  # where the next one goes on
     (bundle / "project-data/x").unlink()
     result = push(way, bundle)
     assert (result.deleted, result.kept_extras, names(project)) == (1, 0, ["y"])

@@ -212,7 +212,7 @@ class _Push:
         """Try once more to delete these; say why they stay. In a folder that is not empty, what is in it says why."""
         full = {each for path in self.there.entries for each in above(path)}
         same = {path for path, one in doomed.items() if one.kind == "d" or self.there.entries.get(path) == one}
-        left = (same & self.there.entries.keys()) - self.local.entries.keys() - full
+        left = (same & self.there.entries.keys()) - full
         return {
             path: f"{quoted(path)}: the bundle no longer has it, and it can't be deleted there: {reason}"
             for path, reason in delete_one_by_one(self.tunnel, left, doomed).items()
