@@ -195,6 +195,15 @@ def test_a_folder_that_may_not_be_written_to_gets_its_file(side):
     assert "new" not in staging.parts or (root / "in").stat().st_mode & 0o777 == 0o555
 
 
+@pytest.mark.parametrize("mode", [0o500, 0])
+def test_a_tree_is_removed_whatever_its_modes(tmp_path, mode):
+    put(tmp_path, b"arriving/shut/in/file")
+    for name in ("shut/in", "shut"):
+        (tmp_path / "arriving" / name).chmod(mode)
+    own_folders.remove_tree(tmp_path / "arriving")
+    assert not (tmp_path / "arriving").exists()
+
+
 def test_a_tree_is_removed_however_deep_it_is(tmp_path):
     folder, here = tmp_path / "arriving", os.open(tmp_path, os.O_RDONLY)
     for name in ("arriving", *["d"] * 1500):

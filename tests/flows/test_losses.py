@@ -130,13 +130,18 @@ def test_no_time_is_equal_to_another_for_the_sake_of_a_damaged_grain(project, ex
     assert (project / "a").read_text() == "b"
 
 
-def test_files_in_place_of_our_folders_make_way(project, exported, way):
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_is_in_place_of_our_folders_makes_way(project, exported, way, tmp_path, kind):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/x").write_text("x")
     for name in ("tmp", "arriving"):
-        shutil.rmtree(exported / "state" / name, ignore_errors=True)
-        (exported / "state" / name).write_text("x")
+        place = exported / "state" / name
+        shutil.rmtree(place, ignore_errors=True)
+        place.symlink_to(tmp_path / "mine") if kind == "link" else place.write_text("x")
     (project / "new").write_text("n")
     assert pull(way, exported).problems == ()
     assert (exported / "project-data/new").read_text() == "n"
+    assert names(tmp_path / "mine") == ["x"]
 
 
 def spoil(path, damage):
