@@ -26,6 +26,7 @@ from cmlutils.filelist import (
     names_script,
     parse_find,
     parse_names,
+    unseen,
 )
 from cmlutils.ignore import IgnoreRules, keep
 from cmlutils.localtree import look, walk
@@ -205,6 +206,12 @@ def as_nobody() -> dict[str, int]:
     return {"user": NOBODY, "group": NOBODY} if os.geteuid() == 0 else {}
 
 
+@pytest.mark.parametrize("path", [b"", b"."])
+def test_where_it_is_not_known_what_could_not_be_read_anything_may_exist_unlisted(path: bytes) -> None:
+    assert unseen([Unread(path, "Input/output error")])(b"any/thing")
+    assert not unseen([Unread(b"some", "Permission denied")])(b"any/thing")
+
+
 @pytest.mark.parametrize(
     ("line", "unread"),
     [
@@ -315,7 +322,14 @@ def test_an_odd_name_is_not(path: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["exit 1", "kill -9 $$", "echo 'find: unrecognized: -printf' >&2; exit 1", "exit 127"]
+    "script",
+    [
+        "exit 1",
+        "kill -9 $$",
+        r"printf 'd\0000\0001.0\000755\000\000\000'; kill -9 $$",
+        "echo 'find: unrecognized: -printf' >&2; exit 1",
+        "exit 127",
+    ],
 )
 def test_a_find_that_fails_makes_no_listing(tmp_path: Path, program: Callable[[str, str], Path], script: str) -> None:
     """If find fails as in busybox or is killed, its output must not pass for an empty project."""
