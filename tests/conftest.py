@@ -113,8 +113,12 @@ class Line:
 
 
 @pytest.fixture
-def run_line(capfd):
-    """Return a function that runs a command line, and fails with its output on an unexpected exit code."""
+def run_line(capfd, monkeypatch):
+    """Return a function that runs a command line, and fails with its output on an unexpected exit code.
+
+    No import waits before its last look; that it does so is tested with a clock of its own.
+    """
+    monkeypatch.setattr("cmlutils.flows.import_project.SETTLING", 0.0)
 
     def type_line(line, exit_code=0):
         words = shlex.split(line)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from cmlutils.runtimes import Maps
     from cmlutils.workloads import Workload
 
+SETTLING = 2.0  # seconds before the last look: what starts by itself after it was seen inert does so soon
+
 
 def import_project(connection: Connection, bundle: Bundle, maps: Maps, report: Report, progress: Progress) -> None:
     """Take a bundle up: project, files, models, applications, jobs. The report grows as it goes."""
@@ -132,6 +134,8 @@ class Replay:
 
     def _last_looks(self, replays: Sequence[WorkloadReplay[Any]]) -> None:
         """Look again at what may go live or show late; each look is in the report at once, whatever ends the next."""
+        if any(one.awaits_last_look for one in replays):
+            self.clock.sleep(SETTLING)
         try:
             for one in replays:
                 self.report.amend(one.ensure(), one.last_look())

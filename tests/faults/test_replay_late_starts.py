@@ -106,6 +106,24 @@ def test_an_application_that_starts_after_it_was_seen_stopped_is_stopped_again(t
     assert not running(target)
 
 
+def test_an_application_that_starts_a_moment_after_all_is_done_is_stopped_again(target, bundle, monkeypatch):
+    real, stopped_at, starts = Applications.get, [], []
+
+    def late(applications, project, application_id):
+        if stopped_at and not starts and seconds_on(applications) - stopped_at[0] >= 1.5:
+            starts.append(started_by_now(target))
+        record = real(applications, project, application_id)
+        if record["status"] == "stopped":
+            stopped_at.append(seconds_on(applications))
+        return record
+
+    monkeypatch.setattr(Applications, "get", late)
+    run = replay(target, bundle)
+    assert (run.code, outcome(run, "Board").status, len(starts)) == (0, Status.CREATED, 1)
+    target.settle()
+    assert not running(target)
+
+
 def test_what_comes_to_life_between_a_kill_and_the_next_import_is_not_somebodys_choice(target, bundle, monkeypatch):
     with monkeypatch.context() as patch:
         when_jobs_begin(patch, killed)

@@ -88,6 +88,12 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         Raises ApiError when that can't be told, or not yet.
         """
 
+    @property
+    def awaits_last_look(self) -> bool:
+        """Whether it is on the target, and counts as done only after its last look."""
+        past = self.past
+        return self.needs_last_look and past is not None and not (past.done or past.doomed)
+
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
 
