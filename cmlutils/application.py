@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 ENDED = {"stopped", "failed"}  # does not run: one that failed is started again by people alone
 
 
+def hidden_in(record: Mapping[str, Any]) -> set[str]:
+    """Name the fields that a v1 reply leaves out, as that of a stopped application without a dashboard may."""
+    if record.get("currentDashboard"):
+        return set()
+    sizes = set[str]() if "cpu" in record else {"cpu", "memory", "gpus"}
+    return sizes if record.get("runtime") else sizes | {"runtime"}
+
+
 @dataclass(frozen=True)
 class Application:
     """An application; cpu in cores, memory in GiB."""

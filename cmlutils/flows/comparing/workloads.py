@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.application import ENDED
+from cmlutils.application import ENDED, hidden_in
 from cmlutils.flows.comparing.pairs import Listed, alike, pair
 from cmlutils.flows.replaying.translate import whom
 from cmlutils.job import fires
@@ -112,7 +112,7 @@ def _why(wanted: Workload, record: Record, row: tuple[str, str, str], side: Comp
 def _hidden(wanted: Workload, record: Record, name: str, right: str) -> bool:
     """Tell whether the target shows this field only for what is deployed or has been running."""
     if wanted.kind == "application":
-        return name in {"cpu", "memory", "gpus"} and "cpu" not in record and not record.get("currentDashboard")
+        return name in hidden_in(record)
     if wanted.kind != "model" or record.get("latestModelDeployment"):
         return False
     if name.startswith("environment "):
@@ -138,7 +138,7 @@ def _why_runtime(wanted: Workload, theirs: Runtime | None, record: Record, side:
     """Return why another runtime is expected; the nearest one is, but never one with another kernel."""
     mine = wanted.runtime
     if theirs is None:
-        hidden = wanted.kind == "application" and not record.get("currentDashboard") and not record.get("runtime")
+        hidden = wanted.kind == "application" and "runtime" in hidden_in(record)
         return "the target does not show it while this is stopped" if hidden else ""
     match = side.maps.find(mine, wanted.kernel, side.runtimes)
     if match is None or (mine and mine.kernel and theirs.kernel != mine.kernel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.application import ENDED, Application
+from cmlutils.application import ENDED, Application, hidden_in
 from cmlutils.errors import Rejected
 from cmlutils.flows.replaying.application_stop import ApplicationStop
 from cmlutils.flows.replaying.journal_keys import keyed
@@ -108,8 +108,5 @@ class ApplicationReplay(WorkloadReplay[Application]):
         if record.get("status") == "failed":
             note = join(note, "it failed when it started on the target, before it was stopped")
             todo = join("look at its log before you start it", todo)
-        board = record.get("currentDashboard")
-        unseen = [] if board or "cpu" in record else ["cpu", "memory", "gpus"]
-        unseen += [] if board or record.get("runtime") else ["runtime"]
         told = ("bypass_authentication",) if forbidden else ()
-        return self.compare(there, *told, *unseen, note=note, todo=todo, fallback=forbidden)
+        return self.compare(there, *told, *hidden_in(record), note=note, todo=todo, fallback=forbidden)
