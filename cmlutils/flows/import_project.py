@@ -134,7 +134,7 @@ class Replay:
 
     def _last_looks(self, replays: Sequence[WorkloadReplay[Any]]) -> None:
         """Look again at what may go live or show late; each look is in the report at once, whatever ends the next."""
-        if any(one.awaits_last_look for one in replays):
+        if any(one.needs_last_look and one.pending for one in replays):
             self.clock.sleep(SETTLING)
         try:
             for one in replays:

@@ -89,10 +89,10 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
         """
 
     @property
-    def awaits_last_look(self) -> bool:
-        """Whether it is on the target, and counts as done only after its last look."""
+    def pending(self) -> JournalEntry | None:
+        """Its entry in the journal, if it was begun and is neither done nor to be deleted."""
         past = self.past
-        return self.needs_last_look and past is not None and not (past.done or past.doomed)
+        return None if past is None or past.done or past.doomed else past
 
     def last_look(self) -> Outcome:
         """Look again at what this run has created or changed, as it may go live late, and only then call it done.
@@ -106,8 +106,8 @@ class WorkloadReplay(Step, Generic[AnyWorkload]):
             self.journal.made(self.key, str(late["id"]), self.place_of(late))
         if self._failed_and_may_be_there():
             self.outcome = None  # to be done again
-        outcome, past = self.ensure(), self.past
-        if past is None or past.done or past.doomed or not outcome.target_id or past.target_id != outcome.target_id:
+        outcome, past = self.ensure(), self.pending
+        if past is None or not outcome.target_id or past.target_id != outcome.target_id:
             return outcome
         record = {"id": outcome.target_id}
         try:
