@@ -82,8 +82,6 @@ class Bundle:
                 if folder.is_symlink():
                     raise kind(f"{folder} is a symbolic link.", hint="Remove it, or choose another output_dir.")
                 folder.mkdir(mode=0o700, exist_ok=True)
-                if folder == self.folder and (why := guard.mixed_up(folder)):
-                    raise ConfigError(why, hint="Give one of the two sections another output_dir.")
                 if folder.stat().st_uid != os.geteuid():
                     raise kind(f"{folder} belongs to another user.", hint="Choose another output_dir.")
                 folder.chmod(0o700)

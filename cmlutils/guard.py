@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from cmlutils import paths
-from cmlutils.errors import BundleError
+from cmlutils.errors import BundleError, ConfigError
 from cmlutils.lookalikes import other_name
 
 if TYPE_CHECKING:
@@ -30,14 +30,16 @@ def place_warning(folder: Path) -> str:
     return ""
 
 
-def mixed_up(bundle: Path) -> str:
-    """Say that an existing bundle is another section's, whose name the disk takes for this one; else empty."""
-    other = other_name(bundle)
-    return f"{bundle} is the bundle of section {other!r}: its disk takes both names for one." if other else ""
-
-
 def check_ours(bundle: Path) -> None:
-    """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _SCRATCH."""
+    """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _SCRATCH.
+
+    Refuse, too, with ConfigError, another section's bundle, whose name the disk takes for this one.
+    """
+    if other := other_name(bundle):
+        raise ConfigError(
+            f"{bundle} is the bundle of section {other!r}: its disk takes both names for one.",
+            hint="Give one of the two sections another output_dir.",
+        )
     manifest = str(bundle / MANIFEST)
     for path in (manifest, *_within(bundle / name for name in OWN_FOLDERS)):
         with contextlib.suppress(FileNotFoundError):  # of another run that is just working
@@ -72,14 +74,12 @@ def existing_folder(folder: Path) -> Path:
 
 def obstacle(folder: Path) -> str:
     """Say why a bundle's folder can't be written or created; empty if it can, as far as one sees without trying."""
-    if paths.is_dir(folder) and (why := mixed_up(folder)):
-        return why
     for one in (folder, folder / "project-data", *(folder / name for name in OWN_FOLDERS)):
         if why := _no_folder_of_ours(one):
             return why
     try:
         check_ours(folder)
-    except BundleError as error:
+    except (BundleError, ConfigError) as error:
         return error.message.removesuffix(".")
     except OSError as error:
         return f"{error.filename} can't be read"

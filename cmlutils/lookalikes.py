@@ -12,6 +12,8 @@ import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cmlutils.paths import is_dir
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -48,10 +50,12 @@ def _taken(place: str, paths: Sequence[bytes]) -> list[bytes]:
 
 
 def other_name(folder: Path) -> str:
-    """Return the name by which the disk has an existing folder, if that is a lookalike of this one; else "".
+    """Return the name by which the disk has this folder, if that is a lookalike of its name; else "".
 
     One in another Unicode form is no other name, as some disks keep all names in one form.
     """
+    if not is_dir(folder):
+        return ""
     names: list[str] = []
     with contextlib.suppress(PermissionError):
         names = os.listdir(folder.parent)  # noqa: PTH208
