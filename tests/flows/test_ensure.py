@@ -205,13 +205,18 @@ def test_what_went_before_it_was_finished_and_a_person_replaced_stays_as_it_is(s
     assert (shelf.writes, shelf.journal.entry(KEY)) == ([], None)
 
 
-@pytest.mark.parametrize("done", [False, True])
-def test_what_a_listing_lacks_is_asked_for_by_its_id(shelf, done):
+def unlisted(shelf, *, done):
+    """Put on the shelf what an earlier run has made, or done, and no listing shows."""
     shelf.journal.begin(KEY, [])
     shelf.journal.made(KEY, shelf.put())
     if done:
         shelf.journal.done(KEY)
     shelf.shown, shelf.slow = {}, 99
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_what_a_listing_lacks_is_asked_for_by_its_id(shelf, done):
+    unlisted(shelf, done=done)
     assert shelf.ensure()[0] == made(7, Status.PRESENT if done else Status.CREATED)
     assert shelf.writes == ([] if done else ["finish"])
     assert list(shelf.things) == [7]
@@ -219,11 +224,7 @@ def test_what_a_listing_lacks_is_asked_for_by_its_id(shelf, done):
 
 @pytest.mark.parametrize("done", [False, True])
 def test_what_may_not_be_read_is_not_taken_for_gone(shelf, done):
-    shelf.journal.begin(KEY, [])
-    shelf.journal.made(KEY, shelf.put())
-    if done:
-        shelf.journal.done(KEY)
-    shelf.shown, shelf.slow = {}, 99
+    unlisted(shelf, done=done)
     shelf.trouble["read"] = [Rejected("Forbidden.", status=403)] * 9
     assert shelf.ensure()[0].status is Status.FAILED
     assert list(shelf.things) == [7]
