@@ -105,19 +105,6 @@ class Differences:
         return [*self.only_left, *(each.wanted for each in self.changed)]
 
 
-PROBE_MTIME = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
-MTIME_RESOLUTIONS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)  # in nanoseconds, of file systems
-
-
-def resolution_of(kept: int) -> int:
-    """Return the mtime resolution, in nanoseconds, of a file system that was given PROBE_MTIME and kept `kept`.
-
-    If `kept` is not even near PROBE_MTIME, full resolution is assumed.
-    """
-    coarsest = MTIME_RESOLUTIONS[-1] if abs(PROBE_MTIME - kept) <= MTIME_RESOLUTIONS[-1] else 1
-    return next((each for each in MTIME_RESOLUTIONS if PROBE_MTIME // each * each == kept), coarsest)
-
-
 def compare(
     wanted: Iterable[Entry] | Mapping[bytes, Entry],
     found: Iterable[Entry] | Mapping[bytes, Entry],

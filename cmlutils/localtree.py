@@ -1,4 +1,4 @@
-"""List a local tree, or some of its names, and find out its mtime resolution. No link is followed."""
+"""List a local tree, or some of its names. No link is followed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from typing import TYPE_CHECKING
 
-from cmlutils.entries import MODES, PROBE_MTIME, Entry, above, resolution_of
+from cmlutils.entries import MODES, Entry, above
 from cmlutils.errors import TransferError
 from cmlutils.filelist import Unread, quoted
 
@@ -31,13 +30,6 @@ _KIND_OF_FORMAT = {
 def local_path(root: Path, path: bytes) -> bytes:
     """Return the path of a listed name."""
     return os.fsencode(root) + b"/" + path
-
-
-def local_resolution(folder: Path) -> int:
-    """Return the mtime resolution, in nanoseconds, of the file system that this folder of ours is on."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
-        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116
 
 
 def walk(root: Path, *, unread: list[Unread] | None = None, unlock: bool = False) -> Iterator[Entry]:

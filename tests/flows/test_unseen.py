@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from copying import At, difference, overwrite, pull, push
 
-from cmlutils.entries import PROBE_MTIME, resolution_of
+from cmlutils.disk import PROBE_MTIME, resolution_of
 from cmlutils.errors import ConfigError, TransferError, TunnelError
 from cmlutils.flows.copying import push as pushing
 from cmlutils.flows.copying import remaining

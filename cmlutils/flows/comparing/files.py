@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cmlutils import paths
+from cmlutils.disk import mtime_resolution
 from cmlutils.entries import by_path, compare
 from cmlutils.filelist import Unread, quoted
 from cmlutils.flows.comparing.digests import UNREADABLE, Digests
@@ -18,7 +19,7 @@ from cmlutils.flows.copying.recopy import SOURCE, RecopyList
 from cmlutils.flows.copying.source_listing import source_listing
 from cmlutils.flows.copying.target_folder import TargetFolder, temp_name_beside
 from cmlutils.ignore import default_rules, keep
-from cmlutils.localtree import local_path, local_resolution
+from cmlutils.localtree import local_path
 from cmlutils.report import Difference, Group
 from cmlutils.saved_listing import read_list
 
@@ -64,7 +65,7 @@ class FileCheck:
     def _touched(self) -> list[tuple[bytes, Difference]]:
         """Each path of the bundle that was changed or lost since the export, with the difference."""
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
-        resolution_ns = local_resolution(self._state)
+        resolution_ns = mtime_resolution(self._state)
         return _listed("bundle file", self.recorded, self.here, groups, resolution_ns=resolution_ns)
 
     def source(self, tunnel: Tunnel) -> list[Difference]:

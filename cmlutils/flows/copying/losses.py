@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cmlutils.disk import mtime_resolution
 from cmlutils.entries import compare
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import quoted, unseen
-from cmlutils.localtree import local_resolution
 from cmlutils.saved_listing import read_list
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def losses(record: Path, local: KeptListing, records: Records) -> list[str]:
     target.
     """
     try:
-        found = compare(local.entries, read_list(record, records), resolution_ns=local_resolution(record.parent))
+        found = compare(local.entries, read_list(record, records), resolution_ns=mtime_resolution(record.parent))
     except TransferError as error:
         return [f"What the bundle has lost since its export is not known: {error.message}"]
     hidden = unseen(local.unread)

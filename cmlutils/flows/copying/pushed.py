@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from cmlutils import paths
-from cmlutils.entries import MTIME_RESOLUTIONS
+from cmlutils.disk import MTIME_RESOLUTIONS
 from cmlutils.errors import TransferError
 from cmlutils.saved_listing import read_list, write_list
 from cmlutils.urls import workspace_at

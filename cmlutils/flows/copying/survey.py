@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from cmlutils.disk import keeps_links, keeps_modes, mtime_resolution
 from cmlutils.entries import Differences, Entry, by_path, compare
 from cmlutils.errors import TransferError
 from cmlutils.filelist import quoted
@@ -19,7 +20,7 @@ from cmlutils.flows.copying.retrying import retrying
 from cmlutils.flows.copying.room import check_room
 from cmlutils.flows.copying.rsyncs import Rsyncs, both_rsyncs
 from cmlutils.flows.copying.source_listing import source_listing
-from cmlutils.localtree import local_resolution, walk
+from cmlutils.localtree import walk
 from cmlutils.lookalikes import lookalikes
 from cmlutils.remote import process
 from cmlutils.remote.tunnel import ANY
@@ -77,8 +78,9 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         rules, rsyncs = _rules_and_rsyncs(tunnel)
         progress.step("listing")
         kept = source_listing(tunnel, rules, records=here.records)
+        _check_disk(bundle, kept)
         _check_names(bundle, kept)
-        resolution_ns = local_resolution(bundle.state)
+        resolution_ns = mtime_resolution(bundle.state)
         differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
         recopies = RecopyList(bundle.state, SOURCE).due(kept.entries, differences)
         staging = open_staging(bundle.state / "arriving")
@@ -95,6 +97,18 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
                 bundle.data, differences, doomed, partial_bytes, lambda: sum(holes_there(tunnel, large).values())
             )
     return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns, here.records)
+
+
+def _check_disk(bundle: Bundle, kept: KeptListing) -> None:
+    """Raise TransferError if the bundle's disk can't keep what the source has."""
+    links = sum(entry.kind == "l" for entry in kept.entries.values())
+    lacks = [] if keeps_modes(bundle.state) else ["file permissions"]
+    lacks += [] if not links or keeps_links(bundle.state) else [f"symbolic links, of which the project has {links}"]
+    if lacks:
+        raise TransferError(
+            f"{bundle.data} is on a disk that does not keep {' and '.join(lacks)}.",
+            hint="Choose an output_dir on another disk; Linux's and macOS's own keep both.",
+        )
 
 
 def _check_names(bundle: Bundle, kept: KeptListing) -> None:

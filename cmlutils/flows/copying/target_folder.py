@@ -6,7 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmlutils.entries import PROBE_MTIME, resolution_of
+from cmlutils.disk import PROBE_MTIME, resolution_of
 from cmlutils.errors import TransferError
 from cmlutils.filelist import SECOND, nanoseconds
 from cmlutils.flows.copying.listing import names_in, stat_names

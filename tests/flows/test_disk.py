@@ -1,0 +1,71 @@
+"""A disk that can't keep what a project has is named before anything is copied to it."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from copying import pull
+
+from cmlutils.errors import TransferError
+
+KEEPS = {
+    "all": lambda mode: mode,
+    "one mode": lambda mode: 0o777,
+    "who may run it": lambda mode: 0o755 if mode & 0o100 else 0o644,
+    "who may write it": lambda mode: 0o777 if mode & 0o200 else 0o555,
+}
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """Let files have only the modes that a disk keeps (None: they can't be changed), and perhaps no links."""
+    chmod = os.chmod
+
+    def refused(path, *_):
+        raise PermissionError(errno.EPERM, "Operation not permitted", path)
+
+    def put(*, kept="all", links=True):
+        def changed(path, mode, **others):
+            folder = Path(os.fsdecode(path)).is_dir()
+            if kept is None and not folder:
+                refused(path)
+            chmod(path, mode if folder else KEEPS[kept](mode), **others)
+
+        monkeypatch.setattr(os, "chmod", changed)
+        if not links:
+            monkeypatch.setattr(Path, "symlink_to", refused)
+
+    return put
+
+
+@pytest.mark.parametrize("kept", [None, *KEEPS])
+def test_a_disk_that_keeps_no_modes_is_refused_before_anything_changes(disk, way, project, bundle, kept):
+    (project / "a.py").write_text("one")
+    pull(way, bundle)
+    (project / "a.py").write_text("another")
+    disk(kept=kept)
+    state = {*(bundle / "state").iterdir()}
+    if kept == "all":
+        pull(way, bundle)
+        assert (bundle / "project-data/a.py").read_text() == "another"
+        return
+    with pytest.raises(TransferError, match=r"is on a disk that does not keep file permissions\.$") as error:
+        pull(way, bundle)
+    assert "output_dir" in error.value.hint
+    assert (bundle / "project-data/a.py").read_text() == "one"
+    assert {*(bundle / "state").iterdir()} == state
+
+
+@pytest.mark.parametrize("has_links", [False, True])
+def test_a_disk_without_links_is_refused_only_if_the_project_has_some(disk, way, project, bundle, has_links):
+    (project / "a.py").write_text("one")
+    if has_links:
+        (project / "b.py").symlink_to("a.py")
+    disk(links=False)
+    if not has_links:
+        assert not pull(way, bundle).problems
+        return
+    with pytest.raises(TransferError, match=r"does not keep symbolic links, of which the project has 1\.$"):
+        pull(way, bundle)
+    assert not [*(bundle / "project-data").iterdir()]
