@@ -441,11 +441,12 @@ def test_a_relative_path_without_a_working_folder_is_told_in_a_sentence(run_line
     assert "bug" not in line.err
 
 
-def test_a_limit_of_threads_is_told_as_that(run_line, home, monkeypatch):
+@pytest.mark.parametrize("where", ["threading.Thread.start", "cmlutils.cli.overview._rows"])
+def test_a_limit_of_threads_is_told_as_that(run_line, home, monkeypatch, where):
     def none_left(*_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("cmlutils.cli.overview._rows", none_left)
+    monkeypatch.setattr(where, none_left)
     line = run_line("cmlutil project list", exit_code=1)
     assert line.err.startswith("error: This machine lets this user start no more threads or processes.")
     assert "ulimit -u" in line.err

@@ -57,7 +57,7 @@ cli.add_command(completion)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code."""
+    """Run one command line and return its exit code. No other place catches broadly."""
     mask = os.umask(0o077)
     logs.to_terminal()
     try:
@@ -66,13 +66,15 @@ def run(argv: Sequence[str]) -> int:
     except Interrupted as error:
         log.error("Ended by signal %d. Run the same command again to continue.", error.signum)
         return 128 + error.signum
+    except Exception as error:  # noqa: BLE001 - the boundary
+        return _unforeseen(error)
     finally:
         logs.close()
         os.umask(mask)
 
 
 def _translate(argv: Sequence[str]) -> int:
-    """Turn whatever ends a command into words and an exit code. No other place catches broadly."""
+    """Run the command, and turn an expected failure into words and an exit code."""
     try:
         result = cli.main(args=list(argv), prog_name="cmlutil", standalone_mode=False)
     except click.exceptions.Abort:
@@ -85,8 +87,6 @@ def _translate(argv: Sequence[str]) -> int:
     except CmlutilError as error:
         tell(error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the boundary
-        return _unforeseen(error)
     return int(result or 0)
 
 

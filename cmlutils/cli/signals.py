@@ -56,11 +56,11 @@ def signals() -> Iterator[None]:
     interrupts.forget()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    thread = threading.Thread(target=_watch, args=(reader, threading.get_ident()), daemon=True)
+    thread.start()  # first, as a machine may let us start no more
     before = {one: signal.signal(one, _heard) for one in _SIGNALS if not _nohup(one)}
     wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     hook, sys.unraisablehook = sys.unraisablehook, partial(_ignored, sys.unraisablehook, writer)
-    thread = threading.Thread(target=_watch, args=(reader, threading.get_ident()), daemon=True)
-    thread.start()
     try:
         yield
     finally:
