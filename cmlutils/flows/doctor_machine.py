@@ -47,16 +47,21 @@ def programs() -> list[Finding]:
     if shutil.which("rsync"):
         found += _rsync()
     if shutil.which("ssh"):
-        said = process.run(["ssh", "-V"], timeout=10, check=False)
-        text, number = process.text(said.err or said.out, 1), ssh.version()
-        if number >= ssh.OLDEST:
-            found.append(here("ok", text))
-        else:
-            why = f"{text} is too old" if number else f"ssh does not say its version: {text}"
-            found.append(here("error", why, "install OpenSSH 7.6 or newer"))
-        if why := ssh.settings_trouble():
-            found.append(here("error", f"ssh can't use its settings: {why}", ssh.MEND_SETTINGS))
+        found += _ssh()
     return found
+
+
+def _ssh() -> list[Finding]:
+    said = process.run(["ssh", "-V"], timeout=10, check=False)
+    text, number = process.text(said.err or said.out, 1), ssh.version()
+    why, fix = ssh.settings_trouble()
+    trouble = [here("error", why, fix)] if why else []
+    if number >= ssh.OLDEST:
+        return [here("ok", text), *trouble]
+    if trouble and not number:
+        return trouble
+    why = f"{text} is too old" if number else f"ssh does not say its version: {text}"
+    return [here("error", why, "install OpenSSH 7.6 or newer")]
 
 
 def _rsync() -> list[Finding]:

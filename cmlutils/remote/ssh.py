@@ -32,7 +32,9 @@ SETTINGS = (
     "PubkeyAuthentication=yes", "PreferredAuthentications=publickey", "RevokedHostKeys=none",
 )  # fmt: skip
 FAST = "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
-MEND_SETTINGS = "fix ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
+_MEND_SETTINGS = "fix ~/.ssh/config, or what it or /etc/ssh/ssh_config includes"
+_NO_USER = b"No user exists for uid"  # what OpenSSH's programs say then, whatever they are asked
+_MEND_USER = "add this user to /etc/passwd, as containers that choose the user's number may not"
 NO_COMMAND = "KnownHostsCommand=none"
 # the first versions with accept-new, with ^, and with KnownHostsCommand, according to the release notes
 OLDEST, PREFERS, COMMANDS = (7, 6), (8, 1), (8, 5)
@@ -137,17 +139,23 @@ def refusal(workspace: Workspace, said: bytes) -> TunnelError:
     )
 
 
-def settings_trouble() -> str:
-    """Say why ssh can't use the settings of the user or the machine; empty if it can."""
+def settings_trouble() -> tuple[str, str]:
+    """Say why ssh can't run with this user and the settings here, and what helps; both empty if it can."""
     result = process.run(["ssh", *_set(*_settings()), "-G", "localhost"], timeout=30, check=False)
+    if not result.code:
+        return "", ""
     said = process.text(result.err) or f"it ended with exit code {result.code}"
-    return said.splitlines()[0] if result.code else ""
+    why = said.splitlines()[0]
+    if _NO_USER in result.err:
+        return f"ssh does not run: {why}", _MEND_USER
+    return f"ssh can't use its settings: {why}", _MEND_SETTINGS
 
 
 def check_settings() -> None:
-    """Raise Refused if ssh can't use its settings, before a session is opened in vain."""
-    if why := settings_trouble():
-        raise Refused(f"ssh can't use its settings: {why}", hint=_sentence(MEND_SETTINGS))
+    """Raise Refused if ssh can't run with this user and the settings here, before a session is opened in vain."""
+    why, fix = settings_trouble()
+    if why:
+        raise Refused(why, hint=_sentence(fix))
 
 
 def check_keys(workspace: Workspace) -> None:
@@ -192,6 +200,8 @@ def trouble(key: Path) -> tuple[str, str]:
         return "is not a private key that ssh can read", "name the private key, whose name does not end in .pub"
     if b"bad permissions" in result.err:
         return "may be read by others, so ssh ignores it", f"run: chmod 600 {key}"
+    if _NO_USER in result.err:
+        return f"can't be used: {process.text(result.err, 1)}", _MEND_USER
     reason = process.text(result.err, 1).rpartition(": ")[2] or f"ssh-keygen ended with exit code {result.code}"
     return f"can't be read: {reason}", "fix its permissions, or name another key"
 

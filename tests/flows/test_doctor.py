@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from emulated import EXPORT
@@ -267,12 +268,20 @@ def test_an_old_ssh_is_told_and_gets_no_list_of_ciphers_that_it_can_not_read(
     assert (ssh.FAST in argv) is prefers
 
 
-def test_a_user_whom_the_system_does_not_know_is_told_what_ssh_says(program, monkeypatch):
-    program("ssh", "echo 'No user exists for uid 4711' >&2; exit 255")
+def test_a_user_whom_the_system_does_not_know_is_told_as_that(program, monkeypatch):
+    for name in ("ssh", "ssh-keygen"):
+        program(name, "echo 'No user exists for uid 4711' >&2; exit 255")
+    (error,) = [one for one in doctor_machine.programs() if one.severity == "error"]
+    assert error.text == "ssh does not run: No user exists for uid 4711"
+    assert "/etc/passwd" in error.fix
+    with pytest.raises(ssh.Refused, match="ssh does not run: No user exists for uid 4711") as refused:
+        ssh.check_settings()
+    assert "/etc/passwd" in refused.value.hint
+    (found,) = doctor_machine.ssh_keys([Workspace("http://ws.test", "me", Secret("k"), identity_file=Path("/k"))])
+    assert found.text == "the ssh key /k can't be used: No user exists for uid 4711"
+    assert found.fix == error.fix
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    errors = [one.text for one in doctor_machine.programs() if one.severity == "error"]
-    assert errors[0] == "ssh does not say its version: No user exists for uid 4711"
     found = doctor_machine.ssh_keys([Workspace("http://ws.test", "me", Secret("k"))])
     assert [one.text for one in found] == ["there is no ssh key in ~/.ssh"]
 
