@@ -1,6 +1,6 @@
 """A small weekend: many projects in the background, some of them bad, killed workers, a workspace away for a while.
 
-WEEKEND_PROJECTS and WEEKEND_BATCH make it larger; 60 and 8 take some minutes.
+WEEKEND_PROJECTS and WEEKEND_BATCH make it larger; 300 and 8 take eleven minutes on two cores.
 """
 
 import json
