@@ -22,10 +22,12 @@ def resolution_of(kept: int) -> int:
 
 
 def mtime_resolution(folder: Path) -> int:
-    """Return the disk's mtime resolution, in nanoseconds."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        os.utime(file.name, ns=(PROBE_MTIME, PROBE_MTIME))
-        return resolution_of(os.stat(file.name).st_mtime_ns)  # noqa: PTH116
+    """Return the disk's mtime resolution, in nanoseconds; one, encfs, rounds times only when a file is renamed."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        file = Path(place, "file")
+        file.touch()
+        os.utime(file, ns=(PROBE_MTIME, PROBE_MTIME))
+        return resolution_of(file.rename(Path(place, "renamed")).stat().st_mtime_ns)
 
 
 def keeps_modes(folder: Path) -> bool:
@@ -43,10 +45,11 @@ def _kept(path: str, mode: int) -> bool:
 
 
 def keeps_links(folder: Path) -> bool:
-    """Tell whether there can be symbolic links."""
+    """Tell whether there can be symbolic links; sshfs refuses to read one with an absolute target."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
+        link = Path(place, "link")
         try:
-            Path(place, "link").symlink_to("nowhere")
+            link.symlink_to("/nowhere")
+            return str(link.readlink()) == "/nowhere"
         except OSError:
             return False
-    return True

@@ -26,7 +26,7 @@ Cause = Literal["done", "vanished", "partial", "space", "connection", "fatal"]
 _CONNECTION = {10, 12, 20, 30, 35, 255}  # 20: ours was ended by a signal
 _PROGRESS = re.compile(rb"\s*([\d,.]+)\s+\d+%\s+\S+\s+\S+(?:\s+\(xfr#(\d+), (?:to|ir)-chk=\d+/\d+\))?")
 _NAMED = re.compile(rb'rsync: (?:\[\w+(?:=[^\]]*)?\] )?(.*?) ?"(.*)"(?: \(in \w+\))?:? ?(.*)')
-_MOVED = re.compile(rb"(?:rename|copy)")  # of two paths that such a complaint names, the second one is the goal
+_MOVED = re.compile(rb"(?:rename|copy)")  # of two paths that such a complaint names, the second one is meant
 _SPOILT = re.compile(rb"ERROR: (.*) (failed verification) -- update discarded\.")
 _BLOCKED = re.compile(rb"(?:cannot delete non-empty directory|could not make way for new [^:]+): (.*)")
 _ESCAPED = re.compile(rb"\\#(\d{3})")
@@ -212,7 +212,8 @@ def complaints(err: bytes) -> list[Complaint]:
     for line in err.split(b"\n"):
         if match := _NAMED.fullmatch(line):
             reason = f"{os.fsdecode(match[1])}: {os.fsdecode(match[3])}"
-            path = match[2].rpartition(b'" -> "')[2] if _MOVED.fullmatch(match[1]) else match[2]
+            place, goal = match[2].partition(b'" -> "')[0], match[2].rpartition(b'" -> "')[2]
+            path = goal if _MOVED.fullmatch(match[1]) else place
             found.append(Complaint(_unescaped(path), reason.encode("utf-8", "backslashreplace").decode()))
         elif match := _SPOILT.fullmatch(line):
             found.append(Complaint(_unescaped(match[1]), os.fsdecode(match[2])))

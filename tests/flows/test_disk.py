@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from copying import pull
 
+from cmlutils.disk import mtime_resolution
 from cmlutils.errors import TransferError
 
 KEEPS = {
@@ -19,13 +20,13 @@ KEEPS = {
 
 @pytest.fixture
 def disk(monkeypatch):
-    """Let files have only the modes that a disk keeps (None: they can't be changed), and perhaps no links."""
+    """Let files have only the modes that a disk keeps (None: they can't be changed), and no links that can be read."""
     chmod = os.chmod
 
     def refused(path, *_):
         raise PermissionError(errno.EPERM, "Operation not permitted", path)
 
-    def put(*, kept="all", links=True):
+    def put(*, kept="all", links="all"):
         def changed(path, mode, **others):
             folder = Path(os.fsdecode(path)).is_dir()
             if kept is None and not folder:
@@ -33,8 +34,8 @@ def disk(monkeypatch):
             chmod(path, mode if folder else KEEPS[kept](mode), **others)
 
         monkeypatch.setattr(os, "chmod", changed)
-        if not links:
-            monkeypatch.setattr(Path, "symlink_to", refused)
+        if links != "all":
+            monkeypatch.setattr(Path, "symlink_to" if links == "none" else "readlink", refused)
 
     return put
 
@@ -57,15 +58,31 @@ def test_a_disk_that_keeps_no_modes_is_refused_before_anything_changes(disk, way
     assert {*(bundle / "state").iterdir()} == state
 
 
+@pytest.mark.parametrize("links", ["none", "unreadable"])
 @pytest.mark.parametrize("has_links", [False, True])
-def test_a_disk_without_links_is_refused_only_if_the_project_has_some(disk, way, project, bundle, has_links):
+def test_a_disk_without_links_is_refused_only_if_the_project_has_some(disk, way, project, bundle, links, has_links):
     (project / "a.py").write_text("one")
     if has_links:
         (project / "b.py").symlink_to("a.py")
-    disk(links=False)
+    disk(links=links)
     if not has_links:
         assert not pull(way, bundle).problems
         return
     with pytest.raises(TransferError, match=r"does not keep symbolic links, of which the project has 1\.$"):
         pull(way, bundle)
     assert not [*(bundle / "project-data").iterdir()]
+
+
+@pytest.mark.parametrize("resolution_ns", [1, 1000, 10**9])
+def test_a_disk_that_rounds_times_when_a_file_is_renamed_is_seen_as_one(tmp_path, monkeypatch, resolution_ns):
+    rename = Path.rename
+
+    def renamed(path, goal):
+        time = path.stat().st_mtime_ns // resolution_ns * resolution_ns
+        there = rename(path, goal)
+        os.utime(there, ns=(time, time))
+        return there
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    assert mtime_resolution(tmp_path) == resolution_ns
+    assert not [*tmp_path.iterdir()]
