@@ -27,7 +27,7 @@ def difference(left, right):
 
 def pull(way, folder, progress=None):
     bundle, progress = Bundle(folder), progress or Silent()
-    with listing_here(bundle.data) as here:
+    with listing_here(bundle) as here:
         return pulling.pull(way, bundle, survey(way, bundle, here, progress), progress)
 
 

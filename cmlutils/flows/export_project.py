@@ -40,7 +40,7 @@ def export_project(
             text = "The source does not show the project's collaborators: add them on the target by hand."
             report.todos.append(text)
     with (
-        listing_here(bundle.data) as here,  # listed while the session opens, as both take time
+        listing_here(bundle) as here,  # listed while the session opens, as both take time
         tunnel_in_phases(connection, project, runtimes, bundle, progress) as tunnel,
         progress.phase("files"),
     ):

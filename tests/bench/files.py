@@ -174,7 +174,7 @@ class Case:
                         one.open()
                         result = push(one, found, Silent())
                 else:
-                    with listing_here(bundle.data) as here:
+                    with listing_here(bundle) as here:
                         one.open()
                         result = pull(one, bundle, survey(one, bundle, here, Silent()), Silent())
                 assert not result.problems, result.problems

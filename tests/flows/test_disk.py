@@ -86,3 +86,11 @@ def test_a_disk_that_rounds_times_when_a_file_is_renamed_is_seen_as_one(tmp_path
     monkeypatch.setattr(Path, "rename", renamed)
     assert mtime_resolution(tmp_path) == resolution_ns
     assert not [*tmp_path.iterdir()]
+
+
+def test_no_session_is_opened_for_a_disk_that_keeps_no_modes(disk, workspaces, run_line):
+    source, _ = workspaces()
+    disk(kept="one mode")
+    line = run_line('cmlutil project export -p "Churn Model"', exit_code=1)
+    assert "is on a disk that does not keep file permissions." in line.err
+    assert not source.session_log

@@ -59,11 +59,17 @@ class Survey(NamedTuple):
 
 
 @contextlib.contextmanager
-def listing_here(data: Path) -> Iterator[PendingListing]:
-    """List the bundle's files in a thread while the block does something else, such as opening a tunnel."""
+def listing_here(bundle: Bundle) -> Iterator[PendingListing]:
+    """List the bundle's files in a thread while the block does something else, such as opening a tunnel.
+
+    Raises TransferError at once if the bundle's disk does not keep modes.
+    """
+    data = bundle.data
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
+        if not keeps_modes(bundle.state):
+            raise _unfit(bundle, "file permissions")
     records: Records = {}
     with listing_beside(data, by_path, records=records, unlock=True) as read:
         yield PendingListing(records, read)
@@ -78,7 +84,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         rules, rsyncs = _rules_and_rsyncs(tunnel)
         progress.step("listing")
         kept = source_listing(tunnel, rules, records=here.records)
-        _check_disk(bundle, kept)
+        _check_links(bundle, kept)
         _check_names(bundle, kept)
         resolution_ns = mtime_resolution(bundle.state)
         differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
@@ -99,16 +105,18 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
     return Survey(rsyncs, kept, differences, recopies, staging, resolution_ns, here.records)
 
 
-def _check_disk(bundle: Bundle, kept: KeptListing) -> None:
-    """Raise TransferError if the bundle's disk can't keep what the source has."""
+def _unfit(bundle: Bundle, what: str) -> TransferError:
+    return TransferError(
+        f"{bundle.data} is on a disk that does not keep {what}.",
+        hint="Choose an output_dir on another disk; Linux's and macOS's own keep permissions and links.",
+    )
+
+
+def _check_links(bundle: Bundle, kept: KeptListing) -> None:
+    """Raise TransferError if the project has symbolic links and the bundle's disk does not keep them."""
     links = sum(entry.kind == "l" for entry in kept.entries.values())
-    lacks = [] if keeps_modes(bundle.state) else ["file permissions"]
-    lacks += [] if not links or keeps_links(bundle.state) else [f"symbolic links, of which the project has {links}"]
-    if lacks:
-        raise TransferError(
-            f"{bundle.data} is on a disk that does not keep {' and '.join(lacks)}.",
-            hint="Choose an output_dir on another disk; Linux's and macOS's own keep both.",
-        )
+    if links and not keeps_links(bundle.state):
+        raise _unfit(bundle, f"symbolic links, of which the project has {links}")
 
 
 def _check_names(bundle: Bundle, kept: KeptListing) -> None:
