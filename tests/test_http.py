@@ -325,10 +325,23 @@ def test_a_login_page_is_no_file(http, mock):
         http.download("/cli", io.BytesIO(), 100)
 
 
+@pytest.mark.parametrize(("body", "kind"), [("Please log in", "text/html"), ("\n <html>", "text/plain")])
+def test_a_page_is_known_by_its_type_or_by_how_it_begins(http, mock, body, kind):
+    mock.get(f"{URL}/x", body=body, content_type=kind)
+    with pytest.raises(ApiError, match="HTML, not JSON"):
+        http.get("/x")
+
+
 def test_a_projects_file_may_be_html(http, mock):
     mock.get(f"{URL}/f", body="<p>", content_type="text/html")
     assert http.content("/f") == b"<p>"
     assert bearer(mock.calls[0].request).startswith("Basic")
+
+
+def test_a_projects_file_is_asked_for_again_when_its_answer_was_lost(http, mock):
+    mock.get(f"{URL}/f", status=503)
+    mock.get(f"{URL}/f", body=b"text")
+    assert http.content("/f") == b"text"
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -415,6 +428,13 @@ def test_a_plain_500_is_tried_again_three_times_within_seconds(http, mock, clock
         http.get("/x")
     assert error.value.status == 500
     assert clock.pauses == [0.5, 1.0, 2.0]
+
+
+def test_a_plain_500_is_tried_again_even_if_it_is_the_first_answer(clock, mock):
+    mock.get(f"{URL}/x", status=500)
+    mock.get(f"{URL}/x", json=[1])
+    assert make(clock, answered=False).get("/x") == [1]
+    assert clock.pauses == [0.5]
 
 
 def test_a_501_is_waited_for_when_reading_and_ends_a_write(http, mock, clock):
@@ -620,6 +640,14 @@ def test_a_connection_that_has_not_rested_is_used_again(clock):
             clock.time += 0.6
     peer.join()
     assert len(peer.seen) == 3
+
+
+def test_the_connection_is_closed_at_the_end(clock):
+    peer = Steady(KEPT, b"")  # waits for a second request, or for the connection's end
+    with make(clock, peer.url) as http:
+        assert http.get("/x") == {"a": 1}
+    peer.join()
+    assert peer.seen[1:] == [b""]
 
 
 def test_cookies_are_not_kept(clock):
