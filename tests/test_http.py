@@ -182,6 +182,12 @@ def test_no_value_of_an_environment_is_said_in_whichever_form_it_is_quoted(http,
     assert not any(part in error.value.message for part in ("SEKRIT", "geheim", "line1", "pä", "u00e4"))
 
 
+def test_of_a_value_that_begins_as_another_does_nothing_is_said(http, mock):
+    mock.post(f"{URL}/x", json={"message": "bad value geheim-und-lang"}, status=422)
+    with pytest.raises(Rejected, match=r"bad value [*]{3}\.$"):
+        http.send("POST", "/x", {"environment": {"A": "geheim", "B": "geheim-und-lang", "C": "geheim-und"}})
+
+
 def test_the_arguments_of_a_job_are_not_said(http, mock):
     arguments = '--user dana --password "ge heim"'
     mock.post(f"{URL}/x", json={"message": f"arguments {json.dumps(arguments)} are too long"}, status=422)
@@ -215,7 +221,7 @@ def test_a_redirect_to_the_same_machine_tells_what_is_different_there(clock, moc
     assert error.value.message == f"{usual}: a redirect to {told} (status 301)."
 
 
-@pytest.mark.parametrize("where", ["/login", "https://[bad", ""])
+@pytest.mark.parametrize("where", ["/login", "https://[bad", "https:///login", ""])
 def test_a_write_that_is_redirected_elsewhere_may_have_had_its_effect(http, mock, where):
     mock.post(f"{URL}/x", status=307, headers={"Location": where})
     with pytest.raises(AnswerLost, match=f"^{http.host} .*: a redirect to another page"):  # it may have taken effect
