@@ -133,6 +133,7 @@ def test_a_refusal_is_told_at_once_with_the_call_and_its_status(http, mock, cloc
         ({"error": {"message": "Deep."}}, ": Deep."),
         ({"message": "", "error": "second"}, ": second."),
         ({"message": "x" * 5000}, ": " + "x" * 300 + "."),
+        ({"error": {"code": 7}}, "(400)."),
         ([1], "(400)."),
     ],
 )
@@ -186,6 +187,12 @@ def test_of_a_value_that_begins_as_another_does_nothing_is_said(http, mock):
     mock.post(f"{URL}/x", json={"message": "bad value geheim-und-lang"}, status=422)
     with pytest.raises(Rejected, match=r"bad value [*]{3}\.$"):
         http.send("POST", "/x", {"environment": {"A": "geheim", "B": "geheim-und-lang", "C": "geheim-und"}})
+
+
+def test_an_environment_that_is_one_text_is_not_said(http, mock):
+    mock.post(f"{URL}/x", json={"message": "not JSON: PASSWORD=geheim"}, status=422)
+    with pytest.raises(Rejected, match=r"not JSON: [*]{3}\.$"):
+        http.send("POST", "/x", {"environment": "PASSWORD=geheim"})
 
 
 def test_the_arguments_of_a_job_are_not_said(http, mock):
@@ -270,6 +277,8 @@ def test_a_page_in_place_of_an_answer_is_asked_past_within_seconds(http, mock, c
     with pytest.raises(AnswerLost):
         http.send("POST", "/x", {})
     assert clock.pauses == [0.5, 0.5]
+    assert http.waits == 0
+    assert http.calls == {"GET": 2, "PUT": 2, "POST": 1}
 
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
@@ -377,7 +386,7 @@ def test_a_workspace_that_has_answered_before_is_waited_for(http, mock, clock, s
     mock.get(f"{URL}/y", status=status)
     mock.get(f"{URL}/y", json=[2])
     assert http.get("/y") == [2]
-    assert len(clock.pauses) == 2
+    assert len(clock.pauses) == http.waits == 2
     assert all(1 <= pause <= 2 for pause in clock.pauses)
     asked = "" if status == 429 else " to answer GET /y"
     assert clock.said[0].startswith(f"waiting for ws.example.com{asked}: ")
