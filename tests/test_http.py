@@ -189,6 +189,12 @@ def test_of_a_value_that_begins_as_another_does_nothing_is_said(http, mock):
         http.send("POST", "/x", {"environment": {"A": "geheim", "B": "geheim-und-lang", "C": "geheim-und"}})
 
 
+def test_a_value_as_short_as_a_usual_word_tears_no_message(http, mock):
+    mock.post(f"{URL}/x", json={"message": "no unit 1 for pin"}, status=422)
+    with pytest.raises(Rejected, match=r"no unit 1 for [*]{3}\.$"):
+        http.send("POST", "/x", {"environment": {"A": "no", "B": "1", "C": "pin", "D": ""}})
+
+
 def test_an_environment_that_is_one_text_is_not_said(http, mock):
     mock.post(f"{URL}/x", json={"message": "not JSON: PASSWORD=geheim"}, status=422)
     with pytest.raises(Rejected, match=r"not JSON: [*]{3}\.$"):
