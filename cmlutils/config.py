@@ -64,13 +64,12 @@ def is_there(path: Path) -> bool:
         raise ConfigError(f"{path} can't be read: {error.strerror}.", hint=hint) from error
 
 
-def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
+def find_file(side: Side, folders: Sequence[Path]) -> tuple[Path, list[str]]:
     """Return the ini file of this side and warnings about others of its name.
 
     Raises ConfigError when no folder has it.
     """
     file_name = f"{side}-config.ini"
-    folders = list(folders)
     found = [folder / file_name for folder in folders if is_there(folder / file_name)]
     if not found:
         places = ", ".join(str(folder) for folder in folders)
@@ -78,7 +77,7 @@ def find_file(side: Side, folders: Iterable[Path]) -> tuple[Path, list[str]]:
             f"There is no {file_name} in {places}.",
             hint="Run 'cmlutil init', write one with a section for each project, or name its folder with --config-dir.",
         )
-    others = [other for other in found[1:] if not other.samefile(found[0])]
+    others = [other for other in found if not other.samefile(found[0])]
     return found[0], [f"{other} is ignored: {found[0]} was found first." for other in others]
 
 

@@ -77,7 +77,7 @@ def test_a_url_with_a_login_is_refused_and_not_said(ini, login):
         (GOOD + "[P]\n", ["line", "[P]", "twice", "Keep only one"]),
         (GOOD + "username=kai\n", ["username", "twice", "Keep only one"]),
         ("username=dana\n", ["line 1", "before"]),
-        (GOOD + "what is this\n", ["line 7"]),
+        (GOOD + "what is this\nand this\n", ["line 7"]),
         (GOOD.replace("apiv1_key=k3y", "apiv1_key_command='open"), ["apiv1_key_command"]),
     ],
 )
@@ -113,11 +113,11 @@ def test_no_file_says_where_it_looked(home):
 
 
 def test_the_first_folder_wins_and_a_later_one_is_told(ini, home):
-    ini(GOOD.replace("dana", "first"))
-    ini(GOOD.replace("dana", "second"), folder=".cmlutils")
+    first = ini(GOOD.replace("dana", "first"))
+    second = ini(GOOD.replace("dana", "second"), folder=".cmlutils")
     section = config.load("export", "P", environ={})
     assert section.workspace.username == "first"
-    assert any(".cmlutils" in warning for warning in section.warnings)
+    assert section.warnings == [f"{second} is ignored: {first} was found first."]
     assert config.load("export", "P", str(home / ".cmlutils"), environ={}).workspace.username == "second"
     environ = {"CMLUTILS_CONFIG_DIR": str(home / ".cmlutils")}
     assert config.load("export", "P", environ=environ).workspace.username == "second"
@@ -304,6 +304,15 @@ def test_a_ca_file_that_may_not_be_read_is_named_as_that(ini, tmp_path):
 def test_an_output_folder_that_may_not_be_entered_is_told(ini, home):
     (home / "bundles").mkdir(mode=0o600)
     assert "Permission denied" in told_of(ini, GOOD)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_an_ini_file_that_may_not_be_read_is_told(ini):
+    path = ini(GOOD)
+    path.chmod(0)
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "P", environ={})
+    assert caught.value.message == f"{path} can't be read: Permission denied."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
