@@ -138,6 +138,11 @@ def test_warnings_name_what_is_odd(ini):
         assert word in warnings
 
 
+def test_a_file_without_a_key_may_be_read_by_others(ini):
+    ini(GOOD.replace("apiv1_key=k3y", "apiv1_key_command=pass show it")).chmod(0o644)
+    assert config.load("export", "P", environ={}).warnings == []
+
+
 def test_the_key_may_come_from_the_environment_or_a_command(ini):
     ini(GOOD.replace("apiv1_key=k3y\n", ""))
     section = config.load("export", "P", environ={"CMLUTILS_SOURCE_APIV1_KEY": "fromenv"})
