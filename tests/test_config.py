@@ -96,7 +96,22 @@ def test_a_section_that_is_not_there_names_the_nearest(ini):
     ini(GOOD.replace("[P]", "[Project-A]"))
     with pytest.raises(ConfigError, match="no section") as caught:
         config.load("export", "Project-B", environ={})
-    assert "Project-A" in caught.value.hint
+    assert caught.value.hint == "Did you mean [Project-A]?"
+
+
+@pytest.mark.parametrize(("more", "told"), [("", "P"), ("[Q]\n[R S]\n", "P, Q, R S")])
+def test_of_few_sections_all_are_named_when_none_is_near(ini, more, told):
+    ini(GOOD + more)
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "Sales", environ={})
+    assert caught.value.hint == f"Its sections: {told}."
+
+
+def test_a_file_without_sections_is_told_to_have_none(ini):
+    ini("[DEFAULT]\nusername=dana\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load("export", "Sales", environ={})
+    assert caught.value.hint == "Its sections: none."
 
 
 def test_of_many_sections_none_is_named_that_was_not_meant(ini):
