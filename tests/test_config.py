@@ -107,6 +107,12 @@ def test_of_few_sections_all_are_named_when_none_is_near(ini, more, told):
     assert caught.value.hint == f"Its sections: {told}."
 
 
+def test_what_all_sections_share_is_no_section(ini):
+    ini(GOOD)
+    with pytest.raises(ConfigError, match=r"has no section \[DEFAULT\]"):
+        config.load("export", "DEFAULT", environ={})
+
+
 def test_a_file_without_sections_is_told_to_have_none(ini):
     ini("[DEFAULT]\nusername=dana\n")
     with pytest.raises(ConfigError) as caught:

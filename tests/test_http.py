@@ -399,6 +399,14 @@ def test_a_workspace_that_has_answered_before_is_waited_for(http, mock, clock, s
     assert len(clock.said) == 1
 
 
+def test_why_it_is_waited_for_is_said_once_and_again_when_it_changes(http, mock, clock):
+    for status in (503, 503, 502):
+        mock.get(f"{URL}/x", status=status)
+    mock.get(f"{URL}/x", json=[1])
+    assert http.get("/x") == [1]
+    assert ["503" in said for said in clock.said] == [True, False]
+
+
 def test_waiting_ends_when_patience_does(http, mock, clock):
     mock.get(f"{URL}/x", status=503)
     with pytest.raises(Unreachable, match=r"did not come back within 3600 s: .* \(GET /x\)\.$"):
