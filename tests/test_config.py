@@ -153,7 +153,7 @@ def test_a_folder_of_the_environment_without_the_file_is_warned_of(ini, home):
 
 def test_warnings_name_what_is_odd(ini):
     path = ini(GOOD.replace("https", "http") + "skip_tls_verification=true\nowner_usrname=kai\n")
-    path.chmod(0o644)
+    path.chmod(0o666)
     warnings = "\n".join(config.load("export", "P", environ={}).warnings)
     for word in ("owner_username", "chmod 600", "skip_tls_verification", "unencrypted"):
         assert word in warnings
@@ -229,9 +229,11 @@ def test_one_folder_by_two_names_is_one(ini, home):
 
 
 def test_an_owner_is_the_sources(ini, home):
-    path = ini(GOOD + "owner_username=crew\n")
+    ini(GOOD + "owner_username=crew\n")
     assert config.load("export", "P", environ={}).warnings == []
-    path.rename(path.with_name("import-config.ini"))
+    ini(GOOD, "import")
+    assert config.load("import", "P", environ={}).warnings == []
+    ini(GOOD + "owner_username=crew\n", "import")
     (warning,) = config.load("import", "P", environ={}).warnings
     assert "owner_username has no effect here" in warning
 

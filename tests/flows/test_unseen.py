@@ -378,6 +378,7 @@ def test_one_whose_new_copy_was_cut_is_copied_again(copy, listed, monkeypatch):
     ("line", "refused"),
     [
         ('rsync: [receiver] mkstemp "/home/cdsw/in/.a.Ab12Cd" failed: Permission denied (13)', ["in/a"]),
+        ('rsync: [receiver] mkstemp "/home/cdsw/.b.Ab12Cd" failed: Permission denied (13)', ["b"]),
         ('rsync: [generator] chgrp "/home/cdsw/in" failed: Operation not permitted (1)', ["in/a"]),
         ('rsync: [sender] send_files failed to open "/home/cdsw/b": Permission denied (13)', ["b"]),
         ("ERROR: b failed verification -- update discarded.", ["b"]),
