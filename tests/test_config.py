@@ -222,6 +222,13 @@ def test_a_mistyped_key_that_is_required_is_named(ini, key, mistyped):
     assert f"Or is {mistyped} a typo for it?" in caught.value.hint
 
 
+def test_a_key_that_has_a_meaning_of_its_own_is_no_mistyped_one(ini):
+    ini(GOOD.replace("username=", "owner_username="))
+    with pytest.raises(ConfigError, match="the key username is missing") as caught:
+        config.load("export", "P", environ={})
+    assert "typo" not in caught.value.hint
+
+
 def test_one_folder_by_two_names_is_one(ini, home):
     ini(GOOD)
     (home / ".cmlutils").symlink_to(home / "cmlutils")
@@ -315,9 +322,10 @@ def test_an_output_folder_that_can_be_none_is_told(ini, home):
 
 
 def test_a_relative_output_folder_is_warned_of(ini):
-    ini(GOOD.replace("~/bundles", "bundles"))
+    path = ini(GOOD.replace("~/bundles", "bundles"))
     (warning,) = config.load("export", "P", environ={}).warnings
-    assert "output_dir is relative: which folder it means depends on where cmlutil is started." in warning
+    told = "output_dir is relative: which folder it means depends on where cmlutil is started."
+    assert warning == f"{path}, section [P]: {told}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

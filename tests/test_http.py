@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -70,6 +71,7 @@ def test_the_key_is_sent_as_the_user_of_basic_authentication(http, mock):
     request = mock.calls[0].request
     assert bearer(request) == "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()
     assert request.url == f"{URL}/x?q=a+b"
+    assert request.headers["Accept"] == "application/json"
     assert request.body is None
 
 
@@ -306,6 +308,12 @@ def test_a_reply_without_a_body_is_nothing(http, mock):
     assert http.send("PUT", "/x", {}, idempotent=True) is None
 
 
+def test_a_write_without_a_body_sends_none(http, mock):
+    mock.delete(f"{URL}/x", status=204)
+    http.send("DELETE", "/x", idempotent=True)
+    assert mock.calls[0].request.body is None
+
+
 def test_a_download_larger_than_allowed_is_refused(http, mock):
     mock.get(f"{URL}/cli", body=b"x" * 100)
     to = io.BytesIO()
@@ -337,6 +345,7 @@ def test_a_download_is_tried_again_begins_anew_and_needs_no_key(http, mock):
     to = io.BytesIO(b"longer than the archive")
     http.download("/cli", to, 100)
     assert to.getvalue() == b"archive"
+    assert mock.calls[1].request.headers["Accept-Encoding"] == "identity"  # a file is written as it comes
     assert all(bearer(call.request) is None for call in mock.calls)
 
 
@@ -425,10 +434,11 @@ def test_nobody_waits_longer_than_patience_whatever_retry_after_says(clock, mock
     assert clock.pauses == [60.0]
 
 
-def test_retry_after_is_heeded_as_a_date_and_ignored_as_anything_else(http, mock, clock):
+@pytest.mark.parametrize("other", ["soon", "-9", "\N{SUPERSCRIPT TWO}"])
+def test_retry_after_is_heeded_as_a_date_and_ignored_as_anything_else(http, mock, clock, other):
     when = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
     mock.get(f"{URL}/x", status=429, headers={"Retry-After": when})
-    mock.get(f"{URL}/x", status=429, headers={"Retry-After": "soon"})
+    mock.get(f"{URL}/x", status=429, headers={"Retry-After": other})
     mock.get(f"{URL}/x", json={})
     http.get("/x")
     assert 80 < clock.pauses[0] <= 90
@@ -449,6 +459,15 @@ def test_clocks_are_compared_unless_a_date_is_beyond_belief():
     assert clock_ahead("Thu, 01 Jan 2099 00:00:00 GMT") > 1e9
     beyond = "Fri, 31 Dec 9999 23:59:59 GMT"
     assert clock_ahead("") == clock_ahead("nonsense") == clock_ahead(beyond) == 0
+
+
+@pytest.mark.parametrize("date", ["01 Jan 2099 00:00:00", "01 Jan 2099 00:00:00 -0000", "01 Jan 2099 09:00:00 +0900"])
+def test_a_date_without_a_time_zone_is_in_utc(date, monkeypatch):
+    monkeypatch.setenv("TZ", "XYZ-5")
+    time.tzset()
+    assert clock_ahead(date) == pytest.approx(clock_ahead("Thu, 01 Jan 2099 00:00:00 GMT"), abs=5)
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_a_plain_500_is_tried_again_three_times_within_seconds(http, mock, clock):
