@@ -186,8 +186,14 @@ def test_what_can_not_be_taken_away_is_said_loudly_and_goes_with_the_next_import
         assert before
 
 
+def never_paused_again(workspace):
+    """Let arming a job take its pause off, and nothing pause it again."""
+    workspace.faults.add(Fault("status", method="PATCH", containing=r'^{"paused": true}$', status=403, times=None))
+
+
 def test_a_live_job_that_can_not_be_deleted_at_first_is_deleted_at_the_end(tmp_path):
     with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        never_paused_again(workspace)
         workspace.faults.add(Fault("status", method="DELETE", path="/jobs/", status=403, times=4))
         run = replay(workspace, write_bundle(tmp_path / "bundle", jobs=JOBS[:1]))
         assert run.code == ExitCode.NEEDS_HAND
@@ -197,19 +203,29 @@ def test_a_live_job_that_can_not_be_deleted_at_first_is_deleted_at_the_end(tmp_p
 
 
 @pytest.mark.parametrize("crash", [0, *range(6, 14)])
-def test_a_job_that_comes_to_life_is_deleted_also_after_a_crash_unless_it_can_be_paused_then(tmp_path, crash):
+def test_a_job_that_comes_to_life_is_paused_again_also_after_a_crash(tmp_path, crash):
     with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={}), [], [])
+        if crash:
+            replay(workspace, bundle, crash + 6, after=True)
+        assert replay(workspace, bundle).code == ExitCode.OK
+        ingest, score = project_in(workspace).jobs
+        assert (ingest.schedule, score.parent_id) == ("0 2 * * *", ingest.id)
+        assert running(workspace) == []
+
+
+@pytest.mark.parametrize("crash", [0, *range(6, 14)])
+def test_a_job_that_comes_to_life_and_stays_so_is_deleted_also_after_a_crash(tmp_path, crash):
+    with target_of(tmp_path, ["arming_keeps_pause"]) as workspace:
+        never_paused_again(workspace)
         bundle = write_bundle(tmp_path / "bundle", replace(SETTINGS, environment={}), [], [])
         if crash:
             replay(workspace, bundle, crash + 6, after=True)
         run = replay(workspace, bundle)
         assert run.code == ExitCode.NEEDS_HAND
-        (project,) = workspace.world.projects
-        ((kept, fires),) = [(job.name, job.can_fire) for job in project.jobs]
-        assert not fires
-        deleted = [one.name for one in run.report.outcomes if "It was deleted again." in one.note]
-        assert {kept, *deleted} == {"ingest", "score"}
-        assert crash or kept == "score"
+        ((kept, fires),) = [(job.name, job.can_fire) for job in project_in(workspace).jobs]
+        assert (kept, fires) == ("score", False)
+        assert "It was deleted again." in outcome(run, "ingest").note
         assert running(workspace) == []
 
 

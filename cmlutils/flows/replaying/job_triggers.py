@@ -61,16 +61,6 @@ def paused_in_v2(v2: ApiV2, project: ProjectRef, record: Record) -> bool | None:
     return paused if isinstance(paused, bool) else None
 
 
-def _settled(job: Job, state: JobState) -> JobState:
-    """Return the state, but raise CannotBeInertError if it has a schedule or parent and is not shown as paused."""
-    if state.armed and state.paused is not True:
-        raise CannotBeInertError(
-            f"job {job.name} has a schedule or parent, and the target does not show it as paused.",
-            hint="Create it by hand.",
-        )
-    return state
-
-
 def pause(target: Target, job: Job, job_id: int) -> JobState:
     """Pause a job, trying every way we know until the target shows it as paused; return the last state.
 
@@ -85,15 +75,23 @@ def pause(target: Target, job: Job, job_id: int) -> JobState:
             state = read_state(target, job_id)
         if state.paused:
             break
-    return _settled(job, state)
+    if state.armed and not state.paused:
+        raise CannotBeInertError(
+            f"job {job.name} has a schedule or parent, and the target does not show it as paused.",
+            hint="Create it by hand.",
+        )
+    return state
 
 
 def arm(target: Target, job: Job, state: JobState, parent_id: int) -> JobState:
-    """Give a paused job its schedule or parent, in every way we know until the target shows it; return the state."""
+    """Give a paused job its schedule or parent, in every way we know until the target shows it; return the state.
+
+    It is paused again where the target takes its pause off meanwhile.
+    """
     job_id = int(state.record["id"])
     for way in _trigger_ways(target, job, state, parent_id):
         if tried("job PATCH", way):
-            state = _settled(job, read_state(target, job_id))
+            state = pause(target, job, job_id)
         if armed_as_wanted(state, job, parent_id):
             break
     return state
