@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cmlutils.errors import CheckFailed, Unreachable
+from cmlutils.errors import CheckFailed, CmlutilError, Unreachable
 from cmlutils.flows.connect import api_v2, tunnel_in_phases
 from cmlutils.flows.copying.bundle_files import reading_bundle
 from cmlutils.flows.copying.push import push
@@ -22,7 +22,7 @@ from cmlutils.flows.replaying.model_builds import build_side_by_side
 from cmlutils.flows.replaying.models import model_replays
 from cmlutils.flows.replaying.project import ensure_project, project_there
 from cmlutils.flows.replaying.runtime_choice import RuntimeChoice
-from cmlutils.flows.replaying.take_away import with_leftovers
+from cmlutils.flows.replaying.take_away import half_made, with_leftovers
 from cmlutils.flows.replaying.target import Clock, Target
 from cmlutils.metadata import read_metadata
 from cmlutils.project import LEGACY_ENGINE, ProjectRef
@@ -125,12 +125,17 @@ class Replay:
         models = model_replays(target, [one for one in wanted if isinstance(one, Model)])
         applications = application_replays(target, [one for one in wanted if isinstance(one, Application)])
         jobs = job_replays(target, [one for one in wanted if isinstance(one, Job)])
-        made = self._phase("models", build_side_by_side(self.clock, models))
-        made += self._phase("applications", applications)
-        made += self._phase("jobs", jobs)
+        replays: list[WorkloadReplay[Any]] = [*models, *applications, *jobs]
+        try:
+            made = self._phase("models", build_side_by_side(self.clock, models))
+            made += self._phase("applications", applications)
+            made += self._phase("jobs", jobs)
+        except CmlutilError:
+            self.report.outcomes += half_made(one for one in replays if one.outcome is None)
+            raise
         if made:
             with self.progress.phase("last look"):
-                self._last_looks([*models, *applications, *jobs])
+                self._last_looks(replays)
 
     def _last_looks(self, replays: Sequence[WorkloadReplay[Any]]) -> None:
         """Look again at what may go live or show late; each look is in the report at once, whatever ends the next."""

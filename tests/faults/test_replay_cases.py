@@ -295,7 +295,7 @@ def test_what_is_done_is_in_the_report_when_the_workspace_goes_away(target, bund
     assert "score" in str(run.error)
     said = {one.name: one.status.value for one in run.report.outcomes}
     assert said == {
-        "Churn": "created", "Explain": "created", "Board": "created", "ingest": "created", "score": "skipped"
+        "Churn": "created", "Explain": "created", "Board": "created", "ingest": "created", "score": "failed"
     }  # fmt: skip
 
 

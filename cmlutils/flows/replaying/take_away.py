@@ -98,13 +98,27 @@ def still_there(item: TargetItem, why: str, stays: str) -> Outcome:
     return item.failed(note, todo, needs_hand=True)
 
 
-def leftover_warning(item: TargetItem) -> str:
-    """Warn of what we left, or may have left, on a target that no longer answers; empty when that is nothing."""
+def _may_be_left(item: TargetItem) -> str:
+    """Say what we left, or may have left, of something that is not finished; empty when that is nothing."""
     past = item.past
     if item.kind.remove is None or past is None or past.done:
         return ""
-    what = _LOUD if past.target_id else "MAY BE ON THE TARGET, AND LIVE"
-    return f"{item.kind.name} {item.name} {what}."
+    return _LOUD if past.target_id else "MAY BE ON THE TARGET, AND LIVE"
+
+
+def leftover_warning(item: TargetItem) -> str:
+    """Warn of what we left, or may have left, on a target that no longer answers; empty when that is nothing."""
+    what = _may_be_left(item)
+    return what and f"{item.kind.name} {item.name} {what}."
+
+
+def half_made(items: Iterable[TargetItem]) -> list[Outcome]:
+    """Return the outcomes of those of these which the end of the import left, or may have left, half-made."""
+    todo = "Import again, which finishes or removes it; if it runs until then, stop it by hand."
+    left = [(one, what) for one in items if (what := _may_be_left(one))]
+    return [
+        one.failed(f"The import ended before it was finished. IT {what}.", todo, needs_hand=True) for one, what in left
+    ]
 
 
 def with_leftovers(error: Unreachable, items: Iterable[TargetItem]) -> Unreachable:
