@@ -152,7 +152,9 @@ def _note_error(report: Report, error: BaseException | None) -> None:
 
 def _write(report: Report, bundle: Bundle, *, as_json: bool) -> None:
     from cmlutils.cli.report_html import page
+    from cmlutils.remote.orphans import left_open
 
+    report.todos += left_open(bundle.state)
     where, told = bundle.report_page, ""
     try:
         text = json_text(report.to_json()) + "\n"

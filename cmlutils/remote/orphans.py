@@ -158,15 +158,31 @@ def close_orphan(client: Client, session_file: Path) -> None:
             _put_aside(path, left)
 
 
-def _settle(client: Client, path: Path) -> str | None:
-    """Stop the session of a note, or warn of one without a name, then remove the note; return its id if it stays."""
+def left_open(folder: Path) -> list[str]:
+    """Return a to-do for each session that a note in this folder says may still be running."""
+    notes = [note for path in sorted(folder.glob("session-*.json")) if (note := _noted(path))]
+    return [
+        f"{f'Session {session}' if session else 'A session'} of {project} may still be running: stop it on {url}. "
+        "The next run there tries, too."
+        for session, project, url in notes
+    ]
+
+
+def _noted(path: Path) -> tuple[str, str, str] | None:
+    """Return session, project and url of a note; None if there is none, or it is damaged."""
     try:
         note = strict_json.loads(path.read_bytes())
-        session, project, url = str(note["id"]), str(note["project"]), str(note["url"])
+        return str(note["id"]), str(note["project"]), str(note["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not same_workspace(url, client.workspace.url):
+
+
+def _settle(client: Client, path: Path) -> str | None:
+    """Stop the session of a note, or warn of one without a name, then remove the note; return its id if it stays."""
+    note = _noted(path)
+    if note is None or not same_workspace(note[2], client.workspace.url):
         return None
+    session, project, _ = note
     done = stop_session(client, project, session) if session else warn_of_nameless(client, project) is not None
     if done:
         path.unlink(missing_ok=True)

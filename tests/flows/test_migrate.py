@@ -3,9 +3,12 @@
 import json
 import shutil
 
+import pytest
 from emulated import BUNDLE, EXPORT, IMPORT, VALIDATE, live, running
 from foreign import without_ours
 
+from cmlutils.emulator.calls import Refused
+from cmlutils.emulator.sessions import Sessions
 from cmlutils.localtree import walk
 
 
@@ -52,6 +55,27 @@ def test_a_project_migrates_verified_and_inert(workspaces, run_line, home):
     assert list(metrics["phases"])[:4] == ["project", "open session", "files", "close session"]
     assert sum(metrics["phases"].values()) <= metrics["seconds"] + 0.1  # phases do not overlap
     assert "<html" in (home / BUNDLE / "logs/report.html").read_text()
+
+
+def test_a_session_that_stays_open_is_left_to_a_person_until_a_run_has_closed_it(workspaces, run_line, home):
+    def refuse(*_):
+        raise Refused(403, "not allowed")
+
+    _, target = workspaces()
+    run_line(EXPORT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sessions, "stop", refuse)
+        run_line(IMPORT)
+
+    def left():
+        metrics = json.loads((home / BUNDLE / "logs/import_metrics.json").read_text())
+        return [one for one in metrics["to_do"] if one.startswith("Session ")]
+
+    (session,) = target.sessions
+    text = f"Session {session.id} of dana/churn-model may still be running: stop it on {target.url}."
+    assert left() == [f"{text} The next run there tries, too."]
+    run_line(VALIDATE)
+    assert (left(), target.sessions) == ([], [])
 
 
 def address_both_as_the_source(home):
