@@ -79,7 +79,7 @@ def reason_of(code: int, output: str, metrics: dict[str, Any]) -> str:
     """Return in one line why a cmlutil did not end well: its last error, or what its report says."""
     if code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
         return _first_trouble(code, metrics)
-    errors = [line.partition("error: ")[2] for line in output.splitlines() if line.startswith(("error: ", "Error: "))]
+    errors = [line.partition(": ")[2] for line in output.splitlines() if line.startswith(("error: ", "Error: "))]
     lines = output.strip().splitlines()
     return errors[-1] if errors else lines[-1] if lines and code else ""
 

@@ -161,6 +161,7 @@ def test_each_exit_code_has_its_words():
 
 def test_reasons_come_from_the_last_error_or_from_the_report():
     assert results.reason_of(1, "error: one\nx\nerror: two\n  hint\n", {}) == "two"
+    assert results.reason_of(2, "Usage: x\n\nError: No such option '--y'.\n", {}) == "No such option '--y'."
     assert results.reason_of(3, "no error\nlast\n", {}) == "last"
     failed = {"kind": "job", "name": "j", "status": "failed", "note": "no runtime"}
     assert results.reason_of(5, "", {"outcomes": [failed], "file_problems": ["f"]}) == "job j: no runtime (and 1 more)"
