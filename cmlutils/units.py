@@ -1,8 +1,13 @@
-"""Sizes and times as texts."""
+"""Counts, sizes and times as texts."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, in the plural unless it is 1."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def human_size(count: int) -> str:

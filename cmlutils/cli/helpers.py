@@ -9,6 +9,7 @@ from cmlutils.cli.commands import Commands
 from cmlutils.cli.options import config_dir_option, name_option, verbose_option
 from cmlutils.cli.runs import load
 from cmlutils.errors import ConfigError
+from cmlutils.units import counted
 from cmlutils.wholefile import write_bytes
 
 
@@ -50,7 +51,7 @@ def populate_engine_runtimes_mapping(name: str | None, config_dir: str | None) -
         write_bytes(old := path.with_suffix(".yaml.old"), path.read_bytes())
         click.echo(f"{path} existed already, and was kept as {old.name}")
     write_bytes(path, content)
-    click.echo(f"{path}: {len(mapping)} engines mapped")
+    click.echo(f"{path}: {counted(len(mapping), 'engine')} mapped")
     for kernel in sorted(KERNELS.keys() - mapping.keys()):
         click.echo(
             f"Workloads of engine {kernel} will not be created: the target has no Workbench runtime in edition "

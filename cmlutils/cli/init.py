@@ -15,6 +15,7 @@ from cmlutils.errors import ApiError, BundleError, CmlutilError, ConfigError, In
 from cmlutils.inifile import comes_back, ini_text
 from cmlutils.log import mask
 from cmlutils.section_values import in_full
+from cmlutils.units import counted
 from cmlutils.wholefile import write_bytes
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def init(
         raise
     for side, text in texts.items():
         _write(files[side], text)
-        click.echo(f"{files[side]}: {count} {'project' if count == 1 else 'projects'}")
+        click.echo(f"{files[side]}: {counted(count, 'project')}")
     where = f" --config-dir {shlex.quote(config_dir)}" if config_dir else ""
     click.echo(f"Next: cmlutil doctor{where}")
 

@@ -11,7 +11,7 @@ import click
 from cmlutils.cli.output import say
 from cmlutils.log import masked, one_line
 from cmlutils.screen import padded
-from cmlutils.units import human_size
+from cmlutils.units import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _NOTES = 20
 def files_text(counts: Mapping[str, int]) -> str:
     """Sum up a project's files, and how many of them this run had to copy or delete."""
     found = {kind: counts.get(f"{kind}s", 0) for kind in ("file", "folder", "link")}
-    kinds = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in found.items() if count or kind == "file"]
+    kinds = [counted(count, kind) for kind, count in found.items() if count or kind == "file"]
     text = f"{', '.join(kinds)}, {human_size(counts.get('bytes', 0))}"
     new, gone = counts.get("transferred", 0), counts.get("deleted", 0)
     text += f"; {new} new or changed" if new else "; none new or changed"
@@ -69,10 +69,9 @@ def _lines(report: Report) -> list[str]:
     lines += _differences(report.differences)
     if report.verified is not None:
         expected = len(report.differences) - len(report.unexpected)
-        lines.append(
-            f"  {'verified: equal' if report.verified else f'NOT EQUAL: {_differing(len(report.unexpected))}'}"
-            + (f", {_differing(expected, 'expected ')}" if expected else "")
-        )
+        unequal = f"NOT EQUAL: {counted(len(report.unexpected), 'difference')}"
+        known = f", {counted(expected, 'expected difference')}" if expected else ""
+        lines.append(f"  {'verified: equal' if report.verified else unequal}{known}")
     lines += _first([f"  note: {one}" for one in report.notes], "notes")
     todos = report.all_todos()
     if todos:
@@ -87,7 +86,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
         return
     lines = [f"  {plan.verb} of {plan.project}: {plan.source} → {plan.target}", ""]
     if "files" in plan.files:
-        lines.append(f"  {'files':<14}{plan.files['files']} files, {human_size(plan.files['bytes'])}")
+        lines.append(f"  {'files':<14}{counted(plan.files['files'], 'file')}, {human_size(plan.files['bytes'])}")
     if "free_bytes" in plan.files:
         lines.append(f"  {'disk':<14}{human_size(plan.files['free_bytes'])} free here")
     for one in plan.actions:
@@ -100,10 +99,6 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     lines += ["", f"  Dry run: {counts}. Nothing was written, here or on a workspace."]
     for line in lines:
         say(one_line(line))
-
-
-def _differing(count: int, which: str = "") -> str:
-    return f"{count} {which}difference{'' if count == 1 else 's'}"
 
 
 def _first(lines: list[str], what: str) -> list[str]:

@@ -11,7 +11,7 @@ from cmlutils.cli.charts import bars, stacks
 from cmlutils.cli.render import files_text
 from cmlutils.log import mask
 from cmlutils.report import join
-from cmlutils.units import human_size
+from cmlutils.units import counted, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,15 +85,11 @@ def _text(value: object) -> str:
     return escape(mask(str(value)))
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _verdict(report: Report) -> str:
     code = int(report.exit_code)
     words = {
         0: ("created", "Done."),
-        4: ("failed", f"{_count(len(report.unexpected), 'difference')} found."),
+        4: ("failed", f"{counted(len(report.unexpected), 'difference')} found."),
         5: ("fallback", "Done, but some workload or file needs a person."),
     }
     look, text = words.get(code, ("failed", f"It did not end well (exit code {code}): {report.error or 'see below'}"))
@@ -120,7 +116,7 @@ def _moved(report: Report) -> str:
     figures = []
     if report.folders:
         rows = [
-            (name, float(one["bytes"]), f"{human_size(one['bytes'])}, {_count(one['files'], 'file')}")
+            (name, float(one["bytes"]), f"{human_size(one['bytes'])}, {counted(one['files'], 'file')}")
             for name, one in sorted(report.folders.items(), key=lambda item: -item[1]["bytes"])
         ]
         if len(rows) > _FOLDERS:
@@ -167,7 +163,7 @@ def _workloads(report: Report) -> str:
     ]
     if not rows:
         return ""
-    return "<h2>Each workload</h2>" + _folded(f"{len(rows)} rows", _WORKLOAD, rows)
+    return "<h2>Each workload</h2>" + _folded(counted(len(rows), "row"), _WORKLOAD, rows)
 
 
 def _differences(report: Report) -> str:

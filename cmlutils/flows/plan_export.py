@@ -15,7 +15,7 @@ from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import lacks_rsync
 from cmlutils.saved_listing import read_list
-from cmlutils.units import utc_time
+from cmlutils.units import counted, utc_time
 
 if TYPE_CHECKING:
     from cmlutils.bundle import Bundle
@@ -37,8 +37,8 @@ def plan_export(connection: Connection, bundle: Bundle) -> Plan:
         plan.blockers.append(lacking)
     metadata = read_project(v1, project, runtimes)
     settings = metadata.settings
-    what = [settings.visibility, f"{len(settings.environment)} environment variables"]
-    what += [f"{len(settings.collaborators)} collaborators", f"of team {settings.team}" if settings.team else ""]
+    what = [settings.visibility, counted(len(settings.environment), "environment variable")]
+    what += [counted(len(settings.collaborators), "collaborator"), f"of team {settings.team}" if settings.team else ""]
     plan.actions.append(Planned("project", settings.name, Action.EXPORT, ", ".join(filter(None, what))))
     for one in metadata.workloads():
         plan.actions.append(Planned(one.kind, one.name, Action.EXPORT, str(one.runtime or one.kernel)))
@@ -75,4 +75,4 @@ def _rules(connection: Connection, project: ProjectRef) -> str:
     except Rejected as error:
         return f"can't be read here: {error.message}"
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith(b"#")]
-    return f"{len(lines)} patterns decide what stays behind"
+    return f"what stays behind: {counted(len(lines), 'pattern')}"

@@ -18,6 +18,7 @@ from cmlutils.metadata import read_metadata
 from cmlutils.plan import Action, Plan, Planned
 from cmlutils.project import LEGACY_ENGINE
 from cmlutils.runtimes import lacks_rsync
+from cmlutils.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +84,7 @@ def _project(
     """Plan the project itself; return it if it exists already, and whether it stays as it is."""
     project, settled = (None, False) if plan.blockers else project_there(connection, journal, owner)
     if project is None:
-        what = f"{settings.visibility}, {len(settings.environment)} environment variables"
+        what = f"{settings.visibility}, {counted(len(settings.environment), 'environment variable')}"
         plan.actions.append(Planned("project", plan.project, Action.CREATE, what))
         return None, False
     plan.target = f"{plan.target.split(' ')[0]} {project.path}"

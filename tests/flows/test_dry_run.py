@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 from emulated import EXPORT, IMPORT
@@ -53,6 +54,15 @@ def test_a_dry_export_after_an_export_knows_the_files_of_then(workspaces, run_li
     assert line.json["folders"]["jobs"] == {"files": 1, "bytes": 9}
     assert tree(home / "bundles") == before
     assert only_read(source)
+
+
+def test_one_of_a_kind_is_told_in_the_singular(workspaces, run_line, sample):
+    sample |= {"environment": {"A": "b"}, "files": {".exportignore": "*.log\n"}, "generate": [], "modes": {}}
+    workspaces()
+    planned_export = run_line(f"{EXPORT} --dry-run").out
+    run_line(EXPORT)
+    told = planned_export + run_line(f"{IMPORT} --dry-run").out
+    assert {"1 file", "1 pattern", "1 collaborator", "1 environment variable"} <= set(re.findall(r"1 [a-z ]+", told))
 
 
 def test_a_dry_import_says_what_would_be_made_and_makes_nothing(workspaces, run_line, home, sample):

@@ -254,7 +254,7 @@ def test_what_became_of_the_files_is_in_the_report():
     assert problem.startswith("'.snapshot/.f.x1': ")
     assert problem.endswith("Read-only file system (30)")
     assert report.notes == [
-        "4 files and folders were made on the target; they stay.",
+        "Files and folders that were made on the target, and stay: 4.",
         "not carried (socket, pipe or device): 'pipe'",
     ]
     assert report.exit_code == ExitCode.NEEDS_HAND

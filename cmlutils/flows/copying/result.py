@@ -49,7 +49,7 @@ def note_files(report: Report, result: FileResult) -> None:
     report.file_problems += result.problems
     report.notes += result.notes
     if result.kept_extras:
-        report.notes.append(f"{result.kept_extras} files and folders were made on the target; they stay.")
+        report.notes.append(f"Files and folders that were made on the target, and stay: {result.kept_extras}.")
     report.notes += [f"not carried (socket, pipe or device): {name}" for name in result.skipped]
 
 
