@@ -32,6 +32,6 @@ class Finding:
 
 
 def section_names(sections: Sequence[Section]) -> str:
-    """Return a short text that names these sections."""
-    names = ", ".join(one.name for one in sections[:3])
-    return names + (f" and {len(sections) - 3} more" if len(sections) > 3 else "")
+    """Return a short text that names these sections, each once, although both files may have it."""
+    names = list(dict.fromkeys(one.name for one in sections))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -219,4 +219,5 @@ def _open_session(group: _Group) -> None:
         else:
             group.add("ok", f"a session opened in {project.path}: your ssh key is accepted, and rsync is installed")
         return
-    group.add("warning", f"{group.workspace.host} has none of the projects yet, so no session could be opened")
+    fix = "import one of them, then run doctor --deep again" if group.sections[0].side == "import" else ""
+    group.add("warning", f"{group.workspace.host} has none of the projects yet, so no session could be opened", fix)
