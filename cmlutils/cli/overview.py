@@ -142,11 +142,16 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
 
 
 def _sections(names: tuple[str, ...], config_dir: str | None) -> list[Section]:
-    """Return the usable sections of both files; log a warning about each of the others, or raise if all are."""
+    """Return the usable sections of both files; warn of what is odd about a file and of each unusable section.
+
+    Raises ConfigError if none is usable, or for a name that no file has.
+    """
     found, unusable, known = [], list[ConfigError](), dict[str, None]()
     keys = dict.fromkeys(KEY_VARIABLES.values(), "none")
     for ini in _ini_files(config_dir):
         known |= dict.fromkeys(ini.names())
+        for odd in ini.oddities:
+            log.warning("%s", odd.told())
         for one in ini.names():
             if names and one not in names:
                 continue
@@ -171,10 +176,13 @@ def _status_json(states: Sequence[tuple[Section, SideState]]) -> str:
 
 
 def _status_lines(states: Sequence[tuple[Section, SideState]]) -> list[str]:
-    """Return one line for each section and side, with indented lines below it where there is more to tell."""
+    """Return one line for each section and side, with indented lines below it where there is more to tell.
+
+    What runs comes last: of hundreds of sections, a terminal shows the end.
+    """
     lines = []
     width = width_of(section.name for section, _ in states)
-    for section, state in states:
+    for section, state in sorted(states, key=lambda each: each[1].running):
         what = " ".join(filter(None, (state.phase, f"({state.step})" if state.step else "")))
         text = f"{what or 'running'}; {state.state}" if state.running else state.state
         lines.append(f"{padded(section.name, width)}  {section.side:<7} {text}")

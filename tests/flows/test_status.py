@@ -150,6 +150,20 @@ def test_it_is_told_in_lines_that_a_narrow_terminal_holds(workspaces, run_line, 
     assert "    models: 2 exported; applications: 2 exported; jobs: 3" in lines
 
 
+def test_what_runs_is_told_last_where_one_looks(workspaces, run_line, home):
+    workspaces()
+    with (home / "cmlutils/export-config.ini").open("a") as ini:
+        ini.write("[Other]\n")
+    bundle = Bundle(home / "bundles/Churn Model")
+    bundle.create()
+    with bundle.lock(), ProgressFile(Silent(), Report("export", "Churn Model"), bundle).open():
+        lines = run_line("cmlutil project status").out.splitlines()
+        rows = run_line("cmlutil project status --json").json
+    assert lines[:-1] == ["Other        export  not begun", "Churn Model  import  not begun"]
+    assert lines[-1].startswith("Churn Model  export  running; in use by process")
+    assert [one["section"] for one in rows] == ["Churn Model", "Other", "Churn Model"]  # as in the files
+
+
 def test_watching_ends_with_the_last_run(workspaces, run_line, home):
     workspaces()
     run_line(EXPORT)
@@ -192,6 +206,14 @@ def test_sections_that_can_not_be_used_are_not_none(run_line, home):
     for command in ("status", "list"):
         assert run_line(f"cmlutil project {command} --json", exit_code=2).json["error"] == "No ini file has a section."
     assert f"{ini} has no section" in run_line("cmlutil doctor", exit_code=1).out
+
+
+def test_another_file_than_the_one_that_was_meant_is_told(workspaces, run_line, home, monkeypatch):
+    workspaces()
+    monkeypatch.setenv("CMLUTILS_CONFIG_DIR", "/nowhere")
+    for command in ("status", "list"):
+        told = run_line(f"cmlutil project {command}").err
+        assert told.count("CMLUTILS_CONFIG_DIR names /nowhere, which has no export-config.ini") == 1
 
 
 @pytest.mark.parametrize(
