@@ -65,11 +65,12 @@ class Table:
             return
         self._next = time.monotonic() + 0.5
         table = RichTable(title=summary(results, running), title_justify="left", expand=False)
-        table.add_column("project", overflow="ellipsis", no_wrap=True)
-        table.add_column("step")
-        table.add_column("seconds", justify="right")
+        table.add_column("project")  # alone may become narrower
+        table.add_column("step", no_wrap=True)
+        table.add_column("seconds", justify="right", no_wrap=True)
         for one in running:
-            table.add_row(Text(one_line(one.task.project)), one.task.verb, f"{one.seconds:.0f}")
+            name = Text(one_line(one.task.project), overflow="ellipsis", no_wrap=True)
+            table.add_row(name, one.task.verb, f"{one.seconds:.0f}")
         self._live.update(table, refresh=True)
 
 

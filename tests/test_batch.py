@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -14,10 +15,12 @@ import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import responses
 from rich.cells import cell_len
+from rich.console import Console
 from until import gone, until
 
 BATCH = Path(__file__).parent.parent / "batch"
@@ -30,6 +33,7 @@ import pool  # noqa: E402
 import record  # noqa: E402
 import results  # noqa: E402
 import run  # noqa: E402
+import show  # noqa: E402
 import workspaces  # noqa: E402
 from results import Result  # noqa: E402
 
@@ -705,6 +709,14 @@ def test_on_a_terminal_a_table_shows_what_runs(stub, tmp_path, kind, drawn):
     assert ("\x1b" in seen) == drawn
     assert "slow ?: export: done" in seen
     assert "\x07" not in seen
+
+
+def test_a_long_name_leaves_room_in_the_table_for_the_step_and_its_seconds():
+    live = SimpleNamespace(update=lambda table, refresh: console.print(table))
+    console = Console(width=60, record=True, file=io.StringIO())
+    task = SimpleNamespace(project="Customer Lifetime Value, all regions of the world", verb="validate-migration")
+    show.Table(live).look([], [SimpleNamespace(task=task, seconds=345.6)])
+    assert "Customer Lifetime Value,… │ validate-migration │     346 │" in console.export_text()
 
 
 def test_a_migration_that_ends_half_way_says_which_step_is_done(stub, tmp_path):
