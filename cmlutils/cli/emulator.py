@@ -16,7 +16,7 @@ import click
 
 from cmlutils.cli.commands import Commands
 from cmlutils.errors import Interrupted
-from cmlutils.inifile import ini_text
+from cmlutils.inifile import comes_back, ini_text
 
 if TYPE_CHECKING:
     from cmlutils.emulator.server import Workspace
@@ -169,7 +169,10 @@ def _ini_name(workspace: Workspace) -> str:
 
 
 def _ini(workspace: Workspace, ini_dir: Path | None) -> str:
-    """Return an ini file for the first user: a section for each project, or for those that are to be exported."""
+    """Return an ini file for the first user: a section for each project, or for those that are to be exported.
+
+    Projects of one name share a section; a name that no ini file can hold has none.
+    """
     user = next(user for user in workspace.world.users if not user.is_team)
     shared = {
         "url": workspace.url,
@@ -178,8 +181,8 @@ def _ini(workspace: Workspace, ini_dir: Path | None) -> str:
         "output_dir": str((ini_dir or Path.cwd()).resolve() / "bundles"),
         "ca_path": str(workspace.ca_file or ""),
     }
-    sections = [project.name for project in workspace.world.projects] or _exported(ini_dir)
-    return ini_text(shared, [(name, {}) for name in sections])
+    sections = dict.fromkeys(project.name for project in workspace.world.projects) or _exported(ini_dir)
+    return ini_text(shared, [(name, {}) for name in sections if comes_back(name, {})])
 
 
 def _exported(ini_dir: Path | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import errno
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ import requests
 from click.testing import CliRunner
 
 from cmlutils.cli.emulator import _why, emulator
+from cmlutils.config import read_file
 from cmlutils.emulator.world import DEMO, DEMO_TARGET, World
 
 if TYPE_CHECKING:
@@ -84,6 +86,19 @@ def caplog(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
     """Capture logs even if an earlier test has set up cmlutil's own log."""
     monkeypatch.setattr(logging.getLogger("cmlutils"), "propagate", True)
     return caplog
+
+
+def test_its_ini_file_can_be_read_whatever_its_projects_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmlutils.cli.emulator._wait", lambda: None)
+    names = ["Sales", "Sales", "DEFAULT", "two\nlines", "[a]"]
+    projects = [{"owner": owner, "name": name} for owner, name in zip(["me", *["team"] * 4], names, strict=True)]
+    users = {"users": [{"username": "me", "api_key": "0" * 32}], "teams": [{"username": "team"}]}
+    (tmp_path / "world.json").write_text(json.dumps({**users, "projects": projects}))
+    words = ["--personality", "cdsw", "--world", str(tmp_path / "world.json"), "--ini-dir", str(tmp_path)]
+    assert CliRunner().invoke(emulator, ["start", *words]).exit_code == 0
+    assert read_file("export", str(tmp_path)).names() == ["Sales", "[a]"]
 
 
 def test_the_target_takes_the_sections_of_the_export(
