@@ -76,12 +76,13 @@ def worst(results: Sequence[Result], signum: int) -> int:
 
 
 def reason_of(code: int, output: str, metrics: dict[str, Any]) -> str:
-    """Return in one line why a cmlutil did not end well: its last error, or what its report says."""
+    """Return in one line why a cmlutil did not end well: its last error or obstacle, or what its report says."""
     if code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
         return _first_trouble(code, metrics)
-    errors = [line.partition(": ")[2] for line in output.splitlines() if line.startswith(("error: ", "Error: "))]
     lines = output.strip().splitlines()
-    return errors[-1] if errors else lines[-1] if lines and code else ""
+    errors = [line.partition(": ")[2] for line in lines if line.startswith(("error: ", "Error: "))]
+    obstacles = [line.removeprefix("  ! ") for line in lines if line.startswith("  ! ")]  # of a dry run
+    return (errors or obstacles or lines or [""])[-1]
 
 
 def _first_trouble(code: int, metrics: dict[str, Any]) -> str:

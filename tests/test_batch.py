@@ -167,6 +167,10 @@ def test_reasons_come_from_the_last_error_or_from_the_report():
     assert results.reason_of(1, "error: one\nx\nerror: two\n  hint\n", {}) == "two"
     assert results.reason_of(2, "Usage: x\n\nError: No such option '--y'.\n", {}) == "No such option '--y'."
     assert results.reason_of(3, "no error\nlast\n", {}) == "last"
+    assert (
+        results.reason_of(1, "warning: x\n  a plan\n  ! No team 't'.\n  ? y\n\n  Dry run: 1 create.\n", {})
+        == "No team 't'."
+    )
     failed = {"kind": "job", "name": "j", "status": "failed", "note": "no runtime"}
     assert results.reason_of(5, "", {"outcomes": [failed], "file_problems": ["f"]}) == "job j: no runtime (and 1 more)"
     row = {"where": "target file", "what": "a", "left": "there", "right": "absent", "expected": False}
