@@ -77,24 +77,23 @@ def worst(results: Sequence[Result], signum: int) -> int:
 
 def reason_of(code: int, output: str, metrics: dict[str, Any]) -> str:
     """Return in one line why a cmlutil did not end well: its last error or obstacle, or what its report says."""
-    if code in {ExitCode.OK, ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
-        return _first_trouble(code, metrics)
+    if code == ExitCode.OK:
+        return ""
+    if code in {ExitCode.DIFFERENCES, ExitCode.NEEDS_HAND}:
+        return _first_trouble(metrics)
     lines = output.strip().splitlines()
     errors = [line.partition(": ")[2] for line in lines if line.startswith(("error: ", "Error: "))]
     obstacles = [line.removeprefix("  ! ") for line in lines if line.startswith("  ! ")]  # of a dry run
     return (errors or obstacles or lines or [""])[-1]
 
 
-def _first_trouble(code: int, metrics: dict[str, Any]) -> str:
-    if code == ExitCode.OK:
-        return ""
-    if code == ExitCode.DIFFERENCES:
-        found = [one for one in metrics.get("differences", []) if not one.get("expected")]
-        rows = [f"{one['where']} {one['what']}: {one['left']}, {one['right']}" for one in found]
-    else:
-        bad = [one for one in metrics.get("outcomes", []) if one.get("status") == "failed" or one.get("needs_hand")]
-        rows = [f"{one['kind']} {one['name']}: {one.get('note') or one.get('todo')}" for one in bad]
-        rows += [str(one) for one in metrics.get("file_problems", [])]
+def _first_trouble(metrics: dict[str, Any]) -> str:
+    """Return the first of what failed or, if nothing did, of what differs: a difference may only follow from that."""
+    bad = [one for one in metrics.get("outcomes", []) if one.get("status") == "failed" or one.get("needs_hand")]
+    rows = [f"{one['kind']} {one['name']}: {one.get('note') or one.get('todo')}" for one in bad]
+    rows += [str(one) for one in metrics.get("file_problems", [])]
+    found = [one for one in metrics.get("differences", []) if not one.get("expected")]
+    rows += [f"{one['where']} {one['what']}: {one['left']}, {one['right']}" for one in found]
     more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
     return f"{rows[0]}{more}" if rows else ""
 

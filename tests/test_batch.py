@@ -175,6 +175,7 @@ def test_reasons_come_from_the_last_error_or_from_the_report():
     assert results.reason_of(5, "", {"outcomes": [failed], "file_problems": ["f"]}) == "job j: no runtime (and 1 more)"
     row = {"where": "target file", "what": "a", "left": "there", "right": "absent", "expected": False}
     assert results.reason_of(4, "", {"differences": [row]}) == "target file a: there, absent"
+    assert results.reason_of(4, "", {"outcomes": [failed], "differences": [row]}) == "job j: no runtime (and 1 more)"
     assert results.reason_of(0, "error: old", {"outcomes": [failed]}) == ""
 
 
