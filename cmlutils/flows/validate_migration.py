@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cmlutils import paths
+from cmlutils.errors import CheckFailed, NotFound
 from cmlutils.flows.comparing.files import FileCheck
 from cmlutils.flows.comparing.settings import compare_settings
 from cmlutils.flows.comparing.side import ComparedSide
@@ -75,6 +77,20 @@ def validate_migration(
     report.verified = not report.unexpected
 
 
+def _imported(target: Connection, journal: Journal, owner: str) -> ProjectRef:
+    """Return the project that an import would fill, and no other of its name; raise CheckFailed if there is none."""
+    project = None
+    with suppress(NotFound):  # the target does not have this owner
+        project = project_there(target, journal, owner)[0]
+    if project is None:
+        section = target.section
+        raise CheckFailed(
+            f"{section.workspace.host} has no project {section.name!r} of {owner}.",
+            hint="Run 'cmlutil project import' first.",
+        )
+    return project
+
+
 def _without_values(rows: list[Difference], left_out: list[LeftOut]) -> list[Difference]:
     """Mark as expected the differences in environment variables whose values the export left out."""
     known = {(f"{side} {one.owner}", f"environment {one.variable}") for side in _SIDES for one in left_out}
@@ -142,7 +158,7 @@ class _Validation:
         v1, workspace, report = target.v1, target.section.workspace, self.report
         owner = self.metadata.settings.team or workspace.username
         journal = self.bundle.journal(workspace.url, owner)
-        project = project_there(target, journal, owner)[0] or find_project(target)
+        project = _imported(target, journal, owner)
         report.target = report.target or f"{workspace.url} {project.path}"
         runtimes = v1.runtimes.all()
         asks = any(one.bypass_authentication for one in self.metadata.applications)

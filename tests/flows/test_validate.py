@@ -286,6 +286,19 @@ def test_the_project_that_was_imported_is_the_one_that_is_compared(workspaces, r
     assert len(target.project("crew", "churn-model").jobs) == 3
 
 
+@pytest.mark.parametrize("owner", ["dana", "crew"])
+def test_a_project_that_no_import_would_fill_is_not_compared(workspaces, run_line, sample, owner):
+    team = {"username": "crew", "id": 50, "type": "organization", "members": {"dana": "owner"}}
+    other = {"teams": [team], "projects": [{"owner": "crew", "name": "Churn Model"}]} if owner == "dana" else {}
+    sample["owner"] = owner
+    _, target = workspaces(source_more={"teams": [team]}, target_more=other)
+    run_line(EXPORT)
+    told = run_line(VALIDATE, exit_code=1).err
+    assert f"has no project 'Churn Model' of {owner}.\n" in told
+    assert "Run 'cmlutil project import' first." in told
+    assert target.session_log == []
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_project_that_was_renamed_on_the_target_is_compared_under_its_new_name(migrated, run_line, again):
     _, target = migrated
@@ -299,7 +312,9 @@ def test_a_project_that_was_renamed_on_the_target_is_compared_under_its_new_name
 def test_a_target_that_has_no_such_project_or_no_runtime_for_a_session_is_told(workspaces, run_line):
     workspaces(target_more={"runtimes": [runtime(72)]})
     run_line(EXPORT)
-    assert "has no project 'Churn Model' of dana" in run_line(VALIDATE, exit_code=1).err
+    told = run_line(VALIDATE, exit_code=1).err
+    assert "has no project 'Churn Model' of dana.\n" in told
+    assert "Run 'cmlutil project import' first." in told
     said = run_line(IMPORT, exit_code=1).err
     assert "has no rsync-enabled runtime" in said
     assert "Add cloudera/ml-runtime-workbench" in said
