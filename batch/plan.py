@@ -13,6 +13,7 @@ from workspaces import Gate, login_of
 
 from cmlutils.bundle import Bundle, folder_name
 from cmlutils.errors import BundleError, ExitCode, Unreachable
+from cmlutils.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -158,7 +159,7 @@ class Plan:
             not (one.running or one.doubtful or one.step) and not self.disk.fits(one.project) for one in going
         )
         if stuck:
-            self.say(f"The disk budget is used up; {len(going)} projects are not started.")
+            self.say(f"The disk budget is used up: {counted(len(going), 'project')} not started.")
             for one in going:
                 self._project_ended(one, None, "the disk budget is used up")
 

@@ -15,7 +15,7 @@ from results import Result, summary
 
 from cmlutils.errors import BundleError
 from cmlutils.reader import Reader
-from cmlutils.units import utc_time
+from cmlutils.units import counted, utc_time
 from cmlutils.wholefile import read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -148,11 +148,12 @@ def _page(content: dict[str, Any], found: Sequence[Result], others: Sequence[Res
         cells = (one.project, one.words, one.verb, f"{one.seconds:.0f}", one.reason, one.log)
         return f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
-    results = [*others, *found]
+    # what failed comes first, then what is not finished: people look at the top of a page
+    results = sorted([*others, *found], key=lambda one: (one.exit_code == 0, one.exit_code is None))
     more = f"; of other batches: {summary(others)}" if others else ""
     state = "under way" if content["exit_code"] is None else f"ended with exit code {content['exit_code']}"
     return _HTML.format(
-        title=html.escape(f"{content['verb']} of {len(results)} projects"),
+        title=html.escape(f"{content['verb']} of {counted(len(results), 'project')}"),
         summary=html.escape(
             f"{summary(found)}; {state}{more}. Begun {content['started_at']}, {content['seconds']:.0f} s."
         ),

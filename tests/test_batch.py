@@ -529,6 +529,7 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     page = (ini / "batch-report.html").read_text()
     assert "migrate of 3 projects" in page
     assert "1 done; ended with exit code 0; of other batches: 1 done, 1 failed." in page
+    assert re.findall("<tr class=.*?<td>(.*?)<", page) == ["two &amp; a half", "one", "three"]  # what is not done first
     rows = json.loads((ini / "batch-report.json").read_text())["projects"]
     assert [one["earlier"] for one in rows] == [True, True, False]
     assert run.main("migrate", 10, where) == 0
