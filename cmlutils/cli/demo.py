@@ -63,6 +63,8 @@ def demo() -> int:
     finally:
         with suppress(OSError):
             kept.rmdir()  # works only if it is empty
+        if kept.exists():
+            click.echo(f"\nThe bundle stays until you remove it: rm -r {kept}")  # not folded, so that it can be copied
 
 
 def _migrate(stack: ExitStack, kept: Path) -> int:
@@ -200,4 +202,3 @@ def _show_table(folder: Path, exported: Ran, imported: Ran, was_live: list[str])
         show(f"  {name:<14}{text}")
     if imported.exit_code:
         say(f"\nThe import ended with exit code {imported.exit_code}.")
-    say(f"\nThe bundle stays until you remove it: rm -r {folder.parent}")
