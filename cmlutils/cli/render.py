@@ -65,17 +65,17 @@ def _lines(report: Report) -> list[str]:
     if report.files:
         lines.append(f"  files         {files_text(report.files)}")
     lines += _outcomes(report.outcomes, exported=report.verb == "export")
-    lines += _first([f"  ! file        {problem}" for problem in report.file_problems], "files")
+    lines += _first([f"  ! file        {problem}" for problem in report.file_problems], "file")
     lines += _differences(report.differences)
     if report.verified is not None:
         expected = len(report.differences) - len(report.unexpected)
         unequal = f"NOT EQUAL: {counted(len(report.unexpected), 'difference')}"
         known = f", {counted(expected, 'expected difference')}" if expected else ""
         lines.append(f"  {'verified: equal' if report.verified else unequal}{known}")
-    lines += _first([f"  note: {one}" for one in report.notes], "notes")
+    lines += _first([f"  note: {one}" for one in report.notes], "note")
     todos = report.all_todos()
     if todos:
-        lines += ["", "  Left for you:", *_first([f"  - {one}" for one in todos], "lines")]
+        lines += ["", "  Left for you:", *_first([f"  - {one}" for one in todos], "line")]
     return lines
 
 
@@ -103,7 +103,7 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
 
 def _first(lines: list[str], what: str) -> list[str]:
     more = len(lines) - _NOTES
-    return lines if more <= 0 else [*lines[:_NOTES], f"  … and {more} more {what}, see the report"]
+    return lines if more <= 0 else [*lines[:_NOTES], f"  … and {counted(more, f'more {what}')}, see the report"]
 
 
 def _outcomes(outcomes: Sequence[Outcome], *, exported: bool) -> list[str]:

@@ -52,6 +52,8 @@ def test_what_a_bundle_has_lost_is_named_and_leaves_the_target(project, exported
     assert names(project) == ["a", "theirs"]
     monkeypatch.setattr("cmlutils.flows.copying.losses.NAMED", 1)
     assert "lacks 'in' and 2 more names of what" in put(exported).notes[0]
+    monkeypatch.setattr("cmlutils.flows.copying.losses.NAMED", 2)
+    assert "lacks 'in', 'in/b' and 1 more name of what" in put(exported).notes[0]
 
 
 def test_a_bundle_that_has_lost_all_of_its_files_is_refused(project, exported, put):

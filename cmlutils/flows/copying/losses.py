@@ -9,6 +9,7 @@ from cmlutils.entries import compare
 from cmlutils.errors import CheckFailed, TransferError
 from cmlutils.filelist import quoted, unseen
 from cmlutils.saved_listing import read_list
+from cmlutils.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def losses(record: Path, local: KeptListing, records: Records) -> list[str]:
 def _some(paths: Sequence[bytes]) -> str:
     """Name some of these."""
     more = len(paths) - NAMED
-    return ", ".join(map(quoted, paths[:NAMED])) + (f" and {more} more names" if more > 0 else "")
+    return ", ".join(map(quoted, paths[:NAMED])) + (f" and {counted(more, 'more name')}" if more > 0 else "")
 
 
 def _counts(entry: Entry, local: KeptListing) -> bool:

@@ -24,6 +24,7 @@ from cmlutils.localtree import walk
 from cmlutils.lookalikes import lookalikes
 from cmlutils.remote import process
 from cmlutils.remote.tunnel import ANY
+from cmlutils.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +127,7 @@ def _check_names(bundle: Bundle, kept: KeptListing) -> None:
         (one, other), more = pairs[0], len(pairs) - 1
         raise TransferError(
             f"{bundle.data} is on a disk that takes {quoted(one)} and {quoted(other)} for one name"
-            + (f", and {more} more pair{'s' * (more > 1)}." if more else "."),
+            + (f", and {counted(more, 'more pair')}." if more else "."),
             hint="Choose an output_dir on a disk that tells them apart, or list one of them in .exportignore.",
         )
 
