@@ -121,10 +121,12 @@ def find_project(connection: Connection) -> ProjectRef:
     section = connection.section
     found = connection.v1.projects.find(section.name, section.workspace.username, section.owner)
     if found is None:
-        owner = section.owner or section.workspace.username
+        named, ours = section.owner, f"{section.workspace.username} or of one of their teams"
         raise CheckFailed(
-            f"{section.workspace.host} has no project {section.name!r} of {owner} or of one of their teams.",
-            hint="Check the section's name, or name the project's owner with owner_username.",
+            f"{section.workspace.host} has no project {section.name!r} of {named or ours}.",
+            hint="Check the section's name and its owner_username."
+            if named
+            else "Check the section's name, or name the project's owner with owner_username.",
         )
     return whole_ref(connection.v1, found)
 

@@ -433,6 +433,18 @@ def test_any_name_of_a_project_migrates(workspaces, run_line, sample, name):
     assert [project.name for project in target.world.projects] == [name]
 
 
+def test_a_project_that_is_not_there_is_told_with_where_it_was_looked_for(workspaces, run_line, home):
+    workspaces()
+    path = home / "cmlutils/export-config.ini"
+    path.write_text(path.read_text() + "[Nope]\n[Nor me]\nowner_username=kai\n")
+    said = run_line("cmlutil project export -p Nope", exit_code=1).err
+    assert "has no project 'Nope' of dana or of one of their teams.\n" in said
+    assert "Check the section's name, or name the project's owner with owner_username.\n" in said
+    said = run_line("cmlutil project export -p 'Nor me'", exit_code=1).err
+    assert "has no project 'Nor me' of kai.\n" in said
+    assert "Check the section's name and its owner_username.\n" in said
+
+
 def test_a_refused_key_is_told_with_its_file_and_section(workspaces, run_line, home):
     workspaces()
     path = home / "cmlutils/export-config.ini"
