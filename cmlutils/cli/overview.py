@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sys
 import time
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from cmlutils.section import Section
 
 log = logging.getLogger(__name__)
+_BETWEEN = 5.0  # seconds without a run until watching ends: a batch has begun its next project by then
 
 
 @click.command("list")
@@ -109,7 +111,7 @@ def _ini_files(config_dir: str | None) -> list[config.IniFile]:
 
 @click.command("status")
 @name_option("names", multiple=True, help="Only this section; may be repeated.")
-@click.option("--watch", is_flag=True, help="Refresh every second, until every run has ended.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until nothing has run for 5 seconds.")
 @config_dir_option
 @json_option
 def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: bool, as_json: bool) -> int:
@@ -124,6 +126,7 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
         sections = _sections(names, config_dir)
     show = click.echo if as_json else say
     shown: list[str] = []
+    ran = -math.inf
     while True:
         states = [(one, status_of(bundle_of(one), one.side)) for one in sections]
         lines = [_status_json(states)] if as_json else _status_lines(states)
@@ -133,7 +136,9 @@ def status_command(names: tuple[str, ...], config_dir: str | None, *, watch: boo
             for line in lines:
                 show(line)
             shown = lines
-        if not watch or not any(state.running for _, state in states):
+        now = time.monotonic()
+        ran = now if any(state.running for _, state in states) else ran
+        if not watch or now - ran >= _BETWEEN:
             return ExitCode.OK
         try:
             time.sleep(1)

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from emulated import EXPORT
 from until import until
 
 from cmlutils.bundle import Bundle
+from cmlutils.cli import overview
 from cmlutils.cli.progress_file import ProgressFile
 from cmlutils.emulator.faults import Fault
 from cmlutils.flows import status
-from cmlutils.flows.status import status_of
+from cmlutils.flows.status import SideState, status_of
 from cmlutils.lock import holder_of
 from cmlutils.progress import FileProgress, Silent
 from cmlutils.report import Outcome, Report, Status
@@ -177,6 +179,18 @@ def test_watching_ends_with_the_last_run(workspaces, run_line, home):
             bundle.state.joinpath("progress.json").unlink()
             (bundle.state / "lock").write_text("")
             assert watching.wait(60) == 0
+
+
+def test_watching_outlasts_the_pause_between_two_projects_of_a_batch(workspaces, run_line, monkeypatch):
+    workspaces()
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: float(sum(slept)), sleep=slept.append)
+    monkeypatch.setattr(overview, "time", clock)
+    monkeypatch.setattr(overview, "status_of", lambda *_: SideState("", running=sum(slept) in {0, 1, 4}))
+    run_line("cmlutil project status --watch")
+    assert sum(slept) == 9  # five seconds after the last run
+    run_line("cmlutil project status --watch")
+    assert sum(slept) == 9  # nothing runs, and nothing is waited for
 
 
 def test_no_key_is_needed_to_look_and_a_malformed_file_is_told(workspaces, run_line, home):
