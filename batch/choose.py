@@ -156,6 +156,15 @@ def check_words(words: Sequence[str], verb: str) -> None:
         raise ConfigError("A validation only compares: it has no --dry-run.", hint="Leave it out.")
 
 
+def why_unusable(side: Side, name: str, config_dir: str | None) -> str:
+    """Return what is wrong with a section, or with its file; empty if nothing is."""
+    try:
+        config.load(side, name, config_dir)
+    except ConfigError as error:
+        return error.message
+    return ""
+
+
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:
     """Return each project's sections by side. Unreadable ones are left out: cmlutil itself says what is wrong."""
     found: dict[str, dict[str, Section]] = {name: {} for name in names}

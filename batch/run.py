@@ -13,6 +13,7 @@ import show
 from disk import Disk
 from plan import Item, Plan
 from pool import Pool
+from results import Result
 
 from cmlutils.__main__ import COMMAND
 from cmlutils.cli.output import end_streams, usable_streams
@@ -21,10 +22,8 @@ from cmlutils.screen import columns
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    from results import Result
 
 STEPS = {"migrate": ("export", "import", "validate-migration")}
 
@@ -75,7 +74,7 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
     pool = Pool(COMMAND, options.batch_size)
     with show.view() as view:
         plan = Plan(
-            items=_items(verb, options, names, last),
+            items=_items(verb, options, names, last, view.say),
             logs=folder / "batch-logs" / ("dry-run" if dry else ""),
             extra=_extra(options, more),
             say=view.say,
@@ -91,14 +90,28 @@ def _run(verb: str, options: argparse.Namespace, names: Sequence[str], more: Seq
     return _tell(reports, plan.results(), pool.signum)
 
 
-def _items(verb: str, options: argparse.Namespace, names: Sequence[str], last: dict[str, Result]) -> list[Item]:
-    """Return the projects. Those that an earlier batch migrated, removing the bundle, are done unless named now."""
+def _items(
+    verb: str,
+    options: argparse.Namespace,
+    names: Sequence[str],
+    last: dict[str, Result],
+    say: Callable[[str], None],
+) -> list[Item]:
+    """Return the projects.
+
+    Those that an earlier batch migrated, removing the bundle, are done unless named now. Those whose import would fail
+    for its section have failed, as an export may take hours.
+    """
     steps = STEPS.get(verb, (verb,))
     items = [Item(name, sections, steps) for name, sections in choose.sections(names, options.config_dir).items()]
-    for one in items:
+    for one in items if verb == "migrate" else ():
         before = last.get(one.project)
-        if verb == "migrate" and before and before.removed and before.exit_code == 0 and not options.projects:
+        if before and before.removed and before.exit_code == 0 and not options.projects:
             one.result = before
+        elif "import" not in one.sections and "export" in one.sections:
+            why = choose.why_unusable("import", one.project, options.config_dir)
+            one.result = Result(one.project, ExitCode.USAGE, verb="import", reason=why)
+            say(f"{one.project}: import: {one.result.words}, so it is not exported: {why}")
     return items
 
 

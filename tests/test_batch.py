@@ -536,6 +536,22 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
     assert {one.project: one.removed for one in record.read(ini, "migrate")}["one"]
 
 
+def test_a_project_that_can_not_be_imported_is_told_before_its_export(tmp_path, monkeypatch, capsys):
+    shared = f"[DEFAULT]\nusername=me\nurl=https://x.test\napiv1_key=hush\noutput_dir={tmp_path}\n[both]\n"
+    for side, more in (("export", "[one]\n"), ("import", "")):
+        (tmp_path / f"{side}-config.ini").write_text(shared + more)
+    monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
+    assert run.main("migrate", 10, [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}"]) == 2
+    assert {one.project: (one.exit_code, one.verb) for one in record.read(tmp_path, "migrate")} == {
+        "both": (0, ""),
+        "one": (2, "import"),
+    }
+    told = capsys.readouterr()
+    assert "one: import: bad configuration, so it is not exported: " in told.err
+    assert "import-config.ini has no section [one]." in told.err
+    assert "import-config.ini has no section [one]." in told.out
+
+
 @pytest.mark.parametrize(
     "rows", [5, {"a": 1}, [1], [{"exit_code": 1}], [{"project": 5}], [{"project": "a", "log": []}]], ids=str
 )

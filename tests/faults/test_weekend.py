@@ -81,10 +81,11 @@ def weekend(workspaces, sample, home):
     own, pace = {"projects": projects}, {"pace": {"polls": 1}}  # builds and stops take time, as on a real workspace
     source, target = workspaces(source_more=own, target_more=pace, source_runtimes=[(13, "Julia 1")])
     names = [one["name"] for one in projects]
+    sections = "".join(f"[{name}]\n" for name in [*names, "Nobody knows"])
     bad_key = [f"Project {number:02}" for number in range(2, PROJECTS, 30)]
     for side in ("export", "import"):
         ini = home / "cmlutils" / f"{side}-config.ini"
-        ini.write_text(ini.read_text().partition("[Churn")[0] + "".join(f"[{name}]\n" for name in names))
+        ini.write_text(ini.read_text().partition("[Churn")[0] + sections)
     ini = home / "cmlutils/export-config.ini"
     for name in bad_key:
         ini.write_text(ini.read_text().replace(f"[{name}]\n", f"[{name}]\napiv1_key=mistaken0key{name[-2:]}\n"))
@@ -92,7 +93,6 @@ def weekend(workspaces, sample, home):
     for number in range(3, PROJECTS, 30):
         source.faults.add(Fault("refused-key", path=f"project-{number:02}$", times=None))
         wrong[f"Project {number:02}"] = (1, "accepted no ssh key")
-    ini.write_text(ini.read_text() + "[Nobody knows]\n")
     wrong["Nobody knows"] = (1, "no project 'Nobody knows'")
     return source, target, names, wrong
 
