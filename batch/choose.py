@@ -17,7 +17,7 @@ from cmlutils.errors import ConfigError
 from cmlutils.section import SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cmlutils.section import Section, Side
 
@@ -156,12 +156,20 @@ def check_words(words: Sequence[str], verb: str) -> None:
         raise ConfigError("A validation only compares: it has no --dry-run.", hint="Leave it out.")
 
 
-def why_unusable(side: Side, name: str, config_dir: str | None) -> str:
-    """Return what is wrong with a section, or with its file; empty if nothing is."""
+def import_would_fail(name: str, sections: Mapping[str, Section], config_dir: str | None) -> str:
+    """Say why what the export of a project brings can't be imported; empty if the ini files allow it.
+
+    It is empty, too, if the export's own section can't be used: the export says why.
+    """
+    if "export" not in sections:
+        return ""
     try:
-        config.load(side, name, config_dir)
+        there = sections.get("import") or config.load("import", name, config_dir)
     except ConfigError as error:
         return error.message
+    ours, theirs = sections["export"].output_dir, there.output_dir
+    if os.path.realpath(ours) != os.path.realpath(theirs):
+        return f"the export writes to {ours}, and the import looks in {theirs}: output_dir differs."
     return ""
 
 

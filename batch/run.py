@@ -99,8 +99,8 @@ def _items(
 ) -> list[Item]:
     """Return the projects.
 
-    Those that an earlier batch migrated, removing the bundle, are done unless named now. Those whose import would fail
-    for its section have failed, as an export may take hours.
+    Those that an earlier batch migrated, removing the bundle, are done unless named now. Those that the ini files don't
+    let be imported have failed, as an export may take hours.
     """
     steps = STEPS.get(verb, (verb,))
     items = [Item(name, sections, steps) for name, sections in choose.sections(names, options.config_dir).items()]
@@ -108,8 +108,7 @@ def _items(
         before = last.get(one.project)
         if before and before.removed and before.exit_code == 0 and not options.projects:
             one.result = before
-        elif "import" not in one.sections and "export" in one.sections:
-            why = choose.why_unusable("import", one.project, options.config_dir)
+        elif why := choose.import_would_fail(one.project, one.sections, options.config_dir):
             one.result = Result(one.project, ExitCode.USAGE, verb="import", reason=why)
             say(f"{one.project}: import: {one.result.words}, so it is not exported: {why}")
     return items

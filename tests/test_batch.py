@@ -537,16 +537,21 @@ def test_a_run_by_name_keeps_what_the_report_has_of_the_others(ini, monkeypatch,
 
 
 def test_a_project_that_can_not_be_imported_is_told_before_its_export(tmp_path, monkeypatch, capsys):
+    (tmp_path / "link").symlink_to(tmp_path)
     shared = f"[DEFAULT]\nusername=me\nurl=https://x.test\napiv1_key=hush\noutput_dir={tmp_path}\n[both]\n"
-    for side, more in (("export", "[one]\n"), ("import", "")):
+    linked, other = f"[linked]\noutput_dir={tmp_path}/link\n", f"[other]\noutput_dir={tmp_path}/other\n"
+    for side, more in (("export", "[one]\n[linked]\n[other]\n"), ("import", linked + other)):
         (tmp_path / f"{side}-config.ini").write_text(shared + more)
     monkeypatch.setattr(pool.Pool, "run", fake_run([], 0))
     assert run.main("migrate", 10, [f"--config-dir={tmp_path}", f"--report-dir={tmp_path}"]) == 2
     assert {one.project: (one.exit_code, one.verb) for one in record.read(tmp_path, "migrate")} == {
         "both": (0, ""),
         "one": (2, "import"),
+        "linked": (0, ""),
+        "other": (2, "import"),
     }
     told = capsys.readouterr()
+    assert f"other: import: bad configuration, so it is not exported: the export writes to {tmp_path}, and" in told.err
     assert "one: import: bad configuration, so it is not exported: " in told.err
     assert "import-config.ini has no section [one]." in told.err
     assert "import-config.ini has no section [one]." in told.out
