@@ -52,6 +52,7 @@ class Bundle:
         self.log_file = self.logs / "migration.log"  # what all runs have logged
         self.report_page = self.logs / "report.html"  # the last run's report
         self.state = folder / "state"  # journals and file lists
+        self.scratch = self.state / guard.SCRATCH  # what a run needs for a moment
         self.file_list = self.state / "files.list"  # what the last export brought, for `saved_listing.read_list`
         self.lock_file = self.state / "lock"  # held by the run that is at the bundle
         self.progress = self.state / "progress.json"  # how far that run is

@@ -1,11 +1,16 @@
-"""What the disk under a folder of ours keeps of files, found out by trying."""
+"""What the disk of a bundle keeps of files, found out by trying in its scratch folder."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROBE_MTIME = 1_500_000_001_987_654_321  # nanoseconds: a time that no coarser clock can keep
 MTIME_RESOLUTIONS = (1, 100, 1_000, 1_000_000, 10_000_000, 10**9, 2 * 10**9)  # in nanoseconds, of file systems
@@ -21,33 +26,42 @@ def resolution_of(kept: int) -> int:
     return next((each for each in MTIME_RESOLUTIONS if PROBE_MTIME // each * each == kept), coarsest)
 
 
-def mtime_resolution(folder: Path) -> int:
+@contextlib.contextmanager
+def trial_folder(scratch: Path) -> Iterator[Path]:
+    """Yield a new folder to try things in; if we are killed meanwhile, the next run removes it from `scratch`."""
+    with tempfile.TemporaryDirectory(dir=scratch) as place:
+        yield Path(place)
+
+
+def mtime_resolution(scratch: Path) -> int:
     """Return the disk's mtime resolution, in nanoseconds; one, encfs, rounds times only when a file is renamed."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        file = Path(place, "file")
+    with trial_folder(scratch) as place:
+        file = place / "file"
         file.touch()
         os.utime(file, ns=(PROBE_MTIME, PROBE_MTIME))
-        return resolution_of(file.rename(Path(place, "renamed")).stat().st_mtime_ns)
+        return resolution_of(file.rename(place / "renamed").stat().st_mtime_ns)
 
 
-def keeps_modes(folder: Path) -> bool:
-    """Tell whether files keep their modes: those of Windows, and many shares, give all files one."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        return all(_kept(file.name, mode) for mode in _MODES)
+def keeps_modes(scratch: Path) -> bool:
+    """Tell whether files keep their modes: disks of Windows, and many shares, give all files one."""
+    with trial_folder(scratch) as place:
+        file = place / "file"
+        file.touch()
+        return all(_kept(file, mode) for mode in _MODES)
 
 
-def _kept(path: str, mode: int) -> bool:
+def _kept(file: Path, mode: int) -> bool:
     try:
-        os.chmod(path, mode)  # noqa: PTH101
+        file.chmod(mode)
     except OSError:
         return False
-    return stat.S_IMODE(os.stat(path).st_mode) == mode  # noqa: PTH116
+    return stat.S_IMODE(file.stat().st_mode) == mode
 
 
-def keeps_links(folder: Path) -> bool:
+def keeps_links(scratch: Path) -> bool:
     """Tell whether there can be symbolic links; sshfs refuses to read one with an absolute target."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        link = Path(place, "link")
+    with trial_folder(scratch) as place:
+        link = place / "link"
         try:
             link.symlink_to("/nowhere")
             return str(link.readlink()) == "/nowhere"

@@ -12,6 +12,7 @@ import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from cmlutils.disk import trial_folder
 from cmlutils.paths import is_dir
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 _PROBES = ((b"\xc3\x89", b"\xc3\xa9"), (b"\xc3\xa9", b"e\xcc\x81"))  # two cases, and two forms, of e with an accent
 
 
-def lookalikes(folder: Path, paths: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the pairs of these paths that would be one file on the disk of `folder`, in which we may write."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+def lookalikes(scratch: Path, paths: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return the pairs of these paths that would be one file on the disk of this folder, in which we may write."""
+    with trial_folder(scratch) as place:
         if not any(_taken(place, names) for names in _PROBES):
             return []
         alike: dict[tuple[bytes, str], list[bytes]] = defaultdict(list)
@@ -34,7 +35,7 @@ def lookalikes(folder: Path, paths: Iterable[bytes]) -> list[tuple[bytes, bytes]
         return [(group[0], path) for group in groups for path in _taken(place, group)]
 
 
-def _taken(place: str, paths: Sequence[bytes]) -> list[bytes]:
+def _taken(place: Path, paths: Sequence[bytes]) -> list[bytes]:
     """Return those of the paths in one folder whose name is taken when all before them are there."""
     found = []
     with tempfile.TemporaryDirectory(dir=place) as folder:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from copying import pull
 
-from cmlutils.disk import mtime_resolution
+from cmlutils.bundle import Bundle
+from cmlutils.disk import mtime_resolution, trial_folder
 from cmlutils.errors import TransferError
 
 KEEPS = {
@@ -21,19 +22,18 @@ KEEPS = {
 @pytest.fixture
 def disk(monkeypatch):
     """Let files have only the modes that a disk keeps (None: they can't be changed), and no links that can be read."""
-    chmod = os.chmod
+    chmod = Path.chmod
 
     def refused(path, *_):
         raise PermissionError(errno.EPERM, "Operation not permitted", path)
 
     def put(*, kept="all", links="all"):
         def changed(path, mode, **others):
-            folder = Path(os.fsdecode(path)).is_dir()
-            if kept is None and not folder:
+            if kept is None and not path.is_dir():
                 refused(path)
-            chmod(path, mode if folder else KEEPS[kept](mode), **others)
+            chmod(path, mode if path.is_dir() else KEEPS[kept](mode), **others)
 
-        monkeypatch.setattr(os, "chmod", changed)
+        monkeypatch.setattr(Path, "chmod", changed)
         if links != "all":
             monkeypatch.setattr(Path, "symlink_to" if links == "none" else "readlink", refused)
 
@@ -94,3 +94,17 @@ def test_no_session_is_opened_for_a_disk_that_keeps_no_modes(disk, workspaces, r
     line = run_line('cmlutil project export -p "Churn Model"', exit_code=1)
     assert "is on a disk that does not keep file permissions." in line.err
     assert not source.session_log
+
+
+def test_what_a_killed_run_left_of_such_a_trial_is_in_nobodys_way(way, project, bundle):
+    (project / "a.py").write_text("one")
+    one = Bundle(bundle)
+    one.create()
+    one.scratch.mkdir()
+    with trial_folder(one.scratch) as place:
+        left = one.scratch / place.with_suffix(".left").name
+        left.mkdir()
+    (left / "link").symlink_to("/nowhere")
+    one.create()
+    assert not pull(way, bundle).problems
+    assert not [*one.scratch.iterdir()]

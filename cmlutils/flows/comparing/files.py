@@ -14,6 +14,7 @@ from cmlutils.flows.comparing.digests import UNREADABLE, Digests
 from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing, remote_listing
 from cmlutils.flows.copying.local_listing import listing_beside
+from cmlutils.flows.copying.own_folders import empty_folder
 from cmlutils.flows.copying.pushed import coarsest_resolution
 from cmlutils.flows.copying.recopy import SOURCE, RecopyList
 from cmlutils.flows.copying.source_listing import source_listing
@@ -51,7 +52,7 @@ class FileCheck:
         record = bundle.file_list
         self._since = record.stat().st_mtime_ns if paths.exists(record) else 0
         self.recorded = by_path(read_list(record, self._records)) if self._since else self.here
-        self._state = bundle.state
+        self._state, self._scratch = bundle.state, empty_folder(bundle.scratch)
         self._record_lost = alone and not self._since and not bundle.foreign
 
     def bundle(self) -> list[Difference]:
@@ -65,7 +66,7 @@ class FileCheck:
     def _touched(self) -> list[tuple[bytes, Difference]]:
         """Each path of the bundle that was changed or lost since the export, with the difference."""
         groups = {"": Group.BUNDLE, "missing": Group.LOST}
-        resolution_ns = mtime_resolution(self._state)
+        resolution_ns = mtime_resolution(self._scratch)
         return _listed("bundle file", self.recorded, self.here, groups, resolution_ns=resolution_ns)
 
     def source(self, tunnel: Tunnel) -> list[Difference]:

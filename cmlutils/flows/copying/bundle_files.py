@@ -11,7 +11,7 @@ from cmlutils.flows.copying.ignore_files import import_rules
 from cmlutils.flows.copying.listing import KeptListing
 from cmlutils.flows.copying.local_listing import listing_beside
 from cmlutils.flows.copying.losses import losses
-from cmlutils.flows.copying.own_folders import local_errors
+from cmlutils.flows.copying.own_folders import empty_folder, local_errors
 from cmlutils.flows.copying.pushed import PushMemory
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFil
     memory = PushMemory(bundle.state, url, project)
     with local_errors(bundle.data):
         rules = import_rules(bundle.data)
+        empty_folder(bundle.scratch)
 
     def contents(found: Iterable[Entry]) -> BundleListing:
         local = KeptListing(found, rules)
@@ -74,7 +75,7 @@ def reading_bundle(bundle: Bundle, url: str, project: str) -> Iterator[BundleFil
         except TransferError as error:
             log.warning("%s What earlier imports put on the target is not known any more, so it stays.", error.message)
             pushed, outdated = set(), []
-        lost = [] if bundle.foreign else losses(bundle.file_list, local, records)
+        lost = [] if bundle.foreign else losses(bundle, local, records)
         return BundleListing(local, pushed, outdated, lost)
 
     with listing_beside(bundle.data, contents, records=records, unread=unread) as read:

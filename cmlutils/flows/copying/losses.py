@@ -13,8 +13,8 @@ from cmlutils.units import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from cmlutils.bundle import Bundle
     from cmlutils.entries import Entry
     from cmlutils.filelist import Records
     from cmlutils.flows.copying.listing import KeptListing
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 NAMED = 5  # the most losses that are named
 
 
-def losses(record: Path, local: KeptListing, records: Records) -> list[str]:
+def losses(bundle: Bundle, local: KeptListing, records: Records) -> list[str]:
     """Compare the bundle's listing with the export's record; return sentences on what was lost or changed since.
 
     `records` is as in `parse_find`. Raises CheckFailed when all files are lost: an import would delete them all on the
     target.
     """
     try:
-        found = compare(local.entries, read_list(record, records), resolution_ns=mtime_resolution(record.parent))
+        recorded = read_list(bundle.file_list, records)
+        found = compare(local.entries, recorded, resolution_ns=mtime_resolution(bundle.scratch))
     except TransferError as error:
         return [f"What the bundle has lost since its export is not known: {error.message}"]
     hidden = unseen(local.unread)

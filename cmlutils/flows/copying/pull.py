@@ -65,7 +65,7 @@ class _Pull:
 
     def __init__(self, tunnel: Tunnel, bundle: Bundle, surveyed: Survey, progress: Progress) -> None:
         self.tunnel, self.bundle, self.progress = tunnel, bundle, progress
-        self.data, self.work, self.staging = bundle.data, bundle.state / "tmp", surveyed.staging
+        self.data, self.work, self.staging = bundle.data, bundle.scratch, surveyed.staging
         self.rsyncs, self.recopies, self.resolution_ns = surveyed.rsyncs, surveyed.recopies, surveyed.resolution_ns
         self.kept, self.differences, self.records = surveyed.kept, surveyed.differences, surveyed.records
         self.ahead = Ahead(self.work / "ahead")
@@ -76,7 +76,6 @@ class _Pull:
 
     def run(self) -> FileResult:
         """Do the whole pull and return its result."""
-        empty_folder(self.work)
         recopies, state = self.recopies, self.bundle.state
         unlike = self._prepare_round(recopies.entries)
         first = self.asked

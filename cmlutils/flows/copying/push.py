@@ -16,7 +16,7 @@ from cmlutils.flows.copying.ahead import Ahead
 from cmlutils.flows.copying.earlier_pushes import doomed_there, put_there
 from cmlutils.flows.copying.listing import remote_listing
 from cmlutils.flows.copying.mover import Mover, Receiver, Sender
-from cmlutils.flows.copying.own_folders import empty_folder, local_errors
+from cmlutils.flows.copying.own_folders import local_errors
 from cmlutils.flows.copying.recopy import Recopies, RecopyList
 from cmlutils.flows.copying.remaining import Remaining, is_short, remaining_of
 from cmlutils.flows.copying.result import FileResult, problems_of, specials_of, unread_of
@@ -66,7 +66,7 @@ class _Push:
         self, files: BundleFiles, here: BundleListing, folder: TargetFolder, there: KeptListing, progress: Progress
     ) -> None:
         self.files, self.data, self.rules = files, files.bundle.data, files.rules
-        self.work = files.bundle.state / "tmp"
+        self.work = files.bundle.scratch
         self.here, self.local = here, here.local
         self.tunnel, self.folder, self.there, self.progress = folder.tunnel, folder, there, progress
         self.recopy_list, self.recopies = RecopyList(files.bundle.state, files.memory.target), Recopies()
@@ -153,7 +153,7 @@ class _Push:
         )
         rsyncs = both_rsyncs(root.versions)
         self.tunnel.prepare(2)  # for the look afterwards, and to take our folder away
-        return Mover(self.tunnel, sender, receiver, rsyncs, empty_folder(self.work), self.progress)
+        return Mover(self.tunnel, sender, receiver, rsyncs, self.work, self.progress)
 
     def _work_ahead(self, first: Mapping[bytes, Entry]) -> None:
         """Work out the end of the push while rsync copies, unless that needs all power, as it copies most of the tree.

@@ -13,7 +13,7 @@ from cmlutils.flows.copying.ignore_files import EXPORT_RULES, ExportRules, rules
 from cmlutils.flows.copying.landing import delete_extras, extras, open_staging, staged_bytes
 from cmlutils.flows.copying.listing import KeptListing, holes_there
 from cmlutils.flows.copying.local_listing import listing_beside
-from cmlutils.flows.copying.own_folders import local_errors
+from cmlutils.flows.copying.own_folders import empty_folder, local_errors
 from cmlutils.flows.copying.recopy import SOURCE, Recopies, RecopyList
 from cmlutils.flows.copying.remaining import is_big, to_fetch
 from cmlutils.flows.copying.retrying import retrying
@@ -69,7 +69,8 @@ def listing_here(bundle: Bundle) -> Iterator[PendingListing]:
     with local_errors(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
-        if not keeps_modes(bundle.state):
+        empty_folder(bundle.scratch)
+        if not keeps_modes(bundle.scratch):
             raise _unfit(bundle, "file permissions")
     records: Records = {}
     with listing_beside(data, by_path, records=records, unlock=True) as read:
@@ -87,7 +88,7 @@ def survey(tunnel: Tunnel, bundle: Bundle, here: PendingListing, progress: Progr
         kept = source_listing(tunnel, rules, records=here.records)
         _check_links(bundle, kept)
         _check_names(bundle, kept)
-        resolution_ns = mtime_resolution(bundle.state)
+        resolution_ns = mtime_resolution(bundle.scratch)
         differences = compare(kept.entries, here.read(), folder_times=True, resolution_ns=resolution_ns)
         recopies = RecopyList(bundle.state, SOURCE).due(kept.entries, differences)
         staging = open_staging(bundle.state / "arriving")
@@ -116,13 +117,13 @@ def _unfit(bundle: Bundle, what: str) -> TransferError:
 def _check_links(bundle: Bundle, kept: KeptListing) -> None:
     """Raise TransferError if the project has symbolic links and the bundle's disk does not keep them."""
     links = sum(entry.kind == "l" for entry in kept.entries.values())
-    if links and not keeps_links(bundle.state):
+    if links and not keeps_links(bundle.scratch):
         raise _unfit(bundle, f"symbolic links, of which the project has {links}")
 
 
 def _check_names(bundle: Bundle, kept: KeptListing) -> None:
     """Raise TransferError if the bundle's disk would take some of these names for one."""
-    pairs = lookalikes(bundle.state, kept.entries)
+    pairs = lookalikes(bundle.scratch, kept.entries)
     if pairs:
         (one, other), more = pairs[0], len(pairs) - 1
         raise TransferError(
