@@ -55,6 +55,31 @@ def test_a_key_or_password_where_the_url_belongs_is_not_said(ini, key):
     assert key[:8] not in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "cdsw",
+        "htp://cdsw.example.com/with/a/longer/path",
+        "https://",
+        "https:///x",
+        "https://a,b.example.com",
+        "https://a..b",
+        "https://cdsw.example.com:0",
+        "https://cdsw.example.com:99999",
+        "https://cdsw.example.com/a b",
+    ],
+)
+def test_an_address_that_can_lead_nowhere_is_refused(ini, url):
+    told = f"url is not an http or https address: {url!r}."
+    assert told_of(ini, GOOD.replace("https://cdsw.example.com/", url)) == told
+
+
+@pytest.mark.parametrize("rest", ["cdsw.example.com:1", "10.0.0.1:8443/cdsw", "[::1]:443", "größe.example.com."])
+def test_an_address_may_have_a_port_and_a_path(ini, rest):
+    ini(GOOD.replace("https://cdsw.example.com/", f"https://{rest}"))
+    assert config.load("export", "P", environ={}).workspace.url == f"https://{rest}"
+
+
 @pytest.mark.parametrize("login", ["dana", ":hunter2", "dana:hunter2"])
 def test_a_url_with_a_login_is_refused_and_not_said(ini, login):
     ini(GOOD.replace("https://", f"https://{login}@"))
@@ -73,6 +98,8 @@ def test_a_url_with_a_login_is_refused_and_not_said(ini, login):
         (GOOD.replace("cdsw.example.com", "cdsw.example.com:port"), ["url"]),
         (GOOD + "ca_path=/nowhere.pem\n", ["ca_path", "/nowhere.pem"]),
         (GOOD + "identity_file=/nowhere\n", ["identity_file", "/nowhere"]),
+        (GOOD + "ca_path=/\n", ["ca_path names no file: /."]),
+        (GOOD + "identity_file=/\n", ["identity_file names no file: /."]),
         (GOOD + "skip_tls_verification=perhaps\n", ["skip_tls_verification"]),
         (GOOD + "[P]\n", ["line", "[P]", "twice", "Keep only one"]),
         (GOOD + "username=kai\n", ["username", "twice", "Keep only one"]),

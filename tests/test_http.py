@@ -111,6 +111,7 @@ def test_requests_is_told_which_certificates_to_take_and_how_long_to_wait(clock,
 def test_a_ca_bundle_that_is_not_there_is_told_as_that(clock):
     with pytest.raises(Unreachable) as error:
         make(clock, verify="/nowhere.pem").get("/x")
+    assert error.value.message.endswith(": the CA bundle is unreadable.")
     assert "ca_path" in error.value.hint
 
 
@@ -638,6 +639,15 @@ def test_broken_answers_on_the_wire(clock, broken):
             http.send("POST", "/x", {"b": 2})
     peer.join()
     assert len(peer.seen) == 3
+
+
+def test_a_download_that_was_cut_begins_anew(clock):
+    peer = Peer(CUT, GOOD)
+    to = io.BytesIO()
+    with make(clock, peer.url) as http:
+        http.download("/cli", to, 100)
+    peer.join()
+    assert to.getvalue() == b'{"a": 1}'
 
 
 class Firewall(Peer):
