@@ -199,6 +199,17 @@ def test_the_key_may_come_from_the_environment_or_a_command(ini):
     assert config.load("export", "P", environ={}).workspace.key_command == ("pass", "show", "my key")
 
 
+@pytest.mark.parametrize("key", ["k3y k3y", "k3y\N{NO-BREAK SPACE}k3y", "kéy"])
+def test_a_key_of_impossible_characters_is_refused_and_not_said(ini, key):
+    assert told_of(ini, GOOD.replace("k3y", key)) == "apiv1_key contains a character that no API key has."
+
+
+def test_a_key_may_have_any_visible_ascii_character(ini):
+    key = "".join(map(chr, range(33, 127)))
+    ini(GOOD.replace("k3y", f"k{key}"))
+    assert config.load("export", "P", environ={}).workspace.api_key.reveal() == f"k{key}"
+
+
 def test_a_sections_own_key_or_command_wins_over_a_shared_one(ini):
     own = GOOD.replace("[P]", "apiv1_key=shared\n[P]").replace("apiv1_key=k3y", "apiv1_key_command=pass show it")
     ini(own)
