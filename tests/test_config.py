@@ -197,6 +197,8 @@ def test_the_key_may_come_from_the_environment_or_a_command(ini):
     assert section.workspace.api_key.reveal() == "fromenv"
     ini(GOOD.replace("apiv1_key=k3y", "apiv1_key_command=pass show 'my key'"))
     assert config.load("export", "P", environ={}).workspace.key_command == ("pass", "show", "my key")
+    other = config.load("export", "P", environ={"CMLUTILS_SOURCE_APIV1_KEY": "fromenv"}).workspace
+    assert (other.api_key.reveal(), other.key_command) == ("", ("pass", "show", "my key"))  # what is written wins
 
 
 @pytest.mark.parametrize("key", ["k3y k3y", "k3y\N{NO-BREAK SPACE}k3y", "kéy"])

@@ -309,6 +309,14 @@ def test_a_reply_without_a_body_is_nothing(http, mock):
     assert http.send("PUT", "/x", {}, idempotent=True) is None
 
 
+def test_a_body_is_sent_as_json_and_called_that(http, mock):
+    mock.post(f"{URL}/x", json={})
+    http.send("POST", "/x", {"a": "é"})
+    request = mock.calls[0].request
+    assert json.loads(request.body) == {"a": "é"}
+    assert request.headers["Content-Type"] == "application/json"  # without it, a server may take it for no body
+
+
 def test_a_write_without_a_body_sends_none(http, mock):
     mock.delete(f"{URL}/x", status=204)
     http.send("DELETE", "/x", idempotent=True)
