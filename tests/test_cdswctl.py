@@ -127,8 +127,28 @@ def test_a_processor_that_the_workspace_has_no_client_for_is_named(monkeypatch, 
         assert path == "/cli/linux/arm64/cdsw.tar.gz"
         raise Rejected("no", status=404)
 
-    with pytest.raises(TunnelError, match="arm64"):
+    with pytest.raises(TunnelError, match=r"no cdswctl for this machine \(Linux on arm64\)"):
         cdswctl.fetch(download, tmp_path)
+
+
+def test_a_client_that_is_refused_to_a_usual_machine_is_told_as_the_workspace_says(tmp_path):
+    def download(path, file, limit):
+        raise Rejected("not today", status=403)
+
+    with pytest.raises(Rejected, match="not today"):
+        cdswctl.fetch(download, tmp_path)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "arm64"])
+def test_a_mac_takes_the_one_client_that_there_is_for_it(monkeypatch, tmp_path, machine):
+    monkeypatch.setattr(cdswctl.sys, "platform", "darwin")
+    monkeypatch.setattr(cdswctl.platform, "machine", lambda: machine)
+
+    def download(path, file, limit):
+        assert path == "/cli/darwin/amd64/cdsw.tar.gz"
+        file.write(archive())
+
+    assert cdswctl.fetch(download, tmp_path).read_bytes() == b"bin"
 
 
 CLIENT = """#!/bin/sh
@@ -202,6 +222,15 @@ def test_a_client_that_checks_no_certificate_does_so_for_sessions_if_it_can(tmp_
     path.chmod(0o700)
     client = cdswctl.logged_in(replace(SPACE, verify=False), path, tmp_path)
     assert orphans.stop_session(client, "me/p", "mine")
+
+
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_a_login_that_fails_is_told_without_the_key(tmp_path, stream):
+    path = tmp_path / "cdswctl"
+    path.write_text(f"#!/bin/sh\necho wrong key sekrit {stream}; exit 1\n")
+    path.chmod(0o700)
+    with pytest.raises(TunnelError, match=r"can't log in to ws\.test: wrong key [*]{3}\.$"):
+        cdswctl.logged_in(SPACE, path, tmp_path).log_in()
 
 
 def test_a_hurried_end_shortens_what_asks_for_the_session(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmlutils import filelist
 from cmlutils.entries import Differences, Entry, Totals, compare, totals
 from cmlutils.errors import TransferError
 from cmlutils.filelist import (
@@ -176,8 +177,20 @@ def test_pruning_takes_names_literally(tree: Path) -> None:
     assert {b"dir", b"dir/x"} <= paths
 
 
-def test_a_command_line_has_an_end() -> None:
-    assert len(find_command([b"name"] * 5000)) < 1000
+def test_nothing_is_left_out_inside_the_folder_that_is_wanted_whole(tree: Path) -> None:
+    for name in ("[all]/dir/x", "[all]/sub/y", "a/sub"):
+        (tree / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "whole" / name).touch()
+    script = find_script([b"dir", b"sub"], b"whole/[all]")
+    done = subprocess.run(["sh", "-c", script], cwd=tree, capture_output=True, check=True)
+    paths = {each.path for each in parse_find([done.stdout])}
+    assert {b"whole/[all]/dir/x", b"whole/[all]/sub/y"} <= paths
+    assert not {b"dir", b"dir/x"} & paths
+
+
+@pytest.mark.parametrize("names", [[b"name"] * 5000, [b"n" * 10_000] * 4])
+def test_a_command_line_has_an_end(names: list[bytes]) -> None:
+    assert sum(map(len, find_command(names))) < 1000
 
 
 def test_an_unreadable_folder_is_named_and_the_rest_listed(tmp_path: Path) -> None:
@@ -254,6 +267,14 @@ def test_chunks_may_end_anywhere(size: int) -> None:
     assert [each.path for each in parse_find(chunks)] == [b"new\nline", b"l", b"END"]
 
 
+@pytest.mark.parametrize("records", [None, {}])
+def test_a_listing_of_too_many_names_is_given_up(monkeypatch: pytest.MonkeyPatch, records: Records | None) -> None:
+    monkeypatch.setattr(filelist, "MAX_NAMES", 2)
+    assert len(parse(ROOT, record(b"a"), record(b"b"), END)) == 2
+    with pytest.raises(TransferError, match="demo holds more than 2 names"):
+        list(parse_find([ROOT, record(b"a"), record(b"b"), record(b"c"), END], source="demo", records=records))
+
+
 def test_an_empty_folder_lists_as_nothing(tmp_path: Path) -> None:
     assert found(tmp_path) == list(walk(tmp_path)) == parse(ROOT, END) == []
 
@@ -271,6 +292,7 @@ def test_an_empty_folder_lists_as_nothing(tmp_path: Path) -> None:
         ([ROOT, record(b"a"), END, record(b"b")], "malformed"),
         ([END], "cut short|does not begin|is empty"),
         ([record(b"a"), END], "does not begin with the folder itself"),
+        ([record(b"a", kind=b"d"), END], "does not begin with the folder itself"),
         ([ROOT.replace(b"d", b"f"), END], "does not begin with the folder itself"),
         ([ROOT, record(b"a", kind=b"D"), END], "malformed at 'a'"),
         ([ROOT, record(b"a", kind=b""), END], "malformed at 'a'"),
