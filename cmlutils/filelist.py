@@ -160,7 +160,7 @@ def parse_find(
         yield from _checked_entries(text, source) if records is None else _entries_by(records, text, source)
     if rest == END + b"\0" and not begun:
         raise TransferError(f"{source} is empty", hint=_NOT_GNU)
-    if rest != END + b"\0" or not begun:
+    if rest != END + b"\0":
         raise TransferError(f"{source} is cut short", hint="Run the command again; nothing was changed.")
 
 

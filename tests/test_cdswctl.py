@@ -1,5 +1,6 @@
 """The client is downloaded from the workspace into its own folder, logs in there, and leaves nothing behind."""
 
+import gzip
 import io
 import resource
 import tarfile
@@ -118,6 +119,22 @@ def test_an_archive_without_a_client_is_refused(data, words, tmp_path):
     with pytest.raises(TunnelError, match=words):
         cdswctl.fetch(serve(data), tmp_path)
     assert list(tmp_path.glob("cdswctl")) == []
+
+
+def test_a_client_behind_very_many_other_files_is_not_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(cdswctl, "MAX_MEMBERS", 1)
+    with pytest.raises(TunnelError, match="holds no cdswctl"):
+        cdswctl.fetch(serve(archive()), tmp_path)
+    monkeypatch.setattr(cdswctl, "MAX_MEMBERS", 2)
+    assert cdswctl.fetch(serve(archive()), tmp_path).exists()
+
+
+def test_a_client_of_impossible_size_is_not_begun(tmp_path):
+    member = tarfile.TarInfo("cdswctl")
+    member.size = cdswctl.MAX_CLIENT + 1
+    with pytest.raises(TunnelError, match=f"its cdswctl has {member.size} bytes"):
+        cdswctl.fetch(serve(gzip.compress(member.tobuf())), tmp_path)
+    assert not (tmp_path / "cdswctl").exists()
 
 
 def test_a_processor_that_the_workspace_has_no_client_for_is_named(monkeypatch, tmp_path):
