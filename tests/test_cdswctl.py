@@ -121,6 +121,11 @@ def test_an_archive_without_a_client_is_refused(data, words, tmp_path):
     assert list(tmp_path.glob("cdswctl")) == []
 
 
+def test_a_client_whose_archive_has_a_wrong_checksum_is_refused(tmp_path):
+    with pytest.raises(TunnelError, match="can't be unpacked: CRC check failed"):
+        cdswctl.fetch(serve(archive()[:-8] + bytes(8)), tmp_path)
+
+
 def test_a_client_behind_very_many_other_files_is_not_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(cdswctl, "MAX_MEMBERS", 1)
     with pytest.raises(TunnelError, match="holds no cdswctl"):

@@ -298,6 +298,7 @@ def test_an_empty_folder_lists_as_nothing(tmp_path: Path) -> None:
         ([ROOT, record(b"a", kind=b""), END], "malformed at 'a'"),
         ([ROOT, record(b"a", size=b"-1"), END], "malformed at 'a'"),
         ([ROOT, record(b"a", size=b"1_0"), END], "malformed at 'a'"),
+        ([ROOT, record(b"a", size=b"9" * 25), END], "malformed at 'a'"),
         ([ROOT, record(b"a", size=b"9" * 9999), END], "malformed at 'a'"),
         ([ROOT, record(b"a", time=b"x.0"), END], "malformed at 'a'"),
         ([ROOT, record(b"a", time=b"1"), END], "malformed at 'a'"),
