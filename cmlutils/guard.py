@@ -20,7 +20,7 @@ OBSTACLE_FIX = "choose another output_dir, or fix its permissions"
 MANIFEST = "manifest.json"
 OWN_FOLDERS = ("project-metadata", "logs", "state")  # of a bundle: only we put files into them
 SCRATCH = "tmp"  # in `state`: emptied before it is used
-_OTHERS = (SCRATCH, "arriving")  # `landing.open_staging` looks through the latter before it is used
+_UNCHECKED = (SCRATCH, "arriving")  # `landing.open_staging` looks through the latter before it is used
 
 
 def place_warning(folder: Path) -> str:
@@ -32,7 +32,7 @@ def place_warning(folder: Path) -> str:
 
 
 def check_ours(bundle: Path) -> None:
-    """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _OTHERS.
+    """Refuse any link, special file or other user's file of our own in a bundle, but for what is in _UNCHECKED.
 
     Refuse, too, with ConfigError, another section's bundle, whose name the disk takes for this one.
     """
@@ -60,7 +60,7 @@ def _within(folders: Iterable[Path]) -> Iterator[str]:
     for top in folders:
         for place, inner, names in os.walk(top, onerror=_raise):
             yield from (os.path.join(place, name) for name in (*inner, *names))  # noqa: PTH118
-            inner[:] = [name for name in inner if name not in _OTHERS]
+            inner[:] = [name for name in inner if name not in _UNCHECKED]
 
 
 def _raise(error: OSError) -> None:

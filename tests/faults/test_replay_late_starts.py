@@ -17,13 +17,14 @@ from cmlutils.section import Secret, Workspace
 
 def when_jobs_begin(patch, happens):
     """Call `happens` in the middle of an import, when models and applications are done."""
-    real = import_project.job_replays
+    real = import_project.Replay._phase
 
-    def late(one, wanted):
-        happens()
-        yield from real(one, wanted)
+    def phase(one, name, replays):
+        if name == "jobs":
+            happens()
+        return real(one, name, replays)
 
-    patch.setattr(import_project, "job_replays", late)
+    patch.setattr(import_project.Replay, "_phase", phase)
 
 
 def seconds_on(applications):
