@@ -118,6 +118,36 @@ def test_what_an_import_has_made_is_foreseen_to_stay_whatever_its_name_by_now(wo
     assert {what for _, what in told[0]} == {"present"}
 
 
+def test_what_an_import_has_made_is_foreseen_to_stay_also_where_a_list_lags_behind(workspaces, run_line):
+    _, target = workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    target.faults.add(Fault("status", method="GET", path="/jobs$", status=200, body=[], times=None))
+    assert set(planned(run_line(f"{IMPORT} --dry-run --json"), "job").values()) == {"present"}
+
+
+def test_of_two_equal_jobs_only_the_one_that_is_there_is_foreseen_to_stay(workspaces, run_line, sample):
+    sample["jobs"] = [sample["jobs"][0], {**sample["jobs"][0], "id": 99}]
+    there = {"owner": "dana", "name": "Churn Model", "jobs": [sample["jobs"][0]]}
+    workspaces(target_more={"projects": [there]})
+    run_line(EXPORT)
+    actions = [one["action"] for one in run_line(f"{IMPORT} --dry-run --json").json["actions"] if one["kind"] == "job"]
+    assert actions == ["present", "create"]
+
+
+def test_what_is_to_be_deleted_again_is_foreseen_to_be_made_anew(workspaces, run_line, home):
+    workspaces()
+    run_line(EXPORT)
+    run_line(IMPORT)
+    (journal,) = (home / "bundles/Churn Model/state").glob("journal-*")
+    key = next(key for line in journal.read_text().splitlines() if "mail" in (key := json.loads(line)["key"]))
+    with journal.open("a") as file:
+        file.write(json.dumps({"key": key, "event": "doomed", "value": "It was live."}) + "\n")
+    (mail,) = [one for one in run_line(f"{IMPORT} --dry-run --json").json["actions"] if one["name"] == "mail"]
+    assert mail["action"] == "create"
+    assert "began" not in mail["note"]
+
+
 def test_what_an_interrupted_import_began_and_nobody_wants_is_foreseen_to_go(workspaces, run_line, home):
     source, target = workspaces()
     run_line(EXPORT)
