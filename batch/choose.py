@@ -14,7 +14,7 @@ from disk import parse_size
 
 from cmlutils import config
 from cmlutils.errors import ConfigError
-from cmlutils.section import SIDES
+from cmlutils.section import SIDES, one_output_dir
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,10 +167,10 @@ def import_would_fail(name: str, sections: Mapping[str, Section], config_dir: st
         there = sections.get("import") or config.load("import", name, config_dir)
     except ConfigError as error:
         return error.message
-    ours, theirs = sections["export"].output_dir, there.output_dir
-    if os.path.realpath(ours) != os.path.realpath(theirs):
-        return f"the export writes to {ours}, and the import looks in {theirs}: output_dir differs."
-    return ""
+    here = sections["export"]
+    if one_output_dir(here, there):
+        return ""
+    return f"the export writes to {here.output_dir}, and the import looks in {there.output_dir}: output_dir differs."
 
 
 def sections(names: Sequence[str], config_dir: str | None) -> dict[str, dict[str, Section]]:

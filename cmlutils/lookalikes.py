@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -38,7 +37,7 @@ def lookalikes(scratch: Path, paths: Iterable[bytes]) -> list[tuple[bytes, bytes
 def _taken(place: Path, paths: Sequence[bytes]) -> list[bytes]:
     """Return those of the paths in one folder whose name is taken when all before them are there."""
     found = []
-    with tempfile.TemporaryDirectory(dir=place) as folder:
+    with trial_folder(place) as folder:
         for path in paths:
             name = os.path.join(os.fsencode(folder), path.rpartition(b"/")[2])  # noqa: PTH118 - bytes
             try:

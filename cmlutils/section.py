@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -89,6 +90,11 @@ class Section:
     def warnings(self) -> list[str]:
         """What is odd about it, in sentences that name file and section."""
         return [one.told(self.name) for one in self.oddities]
+
+
+def one_output_dir(export: Section, imported: Section) -> bool:
+    """Tell whether an import looks for bundles where the export writes them, whatever links lead there."""
+    return os.path.realpath(export.output_dir) == os.path.realpath(imported.output_dir)
 
 
 def by_oddity(sections: Iterable[Section]) -> dict[Oddity, list[Section]]:

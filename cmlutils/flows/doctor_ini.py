@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from cmlutils.bundle import bundle_of
 from cmlutils.config import nearest
 from cmlutils.errors import BundleError
 from cmlutils.finding import Finding, section_names
+from cmlutils.section import one_output_dir
 from cmlutils.urls import workspace_at
 from cmlutils.wholefile import read_json
 from cmlutils.workloads import identity_in
@@ -47,10 +47,8 @@ def _other_folders(sections: Sequence[Section]) -> list[Finding]:
     exports = {one.name: one for one in sections if one.side == "export"}
     pairs: dict[tuple[str, str], list[Section]] = defaultdict(list)
     for one in sections:
-        if one.side == "import" and one.name in exports:
-            folders = exports[one.name].output_dir, one.output_dir
-            if os.path.realpath(folders[0]) != os.path.realpath(folders[1]):
-                pairs[str(folders[0]), str(folders[1])].append(one)
+        if one.side == "import" and one.name in exports and not one_output_dir(exports[one.name], one):
+            pairs[str(exports[one.name].output_dir), str(one.output_dir)].append(one)
     return [
         Finding(
             section_names(mine),

@@ -180,9 +180,11 @@ def _noted(path: Path) -> tuple[str, str, str] | None:
 def _settle(client: Client, path: Path) -> str | None:
     """Stop the session of a note, or warn of one without a name, then remove the note; return its id if it stays."""
     note = _noted(path)
-    if note is None or not same_workspace(note[2], client.workspace.url):
+    if note is None:
         return None
-    session, project, _ = note
+    session, project, url = note
+    if not same_workspace(url, client.workspace.url):
+        return None
     done = stop_session(client, project, session) if session else warn_of_nameless(client, project) is not None
     if done:
         path.unlink(missing_ok=True)

@@ -212,8 +212,7 @@ def complaints(err: bytes) -> list[Complaint]:
     for line in err.split(b"\n"):
         if match := _NAMED.fullmatch(line):
             reason = f"{os.fsdecode(match[1])}: {os.fsdecode(match[3])}"
-            place, goal = match[2].partition(b'" -> "')[0], match[2].rpartition(b'" -> "')[2]
-            path = goal if _MOVED.fullmatch(match[1]) else place
+            path = match[2].split(b'" -> "')[-1 if _MOVED.fullmatch(match[1]) else 0]
             found.append(Complaint(_unescaped(path), reason.encode("utf-8", "backslashreplace").decode()))
         elif match := _SPOILT.fullmatch(line):
             found.append(Complaint(_unescaped(match[1]), os.fsdecode(match[2])))
